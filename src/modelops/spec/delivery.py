@@ -32,7 +32,7 @@ class RolloutPlanSpec(Strict):
     """The spec of a RolloutPlan: one strategy and what happens when it fails."""
 
     strategy: Plugin
-    on_failure: Literal["rollback", "hold", "alert"] = "rollback"
+    on_failure: Literal["rollback", "hold"] = "rollback"
 
 
 class Performance(Strict):

@@ -1,0 +1,223 @@
+"""The target `local`: one supervised server process per environment on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from modelops.errors import Exit, failure
+from modelops.spec.meta import Strict
+from modelops.spec.routing import FILE_NAME, RoutingTable
+from modelops.targets import Desired, Observed, ObservedArm, Site
+
+STARTUP_SECONDS = 60.0
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "MODELOPS_CLOCK", "SYSTEMROOT")
+
+
+class Params(Strict):
+    """Where the server listens; port 0 picks a free one and keeps it."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+
+def table_bytes(table: RoutingTable) -> bytes:
+    """Return the routing table's one spelling on disk."""
+    data = table.model_dump(by_alias=True, mode="json")
+    return (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def table_digest(table: RoutingTable) -> str:
+    """Return the digest by which server and reconciler name a routing table."""
+    return "sha256:" + hashlib.sha256(table_bytes(table)).hexdigest()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replace a file atomically and durably."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(path)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise failure(
+            "runtime-unwritable", f"cannot write {path}: {error.strerror}", exit=Exit.WORLD, retryable=True,
+            hint="free disk space or repair the permissions; the next pass goes on from here",
+        ) from error
+
+
+@contextlib.contextmanager
+def _supervising(site: Site) -> Iterator[None]:
+    """Hold the right to start and stop this environment's server; the kernel frees it when its holder dies."""
+    site.runtime.mkdir(parents=True, exist_ok=True)
+    with (site.runtime / "server.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _record(site: Site) -> Mapping[str, object]:
+    try:
+        record = json.loads((site.runtime / "server.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _status(host: str, port: int, timeout: float = 2.0) -> Mapping[str, object] | None:
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    try:
+        connection.request("GET", "/modelops/status")
+        response = connection.getresponse()
+        data = json.loads(response.read())
+        return data if response.status == 200 and isinstance(data, dict) else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+
+
+def observe(params: Params, site: Site) -> Observed:
+    """Ask the server what it serves; a server that does not answer, or answers for another site, is not running."""
+    port = _record(site).get("port")
+    if not isinstance(port, int):
+        return Observed(False, None, None, (), "no server was started yet")
+    status = _status(params.host, port)
+    if status is None:
+        return Observed(False, None, None, (), f"nothing answers on {params.host}:{port}")
+    if status.get("runtime") != str(site.runtime.resolve()):
+        return Observed(False, None, None, (), f"another program answers on {params.host}:{port}")
+    rows = status.get("arms")
+    arms = tuple(
+        ObservedArm(a["model"], a["arm"], a["release"], a["digest"], a["ready"], a.get("error"))
+        for a in (rows if isinstance(rows, list) else [])
+    )
+    table = status.get("table")
+    return Observed(
+        True, f"http://{params.host}:{port}", table if isinstance(table, str) else None, arms, str(status.get("error") or "")
+    )
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as listener:
+        listener.bind((host, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _start(params: Params, site: Site) -> None:
+    known = _record(site).get("port")
+    port = params.port or (known if isinstance(known, int) else 0) or _free_port(params.host)
+    environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    command = [
+        sys.executable, "-m", "modelops", "serve", site.environment, "--runtime", str(site.runtime), "--store",
+        str(site.store), "--host", params.host, "--port", str(port),
+    ]  # fmt: skip
+    with (site.runtime / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
+            cwd=site.runtime,
+        )  # fmt: skip
+    _write(site.runtime / "server.json", json.dumps({"pid": process.pid, "port": port}).encode())
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while time.monotonic() < deadline:
+        if observe(params, site).running:
+            return
+        if process.poll() is not None:
+            tail = (site.runtime / "server.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
+            raise failure(
+                "server-died", f"the server of {site.environment} ended with {process.returncode}: {' / '.join(tail)}",
+                exit=Exit.WORLD, retryable=True, hint=f"read {site.runtime / 'server.log'}",
+            )  # fmt: skip
+        time.sleep(0.03)
+    process.kill()
+    raise failure(
+        "server-silent", f"the server of {site.environment} did not answer within {STARTUP_SECONDS:.0f} s",
+        exit=Exit.WORLD, retryable=True, hint=f"read {site.runtime / 'server.log'}",
+    )  # fmt: skip
+
+
+def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
+    """Write the routing table and see that a server answers with it; an artifact it refuses is named."""
+    wanted = table_digest(table)
+    with _supervising(site):
+        path = site.runtime / FILE_NAME
+        data = table_bytes(table)
+        if not path.is_file() or path.read_bytes() != data:
+            _write(path, data)
+        if not observe(params, site).running:
+            _end(site)
+            _start(params, site)
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while True:
+        observed = observe(params, site)
+        if observed.running and observed.table == wanted:
+            return observed
+        if observed.message and observed.running:
+            raise failure(
+                "table-refused", f"the server of {site.environment} keeps its old routes: {observed.message}",
+                exit=Exit.WORLD, hint="what it refuses is named above; traffic goes on with the old routes",
+            )  # fmt: skip
+        if time.monotonic() > deadline:
+            raise failure(
+                "server-silent", f"the server of {site.environment} did not take up its routes: {observed.message}",
+                exit=Exit.WORLD, retryable=True, hint=f"read {site.runtime / 'server.log'}",
+            )  # fmt: skip
+        time.sleep(0.02)
+
+
+def _is_our_server(pid: int, site: Site) -> bool:
+    """Tell whether a process is the server of this site, so that a reused process id is never killed."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"serve" in words and str(site.runtime).encode() in words
+
+
+def _end(site: Site) -> None:
+    pid = _record(site).get("pid")
+    if not isinstance(pid, int) or not _is_our_server(pid, site):
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    for _ in range(250):
+        if not _is_our_server(pid, site):
+            return
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.02)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def stop(site: Site) -> None:
+    """End this environment's server, letting it drain first."""
+    with _supervising(site):
+        _end(site)
+
+
+def render(params: Params, desired: Desired) -> Mapping[str, str]:
+    """Return the routing table, the only file that this target reads."""
+    return {FILE_NAME: table_bytes(desired.table).decode()}
