@@ -1,0 +1,169 @@
+"""Running ONNX: the checks before a model is loaded, the session's settings, and how columns become its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from modelops.artifacts.signature import Signature
+from modelops.errors import ModelOpsError, failure
+
+__all__ = ["check_model", "onnx_score", "session"]
+
+Array = np.ndarray[Any, Any]
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+STANDARD_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+MATRIX = "features"
+"""Name of the one input of a model that takes all features as a matrix of shape (n, k)."""
+
+_TYPES = {"tensor(double)": np.float64, "tensor(float)": np.float32, "tensor(string)": object}
+
+
+def check_model(data: bytes) -> None:
+    """Refuse a model with operators outside the ONNX standard, with local functions or with external data."""
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except DecodeError:
+        raise _bad("it is not an ONNX model") from None
+    foreign = sorted({entry.domain for entry in model.opset_import} - STANDARD_DOMAINS)
+    if foreign or len(model.functions):
+        raise _bad(f"it needs operators outside the standard: {foreign[0] if foreign else 'local functions'}")
+    for graph in _graphs(model.graph):
+        for node in graph.node:
+            if node.domain not in STANDARD_DOMAINS:
+                raise _bad(f"it needs the operator {node.domain}.{node.op_type}")
+        for tensor in _tensors(graph):
+            if tensor.data_location == onnx.TensorProto.EXTERNAL or len(tensor.external_data):
+                raise _bad(f"its tensor {tensor.name!r} is in another file")
+
+
+def session(data: bytes) -> Any:
+    """Return a checked onnxruntime session on one thread that never spins."""
+    import onnxruntime as ort
+
+    check_model(data)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except _runtime_errors() as error:
+        raise _bad(str(error).strip().splitlines()[0][:200]) from None
+
+
+def onnx_score(data: bytes, signature: Signature) -> Callable[[Mapping[str, Array]], FloatArray]:
+    """Return the scoring function of an ONNX model; its inputs are the features by name or one matrix of all."""
+    loaded = session(data)
+    inputs = {entry.name: _TYPES.get(entry.type) for entry in loaded.get_inputs()}
+    names = [feature.name for feature in signature.features]
+    outputs = [entry.name for entry in loaded.get_outputs()]
+    if len(outputs) != 1:
+        raise _bad(f"it has {len(outputs)} outputs, not one")
+    feed = _feeder(inputs, names, data)
+    run = _guarded(loaded.run, outputs)
+    width = len(signature.classes)
+    if signature.task == "multiclass-classification":
+        return lambda columns: np.asarray(run(feed(columns)), dtype=np.float64).reshape(-1, width)
+    if signature.task == "regression":
+        return lambda columns: np.asarray(run(feed(columns)), dtype=np.float64).reshape(-1)
+    return lambda columns: _positive(np.asarray(run(feed(columns)), dtype=np.float64))
+
+
+def _positive(scores: FloatArray) -> FloatArray:
+    """Return P(positive) from probabilities of shape (n, 2), or as it is from shape (n,) or (n, 1)."""
+    return np.ascontiguousarray(scores[:, -1]) if scores.ndim == 2 else scores
+
+
+def _feeder(inputs: dict[str, Any], names: list[str], data: bytes) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+    if set(inputs) == {MATRIX} and inputs[MATRIX] in (np.float64, np.float32) and _is_matrix(data):
+        dtype = inputs[MATRIX]
+
+        def matrix(columns: Mapping[str, Array]) -> dict[str, Array]:
+            first = columns[names[0]]
+            values = np.empty((len(first), len(names)), dtype=dtype)
+            with np.errstate(
+                over="ignore"
+            ):  # beyond float32 is infinite for the model, as it is for scikit-learn's trees
+                for position, name in enumerate(names):
+                    values[:, position] = columns[name]
+            return {MATRIX: values}
+
+        return matrix
+    if not set(inputs) <= set(names) or None in inputs.values():
+        raise _bad(f"its inputs {sorted(inputs)} are not the features {names}")
+    wanted = tuple(inputs.items())
+
+    def single(columns: Mapping[str, Array]) -> dict[str, Array]:
+        with np.errstate(over="ignore"):
+            return {name: columns[name].astype(dtype, copy=False).reshape(-1, 1) for name, dtype in wanted}
+
+    return single
+
+
+def _is_matrix(data: bytes) -> bool:
+    import onnx
+
+    shape = onnx.ModelProto.FromString(data).graph.input[0].type.tensor_type.shape
+    return len(shape.dim) == 2 and shape.dim[1].dim_value != 1
+
+
+def _guarded(run: Callable[..., list[Array]], outputs: list[str]) -> Callable[[dict[str, Array]], Array]:
+    errors = _runtime_errors()
+
+    def guarded(feed: dict[str, Array]) -> Array:
+        try:
+            return run(outputs, feed)[0]
+        except errors as error:
+            raise failure("bad-input", f"the model refused its input: {str(error).strip()[:200]}") from None
+
+    return guarded
+
+
+def _runtime_errors() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = (
+        "Fail",
+        "InvalidArgument",
+        "InvalidGraph",
+        "InvalidProtobuf",
+        "NotImplemented",
+        "RuntimeException",
+        "NoModel",
+    )
+    return (*(getattr(state, name) for name in names), ValueError)
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _graphs(attribute.g)
+            for inner in attribute.graphs:
+                yield from _graphs(inner)
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def _bad(what: str) -> ModelOpsError:
+    return failure("bad-model", f"the ONNX model is refused: {what}")

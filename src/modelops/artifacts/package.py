@@ -1,0 +1,229 @@
+"""The package of an artifact: an OCI image manifest over one uncompressed, deterministic tar.
+
+Equal files give equal bytes. ``open_artifact`` verifies every byte on the way back: the manifest against its digest,
+the config and the layer against the manifest, the members of the tar against the list in the config.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+from modelops.artifacts.signature import Signature, canonical_json
+from modelops.errors import ModelOpsError, failure
+from modelops.spec.delivery import ReleaseFile
+
+__all__ = ["Artifact", "BlobStore", "Stored", "open_artifact", "pack", "put_artifact"]
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+FILES_LABEL = "dev.modelops.files"
+
+SKOPS = "models/model.skops"
+ONNX = "models/model.onnx"
+SIGNATURE = "models/signature.json"
+SMOKE = "models/smoke.json"
+REQUIRED = frozenset({SKOPS, SIGNATURE, SMOKE})
+ALLOWED = REQUIRED | {ONNX}
+
+MAXIMUM_BYTES = 2 << 30
+"""No artifact larger than this is packed or opened."""
+
+_MAXIMUM_DOCUMENT = 1 << 20
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class BlobStore(Protocol):
+    """What this package needs of a store."""
+
+    def has(self, digest: str) -> bool:
+        """Tell whether a blob is there."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """Return the bytes of a blob."""
+        ...
+
+    def put(self, data: bytes) -> str:
+        """Keep a blob and return its digest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An artifact in a store: its manifest digest, the bytes of manifest, config and layer together, and its files."""
+
+    digest: str
+    size: int
+    files: tuple[ReleaseFile, ...]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The verified files of an artifact by their path in the layer."""
+
+    digest: str
+    size: int
+    files: Mapping[str, bytes]
+
+    @cached_property
+    def signature(self) -> Signature:
+        """The parsed ``signature.json``."""
+        return Signature.parse(self.files[SIGNATURE])
+
+
+def sha256(data: bytes) -> str:
+    """Return ``sha256:<hex>`` of some bytes."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def pack(files: Mapping[str, bytes]) -> tuple[bytes, bytes, bytes]:
+    """Return the bytes of manifest, config and layer for the files of an artifact; equal files give equal bytes."""
+    _check_names(files, "an artifact")
+    layer = _tar(files)
+    listing = {path: hashlib.sha256(data).hexdigest() for path, data in sorted(files.items())}
+    config = canonical_json(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Labels": {FILES_LABEL: canonical_json(listing).decode()}},
+            "rootfs": {"type": "layers", "diff_ids": [sha256(layer)]},
+        }
+    )
+    manifest = canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": {"mediaType": CONFIG_TYPE, "digest": sha256(config), "size": len(config)},
+            "layers": [{"mediaType": LAYER_TYPE, "digest": sha256(layer), "size": len(layer)}],
+        }
+    )
+    return manifest, config, layer
+
+
+def put_artifact(store: BlobStore, files: Mapping[str, bytes]) -> Stored:
+    """Pack files and store layer, config and manifest, in this order, so that a manifest never lacks its blobs."""
+    manifest, config, layer = pack(files)
+    for blob in (layer, config):
+        store.put(blob)
+    listing = tuple(
+        ReleaseFile(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        for path, data in sorted(files.items())
+    )
+    return Stored(store.put(manifest), len(manifest) + len(config) + len(layer), listing)
+
+
+def open_artifact(store: BlobStore, digest: str) -> Artifact:
+    """Return the files of a stored artifact after verifying every byte of it.
+
+    Bytes that do not match their digest raise ``digest-mismatch``; a manifest, config or tar that modelops would not
+    have written raises ``bad-artifact``.
+    """
+    manifest_bytes = _verified(store, digest, "manifest", _MAXIMUM_DOCUMENT)
+    manifest = _document(manifest_bytes, "manifest", digest)
+    config_entry = _entry(manifest.get("config"), CONFIG_TYPE, digest)
+    layers = manifest.get("layers")
+    if not isinstance(layers, list) or len(layers) != 1 or manifest.get("mediaType") != MANIFEST_TYPE:
+        raise _bad(digest, "the manifest is not an image manifest of exactly one layer")
+    layer_entry = _entry(layers[0], LAYER_TYPE, digest)
+    config_bytes = _verified(store, config_entry[0], "config", _MAXIMUM_DOCUMENT, config_entry[1])
+    layer = _verified(store, layer_entry[0], "layer", MAXIMUM_BYTES, layer_entry[1])
+    listing = _listing(_document(config_bytes, "config", digest), layer_entry[0], digest)
+    files = _untar(layer, digest)
+    if {path: hashlib.sha256(data).hexdigest() for path, data in files.items()} != listing:
+        raise _bad(digest, "the members of the layer are not those that the config lists")
+    artifact = Artifact(digest, len(manifest_bytes) + len(config_bytes) + len(layer), files)
+    if (artifact.signature.engine == "onnx") != (ONNX in files):
+        raise _bad(digest, f"the signature names engine {artifact.signature.engine!r}, the files say otherwise")
+    return artifact
+
+
+def _bad(digest: str, what: str) -> ModelOpsError:
+    return failure("bad-artifact", f"artifact {digest}: {what}")
+
+
+def _check_names(files: Mapping[str, bytes], what: str) -> None:
+    missing, extra = REQUIRED - files.keys(), files.keys() - ALLOWED
+    if missing or extra:
+        detail = [f"no {path}" for path in sorted(missing)] + [f"an unexpected {path!r}" for path in sorted(extra)]
+        raise failure("bad-artifact", f"{what} holds {' and '.join(detail)}")
+    if sum(map(len, files.values())) > MAXIMUM_BYTES:
+        raise failure("artifact-too-large", f"{what} is larger than {MAXIMUM_BYTES >> 20} MiB")
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        folder = tarfile.TarInfo("models")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(folder)
+        for path, data in sorted(files.items()):
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(data), 0o644
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _verified(store: BlobStore, digest: str, what: str, limit: int, size: int | None = None) -> bytes:
+    data = store.get(digest)
+    if sha256(data) != digest:
+        raise failure("digest-mismatch", f"the {what} {digest} has other bytes: {sha256(data)}")
+    if len(data) > limit or (size is not None and len(data) != size):
+        raise _bad(digest, f"the {what} has {len(data)} bytes, expected {size if size is not None else f'≤ {limit}'}")
+    return data
+
+
+def _document(data: bytes, what: str, digest: str) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except ValueError:
+        raise _bad(digest, f"the {what} is not JSON") from None
+    if not isinstance(document, dict):
+        raise _bad(digest, f"the {what} is not an object")
+    return document
+
+
+def _entry(entry: object, media_type: str, digest: str) -> tuple[str, int]:
+    match entry:
+        case {"mediaType": str(found), "digest": str(target), "size": int(size)} if (
+            found == media_type and _DIGEST.fullmatch(target) and 0 <= size <= MAXIMUM_BYTES
+        ):
+            return target, size
+    raise _bad(digest, f"the manifest has no proper {media_type} entry")
+
+
+def _listing(config: dict[str, Any], layer: str, digest: str) -> dict[str, str]:
+    match config:
+        case {"rootfs": {"diff_ids": [str(diff_id)]}, "config": {"Labels": {"dev.modelops.files": str(text)}}}:
+            if diff_id != layer:
+                raise _bad(digest, "the config describes another layer")
+            return {str(path): str(value) for path, value in _document(text.encode(), "file list", digest).items()}
+    raise _bad(digest, "the config lists no files")
+
+
+def _untar(layer: bytes, digest: str) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(layer), mode="r:") as archive:
+            for member in archive:
+                if member.isdir() and member.name == "models":
+                    continue
+                plain = member.type == tarfile.REGTYPE and member.size <= len(layer)
+                if not plain or member.name not in ALLOWED or member.name in files:
+                    raise _bad(digest, f"the layer has an unexpected member {member.name!r}")
+                stream = archive.extractfile(member)
+                files[member.name] = stream.read() if stream else b""
+    except tarfile.TarError as error:
+        raise _bad(digest, f"the layer is not a tar archive: {error}") from None
+    _check_names(files, f"artifact {digest}")
+    if _tar(files) != layer:
+        raise _bad(digest, "the layer is not the canonical tar of its files")
+    return files

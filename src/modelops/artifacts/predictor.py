@@ -1,0 +1,188 @@
+"""Predictions from an artifact: ONNX without importing scikit-learn or pandas, or scikit-learn itself.
+
+Everything heavy is imported where the engine that needs it is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelops.artifacts import package
+from modelops.artifacts.frame import to_frame
+from modelops.artifacts.package import Artifact
+from modelops.artifacts.signature import Signature, canonical_json
+from modelops.errors import failure
+from modelops.spec.meta import Scalar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Outputs", "Predictor", "load_predictor"]
+
+Array = np.ndarray[Any, Any]
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+Score = Callable[[Mapping[str, Array]], FloatArray]
+
+_TEXT, _FLOAT = np.dtype(object), np.dtype(np.float64)
+
+SMOKE_TOLERANCE = 1e-6
+"""Largest absolute difference (relative above 1) of a prediction after loading from the one recorded at export."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Predictions of n rows.
+
+    ``scores`` is the probability of the positive class, shape (n,); for a multiclass task the probabilities in the
+    order of ``classes``, shape (n, k); for regression the predicted values, shape (n,). ``labels`` holds the original
+    label values, shape (n,), dtype object; for regression it is ``scores``.
+    """
+
+    scores: FloatArray
+    labels: Array
+
+
+class Predictor:
+    """A loaded artifact; safe to call from several threads."""
+
+    def __init__(self, signature: Signature, score: Score, digest: str = "") -> None:
+        self.signature = signature
+        self.digest = digest
+        self.engine = signature.engine
+        self._score = score
+        self._classes = np.empty(len(signature.classes), dtype=object)
+        self._classes[:] = signature.classes
+
+    def predict(self, frame: pd.DataFrame) -> Outputs:
+        """Predict the rows of a feature frame (see ``artifacts.frame``)."""
+        names = [feature.name for feature in self.signature.features]
+        absent = [name for name in names if name not in frame.columns]
+        if absent:
+            raise failure("missing-column", f"there is no column {absent[0]!r}")
+        return self.predict_columns({name: frame[name].to_numpy() for name in names})
+
+    def predict_columns(self, columns: Mapping[str, Array]) -> Outputs:
+        """Predict from one array of shape (n,) per feature, as ``artifacts.columns`` makes them."""
+        scores = self._score(columns)
+        return Outputs(scores, self.labels(scores))
+
+    def predict_row(self, row: Mapping[str, float | str]) -> tuple[float | tuple[float, ...], Scalar]:
+        """Predict one row of frame values; returns its score (or scores) and its label."""
+        outputs = self.predict_columns(
+            {name: np.array([value], dtype=_TEXT if isinstance(value, str) else _FLOAT) for name, value in row.items()}
+        )
+        score = outputs.scores[0]
+        return (tuple(score.tolist()) if outputs.scores.ndim == 2 else float(score)), outputs.labels[0]
+
+    def indices(self, scores: FloatArray) -> Array:
+        """Return the predicted class of each row as an index into ``classes``, shape (n,)."""
+        if self.signature.task == "binary-classification":
+            return (scores >= self.signature.threshold).astype(np.intp)
+        return np.asarray(np.argmax(scores, axis=1))
+
+    def labels(self, scores: FloatArray) -> Array:
+        """Return the labels that belong to scores."""
+        if self.signature.task == "regression":
+            return scores
+        labels: Array = self._classes[self.indices(scores)]
+        return labels
+
+
+def load_predictor(artifact: Artifact) -> Predictor:
+    """Load what an artifact serves and check it against its recorded predictions before it is used.
+
+    Raises ``untrusted-type``, ``bad-model`` or ``smoke-check-failed`` and never runs code from the artifact.
+    """
+    signature = artifact.signature
+    if signature.engine == "onnx":
+        from modelops.artifacts.onnx_session import onnx_score
+
+        score = onnx_score(artifact.files[package.ONNX], signature)
+    else:
+        score = sklearn_score(load_estimator(artifact), signature)
+    predictor = Predictor(signature, score, artifact.digest)
+    check_smoke(predictor, artifact.files[package.SMOKE])
+    return predictor
+
+
+def load_estimator(artifact: Artifact) -> Any:
+    """Load the scikit-learn estimator of an artifact with the exact list of types that its signature names."""
+    from modelops.artifacts.canonical import load_canonical
+
+    return load_canonical(artifact.files[package.SKOPS], artifact.signature.trusted_types)
+
+
+def sklearn_score(estimator: Any, signature: Signature) -> Score:
+    """Return the scoring function of a fitted estimator; the frame is built only here."""
+    if signature.task == "regression":
+        return lambda columns: np.asarray(estimator.predict(to_frame(columns)), dtype=np.float64).reshape(-1)
+    positive = None
+    if signature.task == "binary-classification":
+        positive = [int(label) for label in estimator.classes_].index(1)
+
+    def score(columns: Mapping[str, Array]) -> FloatArray:
+        probabilities = np.asarray(estimator.predict_proba(to_frame(columns)), dtype=np.float64)
+        return probabilities if positive is None else np.ascontiguousarray(probabilities[:, positive])
+
+    return score
+
+
+def smoke_document(predictor: Predictor, columns: Mapping[str, Array], rows: Sequence[int]) -> bytes:
+    """Return ``smoke.json``: the frame values of a few rows and the predictions they must give again."""
+    chosen = {name: values[list(rows)] for name, values in columns.items()}
+    outputs = predictor.predict_columns(chosen)
+    values = {
+        name: [None if isinstance(value, float) and math.isnan(value) else value for value in array.tolist()]
+        for name, array in chosen.items()
+    }
+    return canonical_json({"columns": values, "scores": outputs.scores.tolist(), "labels": outputs.labels.tolist()})
+
+
+def check_smoke(predictor: Predictor, data: bytes) -> None:
+    """Predict the recorded rows; other predictions than the recorded ones raise ``smoke-check-failed``."""
+    try:
+        document = json.loads(data)
+        columns = {
+            feature.name: _smoke_column(document["columns"][feature.name], feature.type == "category")
+            for feature in predictor.signature.features
+        }
+        expected = np.array(document["scores"], dtype=np.float64)
+        labels = list(document["labels"])
+    except (ValueError, KeyError, TypeError):
+        raise failure("bad-artifact", f"artifact {predictor.digest}: smoke.json is not valid") from None
+    outputs = predictor.predict_columns(columns)
+    same_shape = outputs.scores.shape == expected.shape
+    distance = (
+        np.abs(outputs.scores - expected) / np.maximum(1.0, np.abs(expected)) if same_shape else np.array([np.inf])
+    )
+    largest = float(distance.max(initial=0.0))
+    decided = predictor.signature.task == "regression" or outputs.labels.tolist() == labels
+    if not largest <= SMOKE_TOLERANCE or not decided:
+        raise failure(
+            "smoke-check-failed",
+            f"artifact {predictor.digest} predicts {largest:.3g} away from what was recorded when it was built",
+            hint="the runtime's libraries may differ from those of the build",
+        )
+
+
+def difference(scores: FloatArray, expected: FloatArray) -> float:
+    """Return the largest difference of two score arrays, absolute below 1 and relative above; infinite if not alike."""
+    if scores.shape != expected.shape:
+        return math.inf
+    distance = np.abs(scores - expected) / np.maximum(1.0, np.abs(expected))
+    largest = float(distance.max(initial=0.0))
+    return math.inf if math.isnan(largest) else largest
+
+
+def _smoke_column(values: Sequence[Any], category: bool) -> Array:
+    if category:
+        result = np.empty(len(values), dtype=object)
+        result[:] = [str(value) for value in values]
+        return result
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)

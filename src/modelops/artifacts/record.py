@@ -1,0 +1,55 @@
+"""The record of a build: what went in, what came out, and nothing that differs between two equal builds."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from modelops.artifacts.signature import canonical_json
+from modelops.errors import failure
+from modelops.spec.data import Count, Sketch
+from modelops.spec.delivery import MetricValue, ReleaseArtifact
+from modelops.spec.meta import Digest, ModelName, Name, Scalar, Strict
+from modelops.spec.model import Task
+
+__all__ = ["BuildRecord"]
+
+
+class BuildRecord(Strict):
+    """A build: deterministic, so that equal inputs give equal bytes on any machine of the same architecture.
+
+    ``holdout`` is the digest of a Parquet blob with one line per test row: ``row`` (position in the snapshot),
+    ``y_true`` and ``y_pred`` as in ``metrics.Predictions``, and the scores (``score``, or ``score_0`` and up).
+    """
+
+    model: ModelName
+    inputs: Digest
+    spec: Digest
+    environment_lock: Digest
+    code_tree: str
+    snapshot: Name
+    data_root: Digest
+    rows_train: Count
+    rows_test: Count
+    seeds: dict[str, int]
+    parameters: dict[str, Scalar]
+    task: Task
+    positive: Scalar = None
+    classes: tuple[Scalar, ...] = ()
+    artifact: ReleaseArtifact
+    metrics: tuple[MetricValue, ...]
+    score_profile: Sketch | None = None
+    holdout: Digest
+
+    def dump(self) -> bytes:
+        """Return the canonical JSON of the record; its SHA-256 is the digest of the build."""
+        return canonical_json(self.model_dump(mode="json", by_alias=True))
+
+    @classmethod
+    def parse(cls, data: bytes) -> BuildRecord:
+        """Read a record back; anything unexpected in it is an error."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise failure("bad-build-record", f"the build record is not valid: {where}: {first['msg']}") from None

@@ -1,0 +1,119 @@
+"""Decision trees from a file: every node index is checked before scikit-learn follows it without checking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from modelops.errors import ModelOpsError, failure
+
+__all__ = ["check_trees"]
+
+Array = np.ndarray[Any, Any]
+
+
+def check_trees(root: Any) -> None:
+    """Check all trees below an estimator; a node that points nowhere raises ``crafted-tree``.
+
+    Children have larger indices than their parent and lie within the tree, so every walk ends; split features lie
+    within the number of features of the estimator that feeds the tree.
+    """
+    from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+    from sklearn.tree._tree import Tree
+
+    for item, widths in _walk(root):
+        if isinstance(item, Tree):
+            _check_tree(item, widths)
+        elif isinstance(item, TreePredictor):
+            _check_predictor(item, widths)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an object sits: the feature count of its estimator, and of an ensemble that feeds its trees unchecked."""
+
+    widths: tuple[int, ...] = ()
+    ensemble: int | None = None
+
+
+def _walk(root: Any) -> Iterator[tuple[Any, tuple[int, ...]]]:
+    """Yield each object below ``root`` with the feature counts that its data must have."""
+    stack: list[tuple[Any, _Place]] = [(root, _Place())]
+    seen: set[int] = set()
+    while stack:
+        item, place = stack.pop()
+        if id(item) in seen or isinstance(item, (str, bytes, int, float, bool, type(None))):
+            continue
+        seen.add(id(item))
+        yield item, place.widths
+        if isinstance(item, dict):
+            stack.extend((value, place) for value in item.values())
+        elif isinstance(item, (list, tuple, set)):
+            stack.extend((value, place) for value in item)
+        elif isinstance(item, np.ndarray):
+            stack.extend((value, place) for value in item.flat if item.dtype == object)
+        else:
+            inside = _inside(item, place)
+            stack.extend((value, inside) for value in getattr(item, "__dict__", {}).values())
+
+
+def _inside(item: Any, place: _Place) -> _Place:
+    from sklearn.ensemble._forest import BaseForest
+    from sklearn.ensemble._gb import BaseGradientBoosting
+    from sklearn.tree import BaseDecisionTree
+
+    state = getattr(item, "__dict__", {})
+    width = state.get("n_features_in_")
+    for columns, member in zip(state.get("estimators_features_", ()), state.get("estimators_", ()), strict=False):
+        if len(columns) != getattr(member, "n_features_in_", len(columns)):
+            raise _crafted("it is given other columns than it was grown on")
+    if not isinstance(width, (int, np.integer)):
+        return _Place(place.widths)
+    if isinstance(item, BaseDecisionTree):
+        return _Place((int(width),) if place.ensemble is None else (int(width), place.ensemble))
+    feeds = isinstance(item, (BaseForest, BaseGradientBoosting))
+    return _Place((int(width),), int(width) if feeds else None)
+
+
+def _check_tree(tree: Any, widths: tuple[int, ...]) -> None:
+    nodes = tree.__getstate__()["nodes"]
+    left, right, feature = nodes["left_child"], nodes["right_child"], nodes["feature"]
+    if len(nodes) != tree.node_count or not len(nodes) or any(tree.n_features != width for width in widths):
+        raise _crafted("its size or number of features contradicts its estimator")
+    inner = left != -1
+    _check_children(left[inner], right[inner], np.flatnonzero(inner), len(nodes))
+    _check_range(feature[inner], tree.n_features)
+
+
+def _check_predictor(predictor: Any, widths: tuple[int, ...]) -> None:
+    nodes = predictor.nodes
+    if not len(nodes):
+        raise _crafted("it has no node")
+    inner = nodes["is_leaf"] == 0
+    left, right = nodes["left"][inner].astype(np.int64), nodes["right"][inner].astype(np.int64)
+    _check_children(left, right, np.flatnonzero(inner), len(nodes))
+    if not widths:
+        raise _crafted("no estimator says how many features it has")
+    _check_range(nodes["feature_idx"][inner], min(widths))
+    categorical = inner & (nodes["is_categorical"] != 0)
+    bitsets = min(len(predictor.raw_left_cat_bitsets), len(predictor.binned_left_cat_bitsets))
+    _check_range(nodes["bitset_idx"][categorical], bitsets)
+
+
+def _check_children(left: Array, right: Array, parents: Array, count: int) -> None:
+    for children in (left, right):
+        if (children <= parents).any() or (children >= count).any():
+            raise _crafted("a node points outside the tree or back to its ancestors")
+
+
+def _check_range(values: Array, limit: int) -> None:
+    numbers = values.astype(np.int64)
+    if (numbers < 0).any() or (numbers >= limit).any():
+        raise _crafted("a node splits on a feature that does not exist")
+
+
+def _crafted(what: str) -> ModelOpsError:
+    return failure("crafted-tree", f"a decision tree of the model is refused: {what}")
