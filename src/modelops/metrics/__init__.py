@@ -1,39 +1,31 @@
 """Metrics by name, with confidence intervals, over predictions with known truth."""
 
-from __future__ import annotations
+from modelops.metrics.catalog import (
+    COMPARABLE,
+    METRICS,
+    NAMES,
+    ComparableMetricName,
+    MetricName,
+    default_metrics,
+    greater_is_better,
+)
+from modelops.metrics.measuring import Difference, measure, measure_all, paired_difference, undefined
+from modelops.metrics.rows import FloatArray, Predictions, loss_per_row
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-
-from modelops.spec.meta import Scalar
-from modelops.spec.model import Task
-
-__all__ = ["Predictions"]
-
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions of one release on rows whose truth is known.
-
-    For a binary task ``y_score`` is the probability of the positive class, shape (n,), and ``y_true`` and ``y_pred``
-    are 1.0 for the positive class and 0.0 otherwise. For a multiclass task ``y_true`` and ``y_pred`` are indices into
-    ``classes`` and ``y_score`` has shape (n, len(classes)). For regression all are values and ``y_score`` is
-    ``y_pred``.
-    """
-
-    task: Task
-    y_true: FloatArray
-    y_pred: FloatArray
-    y_score: FloatArray
-    classes: tuple[Scalar, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.y_true)
-
-    def take(self, rows: np.ndarray[Any, Any]) -> Predictions:
-        """Return the predictions of a selection of rows (mask or indices)."""
-        return Predictions(self.task, self.y_true[rows], self.y_pred[rows], self.y_score[rows], self.classes)
+__all__ = [
+    "COMPARABLE",
+    "METRICS",
+    "NAMES",
+    "ComparableMetricName",
+    "Difference",
+    "FloatArray",
+    "MetricName",
+    "Predictions",
+    "default_metrics",
+    "greater_is_better",
+    "loss_per_row",
+    "measure",
+    "measure_all",
+    "paired_difference",
+    "undefined",
+]
