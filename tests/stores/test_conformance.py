@@ -51,7 +51,7 @@ def test_put_file_equals_put(store: Store, tmp_path: Path) -> None:
 
 def test_put_file_names_a_file_that_is_not_there(store: Store, tmp_path: Path) -> None:
     """A missing input is the user's file, not the store's fault."""
-    with pytest.raises(ModelOpsError, match="absent.bin") as error:
+    with pytest.raises(ModelOpsError, match=r"absent\.bin") as error:
         store.put_file(tmp_path / "absent.bin")
     assert error.value.problems[0].code == "file-unreadable"
 

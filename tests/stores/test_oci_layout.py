@@ -65,7 +65,7 @@ def test_looking_writes_nothing(store: OciLayout) -> None:
 
 @pytest.mark.parametrize("change", ["flip", "truncate", "append"])
 def test_changed_bytes_are_refused_and_put_heals_them(store: OciLayout, tmp_path: Path, change: str) -> None:
-    """One changed byte is refused by get, fetch and tag, naming the digest; putting the bytes again repairs the blob."""
+    """One changed byte is refused by get, fetch and tag, naming the digest; a new put repairs the blob."""
     data = json.dumps(MANIFEST).encode()
     digest = store.put(data)
     changed = {"flip": bytes([data[0] ^ 1]) + data[1:], "truncate": data[:-1], "append": data + b" "}[change]

@@ -1,0 +1,182 @@
+"""The statements modelops makes: in-toto Statement v1 with the predicates of training, gates, approvals and rollouts.
+
+A statement holds no time that is not part of what it states, so equal facts give equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from modelops import __version__
+from modelops.evidence.digests import descriptor, digest_set
+from modelops.spec.delivery import Approval, MetricValue, PullRequestReference, VerdictRecord
+from modelops.spec.meta import Scalar
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PROVENANCE = "https://slsa.dev/provenance/v1"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+GATE_EVIDENCE = "https://modelops.dev/attestations/gate-evidence/v1"
+APPROVAL = "https://modelops.dev/attestations/approval/v1"
+ROLLOUT_OUTCOME = "https://modelops.dev/attestations/rollout-outcome/v1"
+
+BUILD_TYPE = "https://modelops.dev/build-types/train/v1"
+BUILDER = "https://modelops.dev/builders/modelops/v1"
+
+Purpose = Literal["release", "promotion", "snapshot", "rollout"]
+
+PURPOSES: Mapping[str, Purpose] = {
+    PROVENANCE: "release",
+    TEST_RESULT: "release",
+    GATE_EVIDENCE: "release",
+    APPROVAL: "promotion",
+    ROLLOUT_OUTCOME: "rollout",
+}
+"""What a key must be trusted for to make a statement in a promotion's file, which mixes them."""
+
+
+def statement(predicate_type: str, subjects: Mapping[str, str], predicate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an in-toto Statement v1 about named subjects, each given as ``<algorithm>:<hex>``."""
+    if not subjects:
+        raise ValueError("a statement needs at least one subject")
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": name, "digest": digest_set(digest)} for name, digest in sorted(subjects.items())],
+        "predicateType": predicate_type,
+        "predicate": dict(predicate),
+    }
+
+
+def provenance(
+    *,
+    model: str,
+    path: str,
+    ref: str,
+    commit: str,
+    tree: str,
+    data_root: str,
+    environment_lock: str,
+    spec: str,
+    build: str,
+    inputs: str,
+    parameters: Mapping[str, Scalar],
+    seeds: Mapping[str, int],
+) -> dict[str, Any]:
+    """Return the SLSA v1 predicate of a training run: what was asked for, what it was made from, and what made it.
+
+    ``ref`` is the branch of the request; ``build`` the digest of the build record, ``inputs`` the digest of all inputs.
+    """
+    return {
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": {"model": model, "path": path, "ref": ref},
+            "internalParameters": {"parameters": dict(parameters), "seeds": dict(seeds), "inputs": inputs},
+            "resolvedDependencies": [
+                descriptor("code", f"gitCommit:{commit}"),
+                descriptor("code-tree", f"gitTree:{tree}"),
+                descriptor("data", data_root),
+                descriptor("environment-lock", environment_lock),
+                descriptor("spec", spec),
+            ],
+        },
+        "runDetails": {
+            "builder": {"id": BUILDER, "version": {"modelops": __version__}},
+            "metadata": {"invocationId": inputs},
+            "byproducts": [descriptor("build-record", build)],
+        },
+    }
+
+
+def test_result(
+    policy: str, verdicts: Sequence[VerdictRecord], configuration: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the test-result v0.1 predicate of one gate policy; no verdict at all is a failure.
+
+    A gate that does not pass and does not block is a warning.
+    """
+    failed = [verdict.gate for verdict in verdicts if verdict.blocking]
+    warned = [verdict.gate for verdict in verdicts if verdict.verdict != "pass" and not verdict.blocking]
+    passed = [verdict.gate for verdict in verdicts if verdict.verdict == "pass" and not verdict.blocking]
+    return {
+        "result": "FAILED" if failed or not verdicts else "WARNED" if warned else "PASSED",
+        "configuration": [descriptor(policy, uri=f"policies/gates/{policy}.yaml"), *map(dict, configuration)],
+        "passedTests": passed,
+        "warnedTests": warned,
+        "failedTests": failed,
+    }
+
+
+test_result.__test__ = False  # type: ignore[attr-defined]  # the name is in-toto's; it is not a test of pytest
+
+
+def gate_evidence(
+    verdicts: Sequence[VerdictRecord], metrics: Sequence[MetricValue], *, champion: int | None
+) -> dict[str, Any]:
+    """Return our predicate with the numbers behind the verdicts, which test-result has no fields for."""
+    return {
+        "tool": {"modelops": __version__},
+        "champion": champion,
+        "verdicts": [verdict.model_dump(mode="json", by_alias=True) for verdict in verdicts],
+        "metrics": [metric.model_dump(mode="json", by_alias=True) for metric in metrics],
+    }
+
+
+def approval(
+    *,
+    change: Literal["promotion", "model"],
+    model: str,
+    release: int,
+    path: Literal["pull-request", "automatic", "emergency"],
+    commit: str,
+    policy: str,
+    pull_request: PullRequestReference | None,
+    approvals: Sequence[Approval],
+    reason: str,
+    environment: str | None = None,
+    evidence: str | None = None,
+    at: str | None = None,
+) -> dict[str, Any]:
+    """Return our predicate of an approval: who said yes to which exact head, under which policy.
+
+    ``policy`` is the digest of the approval policy that was applied; ``evidence`` that of the release's evidence.
+    """
+    return {
+        "change": change,
+        "model": model,
+        "release": release,
+        "environment": environment,
+        "path": path,
+        "commit": commit,
+        "policy": policy,
+        "evidence": evidence,
+        "pullRequest": pull_request.model_dump(mode="json", by_alias=True) if pull_request else None,
+        "approvals": [one.model_dump(mode="json", by_alias=True) for one in approvals],
+        "reason": reason,
+        "at": at,
+    }
+
+
+def rollout_outcome(
+    *,
+    model: str,
+    environment: str,
+    candidate: int,
+    stable: int | None,
+    outcome: Literal["succeeded", "failed", "aborted"],
+    reason: str,
+    step: int,
+    checks: Sequence[Mapping[str, Any]],
+    at: str,
+) -> dict[str, Any]:
+    """Return our predicate of how a rollout ended, with the comparisons that decided it."""
+    return {
+        "model": model,
+        "environment": environment,
+        "candidate": candidate,
+        "stable": stable,
+        "outcome": outcome,
+        "reason": reason,
+        "step": step,
+        "checks": [dict(check) for check in checks],
+        "at": at,
+    }
