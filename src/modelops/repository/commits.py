@@ -1,0 +1,115 @@
+"""Writing commits with plumbing and a temporary index: the work tree and the user's index are never touched."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from modelops.errors import Exit, failure
+from modelops.repository.history import Person
+from modelops.repository.names import check_path
+from modelops.repository.process import Git, explain
+
+_CHUNK = 500
+
+
+def identity(person: Person, when: datetime) -> dict[str, str]:
+    """Return the variables that make one person author and committer at one instant."""
+    if when.tzinfo is None:
+        raise ValueError("the date of a commit needs a time zone")
+    date = f"{int(when.timestamp())} +0000"
+    return {
+        f"GIT_{role}_{field}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for field, value in (("NAME", person.name), ("EMAIL", person.email), ("DATE", date))
+    }
+
+
+def write_commit(git: Git, tree: str, parents: Sequence[str], message: str, person: Person, when: datetime) -> str:
+    """Store a commit object and return its id; no ref moves."""
+    options = [part for parent in parents for part in ("-p", parent)]
+    return git.checked(
+        "commit-tree", tree, *options, "-F", "-", input=message.encode(), environment=identity(person, when)
+    ).text
+
+
+def _store_blobs(git: Git, contents: Sequence[bytes], scratch: Path) -> list[str]:
+    names = []
+    for number, content in enumerate(contents):
+        (scratch / f"blob-{number}").write_bytes(content)
+        names.append(str(scratch / f"blob-{number}"))
+    if not names:
+        return []
+    return git.checked(
+        "hash-object", "-w", "--no-filters", "--stdin-paths", input="\n".join([*names, ""]).encode()
+    ).text.splitlines()
+
+
+def _executables(git: Git, commit: str, paths: Sequence[str]) -> set[str]:
+    """Return which of the paths carry the executable bit, which a change of their bytes must keep."""
+    found = set()
+    for at in range(0, len(paths), _CHUNK):
+        lines = git.checked("ls-tree", "-z", "--full-tree", commit, *paths[at : at + _CHUNK]).words()
+        found |= {line.split("\t", 1)[1] for line in lines if line.startswith("100755 ")}
+    return found
+
+
+def write_tree(git: Git, base: str | None, files: Mapping[str, bytes | None]) -> str:
+    """Return the tree of ``base`` with some files written (bytes) or removed (None)."""
+    paths = [check_path(path) for path in files]
+    with tempfile.TemporaryDirectory(prefix="modelops-") as folder:
+        scratch = Path(folder)
+        environment = {"GIT_INDEX_FILE": str(scratch / "index")}
+        git.checked("read-tree", *([base] if base else ["--empty"]), environment=environment)
+        executable = _executables(git, base, paths) if base else set()
+        written = [path for path in paths if files[path] is not None]
+        ids = dict(zip(written, _store_blobs(git, [files[path] or b"" for path in written], scratch), strict=True))
+        lines = [
+            f"{'100755' if path in executable else '100644'} {ids[path]}\t{path}"
+            if path in ids
+            else f"0 {'0' * 40}\t{path}"
+            # Removals first, so that a folder may take the place of a file.
+            for path in sorted(paths, key=lambda path: (path in ids, path))
+        ]
+        request = "\0".join([*lines, ""]).encode()
+        result = git.run("update-index", "-z", "--index-info", input=request, environment=environment)
+        if result.code:
+            if "cannot add to the index" in result.errors or "unable to add" in result.errors:
+                raise failure(
+                    "path-conflict", f"a file and a folder would have one name: {result.errors.strip().splitlines()[0]}"
+                )
+            raise explain(("update-index",), result)
+        return git.checked("write-tree", environment=environment).text
+
+
+def commit_files(
+    git: Git, base: str | None, files: Mapping[str, bytes | None], message: str, person: Person, when: datetime
+) -> str:
+    """Store a commit on ``base`` that writes and removes files; nothing to change returns ``base`` itself."""
+    tree = write_tree(git, base, files)
+    if base and tree == git.checked("rev-parse", "--verify", f"{base}^{{tree}}").text:
+        return base
+    return write_commit(git, tree, [base] if base else [], message, person, when)
+
+
+def merge_trees(git: Git, ours: str, theirs: str) -> str:
+    """Return the tree of the merge of two commits; conflicting files are an error that names them."""
+    result = git.run("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
+    words = result.words()
+    if result.code == 0:
+        return words[0]
+    if result.code == 1 and words:
+        files = list(dict.fromkeys(words[1:]))
+        raise failure(
+            "merge-conflict",
+            f"both sides changed {', '.join(files)}",
+            exit=Exit.FILES,
+            hint="merge the target branch into yours, resolve the conflict, commit and push",
+        )
+    if "usage:" in result.errors or "unknown option" in result.errors:
+        raise failure(
+            "git-too-old", "merging without a work tree needs git 2.38 or newer", exit=Exit.WORLD, hint="upgrade git"
+        )
+    raise explain(("merge-tree",), result)

@@ -1,0 +1,112 @@
+"""Moving refs by compare-and-swap: a push with leases where there is a remote, a ref transaction where there is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelops.errors import Exit, ModelOpsError, failure
+from modelops.repository.process import Git, Result, explain
+
+_RACES = re.compile(r"stale info|fetch first|non-fast-forward|lock|incorrect old value|reference already exists|atomic")
+_RETRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """One ref's change: from ``old`` (None: it must not exist) to ``new`` (None: it is deleted)."""
+
+    ref: str
+    old: str | None
+    new: str | None
+
+
+def local_ref(git: Git, ref: str) -> str | None:
+    """Return the commit that a full ref name points to in this repository."""
+    return git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}").text or None
+
+
+def remote_refs(git: Git, remote: str, refs: Sequence[str]) -> dict[str, str]:
+    """Ask the remote for the ids of full ref names; the missing ones are left out."""
+    lines = git.checked("ls-remote", "--", remote, *refs, network=True).text.splitlines()
+    found = (line.split("\t", 1) for line in lines)
+    return {ref: id for id, ref in found if ref in refs}
+
+
+def fetch(git: Git, remote: str, *specifications: str) -> None:
+    """Fetch refs; another process that fetches into the same clone at the same time is waited for."""
+    for attempt in range(_RETRIES):
+        result = git.run(
+            *("fetch", "--quiet", "--no-tags", "--prune", "--no-write-fetch-head", "--no-auto-maintenance"),
+            *("--no-recurse-submodules", "--", remote, *specifications),
+            network=True,
+        )
+        if not result.code:
+            return
+        if attempt == _RETRIES - 1 or not re.search(r"cannot lock ref|\.lock'", result.errors):
+            raise explain(("fetch",), result, network=True)
+
+
+def swap_remote(git: Git, remote: str, swaps: Sequence[Swap]) -> bool:
+    """Move refs of the remote all at once; False when one of them no longer is where it was expected."""
+    result = git.run(
+        *("push", "--porcelain", "--quiet", "--no-follow-tags", "--recurse-submodules=no"),
+        *(["--atomic"] if len(swaps) > 1 else []),
+        *(f"--force-with-lease={swap.ref}:{swap.old or ''}" for swap in swaps),
+        *("--", remote, *(f"{swap.new or ''}:{swap.ref}" for swap in swaps)),
+        network=True,
+    )
+    if not result.code:
+        return True
+    reasons = [line.split("\t")[2] for line in result.text.splitlines() if line.startswith("!\t")]
+    if not reasons:
+        raise _push_failure(result)
+    current = remote_refs(git, remote, [swap.ref for swap in swaps])
+    if any(current.get(swap.ref) != swap.old for swap in swaps) or all(_RACES.search(reason) for reason in reasons):
+        return False
+    raise _rejected(swaps, reasons, result)
+
+
+def _push_failure(result: Result) -> ModelOpsError:
+    error = explain(("push",), result, network=True)
+    if "failed to push" not in error.problems[0].message:
+        return error
+    return failure(
+        "push-rejected",
+        "a pre-push hook of this clone stopped the push",
+        exit=Exit.WORLD,
+        hint="run `git push` by hand to see what the hook says",
+    )
+
+
+def _rejected(swaps: Sequence[Swap], reasons: Sequence[str], result: Result) -> ModelOpsError:
+    said = [line.removeprefix("remote:").strip() for line in result.errors.splitlines() if line.startswith("remote:")]
+    detail = "; ".join([*dict.fromkeys(reasons), *(line for line in said if line)])
+    names = ", ".join(swap.ref.removeprefix("refs/heads/") for swap in swaps)
+    checked_out = "checked out" in detail
+    hint = (
+        "the remote is not a bare repository: make it one with `git clone --bare`"
+        if checked_out
+        else "the remote protects it: let this identity push there, or bring the change by a pull request"
+    )
+    return failure("push-rejected", f"the remote refused the push to {names}: {detail}", exit=Exit.WORLD, hint=hint)
+
+
+def swap_local(git: Git, swaps: Sequence[Swap], message: str) -> bool:
+    """Move refs of this repository all at once; False when one of them no longer is where it was expected."""
+    lines = ["start"]
+    for swap in swaps:
+        if swap.new is None:
+            lines.append(f"delete {swap.ref} {swap.old or ''}".rstrip())
+        elif swap.old is None:
+            lines.append(f"create {swap.ref} {swap.new}")
+        else:
+            lines.append(f"update {swap.ref} {swap.new} {swap.old}")
+    request = "\n".join([*lines, "prepare", "commit", ""]).encode()
+    result = git.run("update-ref", "-m", message, "--create-reflog", "--stdin", input=request)
+    if not result.code:
+        return True
+    if any(local_ref(git, swap.ref) != swap.old for swap in swaps) or "lock" in result.errors:
+        return False
+    raise explain(("update-ref",), result)
