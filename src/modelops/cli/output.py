@@ -42,7 +42,9 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return an aligned plain-text table without borders."""
     cells = [[str(header) for header in headers], *[[str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -1,6 +1,6 @@
 """Rollout strategies: each file decides the next step of a rollout from what traffic has said so far.
 
-A strategy file exposes ``Params``, ``first_weight(params)`` and ``next_step(params, progress)``; both are pure.
+A strategy file exposes ``Params``, ``weight(params, step)`` and ``next_step(params, progress)``; both are pure.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ class Strategy(Protocol):
     @property
     def Params(self) -> type[Strict]: ...  # noqa: N802 - the module's class is the attribute
 
-    def first_weight(self, params: Any) -> float: ...
+    def weight(self, params: Any, step: int) -> float:
+        """Return the candidate's share of the traffic in a step."""
+        ...
 
     def next_step(self, params: Any, progress: Progress) -> Step: ...

@@ -65,7 +65,7 @@ class Target(Protocol):
     """What a module on this shelf exposes."""
 
     @property
-    def Params(self) -> type[Strict]: ...  # noqa: N802 - the module's class is the attribute
+    def Params(self) -> type[Strict]: ...
 
     def observe(self, params: Any, site: Site) -> Observed: ...
 

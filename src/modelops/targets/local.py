@@ -63,7 +63,10 @@ def _write(path: Path, data: bytes) -> None:
                 raise
     except OSError as error:
         raise failure(
-            "runtime-unwritable", f"cannot write {path}: {error.strerror}", exit=Exit.WORLD, retryable=True,
+            "runtime-unwritable",
+            f"cannot write {path}: {error.strerror}",
+            exit=Exit.WORLD,
+            retryable=True,
             hint="free disk space or repair the permissions; the next pass goes on from here",
         ) from error
 
@@ -115,7 +118,11 @@ def observe(params: Params, site: Site) -> Observed:
     )
     table = status.get("table")
     return Observed(
-        True, f"http://{params.host}:{port}", table if isinstance(table, str) else None, arms, str(status.get("error") or "")
+        True,
+        f"http://{params.host}:{port}",
+        table if isinstance(table, str) else None,
+        arms,
+        str(status.get("error") or ""),
     )
 
 

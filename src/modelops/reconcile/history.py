@@ -1,0 +1,62 @@
+"""What an environment's file said before: the branch's own history of one deployment, read from git."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from modelops.repository import Repository
+from modelops.spec.delivery import DeploymentSpec
+from modelops.spec.load import load_resource
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What one deployment file said from a commit on; ``parent`` is the branch's commit before it."""
+
+    commit: str
+    parent: str | None
+    time: datetime
+    subject: str
+    stable: int | None
+    candidate: int | None
+
+
+def deployment_path(model: str, environment: str) -> str:
+    """Return where a deployment is written."""
+    return f"models/{model}/environments/{environment}.yaml"
+
+
+def deployment_history(repository: Repository, tip: str, model: str, environment: str) -> tuple[Moment, ...]:
+    """Return the moments of a deployment on the branch, newest first; a merge counts as one moment."""
+    path = deployment_path(model, environment)
+    moments: list[Moment] = []
+    for commit in repository.log(tip, path=path, first_parent=True):
+        if path not in repository.paths(commit.id, path):
+            continue
+        spec: DeploymentSpec = load_resource(repository.read(commit.id, path), path).spec
+        parent = commit.parents[0] if commit.parents else None
+        moments.append(Moment(commit.id, parent, commit.time, commit.subject, spec.stable, spec.candidate))
+    return tuple(moments)
+
+
+def introduced(history: tuple[Moment, ...], role: str) -> Moment | None:
+    """Return the moment since which a role has had its present value."""
+    if not history:
+        return None
+    present = getattr(history[0], role)
+    since = history[0]
+    for moment in history[1:]:
+        if getattr(moment, role) != present:
+            break
+        since = moment
+    return since
+
+
+def ever_stable(history: tuple[Moment, ...]) -> tuple[int, ...]:
+    """Return the releases that were stable, the most recent first, each once."""
+    seen: dict[int, None] = {}
+    for moment in history:
+        if moment.stable is not None:
+            seen.setdefault(moment.stable)
+    return tuple(seen)

@@ -1,0 +1,172 @@
+"""The loop: observe, plan, apply one action, look again, until nothing is runnable; then say how it stands."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from modelops.clock import format_instant
+from modelops.errors import Exit, ModelOpsError, Problem, failure
+from modelops.reconcile.actions import Action, Blocked, Wait, describe, runnable
+from modelops.reconcile.apply import apply
+from modelops.reconcile.observe import environment_facts, observe_target, target_of
+from modelops.reconcile.plan import ModelFacts, Plan, plan_environment
+from modelops.reconcile.state import lease, write_atomically
+from modelops.reconcile.workspace import Workspace, environment
+from modelops.spec.graph import Graph
+
+MAXIMUM_ACTIONS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Ready, Reconciling or Stalled, with the reason, as in Kubernetes and Flux."""
+
+    model: str
+    type: Literal["Ready", "Reconciling", "Stalled"]
+    reason: str
+    message: str
+    revision: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run of the loop did and how it stands."""
+
+    plan: Plan
+    done: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    problems: tuple[Problem, ...]
+    exit: Exit
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One observation with the plan that follows from it."""
+
+    tip: str
+    graph: Graph
+    facts: tuple[ModelFacts, ...]
+    plan: Plan
+
+
+@contextlib.contextmanager
+def _leases(workspace: Workspace, graph: Graph, name: str) -> Iterator[dict[str, str]]:
+    """Take the lease of every model deployed here; yields who holds the ones that could not be had."""
+    site = workspace.site(name)
+    with contextlib.ExitStack() as stack:
+        held = {
+            model: holder
+            for model in sorted(graph.models)
+            if name in graph.models[model].deployments
+            and (holder := stack.enter_context(lease(site, model))) is not None
+        }
+        yield held
+
+
+def look(workspace: Workspace, name: str, held: dict[str, str]) -> Seen:
+    """Observe an environment at the tip of the branch and plan it."""
+    tip, graph = workspace.desired()
+    module, _ = target_of(graph, name)
+    facts = environment_facts(workspace, graph, tip, name, held)
+    observed = observe_target(graph, name, workspace.site(name))
+    return Seen(tip, graph, facts, plan_environment(name, facts, observed, module.table_digest))
+
+
+def plan_now(workspace: Workspace, name: str) -> Seen:
+    """Return what a reconciliation would do now, changing nothing."""
+    _, graph = workspace.desired()
+    environment(graph, name)
+    return look(workspace, name, {})
+
+
+def reconcile(workspace: Workspace, name: str, *, say: Callable[[str], None] = lambda text: None) -> Result:
+    """Make an environment match git as far as it can be done now.
+
+    Stopping after any action and running again ends in the same state: every action reads what it needs from git and
+    the runtime, and none is taken twice. A failing action stalls this run only; the next one tries again.
+    """
+    _, graph = workspace.desired()
+    environment(graph, name)
+    done: list[str] = []
+    problems: tuple[Problem, ...] = ()
+    code = Exit.OK
+    with _leases(workspace, graph, name) as held:
+        seen = look(workspace, name, held)
+        for _ in range(MAXIMUM_ACTIONS):
+            if not seen.plan.actions:
+                break
+            action = seen.plan.actions[0]
+            say(describe(action))
+            try:
+                done.append(apply(workspace, seen.graph, seen.tip, _as_action(action), seen.facts))
+            except ModelOpsError as error:
+                problems, code = error.problems, error.exit
+                break
+            seen = look(workspace, name, held)
+        else:
+            raise failure("no-rest", f"{name} did not come to rest in {MAXIMUM_ACTIONS} actions", exit=Exit.BUG)
+    conditions = _conditions(workspace, seen, problems)
+    write_atomically(
+        workspace.site(name).runtime / "status.json",
+        json.dumps({"conditions": [asdict(condition) for condition in conditions]}, indent=2, sort_keys=True).encode(),
+    )
+    blocked = any(isinstance(entry, Blocked) for entry in seen.plan.entries)
+    return Result(seen.plan, tuple(done), conditions, problems, code if problems else Exit.NO if blocked else Exit.OK)
+
+
+def _as_action(entry: object) -> Action:
+    if isinstance(entry, Wait | Blocked) or not runnable(entry):  # type: ignore[arg-type]
+        raise TypeError(f"{entry} is not an action")
+    return entry  # type: ignore[return-value]
+
+
+def _conditions(workspace: Workspace, seen: Seen, problems: tuple[Problem, ...]) -> tuple[Condition, ...]:
+    now = format_instant(workspace.clock())
+    conditions = []
+    for facts in seen.facts:
+        mine = [entry for entry in seen.plan.entries if getattr(entry, "model", facts.model) == facts.model]
+        blocked = next((entry for entry in mine if isinstance(entry, Blocked)), None)
+        waiting = next((entry for entry in mine if isinstance(entry, Wait)), None)
+        kind: Literal["Ready", "Reconciling", "Stalled"]
+        if problems:
+            kind, reason, message = "Stalled", problems[0].code, problems[0].message
+        elif blocked is not None:
+            kind, reason, message = "Stalled", blocked.code, blocked.reason
+        elif waiting is not None:
+            kind, reason, message = "Reconciling", "rollout", waiting.reason
+        elif any(runnable(entry) for entry in mine):
+            kind, reason, message = "Reconciling", "pending", "; ".join(map(describe, mine))
+        else:
+            kind, reason, message = "Ready", "reconciled", f"release {facts.stable} takes the traffic"
+        conditions.append(Condition(facts.model, kind, reason, message, seen.tip, now))
+    return tuple(conditions)
+
+
+def watch(
+    workspace: Workspace,
+    name: str,
+    interval: float,
+    report: Callable[[Result | Problem], None],
+    *,
+    passes: int | None = None,
+) -> None:
+    """Reconcile again and again; one failing pass is reported and never ends the loop."""
+    count = 0
+    while passes is None or count < passes:
+        count += 1
+        try:
+            report(reconcile(workspace, name))
+        except ModelOpsError as error:
+            for problem in error.problems:
+                report(problem)
+        except Exception as error:
+            # One pass may fail in ways nobody foresaw; the loop must outlive it and say what happened.
+            report(Problem("pass-failed", "".join(traceback.format_exception_only(error)).strip()))
+        time.sleep(interval)

@@ -1,0 +1,164 @@
+"""Observing: the only place that reads the world for a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from modelops import plugins
+from modelops.clock import parse_instant
+from modelops.errors import Location
+from modelops.predictions import FILE_NAME as LOG_FILE
+from modelops.predictions import ArmRows, arm_rows
+from modelops.reconcile.history import deployment_history
+from modelops.reconcile.plan import ModelFacts, Refusal, RolloutState, Unrecorded, salt
+from modelops.reconcile.promotion import needs_record, refusals
+from modelops.reconcile.state import read_rollout
+from modelops.reconcile.workspace import Workspace, environment, model_entry, parameters
+from modelops.spec.delivery import DeploymentSpec, ReleaseSpec, RolloutPlanSpec
+from modelops.spec.graph import Graph
+from modelops.spec.model import ModelSpec
+from modelops.spec.routing import FILE_NAME, Route, RoutingTable
+from modelops.strategies import ArmData, Progress, Segment
+from modelops.targets import Observed, Site
+
+
+def target_of(graph: Graph, name: str) -> tuple[Any, Any]:
+    """Return an environment's target module and its validated parameters."""
+    spec = environment(graph, name).spec
+    module = plugins.load("targets", spec.target.type)
+    return module, parameters(module, spec.target)
+
+
+def running_table(site: Site) -> RoutingTable | None:
+    """Return the routing table that the runtime was last given; an unreadable one counts as none."""
+    try:
+        return RoutingTable.model_validate_json((site.runtime / FILE_NAME).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def observe_target(graph: Graph, name: str, site: Site) -> Observed:
+    """Ask the target what runs."""
+    module, params = target_of(graph, name)
+    observed: Observed = module.observe(params, site)
+    return observed
+
+
+def _losses(model: ModelSpec, rows: ArmRows) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if model.task == "regression":
+        truths = np.array([float(truth) for truth in rows.truths], dtype=np.float64)
+        return np.square(rows.labelled_scores - truths)
+    wrong = [label != truth for label, truth in zip(rows.labels, rows.truths, strict=True)]
+    return np.array(wrong, dtype=np.float64)
+
+
+_NOTHING = ArmData(0, 0, 0, np.empty(0), np.empty(0))
+
+
+def _arm(model: ModelSpec, rows: ArmRows | None) -> ArmData:
+    if rows is None:
+        return _NOTHING
+    return ArmData(rows.requests, rows.errors, rows.slow, rows.scores, _losses(model, rows))
+
+
+def progress(
+    site: Site, model: str, spec: ModelSpec, state: RolloutState, weights: Mapping[int, float], now: datetime
+) -> Progress:
+    """Return what traffic has said in each step of a rollout so far."""
+    rows = arm_rows(site.runtime / LOG_FILE, model, state.salt, objective_ms=spec.serving.latency_objective_ms)
+    segments = tuple(
+        Segment(
+            step, weights.get(step, state.weight), _arm(spec, rows.get((step + 1, "stable"))),
+            _arm(spec, rows.get((step + 1, "candidate"))),
+        )
+        for step in range(state.step + 1)
+    )  # fmt: skip
+    return Progress(state.step, parse_instant(state.started), now, segments)
+
+
+def _with_rollout(workspace: Workspace, graph: Graph, site: Site, facts: ModelFacts) -> ModelFacts:
+    entry = model_entry(graph, facts.model)
+    plan: RolloutPlanSpec | None = entry.rollout.spec if entry.rollout is not None else None
+    if plan is None or facts.candidate is None:
+        return facts
+    module = plugins.load("strategies", plan.strategy.type)
+    params = parameters(module, plan.strategy)
+    state = read_rollout(site, facts.model)
+    facts = replace(
+        facts, rollout=state, first_weight=module.weight(params, 0), on_failure=plan.on_failure,
+        next_step=lambda seen: module.next_step(params, seen),
+    )  # fmt: skip
+    if state is None or state.outcome is not None or state.salt != salt(facts):
+        return facts
+    weights = {step: module.weight(params, step) for step in range(state.step + 1)}
+    seen = progress(site, facts.model, entry.model.spec, state, weights, workspace.clock())
+    return replace(facts, progress=seen)
+
+
+def _legitimacy(
+    workspace: Workspace, graph: Graph, tip: str, facts: ModelFacts
+) -> tuple[tuple[Refusal, ...], tuple[Unrecorded, ...]]:
+    history = deployment_history(workspace.repository, tip, facts.model, facts.environment)
+    refused: list[Refusal] = []
+    unrecorded: list[Unrecorded] = []
+    for role, number in (("stable", facts.stable), ("candidate", facts.candidate)):
+        if number is None:
+            continue
+        moment, bad_record = needs_record(workspace, graph, tip, facts.model, facts.environment, role, number, history)
+        if bad_record is not None:
+            refused.append(bad_record)
+        refused += refusals(workspace, graph, tip, facts.model, facts.environment, number, role)
+        if moment is not None:
+            unrecorded.append(Unrecorded("stable" if role == "stable" else "candidate", number, moment.commit))
+    return tuple(refused), tuple(unrecorded)
+
+
+def _running_route(site: Site, model: str) -> Route | None:
+    table = running_table(site)
+    return table.models.get(model) if table is not None else None
+
+
+def model_facts(
+    workspace: Workspace, graph: Graph, tip: str, name: str, model: str, held: Mapping[str, str]
+) -> ModelFacts | None:
+    """Return the facts about one model in one environment, or None when it has no release there."""
+    entry = model_entry(graph, model)
+    resource = entry.deployments.get(name)
+    if resource is None:
+        return None
+    deployment: DeploymentSpec = resource.spec
+    numbers = [number for number in (deployment.stable, deployment.candidate) if number is not None]
+    if not numbers:
+        return None
+    site = workspace.site(name)
+    releases: dict[int, ReleaseSpec] = {number: entry.releases[number].spec for number in numbers}
+    facts = ModelFacts(
+        model=model,
+        environment=name,
+        where=Location(resource.path) if not numbers else resource.where("spec"),
+        serving=entry.model.spec.serving,
+        stable=deployment.stable,
+        candidate=deployment.candidate,
+        denied=tuple(denied.release for denied in deployment.denied),
+        digests={number: release.artifact.digest for number, release in releases.items()},
+        lost=tuple(number for number, release in releases.items() if not workspace.store.has(release.artifact.digest)),
+        held_by=held.get(model),
+        running=_running_route(site, model),
+    )
+    refused, unrecorded = _legitimacy(workspace, graph, tip, facts)
+    return _with_rollout(workspace, graph, site, replace(facts, refusals=refused, unrecorded=unrecorded))
+
+
+def environment_facts(
+    workspace: Workspace, graph: Graph, tip: str, name: str, held: Mapping[str, str]
+) -> tuple[ModelFacts, ...]:
+    """Return the facts about every model that has a release in an environment."""
+    environment(graph, name)
+    found = (model_facts(workspace, graph, tip, name, model, held) for model in sorted(graph.models))
+    return tuple(facts for facts in found if facts is not None)

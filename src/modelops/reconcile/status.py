@@ -1,0 +1,92 @@
+"""Status: how every environment and model stands, observed now."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from modelops import training
+from modelops.reconcile.loop import plan_now
+from modelops.reconcile.observe import observe_target
+from modelops.reconcile.workspace import Workspace, model_entry
+
+
+def _conditions(workspace: Workspace, name: str) -> list[dict[str, Any]]:
+    path = workspace.site(name).runtime / "status.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["conditions"]
+    except (FileNotFoundError, ValueError, KeyError):
+        return []
+    return list(found)
+
+
+def status_of_environments(workspace: Workspace) -> list[dict[str, Any]]:
+    """Return, per environment, what runs, whether it is in sync, and the conditions of the last reconciliation."""
+    _, graph = workspace.desired()
+    rows = []
+    for name in sorted(
+        graph.environments,
+        key=lambda key: (graph.environments[key].spec.order is None, graph.environments[key].spec.order, key),
+    ):
+        observed = observe_target(graph, name, workspace.site(name))
+        plan = plan_now(workspace, name).plan
+        rows.append(
+            {
+                "environment": name,
+                "running": observed.running,
+                "url": observed.url,
+                "message": observed.message,
+                "synced": not plan.actions and not plan.refused,
+                "arms": [asdict(arm) for arm in observed.arms],
+                "conditions": _conditions(workspace, name),
+            }
+        )
+    return rows
+
+
+def environments_text(rows: list[dict[str, Any]]) -> str:
+    """Return the environments for people."""
+    lines = []
+    for row in rows:
+        where = row["url"] if row["running"] else "not running"
+        lines.append(f"{row['environment']}: {'in sync' if row['synced'] else 'out of sync'}, {where}")
+        lines += [f"  {c['model']}: {c['type']} ({c['reason']}): {c['message']}" for c in row["conditions"]]
+    return "\n".join(lines) or "no environments"
+
+
+def status_of_model(workspace: Workspace, model: str, limit: int) -> dict[str, Any]:
+    """Return a model's environments, releases and newest runs."""
+    _, graph = workspace.desired()
+    entry = model_entry(graph, model)
+    runs = training.runs(workspace.ledger, model)
+    return {
+        "model": model,
+        "environments": [
+            {"environment": name, "stable": d.spec.stable, "candidate": d.spec.candidate}
+            for name, d in sorted(entry.deployments.items())
+        ],
+        "releases": [
+            {"release": number, "artifact": r.spec.artifact.digest, "snapshot": r.spec.data.snapshot,
+             "metrics": {m.name: m.value for m in r.spec.metrics}}
+            for number, r in sorted(entry.releases.items())
+        ],
+        "runs": [asdict(run) for run in list(runs)[-limit:]],
+    }  # fmt: skip
+
+
+def model_text(found: dict[str, Any]) -> str:
+    """Return a model's status for people."""
+    lines = [found["model"]]
+    for row in found["environments"]:
+        lines.append(f"  {row['environment']}: stable {row['stable'] or '-'}, candidate {row['candidate'] or '-'}")
+    for row in found["releases"]:
+        metrics = ", ".join(f"{name} {value:.4g}" for name, value in list(row["metrics"].items())[:4])
+        lines.append(f"  release {row['release']}: {row['snapshot']}, {metrics}")
+    for run in found["runs"]:
+        metrics = run.get("metrics") or {}
+        text = ", ".join(f"{name} {value:.4g}" for name, value in list(metrics.items())[:4])
+        lines.append(
+            f"  run {run['started']} {run['outcome']} in {run['duration']:.1f} s: {text or run.get('problem') or ''}"
+        )
+    return "\n".join(lines)
