@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -76,7 +77,7 @@ class Resource(Generic[S]):
     metadata: Metadata
     spec: S
     digest: str
-    marks: dict[str, Location]
+    marks: Mapping[str, Location]
 
     def where(self, dotted: str) -> Location:
         """Return the location of a dotted path, or of its nearest ancestor that was written."""

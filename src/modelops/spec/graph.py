@@ -1,0 +1,276 @@
+"""The whole repository as one value: every reference resolved, every rule evaluated, every problem in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Names
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modelops.errors import Location, ModelOpsError, Problem
+from modelops.spec.explain import nearest, show
+from modelops.spec.kinds import IMMUTABLE_KINDS, KINDS, AnyResource, Resource, place
+from modelops.spec.load import load_all
+from modelops.spec.parameters import plugin_params
+from modelops.spec.policy import RuleSpec
+from modelops.spec.references import Known, at, folder_problems
+from modelops.spec.rules import compile_error, evaluate
+from modelops.spec.tree import Collection, Graph, ModelEntry, collect
+
+__all__ = ["Graph", "ModelEntry", "build_graph", "check_immutable", "plugin_params"]
+
+_REQUIRED = {"Project": "project", "ApprovalPolicy": "approvals", "TrustPolicy": "trust"}
+_RELEASE_FILES = ("evidence.intoto.jsonl", "MODEL_CARD.md")
+
+
+def build_graph(
+    files: Mapping[str, bytes],
+    metric_names: frozenset[str] | None = None,
+    *,
+    paths: Names[str] | None = None,
+) -> Graph:
+    """Return the graph of a repository's files, or raise one error that carries every problem.
+
+    ``metric_names`` are the metrics that a monitor may watch (unchecked when None). ``paths`` are all paths of the
+    repository, where known, so that files which are only named (training code, evidence) can be missed.
+    """
+    resources, problems = load_all(files)
+    collection = collect(resources.values())
+    names = frozenset(found for path in files if (found := _identity(path)) is not None)
+    known = Known(names, metric_names, None if paths is None else frozenset(paths))
+    for folder in collection.folders.values():
+        problems += folder_problems(folder, known)
+    problems += _policy_problems(collection, known)
+    problems += _parameter_problems(collection)
+    warnings: list[Problem] = []
+    for severity, problem in _rule_problems(collection, resources):
+        (problems if severity == "error" else warnings).append(problem)
+    if problems:
+        raise ModelOpsError(*sorted(problems, key=_order))
+    entries = {}
+    for name, folder in collection.folders.items():
+        model = folder.only("Model")
+        if model is not None:
+            entries[name] = folder.entry(model)
+    return Graph(
+        collection.of("Project")["project"],
+        collection.of("ApprovalPolicy")["approvals"],
+        collection.of("TrustPolicy")["trust"],
+        collection.of("Environment"),
+        collection.of("GatePolicy"),
+        collection.of("Rule"),
+        dict(sorted(entries.items())),
+        tuple(warnings),
+    )
+
+
+def _order(problem: Problem) -> tuple[Location, str]:
+    return problem.location or Location(""), problem.code
+
+
+def _identity(path: str) -> tuple[str, str | None, str] | None:
+    return place(path) if path.endswith(".yaml") else None
+
+
+def _policy_problems(collection: Collection, known: Known) -> Iterator[Problem]:
+    for kind, name in _REQUIRED.items():
+        if not known.has(kind, None, name):
+            path = f"policies/{name}.yaml"
+            said = f"{path} is missing"
+            yield Problem("missing-policy", said, Location(path), None, "scaffold it: modelops init")
+    yield from _signing_problems(collection)
+    yield from _environment_problems(collection)
+    yield from _approval_problems(collection, known)
+    for policy in collection.of("GatePolicy").values():
+        names = [gate.name for gate in policy.spec.gates]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                said = f"two gates are named {name!r}"
+                yield at(policy, f"spec.gates[{index}].name", "duplicate-name", said, "give each gate its own name")
+
+
+def _signing_problems(collection: Collection) -> Iterator[Problem]:
+    trust = collection.of("TrustPolicy").get("trust")
+    project = collection.of("Project").get("project")
+    if trust is None:
+        return
+    names: list[str] = []
+    for index, key in enumerate(trust.spec.keys):
+        where = f"spec.keys[{index}]"
+        if key.name in names:
+            yield at(trust, f"{where}.name", "duplicate-name", f"two keys are named {key.name!r}", "rename one of them")
+        names.append(key.name)
+        if "PRIVATE KEY" in key.public_key:
+            said = "this is a private key"
+            hint = "revoke it: what was in git is no longer secret; put the public key here"
+            yield at(trust, f"{where}.publicKey", "private-key-in-git", said, hint)
+        elif not key.public_key.strip().startswith("-----BEGIN PUBLIC KEY-----"):
+            yield at(
+                trust, f"{where}.publicKey", "bad-key", "this is not a public key in PEM", "-----BEGIN PUBLIC KEY-----"
+            )
+    if project is not None and project.spec.signing.key not in names:
+        key_name = project.spec.signing.key
+        said = f"the trust policy has no key {key_name!r}"
+        yield at(project, "spec.signing.key", "unknown-key-name", said, nearest(key_name, names, "keys"))
+
+
+def _environment_problems(collection: Collection) -> Iterator[Problem]:
+    orders: dict[int, str] = {}
+    for environment in collection.of("Environment").values():
+        order = environment.spec.order
+        if order is None:
+            continue
+        if order in orders:
+            said = f"{orders[order]!r} has the order {order} too"
+            yield at(
+                environment, "spec.order", "duplicate-order", said, "give each environment its own place in the chain"
+            )
+        orders.setdefault(order, environment.name)
+
+
+def _approval_problems(collection: Collection, known: Known) -> Iterator[Problem]:
+    approvals = collection.of("ApprovalPolicy").get("approvals")
+    if approvals is None:
+        return
+    groups = approvals.spec.groups
+    for index, rule in enumerate(approvals.spec.rules):
+        where = f"spec.rules[{index}]"
+        people: set[str] = set()
+        for position, approver in enumerate(rule.approvers):
+            group = approver.removeprefix("group:")
+            if group == approver:
+                people.add(approver)
+            elif group in groups:
+                people.update(groups[group])
+            else:
+                said = f"there is no group {group!r}"
+                hint = nearest(group, groups, "groups")
+                yield at(approvals, f"{where}.approvers[{position}]", "unknown-group", said, hint)
+                people.update(str(number) for number in range(rule.minimum))
+        if len(people) < rule.minimum:
+            said = f"{rule.minimum} approvals are asked of {len(people)} people"
+            yield at(approvals, where, "unmeetable-rule", said, "name more approvers, or ask for fewer")
+        for position, name in enumerate(rule.environments):
+            if name != "*" and not known.has("Environment", None, name):
+                said = f"there is no environment {name!r}"
+                hint = nearest(name, [*known.all("Environment"), "*"], "environments")
+                yield at(approvals, f"{where}.environments[{position}]", "unknown-environment", said, hint)
+
+
+def _plugins(collection: Collection) -> Iterator[tuple[str, Any, AnyResource, str]]:
+    """Yield (shelf, plugin, resource, dotted path) for every plugin that is named."""
+    for project in collection.of("Project").values():
+        yield "stores", project.spec.store, project, "spec.store"
+        yield "forges", project.spec.forge, project, "spec.forge"
+    for environment in collection.of("Environment").values():
+        yield "targets", environment.spec.target, environment, "spec.target"
+    for policy in collection.of("GatePolicy").values():
+        for index, gate in enumerate(policy.spec.gates):
+            yield "gates", gate, policy, f"spec.gates[{index}]"
+    for folder in collection.folders.values():
+        rollout, monitor = folder.only("RolloutPlan"), folder.only("Monitor")
+        if rollout is not None:
+            yield "strategies", rollout.spec.strategy, rollout, "spec.strategy"
+        if monitor is not None:
+            yield "drift", monitor.spec.drift, monitor, "spec.drift"
+
+
+def _parameter_problems(collection: Collection) -> Iterator[Problem]:
+    # Most models share a handful of parameter sets; equal ones are equally valid.
+    valid: set[tuple[str, str, str]] = set()
+    for shelf, plugin, resource, dotted in _plugins(collection):
+        key = (shelf, plugin.type, repr(plugin.params))
+        if key in valid:
+            continue
+        try:
+            plugin_params(shelf, plugin, resource, dotted)
+            valid.add(key)
+        except ModelOpsError as error:
+            yield from error.problems
+
+
+def _effective(resource: AnyResource) -> dict[str, Any]:
+    """Return the document that a rule sees: as written, with the defaults of its kind filled in."""
+    return {
+        "apiVersion": "modelops/v1",
+        "kind": resource.kind,
+        "metadata": {"name": resource.metadata.name, "annotations": dict(resource.metadata.annotations)},
+        "spec": resource.spec.model_dump(by_alias=True),
+    }
+
+
+def _usable_rule(rule: Resource[RuleSpec]) -> Problem | None:
+    match = rule.spec.match
+    if match.kind not in KINDS:
+        said = f"there is no kind {show(match.kind)}"
+        return at(rule, "spec.match.kind", "unknown-kind", said, nearest(match.kind, KINDS))
+    said = compile_error(rule.spec.expression) or ""
+    return at(rule, "spec.expression", "bad-expression", f"not valid CEL: {said}") if said else None
+
+
+def _rule_problems(collection: Collection, resources: Mapping[str, AnyResource]) -> Iterator[tuple[str, Problem]]:
+    """Yield (severity, problem) of every rule over every resource that it matches."""
+    by_kind: dict[str, list[Resource[RuleSpec]]] = {}
+    used: set[str] = set()
+    for rule in collection.of("Rule").values():
+        problem = _usable_rule(rule)
+        if problem is not None:
+            used.add(rule.name)
+            yield "error", problem
+        else:
+            by_kind.setdefault(rule.spec.match.kind, []).append(rule)
+    risks = {
+        name: model.spec.risk
+        for name, folder in collection.folders.items()
+        if (model := folder.only("Model")) is not None
+    }
+    for resource in resources.values() if by_kind else ():
+        document: dict[str, Any] | None = None
+        for rule in by_kind.get(resource.kind, ()):
+            risk = rule.spec.match.risk
+            if risk and (resource.model is None or risks.get(resource.model) not in risk):
+                continue
+            used.add(rule.name)
+            document = document or _effective(resource)
+            problem = _judge(rule, resource, document)
+            if problem is not None:
+                severity = rule.spec.severity if problem.code == "rule-failed" else "error"
+                yield severity, problem
+    for rule in collection.of("Rule").values():
+        if rule.name not in used:
+            said = f"the rule {rule.name!r} matched nothing"
+            yield "warning", at(rule, "spec.match", "unused-rule", said, "a rule that sees nothing protects nothing")
+
+
+def _judge(rule: Resource[RuleSpec], resource: AnyResource, document: dict[str, Any]) -> Problem | None:
+    try:
+        holds = evaluate(rule.spec.expression, document)
+    except ModelOpsError as error:
+        told = error.problems[0]
+        said = f"{told.message}; seen in {resource.path}"
+        return at(rule, "spec.expression", told.code, said, told.hint)
+    if holds:
+        return None
+    hint = f"the rule is {rule.path}: {rule.spec.expression.strip()}"
+    return at(resource, "spec", "rule-failed", rule.spec.message, hint)
+
+
+def _immutable(path: str) -> bool:
+    found = place(path)
+    if found is not None:
+        return found[0] in IMMUTABLE_KINDS
+    folder, _, name = path.rpartition("/")
+    return name in _RELEASE_FILES and (place(f"{folder}/release.yaml") or ("",))[0] == "Release"
+
+
+def check_immutable(base: Mapping[str, bytes], head: Mapping[str, bytes]) -> list[Problem]:
+    """Return a Problem for each release, promotion or snapshot file of ``base`` that ``head`` changed or lacks."""
+    problems = []
+    for path in sorted(filter(_immutable, base)):
+        if path not in head:
+            said, hint = "an immutable file was removed", f"restore it: git checkout <base> -- {path}"
+        elif head[path] != base[path]:
+            said, hint = "an immutable file was changed", "restore it, and make a new one instead"
+        else:
+            continue
+        problems.append(Problem("immutable-file", said, Location(path), None, hint))
+    return problems

@@ -1,0 +1,158 @@
+"""Files to resources: what a file is follows from its place, what it may hold from its kind."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from modelops.errors import Location, ModelOpsError, Problem, failure
+from modelops.spec.document import Document, parse
+from modelops.spec.explain import explain, nearest, show
+from modelops.spec.kinds import KINDS, AnyResource, Resource, place
+from modelops.spec.meta import API_VERSION, Metadata
+
+_ENVELOPE = ("apiVersion", "kind", "metadata", "spec")
+_SEGMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_LOOKS_OURS = re.compile(rb"^apiVersion:\s*['\"]?modelops/", re.MULTILINE)
+
+
+class Marks(Mapping[str, Location]):
+    """Locations by dotted path, worked out from the file's bytes when someone asks for the first one."""
+
+    __slots__ = ("_data", "_found", "_path")
+
+    def __init__(self, data: bytes, path: str) -> None:
+        self._data = data
+        self._path = path
+        self._found: dict[str, Location] | None = None
+
+    def _table(self) -> dict[str, Location]:
+        if self._found is None:
+            self._found = parse(self._data, self._path).marks
+        return self._found
+
+    def __getitem__(self, dotted: str) -> Location:
+        return self._table()[dotted]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table())
+
+    def __len__(self) -> int:
+        return len(self._table())
+
+
+def _validate(model: type[BaseModel], value: Any, document: Document, prefix: str) -> tuple[Any, list[Problem]]:
+    try:
+        return model.model_validate(value, by_alias=True, by_name=False), []
+    except ValidationError as error:
+        return None, explain(error, model, value, document, prefix)
+
+
+def _envelope_problems(document: Document, kind: str, name: str) -> list[Problem]:
+    """Check apiVersion, kind and the set of top-level keys."""
+    value, problems = document.value, []
+    for key in value:
+        if key not in _ENVELOPE:
+            where = document.keys.get(key)
+            problems.append(Problem("unknown-key", f"{key!r} is not a key here", where, key, nearest(key, _ENVELOPE)))
+    for key in _ENVELOPE:
+        if key not in value:
+            where = Location(document.path, 1, 1)
+            problems.append(Problem("missing-key", f"the key {key!r} is missing", where, None, f"add `{key}:`"))
+    version = value.get("apiVersion", API_VERSION)
+    if version != API_VERSION:
+        where = document.marks.get("apiVersion")
+        said = f"{show(version)} is not a version that modelops reads"
+        problems.append(Problem("unknown-api-version", said, where, "apiVersion", f"write {API_VERSION}"))
+    written = value.get("kind", kind)
+    if written != kind:
+        where = document.marks.get("kind")
+        said = f"{show(written)} does not belong at this path"
+        hint = f"a file at this path is a {kind}" if written in KINDS else nearest(str(written), KINDS)
+        problems.append(Problem("kind-mismatch", said, where, "kind", hint))
+    return problems
+
+
+def _name_problems(document: Document, metadata: Metadata, kind: str, model: str | None, name: str) -> list[Problem]:
+    problems = []
+    where = document.marks.get("metadata.name")
+    if metadata.name != name:
+        said = f"{metadata.name!r} does not match the file's place, which says {name!r}"
+        hint = f'write `name: "{name}"`' if name.isdigit() else f"write `name: {name}`, or move the file"
+        problems.append(Problem("name-mismatch", said, where, "metadata.name", hint))
+    segments = (model or "").split("/") if model else []
+    segments += [name] if name != model else []
+    for segment in segments:
+        if not _SEGMENT.fullmatch(segment):
+            said = f"{segment!r} in the path is not a name"
+            hint = "names are kebab-case: a-z, 0-9 and -, 1 to 63 characters"
+            problems.append(Problem("bad-name", said, Location(document.path), None, hint))
+    return problems
+
+
+def _misplaced(path: str, data: bytes) -> Problem | None:
+    """Return the problem of a YAML file that lies where no kind does, or None for a model's own file."""
+    stem, _, extension = path.rpartition(".")
+    if extension not in ("yaml", "yml") or not path.startswith(("models/", "policies/")):
+        return None
+    if extension == "yml" and place(stem + ".yaml"):
+        return Problem("unknown-file", "specs end in .yaml", Location(path), None, f"rename it to {stem}.yaml")
+    if path.startswith("models/") and not _LOOKS_OURS.search(data[:4096]):
+        return None
+    hint = "see the layout: models/<name>/{model,rollout,monitor}.yaml, data/, environments/, releases/, promotions/"
+    if path.startswith("policies/"):
+        hint = "policies/ holds project.yaml, approvals.yaml, trust.yaml, environments/, gates/ and rules/"
+    return Problem("unknown-file", "no kind lives at this path", Location(path), None, hint)
+
+
+def load_resource(data: bytes, path: str) -> AnyResource:
+    """Return the resource that a file holds; raises one error with every problem of the file."""
+    found = place(path)
+    if found is None:
+        problem = _misplaced(path, data)
+        raise (
+            ModelOpsError(problem)
+            if problem
+            else failure("unknown-file", "no kind lives at this path", location=Location(path))
+        )
+    kind, model, name = found
+    document = parse(data, path)
+    problems = _envelope_problems(document, kind, name)
+    metadata: Metadata | None = None
+    spec: Any = None
+    if "metadata" in document.value:
+        metadata, told = _validate(Metadata, document.value["metadata"], document, "metadata")
+        problems += told
+    if metadata is not None:
+        problems += _name_problems(document, metadata, kind, model, name)
+    # A file of another kind than its place says would only add noise, key by key.
+    if "spec" in document.value and not any(problem.code == "kind-mismatch" for problem in problems):
+        spec, told = _validate(KINDS[kind], document.value["spec"], document, "spec")
+        problems += told
+    if problems or metadata is None:
+        raise ModelOpsError(*sorted(problems, key=lambda problem: problem.location or Location(path)))
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    return Resource(kind, name, model, path, metadata, spec, digest, Marks(data, path))
+
+
+def load_all(files: Mapping[str, bytes]) -> tuple[dict[str, AnyResource], list[Problem]]:
+    """Return the resources by path of all files that hold one, and every problem of the others.
+
+    Files that are not ours (training code, evidence, a model's own YAML) are passed over.
+    """
+    resources: dict[str, AnyResource] = {}
+    problems: list[Problem] = []
+    for path in sorted(files):
+        if place(path) is None:
+            problem = _misplaced(path, files[path])
+            problems += [problem] if problem else []
+            continue
+        try:
+            resources[path] = load_resource(files[path], path)
+        except ModelOpsError as error:
+            problems += error.problems
+    return resources, problems
