@@ -26,6 +26,13 @@ class Person:
     name: str
     email: str
 
+    @property
+    def login(self) -> str:
+        """The login that the e-mail address stands for: what is before the @ (of ``123+ada@…``, ``ada``)."""
+        local = self.email.split("@", 1)[0].lower()
+        number, plus, login = local.partition("+")
+        return login if plus and number.isdigit() else local
+
     def __str__(self) -> str:
         return f"{self.name} <{self.email}>"
 

@@ -1,4 +1,4 @@
-"""Moving refs by compare-and-swap: a push with leases where there is a remote, a ref transaction where there is none."""
+"""Moving refs by compare-and-swap: a push with leases to a remote, a ref transaction where there is none."""
 
 from __future__ import annotations
 

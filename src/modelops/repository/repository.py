@@ -43,16 +43,20 @@ class Repository:
     Where there is a remote, its branches are the truth; without one, the local branches are.
     """
 
-    def __init__(self, root: Path, common: Path, remote: str | None = None) -> None:
+    def __init__(self, root: Path, common: Path, remote: str | None = None, warn: Warn = _silent) -> None:
         self.root = root
         self.common = common
         self.remote = remote
+        self.warn = warn
         self._git = Git(root)
         self._listings: OrderedDict[tuple[str, str], dict[str, Entry]] = OrderedDict()
 
     @classmethod
-    def discover(cls, path: Path | str = ".", *, remote: str = "origin") -> Repository:
-        """Open the repository that a folder lies in."""
+    def discover(cls, path: Path | str = ".", *, remote: str = "origin", warn: Warn = _silent) -> Repository:
+        """Open the repository that a folder lies in.
+
+        ``warn`` hears, where a call is given no other, that a checked-out branch stays behind because of local work.
+        """
         place = Path(path).absolute()
         if not place.is_dir():
             raise failure("not-a-repository", f"{place} is not a folder", hint="change to the repository first")
@@ -65,7 +69,7 @@ class Repository:
                 hint=f"clone it first: git clone {place}",
             )
         root = Git(place).checked("rev-parse", "--path-format=absolute", "--show-toplevel").text
-        repository = cls(Path(root), Path(common))
+        repository = cls(Path(root), Path(common), warn=warn)
         repository.remote = remote if remote in repository._git.run("remote").text.splitlines() else None
         return repository
 
@@ -179,8 +183,8 @@ class Repository:
             )
 
     def user(self) -> Person:
-        """Return the person that git's configuration names."""
-        found = {key: self._git.run("config", "--get", f"user.{key}").text.strip() for key in ("name", "email")}
+        """Return the person that git's configuration names; having none is an error."""
+        found = self._configured()
         if not all(found.values()):
             missing = " and ".join(f"user.{key}" for key, value in found.items() if not value)
             raise failure(
@@ -190,6 +194,14 @@ class Repository:
                 "`git config --global user.email ada@example.com`",
             )
         return Person(found["name"], found["email"])
+
+    def find_user(self) -> Person | None:
+        """Return the person that git's configuration names, or None when it is not complete."""
+        found = self._configured()
+        return Person(found["name"], found["email"]) if all(found.values()) else None
+
+    def _configured(self) -> dict[str, str]:
+        return {key: self._git.run("config", "--get", f"user.{key}").text.strip() for key in ("name", "email")}
 
     # --- the remote
 
@@ -224,7 +236,7 @@ class Repository:
             refs.fetch(self._git, self.remote, f"+{ref}:refs/modelops/fetched/{ref.removeprefix('refs/')}")
         return commit
 
-    def swap(self, *swaps: Swap, message: str = "modelops", warn: Warn = _silent) -> bool:
+    def swap(self, *swaps: Swap, message: str = "modelops", warn: Warn | None = None) -> bool:
         """Move refs, all or none, if each still is where it is expected to be; False when one is not.
 
         With a remote its refs move; without one those of this repository, and the files of a checked-out branch follow.
@@ -232,12 +244,12 @@ class Repository:
         for swap in swaps:
             check_ref(swap.ref)
         if self.remote is None:
-            return checkout.swap_with_work_tree(self._git, self.common, swaps, message, warn)
+            return checkout.swap_with_work_tree(self._git, self.common, swaps, message, warn or self.warn)
         if not refs.swap_remote(self._git, self.remote, swaps):
             return False
         for swap in swaps:
             if swap.ref.startswith("refs/heads/"):
-                self._mirror(swap, warn)
+                self._mirror(swap, warn or self.warn)
         return True
 
     def _mirror(self, swap: Swap, warn: Warn) -> None:
@@ -251,7 +263,7 @@ class Repository:
             self._git.run("update-ref", tracking, swap.new, swap.old or "")
             checkout.follow_remote(self._git, branch, swap.new, warn)
 
-    def push_branch(self, branch: str, commit: str, *, expected: str | None = None, warn: Warn = _silent) -> None:
+    def push_branch(self, branch: str, commit: str, *, expected: str | None = None, warn: Warn | None = None) -> None:
         """Set a shared branch to a commit if it is still at ``expected`` (None: if it does not exist yet)."""
         if not self.swap(Swap(f"refs/heads/{branch}", expected, commit), message=f"push {branch}", warn=warn):
             raise failure(
@@ -405,7 +417,7 @@ class Repository:
         when: datetime,
         *,
         attempts: int = 8,
-        warn: Warn = _silent,
+        warn: Warn | None = None,
     ) -> str | None:
         """Put one commit on a shared branch by compare-and-swap and return its id.
 
