@@ -62,6 +62,6 @@ class Gate(Protocol):
     """What a module on this shelf exposes."""
 
     @property
-    def Params(self) -> type[Strict]: ...  # noqa: N802 - the module's class is the attribute
+    def Params(self) -> type[Strict]: ...
 
     def evaluate(self, params: Any, subject: Subject) -> Verdict: ...
