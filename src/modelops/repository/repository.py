@@ -212,7 +212,7 @@ class Repository:
 
     def tip(self, branch: str) -> str:
         """Return the newest known commit of a branch: the remote's as last fetched, else the local one."""
-        commit = self.find_tip(branch)
+        commit = self.branch_tip(branch)
         if commit is None:
             where = f"on the remote {self.remote!r}" if self.remote else "in this repository"
             push = f"run `git push -u {self.remote} {branch}`" if self.remote else f"run `git branch {branch}`"
@@ -221,7 +221,7 @@ class Repository:
             )
         return commit
 
-    def find_tip(self, branch: str) -> str | None:
+    def branch_tip(self, branch: str) -> str | None:
         """Return what ``tip`` returns, or None when there is no such branch."""
         place = f"refs/remotes/{self.remote}/" if self.remote else "refs/heads/"
         return refs.local_ref(self._git, place + check_ref(branch))
@@ -355,19 +355,20 @@ class Repository:
 
     def log(
         self,
-        path: str | Sequence[str] | None = None,
         revision: str = "HEAD",
         *,
+        path: str | Sequence[str] | None = None,
         excluding: Sequence[str] = (),
         first_parent: bool = False,
         limit: int | None = None,
     ) -> tuple[CommitInfo, ...]:
-        """Return the commits (that touch a path) reachable from a revision, newest first."""
-        if limit != 1:
-            self.require_history()
+        """Return the commits (that touch a path) reachable from a revision, newest first; ``base..head`` is a range."""
         paths = () if path is None else (path,) if isinstance(path, str) else tuple(path)
-        without = [self._commit(commit) for commit in excluding]
-        start = self._commit(revision)
+        if paths or limit != 1:
+            self.require_history()
+        base, _, head = revision.rpartition("..")
+        without = [self._commit(commit) for commit in (*excluding, *([base] if base else []))]
+        start = self._commit(head)
         return history.log(self._git, start, paths=paths, excluding=without, first_parent=first_parent, limit=limit)
 
     def commit(self, revision: str) -> CommitInfo:
