@@ -35,9 +35,11 @@ def command(plan_file: Path, yes: bool, output: str) -> int:
     plan = plan_now(workspace, environment).plan
     if plan.digest != digest:
         raise failure(
-            "plan-is-stale", f"{plan_file} is no longer what would be done in {environment}", exit=Exit.NO,
+            "plan-is-stale",
+            f"{plan_file} is no longer what would be done in {environment}",
+            exit=Exit.NO,
             hint=f"read the new one: modelops plan {environment} --out {plan_file}",
-        )  # fmt: skip
+        )
     note(plan.explain())
     if plan.actions:
         confirm("Carry this out?", yes)

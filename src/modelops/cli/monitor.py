@@ -38,12 +38,16 @@ def command(environment: str, model: str | None, yes: bool, output: str) -> int:
 
     data = [
         {
-            "model": found.model, "environment": environment, "release": found.release,
+            "model": found.model,
+            "environment": environment,
+            "release": found.release,
             "report": monitoring.to_json(found.report),
-            "retraining": None if found.decision is None else {"fire": found.decision.fire, "reason": found.decision.reason},
+            "retraining": None
+            if found.decision is None
+            else {"fire": found.decision.fire, "reason": found.decision.reason},
             "pullRequest": found.pull.number if found.pull is not None else None,
         }
         for found in watched
-    ]  # fmt: skip
+    ]
     emit(output, data, text)
     return Exit.NO if any(found.report.level == "alert" for found in watched) else Exit.OK

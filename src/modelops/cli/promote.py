@@ -23,9 +23,11 @@ def command(model: str, environment: str, number: int | None, yes: bool, output:
     proposal = propose(workspace, model, environment, number)
     pull = proposal.pull
     data = {
-        "pullRequest": pull.number, "branch": pull.source, "release": proposal.release,
+        "pullRequest": pull.number,
+        "branch": pull.source,
+        "release": proposal.release,
         "superseded": list(proposal.superseded),
-    }  # fmt: skip
+    }
     lines = [f"pull request {pull.number}: {pull.title}"]
     lines += [f"closed pull request {old}: superseded" for old in proposal.superseded]
     emit(output, data, "\n".join(lines))

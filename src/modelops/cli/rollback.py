@@ -27,8 +27,11 @@ def command(model: str, environment: str, reason: str, yes: bool, output: str) -
     result = reconcile(workspace, environment, say=note)
     if output == "json":
         data = {
-            "withdrawn": done.withdrawn, "stable": done.stable, "commit": done.commit, "done": list(result.done),
-        }  # fmt: skip
+            "withdrawn": done.withdrawn,
+            "stable": done.stable,
+            "commit": done.commit,
+            "done": list(result.done),
+        }
         emit(output, data, "")
         return int(result.exit)
     return show_result(result, output)

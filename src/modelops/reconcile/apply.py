@@ -77,16 +77,23 @@ def restore(workspace: Workspace, graph: Graph, action: Restore) -> str:
             "not-reproducible",
             f"{action.model} release {action.release} is not in the store, and rebuilding it here gives "
             f"{record.artifact.digest[:19]} instead of {release.artifact.digest[:19]}",
-            exit=Exit.WORLD, hint="copy the store from a machine that has it, or rebuild on the platform it was made on",
-        )  # fmt: skip
+            exit=Exit.WORLD,
+            hint="copy the store from a machine that has it, or rebuild on the platform it was made on",
+        )
     return f"restored {action.model} release {action.release} by rebuilding it from {commit[:10]}"
 
 
 def _set_step(workspace: Workspace, action: SetStep, facts: ModelFacts) -> str:
     state = RolloutState(
-        candidate=action.release, stable=action.stable, salt=salt(facts), step=action.step, weight=action.weight,
-        started=format_instant(workspace.clock()), reason=action.reason, checks=checks_as_data(action.checks),
-    )  # fmt: skip
+        candidate=action.release,
+        stable=action.stable,
+        salt=salt(facts),
+        step=action.step,
+        weight=action.weight,
+        started=format_instant(workspace.clock()),
+        reason=action.reason,
+        checks=checks_as_data(action.checks),
+    )
     write_rollout(workspace.site(action.environment), action.model, state)
     return f"{action.model} release {action.release} is to take {action.weight:.0%} in {action.environment}"
 
@@ -124,14 +131,21 @@ def conclude(workspace: Workspace, action: Conclude) -> str:
         record = covering_promotion(graph, action.model, action.environment, action.release)
         if record is None:
             raise failure(
-                "promotion-missing", f"{action.model} release {action.release} has no promotion record in "
-                f"{action.environment}", exit=Exit.NO, hint=f"run modelops reconcile {action.environment} again",
-            )  # fmt: skip
+                "promotion-missing",
+                f"{action.model} release {action.release} has no promotion record in {action.environment}",
+                exit=Exit.NO,
+                hint=f"run modelops reconcile {action.environment} again",
+            )
         line = rollout_outcome_line(
-            record.spec, outcome=action.outcome, reason=action.reason, decided_at=format_instant(workspace.clock()),
-            step=state.step + 1 if state else 0, weight=state.weight if state else 1.0,
-            checks=state.checks if state else (), signer=workspace.signer,
-        )  # fmt: skip
+            record.spec,
+            outcome=action.outcome,
+            reason=action.reason,
+            decided_at=format_instant(workspace.clock()),
+            step=state.step + 1 if state else 0,
+            weight=state.weight if state else 1.0,
+            checks=state.checks if state else (),
+            signer=workspace.signer,
+        )
         evidence_path = f"models/{action.model}/promotions/{record.name}.intoto.jsonl"
         evidence = promotion_evidence(workspace, tip, action.model, record.name)
         word = "is stable" if action.outcome == "promote" else "is withdrawn"

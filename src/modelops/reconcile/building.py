@@ -131,16 +131,23 @@ def judged_build(workspace: Workspace, graph: Graph, name: str, revision: str | 
             raise failure(
                 "policy-not-in-base",
                 f"gate policy {policy!r} of {name} is not in the commit that this change is judged by",
-                exit=Exit.NO, location=wanted.model.where("spec.gates"),
+                exit=Exit.NO,
+                location=wanted.model.where("spec.gates"),
                 hint="merge the policy in a pull request of its own first",
-            )  # fmt: skip
+            )
         verdicts += judge(policy, found.spec, subject)
     return Judged(wanted.model, wanted.snapshot, record, tuple(verdicts), champion)
 
 
+def input_paths(workspace: Workspace, revision: str, name: str) -> tuple[str, ...]:
+    """Return the files whose change is a change of the model: its spec, its snapshots and its code."""
+    prefix = f"models/{name}/"
+    return (f"{prefix}model.yaml", f"{prefix}data", *(prefix + path for path in workspace.code(revision, name)))
+
+
 def judging_graph(workspace: Workspace, revision: str, name: str) -> Graph:
     """Return the graph of the commit before the one that last changed a model, whose policies judge that change."""
-    commits = workspace.repository.log(revision, path=f"models/{name}", first_parent=True, limit=1)
+    commits = workspace.repository.log(input_paths(workspace, revision, name), revision, first_parent=True, limit=1)
     if not commits or not commits[0].parents:
         return workspace.graph(revision)
     before = workspace.graph(commits[0].parents[0])

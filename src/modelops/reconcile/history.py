@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from modelops.repository import Repository
 from modelops.spec.delivery import DeploymentSpec
@@ -27,14 +28,20 @@ def deployment_path(model: str, environment: str) -> str:
     return f"models/{model}/environments/{environment}.yaml"
 
 
+@lru_cache(maxsize=1024)
+def _deployment(data: bytes, path: str) -> DeploymentSpec:
+    spec: DeploymentSpec = load_resource(data, path).spec
+    return spec
+
+
 def deployment_history(repository: Repository, tip: str, model: str, environment: str) -> tuple[Moment, ...]:
     """Return the moments of a deployment on the branch, newest first; a merge counts as one moment."""
     path = deployment_path(model, environment)
     moments: list[Moment] = []
-    for commit in repository.log(tip, path=path, first_parent=True):
+    for commit in repository.log(path, tip, first_parent=True):
         if path not in repository.paths(commit.id, path):
             continue
-        spec: DeploymentSpec = load_resource(repository.read(commit.id, path), path).spec
+        spec = _deployment(repository.read(commit.id, path), path)
         parent = commit.parents[0] if commit.parents else None
         moments.append(Moment(commit.id, parent, commit.time, commit.subject, spec.stable, spec.candidate))
     return tuple(moments)

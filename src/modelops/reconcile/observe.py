@@ -15,6 +15,7 @@ from modelops.clock import parse_instant
 from modelops.errors import Location
 from modelops.predictions import FILE_NAME as LOG_FILE
 from modelops.predictions import ArmRows, arm_rows
+from modelops.reconcile.actions import Role
 from modelops.reconcile.history import deployment_history
 from modelops.reconcile.plan import ModelFacts, Refusal, RolloutState, Unrecorded, salt
 from modelops.reconcile.promotion import needs_record, refusals
@@ -74,11 +75,13 @@ def progress(
     rows = arm_rows(site.runtime / LOG_FILE, model, state.salt, objective_ms=spec.serving.latency_objective_ms)
     segments = tuple(
         Segment(
-            step, weights.get(step, state.weight), _arm(spec, rows.get((step + 1, "stable"))),
+            step,
+            weights.get(step, state.weight),
+            _arm(spec, rows.get((step + 1, "stable"))),
             _arm(spec, rows.get((step + 1, "candidate"))),
         )
         for step in range(state.step + 1)
-    )  # fmt: skip
+    )
     return Progress(state.step, parse_instant(state.started), now, segments)
 
 
@@ -91,9 +94,12 @@ def _with_rollout(workspace: Workspace, graph: Graph, site: Site, facts: ModelFa
     params = parameters(module, plan.strategy)
     state = read_rollout(site, facts.model)
     facts = replace(
-        facts, rollout=state, first_weight=module.weight(params, 0), on_failure=plan.on_failure,
+        facts,
+        rollout=state,
+        first_weight=module.weight(params, 0),
+        on_failure=plan.on_failure,
         next_step=lambda seen: module.next_step(params, seen),
-    )  # fmt: skip
+    )
     if state is None or state.outcome is not None or state.salt != salt(facts):
         return facts
     weights = {step: module.weight(params, step) for step in range(state.step + 1)}
@@ -107,7 +113,9 @@ def _legitimacy(
     history = deployment_history(workspace.repository, tip, facts.model, facts.environment)
     refused: list[Refusal] = []
     unrecorded: list[Unrecorded] = []
-    for role, number in (("stable", facts.stable), ("candidate", facts.candidate)):
+    role: Role
+    for role in ("stable", "candidate"):
+        number = facts.stable if role == "stable" else facts.candidate
         if number is None:
             continue
         moment, bad_record = needs_record(workspace, graph, tip, facts.model, facts.environment, role, number, history)
@@ -115,7 +123,7 @@ def _legitimacy(
             refused.append(bad_record)
         refused += refusals(workspace, graph, tip, facts.model, facts.environment, number, role)
         if moment is not None:
-            unrecorded.append(Unrecorded("stable" if role == "stable" else "candidate", number, moment.commit))
+            unrecorded.append(Unrecorded(role, number, moment.commit))
     return tuple(refused), tuple(unrecorded)
 
 

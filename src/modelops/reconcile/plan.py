@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from modelops.errors import Location
 from modelops.reconcile.actions import (
@@ -181,20 +181,21 @@ def _rollout(facts: ModelFacts, serving: bool) -> list[Entry]:
     candidate, stable = facts.candidate, facts.stable
     if candidate is None or _refused(facts, "candidate") or candidate in facts.lost:
         return []
-    here: tuple[Any, ...] = (facts.model, facts.environment, candidate)
     if stable is None:
         if not serving:
             return []
         reason = "first release here, there is no stable one to compare it with"
-        return [Conclude(*here, None, "promote", reason, facts.where)]
+        return [Conclude(facts.model, facts.environment, candidate, None, "promote", reason, facts.where)]
     state = _current(facts)
     if state is None:
         reason = "the rollout begins"
-        return [SetStep(*here, stable, 0, facts.first_weight, reason, (), facts.where)]
+        return [
+            SetStep(facts.model, facts.environment, candidate, stable, 0, facts.first_weight, reason, (), facts.where)
+        ]
     if state.outcome is not None:
         if state.outcome == "rollback" and not serving:
             return []
-        return [Conclude(*here, stable, state.outcome, state.reason, facts.where)]
+        return [Conclude(facts.model, facts.environment, candidate, stable, state.outcome, state.reason, facts.where)]
     if not serving or facts.next_step is None or facts.progress is None:
         return []
     step = facts.next_step(facts.progress)
@@ -202,16 +203,35 @@ def _rollout(facts: ModelFacts, serving: bool) -> list[Entry]:
         case "hold":
             return [Wait(facts.model, facts.environment, step.reason, step.checks)]
         case "advance":
-            return [SetStep(*here, stable, step.step, step.weight, step.reason, step.checks, facts.where)]
+            return [
+                SetStep(
+                    facts.model,
+                    facts.environment,
+                    candidate,
+                    stable,
+                    step.step,
+                    step.weight,
+                    step.reason,
+                    step.checks,
+                    facts.where,
+                )
+            ]
         case "promote":
-            return [Judge(*here, "promote", step.reason, step.checks, facts.where)]
+            return [Judge(facts.model, facts.environment, candidate, "promote", step.reason, step.checks, facts.where)]
         case "rollback":
             if facts.on_failure == "hold":
                 hint = f"withdraw it: modelops rollback {facts.model} --environment {facts.environment}"
                 return [
-                    Blocked(*here[:2], "rollout-held", f"release {candidate} failed: {step.reason}", hint, facts.where)
+                    Blocked(
+                        facts.model,
+                        facts.environment,
+                        "rollout-held",
+                        f"release {candidate} failed: {step.reason}",
+                        hint,
+                        facts.where,
+                    )
                 ]
-            return [Judge(*here, "rollback", step.reason, step.checks, facts.where)]
+            return [Judge(facts.model, facts.environment, candidate, "rollback", step.reason, step.checks, facts.where)]
 
 
 def _entries(facts: ModelFacts, serving: bool) -> list[Entry]:
@@ -247,9 +267,8 @@ def plan_environment(
     serving = observed.running and observed.table == wanted
     entries = [entry for facts in models for entry in _entries(facts, serving)]
     preparing = any(isinstance(entry, RecordPromotion | Restore) for entry in entries)
-    if routes or observed.running:
-        if not serving and free and not preparing:
-            entries.append(Serve(environment, table, wanted, _why(table, observed)))
+    if (routes or observed.running) and not serving and free and not preparing:
+        entries.append(Serve(environment, table, wanted, _why(table, observed)))
     order = {RecordPromotion: 0, Restore: 1, Serve: 2, Judge: 3, SetStep: 4, Conclude: 5, Wait: 6, Blocked: 7}
     return Plan(environment, tuple(sorted(entries, key=lambda entry: order[type(entry)])))
 
@@ -268,8 +287,13 @@ def checks_as_data(checks: tuple[Check, ...]) -> tuple[Mapping[str, object], ...
     """Return a decision's comparisons as plain data for the rollout's evidence."""
     return tuple(
         {
-            "name": check.name, "verdict": check.verdict, "reason": check.reason, "statistic": check.statistic,
-            "threshold": check.threshold, "alpha": check.alpha, "counts": dict(check.counts or {}),
+            "name": check.name,
+            "verdict": check.verdict,
+            "reason": check.reason,
+            "statistic": check.statistic,
+            "threshold": check.threshold,
+            "alpha": check.alpha,
+            "counts": dict(check.counts or {}),
         }
         for check in checks
-    )  # fmt: skip
+    )

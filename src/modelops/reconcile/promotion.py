@@ -9,6 +9,7 @@ from modelops.errors import Exit, ModelOpsError, failure
 from modelops.evidence import digest_bytes
 from modelops.forges import PullRequest
 from modelops.gates._run import passed
+from modelops.reconcile.actions import Role
 from modelops.reconcile.approvals import judge_approvals
 from modelops.reconcile.history import Moment, deployment_history, deployment_path, ever_stable, introduced
 from modelops.reconcile.plan import Refusal
@@ -55,20 +56,23 @@ def _previous(graph: Graph, name: str) -> str | None:
 
 
 def refusals(
-    workspace: Workspace, graph: Graph, revision: str, model: str, name: str, number: int, role: str
+    workspace: Workspace, graph: Graph, revision: str, model: str, name: str, number: int, role: Role
 ) -> tuple[Refusal, ...]:
     """Return every reason why a release may not be candidate or stable in an environment."""
     entry = model_entry(graph, model)
     release: Resource[ReleaseSpec] = entry.releases[number]
     deployment: DeploymentSpec = entry.deployments[name].spec
     found: list[Refusal] = []
-    side = "stable" if role == "stable" else "candidate"
     if role == "candidate" and any(denied.release == number for denied in deployment.denied):
         reason = next(denied.reason for denied in deployment.denied if denied.release == number)
         found.append(
-            Refusal("candidate", "release-denied", f"release {number} failed here before: {reason}",
-                    f"promote another release, or remove it from spec.denied of {deployment_path(model, name)} in a pull request")
-        )  # fmt: skip
+            Refusal(
+                "candidate",
+                "release-denied",
+                f"release {number} failed here before: {reason}",
+                "promote another release, or clear it from spec.denied in a reviewed pull request",
+            )
+        )
     if not passed(release.spec.verdicts):
         found.append(
             Refusal(
@@ -83,9 +87,13 @@ def refusals(
         proven = ever_stable(deployment_history(workspace.repository, revision, model, previous))
         if number not in proven:
             found.append(
-                Refusal(side, "not-proven", f"release {number} has never been stable in {previous}",
-                        f"promote it there first: modelops promote {model} --to {previous} --release {number}")
-            )  # fmt: skip
+                Refusal(
+                    role,
+                    "not-proven",
+                    f"release {number} has never been stable in {previous}",
+                    f"promote it there first: modelops promote {model} --to {previous} --release {number}",
+                )
+            )
     try:
         verify_release(release, release_evidence(workspace, revision, model, number), trust(graph), None)
     except ModelOpsError as error:
@@ -105,9 +113,11 @@ def propose(workspace: Workspace, model: str, name: str, number: int | None) -> 
     environment(graph, name)
     if name not in entry.deployments:
         raise failure(
-            "no-deployment", f"{model} has no {deployment_path(model, name)}", exit=Exit.NO,
+            "no-deployment",
+            f"{model} has no {deployment_path(model, name)}",
+            exit=Exit.NO,
             hint="add the file with `stable: null` in a pull request",
-        )  # fmt: skip
+        )
     if not entry.releases:
         raise failure("no-release", f"{model} has no release yet", exit=Exit.NO, hint=f"modelops release {model}")
     chosen = number if number is not None else max(entry.releases)
@@ -133,13 +143,17 @@ def _open(workspace: Workspace, graph: Graph, tip: str, model: str, name: str, c
     edited = set_value(workspace.repository.read(tip, path), "spec.candidate", chosen, path)
     commit = workspace.repository.commit_files(tip, {path: edited}, title, workspace.person, now)
     repository = workspace.repository
-    repository.push_branch(branch, commit, expected=repository.branch_tip(branch))
+    repository.push_branch(branch, commit, expected=repository.find_tip(branch))
     older = [pull for pull in workspace.forge.list("open") if label in pull.labels]
     same = next((pull for pull in older if pull.source == branch), None)
     pull = same or workspace.forge.open(
-        title=title, body=promotion_body(graph, model, name, chosen), source=branch, as_=workspace.login, now=now,
+        title=title,
+        body=promotion_body(graph, model, name, chosen),
+        source=branch,
+        as_=workspace.login,
+        now=now,
         labels=(label,),
-    )  # fmt: skip
+    )
     superseded = tuple(p.number for p in older if p.number != pull.number)
     for old in superseded:
         workspace.forge.close(old, superseded_by=pull.number)
@@ -172,7 +186,7 @@ def needs_record(
     tip: str,
     model: str,
     name: str,
-    role: str,
+    role: Role,
     number: int,
     history: tuple[Moment, ...],
 ) -> tuple[Moment | None, Refusal | None]:
@@ -191,8 +205,7 @@ def needs_record(
         verify_promotion(record, promotion_evidence(workspace, tip, model, record.name), trust(graph))
     except ModelOpsError as error:
         problem = error.problems[0]
-        side = "stable" if role == "stable" else "candidate"
-        return None, Refusal(side, problem.code, problem.message, problem.hint or "restore the record from git")
+        return None, Refusal(role, problem.code, problem.message, problem.hint or "restore the record from git")
     if role == "candidate" and record.spec.commit != moment.commit and not _landed_with(record, moment):
         return moment, None
     if role == "stable" and record.spec.commit != moment.commit and not _was_candidate(history, moment, number):
@@ -213,7 +226,7 @@ def _was_candidate(history: tuple[Moment, ...], moment: Moment, number: int) -> 
     return bool(older) and older[0].candidate == number
 
 
-def record_promotion(workspace: Workspace, model: str, name: str, number: int, role: str, commit: str) -> str | None:
+def record_promotion(workspace: Workspace, model: str, name: str, number: int, role: Role, commit: str) -> str | None:
     """Check who approved a change of an environment and commit the signed record; refused approvals are an error."""
 
     def change(tip: str) -> Landing | None:
@@ -247,48 +260,71 @@ def next_promotion(graph: Graph, model: str, name: str) -> str:
 
 
 def _promotion(
-    workspace: Workspace, graph: Graph, tip: str, model: str, name: str, number: int, role: str, moment: Moment,
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    model: str,
+    name: str,
+    number: int,
+    role: Role,
+    moment: Moment,
     history: tuple[Moment, ...],
-) -> PromotionSpec:  # fmt: skip
+) -> PromotionSpec:
     release: ReleaseSpec = model_entry(graph, model).releases[number].spec
     if role == "stable" and number not in ever_stable(history[history.index(moment) + 1 :]):
         raise failure(
-            "never-stable", f"{name} was set straight to release {number}, which was never stable there", exit=Exit.NO,
+            "never-stable",
+            f"{name} was set straight to release {number}, which was never stable there",
+            exit=Exit.NO,
             hint=f"undo it and promote: modelops promote {model} --to {name} --release {number}",
-        )  # fmt: skip
+        )
     pull = workspace.forge.merged_with(moment.commit)
     if pull is None:
         raise failure(
-            "no-pull-request", f"no merged pull request brought {moment.commit[:10]}, which set {name} to release {number}",
-            exit=Exit.NO, hint="changes of an environment come by pull request; revert the commit and open one",
-        )  # fmt: skip
+            "no-pull-request",
+            f"no merged pull request set {name} to release {number} in {moment.commit[:10]}",
+            exit=Exit.NO,
+            hint="changes of an environment come by pull request; revert the commit and open one",
+        )
     return approved_promotion(workspace, graph, tip, model, name, release, role, moment, pull)
 
 
 def approved_promotion(
-    workspace: Workspace, graph: Graph, tip: str, model: str, name: str, release: ReleaseSpec, role: str, moment: Moment,
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    model: str,
+    name: str,
+    release: ReleaseSpec,
+    role: Role,
+    moment: Moment,
     pull: PullRequest,
-) -> PromotionSpec:  # fmt: skip
+) -> PromotionSpec:
     """Judge a merged promotion by the approval policy of its base commit, and describe it."""
     base = moment.parent or moment.commit
     policy = workspace.graph(base).approvals
     if policy is None:
         raise failure(
-            "no-approval-policy", f"{base[:10]} has no policies/approvals.yaml, so nobody may approve", exit=Exit.NO,
+            "no-approval-policy",
+            f"{base[:10]} has no policies/approvals.yaml, so nobody may approve",
+            exit=Exit.NO,
             hint="merge an approval policy first",
-        )  # fmt: skip
+        )
     repository = workspace.repository
-    commits = repository.log(f"{base}..{pull.head}")
-    involved = {person.partition("@")[0] for info in commits for person in (info.author.email, info.committer.email)}
+    commits = repository.log(None, pull.head, excluding=(base,))
+    involved = {person.login for commit in commits for person in commit.people}
     entry = model_entry(graph, model)
     verdict = judge_approvals(
         policy, pull, change="promotion", environment=name, risk=entry.model.spec.risk, involved=involved
     )
     if not verdict.ok:
         raise failure(
-            "approval-missing", f"pull request {pull.number} was merged without the approvals that {name} needs: "
-            + "; ".join(verdict.reasons), exit=Exit.NO, hint="revert it and merge it again with approvals",
-        )  # fmt: skip
+            "approval-missing",
+            f"pull request {pull.number} was merged without the approvals that {name} needs: "
+            + "; ".join(verdict.reasons),
+            exit=Exit.NO,
+            hint="revert it and merge it again with approvals",
+        )
     return PromotionSpec(
         model=model,
         environment=name,
@@ -298,11 +334,15 @@ def approved_promotion(
         path="pull-request" if role == "candidate" else "emergency",
         commit=moment.commit,
         pull_request=PullRequestReference(
-            number=pull.number, author=pull.author, head=pull.head,
-            head_tree=repository.tree_id(pull.head, "") or pull.head, base=base, merge=moment.commit,
+            number=pull.number,
+            author=pull.author,
+            head=pull.head,
+            head_tree=repository.tree_id(pull.head, "") or pull.head,
+            base=base,
+            merge=moment.commit,
         ),
         approvals=verdict.counted,
         policy=policy.digest,
         reason=pull.title,
         promoted_at=format_instant(workspace.clock()),
-    )  # fmt: skip
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from modelops.errors import Location
 from modelops.reconcile import building
-from modelops.reconcile.actions import Blocked, Entry, Wait
+from modelops.reconcile.actions import Blocked, Entry, RecordPromotion, Role, Wait
 from modelops.reconcile.building import Judged
 from modelops.reconcile.history import deployment_path
 from modelops.reconcile.plan import Plan
@@ -115,6 +115,7 @@ def _deployments(workspace: Workspace, graph: Graph, since: str) -> list[Entry]:
             if deployment_path(model, name) not in changed:
                 continue
             before = base.models[model].deployments.get(name) if model in base.models else None
+            role: Role
             for role in ("stable", "candidate"):
                 number = getattr(resource.spec, role)
                 if number is None or (before is not None and getattr(before.spec, role) == number):
@@ -127,7 +128,5 @@ def _deployments(workspace: Workspace, graph: Graph, since: str) -> list[Entry]:
     return entries
 
 
-def _asked(model: str, name: str, number: int, role: str, head: str, where: Location) -> Entry:
-    from modelops.reconcile.actions import RecordPromotion
-
-    return RecordPromotion(model, name, number, "stable" if role == "stable" else "candidate", head, where)
+def _asked(model: str, name: str, number: int, role: Role, head: str, where: Location) -> Entry:
+    return RecordPromotion(model, name, number, role, head, where)

@@ -25,14 +25,18 @@ def approved_by(workspace: Workspace, graph: Graph, tip: str, model: str) -> tup
 
     A model that came without a pull request passes only where the approval policy asks for nobody.
     """
-    commits = workspace.repository.log(tip, path=f"models/{model}/model.yaml", first_parent=True, limit=1)
+    commits = workspace.repository.log(building.input_paths(workspace, tip, model), tip, first_parent=True, limit=1)
     commit = commits[0]
     base = commit.parents[0] if commit.parents else commit.id
     policy = workspace.graph(base).approvals or graph.approvals
     risk = model_entry(graph, model).model.spec.risk
     if policy is None:
-        raise failure("no-approval-policy", "policies/approvals.yaml does not exist", exit=Exit.NO,
-                      hint="modelops init writes one")  # fmt: skip
+        raise failure(
+            "no-approval-policy",
+            "policies/approvals.yaml does not exist",
+            exit=Exit.NO,
+            hint="modelops init writes one",
+        )
     pull = workspace.forge.merged_with(commit.id)
     if pull is None:
         asked = [rule.minimum for rule in policy.spec.rules if rule.change == "model" and risk in rule.risk]
@@ -40,9 +44,7 @@ def approved_by(workspace: Workspace, graph: Graph, tip: str, model: str) -> tup
         reason = f"{commit.id[:10]} came without a pull request"
         return None, ApprovalVerdict(ok, (), () if ok else (reason,))
     involved = {
-        person.email.partition("@")[0]
-        for info in workspace.repository.log(f"{base}..{pull.head}")
-        for person in (info.author, info.committer)
+        person.login for info in workspace.repository.log(None, pull.head, excluding=(base,)) for person in info.people
     }
     return pull, judge_approvals(policy, pull, change="model", environment=None, risk=risk, involved=involved)
 
@@ -57,18 +59,22 @@ def release(workspace: Workspace, model: str) -> str:
     pull, verdict = approved_by(workspace, graph, tip, model)
     if not verdict.ok:
         raise failure(
-            "approval-missing", f"the change of {model} was not approved: " + "; ".join(verdict.reasons), exit=Exit.NO,
+            "approval-missing",
+            f"the change of {model} was not approved: " + "; ".join(verdict.reasons),
+            exit=Exit.NO,
             hint="models are released from merged and approved pull requests; approvals.yaml says who may approve",
-        )  # fmt: skip
+        )
     judged = building.judged_build(workspace, graph, model, tip, building.judging_graph(workspace, tip, model))
     if not judged.passed:
         failed = "; ".join(
             f"{v.gate} {v.verdict}: {v.reason}" for v in judged.verdicts if v.blocking and v.verdict != "pass"
         )
         raise failure(
-            "gates-not-passed", f"{model} is not released: {failed or 'no gate was evaluated'}", exit=Exit.NO,
+            "gates-not-passed",
+            f"{model} is not released: {failed or 'no gate was evaluated'}",
+            exit=Exit.NO,
             hint=f"see the numbers: modelops build {model}",
-        )  # fmt: skip
+        )
     made: list[str] = []
 
     def change(head: str) -> Landing | None:
@@ -87,19 +93,32 @@ def release(workspace: Workspace, model: str) -> str:
 
 
 def _files(
-    workspace: Workspace, graph: Graph, head: str, built_from: str, judged: Judged, number: int, pull: PullRequest | None,
+    workspace: Workspace,
+    graph: Graph,
+    head: str,
+    built_from: str,
+    judged: Judged,
+    number: int,
+    pull: PullRequest | None,
     verdict: ApprovalVerdict,
-) -> dict[str, bytes]:  # fmt: skip
+) -> dict[str, bytes]:
     model = judged.model.name
     prefix = f"models/{model}/"
     files = {
         prefix + path: data
         for path, data in release_files(
-            number, judged.record, judged.verdicts, model=judged.model, snapshot=judged.snapshot, commit=built_from,
-            champion=judged.champion.spec.version if judged.champion is not None else None, signer=workspace.signer,
-            pull_request=pull, approvals=verdict.counted,
+            number,
+            judged.record,
+            judged.verdicts,
+            model=judged.model,
+            snapshot=judged.snapshot,
+            commit=built_from,
+            champion=judged.champion.spec.version if judged.champion is not None else None,
+            signer=workspace.signer,
+            pull_request=pull,
+            approvals=verdict.counted,
         ).items()
-    }  # fmt: skip
+    }
     for found in graph.environments.values():
         if found.spec.promotion == "automatic" and found.name in model_entry(graph, model).deployments:
             files |= _automatic(workspace, graph, head, files, model, found.name, number, prefix)
@@ -107,21 +126,32 @@ def _files(
 
 
 def _automatic(
-    workspace: Workspace, graph: Graph, head: str, files: dict[str, bytes], model: str, environment: str, number: int,
+    workspace: Workspace,
+    graph: Graph,
+    head: str,
+    files: dict[str, bytes],
+    model: str,
+    environment: str,
+    number: int,
     prefix: str,
-) -> dict[str, bytes]:  # fmt: skip
+) -> dict[str, bytes]:
     """Make a new release the candidate of an environment that takes every release, and record that policy said so."""
     path = deployment_path(model, environment)
     release_path = f"{prefix}releases/{number}/release.yaml"
     release: ReleaseSpec = load_resource(files[release_path], release_path).spec
     approvals = graph.approvals
     spec = PromotionSpec(
-        model=model, environment=environment, release=number, artifact=release.artifact.digest,
-        evidence=digest_bytes(files[f"{prefix}releases/{number}/evidence.intoto.jsonl"]), path="automatic", commit=head,
+        model=model,
+        environment=environment,
+        release=number,
+        artifact=release.artifact.digest,
+        evidence=digest_bytes(files[f"{prefix}releases/{number}/evidence.intoto.jsonl"]),
+        path="automatic",
+        commit=head,
         policy=approvals.digest if approvals is not None else digest_bytes(b""),
         reason=f"policies/environments/{environment}.yaml takes every new release",
         promoted_at=format_instant(workspace.clock()),
-    )  # fmt: skip
+    )
     record = promotion_files(
         next_promotion(graph, model, environment), spec, evidence_digest=spec.evidence, signer=workspace.signer
     )

@@ -64,17 +64,21 @@ def rollback(workspace: Workspace, model: str, name: str, reason: str) -> Rolled
 def _previous(workspace: Workspace, tip: str, model: str, name: str, deployment: DeploymentSpec) -> tuple[int, int]:
     if deployment.stable is None:
         raise failure(
-            "nothing-to-roll-back", f"no release of {model} is stable in {name}", exit=Exit.NO,
+            "nothing-to-roll-back",
+            f"no release of {model} is stable in {name}",
+            exit=Exit.NO,
             hint=f"see what runs: modelops status {model}",
-        )  # fmt: skip
+        )
     denied = {found.release for found in deployment.denied}
     history = deployment_history(workspace.repository, tip, model, name)
     before = [number for number in ever_stable(history) if number != deployment.stable and number not in denied]
     if not before:
         raise failure(
-            "nothing-to-roll-back", f"release {deployment.stable} of {model} is the only one that was ever stable in {name}",
-            exit=Exit.NO, hint="there is nothing to return to; repair it with a new release",
-        )  # fmt: skip
+            "nothing-to-roll-back",
+            f"release {deployment.stable} of {model} is the only one that was ever stable in {name}",
+            exit=Exit.NO,
+            hint="there is nothing to return to; repair it with a new release",
+        )
     return deployment.stable, before[0]
 
 
@@ -82,11 +86,17 @@ def _record(workspace: Workspace, tip: str, model: str, name: str, stable: int, 
     graph = workspace.graph(tip)
     release = model_entry(graph, model).releases[stable].spec
     spec = PromotionSpec(
-        model=model, environment=name, release=stable, artifact=release.artifact.digest,
-        evidence=digest_bytes(release_evidence(workspace, tip, model, stable)), path="emergency", commit=tip,
+        model=model,
+        environment=name,
+        release=stable,
+        artifact=release.artifact.digest,
+        evidence=digest_bytes(release_evidence(workspace, tip, model, stable)),
+        path="emergency",
+        commit=tip,
         policy=graph.approvals.digest if graph.approvals is not None else digest_bytes(b""),
-        reason=f"{workspace.login}: {reason}", promoted_at=format_instant(workspace.clock()),
-    )  # fmt: skip
+        reason=f"{workspace.login}: {reason}",
+        promoted_at=format_instant(workspace.clock()),
+    )
     files = promotion_files(
         next_promotion(graph, model, name), spec, evidence_digest=spec.evidence, signer=workspace.signer
     )

@@ -1,4 +1,4 @@
-"""What the runtime directory remembers of rollouts, and the lease that lets one reconciler at a time work on a model."""
+"""What the runtime directory remembers of rollouts, and the lease of a model: one reconciler at a time."""
 
 from __future__ import annotations
 
@@ -31,9 +31,12 @@ def write_atomically(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise failure(
-            "runtime-unwritable", f"cannot write {path}: {error.strerror}", exit=Exit.WORLD, retryable=True,
+            "runtime-unwritable",
+            f"cannot write {path}: {error.strerror}",
+            exit=Exit.WORLD,
+            retryable=True,
             hint="free disk space or repair the permissions; the next pass goes on from here",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _rollout_path(site: Site, model: str) -> Path:

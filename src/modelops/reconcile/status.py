@@ -67,12 +67,16 @@ def status_of_model(workspace: Workspace, model: str, limit: int) -> dict[str, A
             for name, d in sorted(entry.deployments.items())
         ],
         "releases": [
-            {"release": number, "artifact": r.spec.artifact.digest, "snapshot": r.spec.data.snapshot,
-             "metrics": {m.name: m.value for m in r.spec.metrics}}
+            {
+                "release": number,
+                "artifact": r.spec.artifact.digest,
+                "snapshot": r.spec.data.snapshot,
+                "metrics": {m.name: m.value for m in r.spec.metrics},
+            }
             for number, r in sorted(entry.releases.items())
         ],
         "runs": [asdict(run) for run in list(runs)[-limit:]],
-    }  # fmt: skip
+    }
 
 
 def model_text(found: dict[str, Any]) -> str:

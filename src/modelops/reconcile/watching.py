@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from modelops import data, monitoring
 from modelops.clock import format_instant, parse_instant
+from modelops.errors import Exit, failure
 from modelops.forges import PullRequest
 from modelops.predictions import FILE_NAME, read_window
 from modelops.reconcile.building import materialiser, reader
@@ -75,6 +76,8 @@ def _watch(workspace: Workspace, graph: Graph, tip: str, name: str, model: str) 
     deployment: DeploymentSpec = entry.deployments[name].spec
     number = deployment.stable or 0
     release: ReleaseSpec = entry.releases[number].spec
+    if entry.monitor is None:
+        raise failure("no-monitor", f"{model} has no monitor.yaml", exit=Exit.USAGE)
     monitor: MonitorSpec = entry.monitor.spec
     reference = snapshot_of(entry, release.data.snapshot)
     now = workspace.clock()
@@ -91,9 +94,13 @@ def _watch(workspace: Workspace, graph: Graph, tip: str, name: str, model: str) 
     label = f"retrain:{model}"
     pulls = [pull for pull in workspace.forge.list("all") if label in pull.labels]
     decision = monitoring.should_retrain(
-        report, earlier, monitor.retraining, last_opened=_last_opened(pulls),
-        open_pull_request=any(pull.state == "open" for pull in pulls), now=now,
-    )  # fmt: skip
+        report,
+        earlier,
+        monitor.retraining,
+        last_opened=_last_opened(pulls),
+        open_pull_request=any(pull.state == "open" for pull in pulls),
+        now=now,
+    )
     pull = None
     if decision.fire:
         pull = _propose(workspace, graph, tip, name, model, release, report, decision, monitor.retraining, label)
@@ -112,9 +119,13 @@ def _training_rows(
     entry = model_entry(graph, model)
     now = workspace.clock()
     recent = read_window(
-        workspace.site(name).runtime / FILE_NAME, model, now - timedelta(days=retraining.lookback_days), now,
-        labelled=True, succeeded=True,
-    )  # fmt: skip
+        workspace.site(name).runtime / FILE_NAME,
+        model,
+        now - timedelta(days=retraining.lookback_days),
+        now,
+        labelled=True,
+        succeeded=True,
+    )
     snapshot = snapshot_of(entry, release.data.snapshot)
     previous = None
     if retraining.keep_reference:
@@ -123,9 +134,17 @@ def _training_rows(
 
 
 def _propose(
-    workspace: Workspace, graph: Graph, tip: str, name: str, model: str, release: ReleaseSpec,
-    report: monitoring.WindowReport, decision: monitoring.Decision, retraining: Retraining, label: str,
-) -> PullRequest | None:  # fmt: skip
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    name: str,
+    model: str,
+    release: ReleaseSpec,
+    report: monitoring.WindowReport,
+    decision: monitoring.Decision,
+    retraining: Retraining,
+    label: str,
+) -> PullRequest | None:
     """Take a snapshot of the recent labelled rows and open the pull request that trains on it."""
     rows = _training_rows(workspace, graph, tip, name, model, release, retraining)
     if rows.num_rows < retraining.minimum_rows:
@@ -137,9 +156,13 @@ def _propose(
     buffer = io.BytesIO()
     pq.write_table(rows, buffer, compression="zstd")
     spec = data.take_rows(
-        buffer.getvalue(), f"{name}-{stamp}.parquet", old.spec, entry.model.spec, store=workspace.store,
+        buffer.getvalue(),
+        f"{name}-{stamp}.parquet",
+        old.spec,
+        entry.model.spec,
+        store=workspace.store,
         reason=decision.reason,
-    )  # fmt: skip
+    )
     snapshot = f"{name}-{stamp}"
     snapshot_path = f"models/{model}/data/{snapshot}.yaml"
     model_path = f"models/{model}/model.yaml"

@@ -132,8 +132,8 @@ class Workspace:
 
     @property
     def login(self) -> str:
-        """The committer's name on the forge: what stands before the @ of the address."""
-        return self.person.email.partition("@")[0]
+        """The committer's name on the forge."""
+        return self.person.login
 
     def site(self, environment: str) -> Site:
         """Return where an environment lives on this machine."""
@@ -217,9 +217,12 @@ def trust(graph: Graph) -> TrustPolicySpec:
     """Return the trust policy; without one nothing is trusted."""
     if graph.trust is None:
         raise failure(
-            "trust-missing", "policies/trust.yaml does not exist, so no signature counts", exit=Exit.FILES,
-            location=Location("policies/trust.yaml"), hint="modelops init writes one with a new key",
-        )  # fmt: skip
+            "trust-missing",
+            "policies/trust.yaml does not exist, so no signature counts",
+            exit=Exit.FILES,
+            location=Location("policies/trust.yaml"),
+            hint="modelops init writes one with a new key",
+        )
     spec: TrustPolicySpec = graph.trust.spec
     return spec
 
@@ -231,7 +234,10 @@ def snapshot_of(entry: ModelEntry, name: str | None = None) -> Resource[DataSnap
     found: AnyResource | None = entry.snapshots.get(wanted)
     if found is None:
         raise failure(
-            "unknown-snapshot", f"model {model.name} has no snapshot {wanted!r}", exit=Exit.FILES,
-            location=model.where("spec.data.snapshot"), hint=f"take it: modelops data snapshot {model.name} --name {wanted}",
-        )  # fmt: skip
+            "unknown-snapshot",
+            f"model {model.name} has no snapshot {wanted!r}",
+            exit=Exit.FILES,
+            location=model.where("spec.data.snapshot"),
+            hint=f"take it: modelops data snapshot {model.name} --name {wanted}",
+        )
     return found

@@ -53,7 +53,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """Everything a renderer may use; ``lock`` is the pinned requirements file's text, ``releases`` by (model, number)."""
+    """Everything a renderer may use; ``lock`` is the requirements lock, ``releases`` by (model, number)."""
 
     table: RoutingTable
     models: Mapping[str, ModelSpec]

@@ -138,14 +138,30 @@ def _start(params: Params, site: Site) -> None:
     port = params.port or (known if isinstance(known, int) else 0) or _free_port(params.host)
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     command = [
-        sys.executable, "-m", "modelops", "serve", site.environment, "--runtime", str(site.runtime), "--store",
-        str(site.store), "--host", params.host, "--port", str(port),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "modelops",
+        "serve",
+        site.environment,
+        "--runtime",
+        str(site.runtime),
+        "--store",
+        str(site.store),
+        "--host",
+        params.host,
+        "--port",
+        str(port),
+    ]
     with (site.runtime / "server.log").open("ab") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=environment,
             cwd=site.runtime,
-        )  # fmt: skip
+        )
     _write(site.runtime / "server.json", json.dumps({"pid": process.pid, "port": port}).encode())
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
@@ -154,15 +170,21 @@ def _start(params: Params, site: Site) -> None:
         if process.poll() is not None:
             tail = (site.runtime / "server.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
             raise failure(
-                "server-died", f"the server of {site.environment} ended with {process.returncode}: {' / '.join(tail)}",
-                exit=Exit.WORLD, retryable=True, hint=f"read {site.runtime / 'server.log'}",
-            )  # fmt: skip
+                "server-died",
+                f"the server of {site.environment} ended with {process.returncode}: {' / '.join(tail)}",
+                exit=Exit.WORLD,
+                retryable=True,
+                hint=f"read {site.runtime / 'server.log'}",
+            )
         time.sleep(0.03)
     process.kill()
     raise failure(
-        "server-silent", f"the server of {site.environment} did not answer within {STARTUP_SECONDS:.0f} s",
-        exit=Exit.WORLD, retryable=True, hint=f"read {site.runtime / 'server.log'}",
-    )  # fmt: skip
+        "server-silent",
+        f"the server of {site.environment} did not answer within {STARTUP_SECONDS:.0f} s",
+        exit=Exit.WORLD,
+        retryable=True,
+        hint=f"read {site.runtime / 'server.log'}",
+    )
 
 
 def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
@@ -183,14 +205,19 @@ def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
             return observed
         if observed.message and observed.running:
             raise failure(
-                "table-refused", f"the server of {site.environment} keeps its old routes: {observed.message}",
-                exit=Exit.WORLD, hint="what it refuses is named above; traffic goes on with the old routes",
-            )  # fmt: skip
+                "table-refused",
+                f"the server of {site.environment} keeps its old routes: {observed.message}",
+                exit=Exit.WORLD,
+                hint="what it refuses is named above; traffic goes on with the old routes",
+            )
         if time.monotonic() > deadline:
             raise failure(
-                "server-silent", f"the server of {site.environment} did not take up its routes: {observed.message}",
-                exit=Exit.WORLD, retryable=True, hint=f"read {site.runtime / 'server.log'}",
-            )  # fmt: skip
+                "server-silent",
+                f"the server of {site.environment} did not take up its routes: {observed.message}",
+                exit=Exit.WORLD,
+                retryable=True,
+                hint=f"read {site.runtime / 'server.log'}",
+            )
         time.sleep(0.02)
 
 
