@@ -355,9 +355,9 @@ class Repository:
 
     def log(
         self,
+        path: str | Sequence[str] | None = None,
         revision: str = "HEAD",
         *,
-        path: str | Sequence[str] | None = None,
         excluding: Sequence[str] = (),
         first_parent: bool = False,
         limit: int | None = None,
