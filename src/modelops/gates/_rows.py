@@ -17,9 +17,10 @@ Array = np.ndarray[Any, Any]
 def raw_values(series: pd.Series[Any]) -> Array:
     """Return a column as float64 (missing is NaN) when it is numeric, else as objects (missing is None)."""
     if pd.api.types.is_numeric_dtype(series.dtype) and not pd.api.types.is_bool_dtype(series.dtype):
-        return series.to_numpy(dtype=np.float64, na_value=np.nan)
-    values = series.astype(object)
-    return values.where(values.notna(), None).to_numpy(dtype=object)
+        return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
+    values: Array = series.to_numpy(dtype=object, copy=True)
+    values[series.isna().to_numpy()] = None
+    return values
 
 
 def feature_columns(rows: pd.DataFrame, features: Iterable[Feature]) -> dict[str, Array]:

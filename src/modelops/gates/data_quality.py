@@ -34,7 +34,7 @@ class Params(Strict):
 
     minimum_rows: Annotated[int, Field(ge=2)] = 50
     maximum_missing: Share = 0.3
-    missing: dict[str, Share] = {}
+    missing: dict[str, Share] = Field(default_factory=dict)
     maximum_duplicates: Share = 0.05
     maximum_leakage: Share = 0.05
     maximum_shared_ids: Share = 0.0
@@ -117,8 +117,7 @@ def _row_hashes(rows: pd.DataFrame) -> Array:
 
 def _duplicates(params: Params, subject: Subject) -> Verdict:
     shared = [name for name in subject.train.columns if name in subject.test.columns]
-    both = [part[shared].astype(object).astype(str) for part in (subject.train, subject.test)]
-    hashes = np.concatenate([_row_hashes(part) for part in both])
+    hashes = np.concatenate([_row_hashes(part[shared]) for part in (subject.train, subject.test)])
     share = 1 - len(np.unique(hashes)) / len(hashes)
     return _at_most("share of rows that repeat an earlier row", share, params.maximum_duplicates, len(hashes))
 

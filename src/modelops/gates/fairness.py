@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -72,7 +73,7 @@ class _Quantity:
 
 
 def evaluate(params: Params, subject: Subject) -> Verdict:
-    """Pass when the simultaneous upper bound of the largest gap is within the maximum; fail when its lower bound is not."""
+    """Pass when the simultaneous upper bound of the largest gap is within the maximum, fail when the lower is not."""
     problem = _unusable(params, subject)
     if problem:
         return no_data(problem, len(subject.holdout))
@@ -158,7 +159,7 @@ def _quartiles(column: str, subject: Subject, fallback: Array) -> tuple[float, .
 def _binned(values: Array, edges: Array) -> Array:
     edges = np.unique(edges)
     names = [f"below {edges[0]:g}"]
-    names += [f"{low:g} to {high:g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names += [f"{low:g} to {high:g}" for low, high in pairwise(edges.tolist())]
     names.append(f"{edges[-1]:g} and above")
     binned = np.array([*names, MISSING], dtype=object)
     place = np.searchsorted(edges, values, side="right")
