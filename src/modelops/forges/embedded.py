@@ -172,7 +172,7 @@ class Embedded:
 
         Whoever was seen to push stays in the list, even if a forced push takes their commits away.
         """
-        head = self.repository.branch_tip(pull.source)
+        head = self.repository.find_tip(pull.source)
         base = self.repository.tip(pull.target)
         if pull.state != "open" or head is None or (head == pull.head and base == pull.base):
             return pull
@@ -378,7 +378,7 @@ class Embedded:
 
         def edit(pull: _Pull) -> dict[str, object]:
             self._same_head(pull, head)
-            if self.repository.branch_tip(pull.source) is None:
+            if self.repository.find_tip(pull.source) is None:
                 raise failure(
                     "no-such-branch",
                     f"branch {pull.source!r} of #{number} is gone",

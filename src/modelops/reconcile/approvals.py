@@ -70,7 +70,7 @@ def _change(path: str, models: Collection[str]) -> Change:
 
 def involved_in(repository: Repository, base: str, head: str) -> set[str]:
     """Return the logins of everyone who authored or committed what ``head`` has and ``base`` has not."""
-    commits = repository.log(head, excluding=[base])
+    commits = repository.log(revision=head, excluding=[base])
     return {person.login for commit in commits for person in commit.people}
 
 

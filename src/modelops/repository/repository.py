@@ -212,7 +212,7 @@ class Repository:
 
     def tip(self, branch: str) -> str:
         """Return the newest known commit of a branch: the remote's as last fetched, else the local one."""
-        commit = self.branch_tip(branch)
+        commit = self.find_tip(branch)
         if commit is None:
             where = f"on the remote {self.remote!r}" if self.remote else "in this repository"
             push = f"run `git push -u {self.remote} {branch}`" if self.remote else f"run `git branch {branch}`"
@@ -221,7 +221,7 @@ class Repository:
             )
         return commit
 
-    def branch_tip(self, branch: str) -> str | None:
+    def find_tip(self, branch: str) -> str | None:
         """Return what ``tip`` returns, or None when there is no such branch."""
         place = f"refs/remotes/{self.remote}/" if self.remote else "refs/heads/"
         return refs.local_ref(self._git, place + check_ref(branch))
