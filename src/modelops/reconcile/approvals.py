@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from modelops.errors import ModelOpsError
 from modelops.forges import PullRequest, Review
 from modelops.repository import Repository
 from modelops.spec.delivery import Approval
 from modelops.spec.kinds import Resource, place
+from modelops.spec.load import load_resource
 from modelops.spec.meta import Risk
 from modelops.spec.policy import ApprovalPolicySpec, ApprovalRule
 
-__all__ = ["ApprovalVerdict", "Change", "ChangeKind", "classify", "involved_in", "judge_approvals", "judge_pull"]
+__all__ = [
+    "ApprovalVerdict",
+    "Change",
+    "ChangeKind",
+    "classify",
+    "involved_in",
+    "judge_approvals",
+    "judge_pull",
+    "models_at",
+    "policy_at",
+    "risks_at",
+]
 
 ChangeKind = Literal["promotion", "model", "policy"]
 
 MACHINE = "modelops"
+POLICY = "policies/approvals.yaml"
+_MODEL = "/model.yaml"
+_TIERS: tuple[Risk, ...] = get_args(Risk)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,6 +88,40 @@ def involved_in(repository: Repository, base: str, head: str) -> set[str]:
     """Return the logins of everyone who authored or committed what ``head`` has and ``base`` has not."""
     commits = repository.log(revision=head, excluding=[base])
     return {person.login for commit in commits for person in commit.people}
+
+
+def policy_at(repository: Repository, commit: str) -> Resource[ApprovalPolicySpec] | None:
+    """Return the approval policy of a commit; it is read alone, so that a broken file elsewhere blocks no repair."""
+    if POLICY not in repository.paths(commit, POLICY):
+        return None
+    return load_resource(repository.read(commit, POLICY), POLICY)
+
+
+def models_at(repository: Repository, *commits: str) -> set[str]:
+    """Return the names of the models that any of some commits has."""
+    paths = (path for commit in commits for path in repository.paths(commit, "models/"))
+    return {path[len("models/") : -len(_MODEL)] for path in paths if path.endswith(_MODEL)}
+
+
+def risks_at(repository: Repository, models: Iterable[str | None], *commits: str) -> dict[str, Risk]:
+    """Return the risk tier of models, the highest that any of the commits gives; unreadable ones are left out.
+
+    Asked for base and head of a change, so that a change cannot lower the tier that it is judged by.
+    """
+    wanted = [f"models/{model}{_MODEL}" for model in sorted({model for model in models if model})]
+    found: dict[str, Risk] = {}
+    unreadable: set[str] = set()
+    for commit in commits:
+        present = repository.paths(commit, "models/")
+        for path, data in repository.read_many(commit, [path for path in wanted if path in present]).items():
+            name = path[len("models/") : -len(_MODEL)]
+            try:
+                risk: Risk = load_resource(data, path).spec.risk
+            except ModelOpsError:
+                unreadable.add(name)
+                continue
+            found[name] = max(risk, found.get(name, risk), key=_TIERS.index)
+    return {name: risk for name, risk in found.items() if name not in unreadable}
 
 
 def judge_approvals(

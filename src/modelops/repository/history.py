@@ -124,6 +124,12 @@ def changed_paths(git: Git, base: str, head: str) -> tuple[str, ...]:
     return tuple(sorted(result.words()))
 
 
+def diff(git: Git, base: str, head: str) -> str:
+    """Return the unified diff between two commits; attributes and settings of the user do not change it."""
+    options = ("-r", "-p", "--no-color", "--no-ext-diff", "--no-textconv", "--find-renames", "--no-commit-id")
+    return git.checked("diff-tree", *options, base, head, "--").output.decode("utf-8", "replace")
+
+
 def brought_by(git: Git, commit: str, tip: str) -> str | None:
     """Return the commit on the first-parent line of ``tip`` whose merge brought ``commit`` there.
 

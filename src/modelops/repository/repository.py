@@ -226,6 +226,10 @@ class Repository:
         place = f"refs/remotes/{self.remote}/" if self.remote else "refs/heads/"
         return refs.local_ref(self._git, place + check_ref(branch))
 
+    def find_local(self, branch: str) -> str | None:
+        """Return the commit of this clone's own branch, or None when it has no such branch."""
+        return refs.local_ref(self._git, f"refs/heads/{check_ref(branch)}")
+
     def fetch_ref(self, ref: str) -> str | None:
         """Return the commit a full ref name has on the remote (here, without one), with its objects brought here."""
         check_ref(ref)
@@ -352,6 +356,10 @@ class Repository:
     def changed_paths(self, base: str, head: str) -> tuple[str, ...]:
         """Return the paths whose bytes differ between two commits, sorted."""
         return history.changed_paths(self._git, self._commit(base), self._commit(head))
+
+    def diff(self, base: str, head: str) -> str:
+        """Return the unified diff between two commits."""
+        return history.diff(self._git, self._commit(base), self._commit(head))
 
     def log(
         self,
