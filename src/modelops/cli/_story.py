@@ -1,0 +1,316 @@
+"""The demonstration's script: seven chapters told with modelops' own verbs and plain git."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelops.cli._traffic import Answered, Row, Traffic, read_months
+from modelops.cli.output import colored
+from modelops.errors import Exit, failure
+
+MODEL = "fraud-detection"
+AUTHOR = ("Ada Lovelace", "ada@example.com")
+REVIEWER = "grace"
+SLICE_BREAKS = ('handle_unknown="ignore"', 'handle_unknown="error"')
+"""The third pull request's one-word change: sound on all the data there is, wrong for a channel that is new."""
+
+
+@dataclass
+class Story:
+    """One telling: the folders, the logical clock, and what was measured on the way."""
+
+    folder: Path
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def checkout(self) -> Path:
+        """The checkout in which everything is done."""
+        return self.folder / "repository"
+
+    @property
+    def clock(self) -> Path:
+        """The file that holds the logical time."""
+        return self.folder / "clock"
+
+    def at(self, instant: str) -> None:
+        """Set the logical time."""
+        self.clock.write_text(instant, encoding="utf-8")
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that git and modelops run with."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        now = self.clock.read_text(encoding="utf-8").strip()
+        return kept | {
+            "MODELOPS_CLOCK": str(self.clock),
+            "GIT_AUTHOR_DATE": now,
+            "GIT_COMMITTER_DATE": now,
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_SYSTEM": os.devnull,
+            "NO_COLOR": "1",
+        }
+
+    def run(self, *words: str, expect: tuple[int, ...] = (0,), show: bool = True, lines: int | None = None) -> str:
+        """Run a command in the checkout, show it with its output, and stop the story if it ends unexpectedly."""
+        shown = " ".join(f"'{word}'" if " " in word else word for word in words)
+        if show:
+            click.echo(colored(f"$ {shown}", "cyan"))
+        command = [sys.executable, "-m", *words] if words[0] == "modelops" else list(words)
+        done = subprocess.run(command, cwd=self.checkout, env=self.environment(), capture_output=True, text=True)
+        if done.returncode not in expect:
+            raise failure(
+                "story-broken",
+                f"`{shown}` ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}",
+                exit=Exit.BUG,
+            )
+        if show:
+            text = done.stdout.rstrip()
+            shown_lines = text.splitlines()[:lines]
+            click.echo("\n".join("  " + line for line in shown_lines))
+            if lines is not None and len(text.splitlines()) > lines:
+                click.echo(f"  ... {len(text.splitlines()) - lines} more lines")
+        return done.stdout
+
+    def ask(self, *words: str, expect: tuple[int, ...] = (0, 1)) -> Any:
+        """Run a verb with JSON output, quietly."""
+        return json.loads(self.run("modelops", *words, "-o", "json", expect=expect, show=False))
+
+    def chapter(self, number: int, title: str) -> None:
+        """Begin a chapter."""
+        now = self.clock.read_text(encoding="utf-8")[:10]
+        click.echo(colored(f"\n{number}. {title}  [{now}]", "green", bold=True))
+
+    def say(self, text: str) -> None:
+        """Say something that was measured or that the reader needs to know."""
+        click.echo(text)
+
+
+def tell(folder: Path, *, kept: bool) -> int:
+    """Tell the story in a folder; servers are stopped at the end whatever happens."""
+    story = Story(folder)
+    story.at("2026-01-02T09:00:00Z")
+    try:
+        _scaffold(story)
+        _propose(story)
+        _release(story)
+        april = _months(story)
+        _retrain(story)
+        _bad_release(story)
+        _audit(story, april)
+    finally:
+        if (story.checkout / "policies").is_dir():
+            for name in ("staging", "production"):
+                story.run("modelops", "reconcile", name, "--stop", "--yes", expect=(0, 1, 2, 3, 4), show=False)
+    click.echo(
+        colored(f"\ntold in {time.perf_counter() - story.began:.0f} s; every number was measured in this run", "green")
+    )
+    if kept:
+        click.echo(f"look around: cd {story.checkout} && modelops status && git log --oneline --graph")
+        click.echo(f"ask again:   modelops audit prediction {april}")
+        click.echo("run it:      modelops reconcile production")
+    else:
+        click.echo("keep it to look around in: modelops demo --keep DIR")
+        click.echo("start your own: modelops init, then modelops init --model NAME --data FILE --target COLUMN")
+    return 0
+
+
+def _commit(story: Story, branch: str, message: str) -> None:
+    story.run("git", "checkout", "-q", "-b", branch, show=False)
+    story.run("git", "add", "-A", show=False)
+    story.run("git", "commit", "-q", "-m", message, show=False)
+    story.run("git", "push", "-q", "-u", "origin", branch, show=False)
+
+
+def _open(story: Story, title: str) -> int:
+    found = story.ask("pr", "create", "--title", title, "--body", title)
+    number = int(found["number"])
+    story.say(f"pull request {number}: {title}")
+    return number
+
+
+def _approve_and_merge(story: Story, number: int) -> None:
+    story.run("modelops", "pr", "review", str(number), "--approve", "--as", REVIEWER)
+    story.run("modelops", "pr", "merge", str(number), "--as", REVIEWER)
+    story.run("git", "checkout", "-q", "main", show=False)
+    story.run("git", "pull", "-q", "--ff-only", show=False)
+
+
+def _scaffold(story: Story) -> None:
+    story.chapter(1, "A new repository")
+    origin = story.folder / "origin.git"
+    for words in (
+        ["git", "init", "-q", "--bare", "-b", "main", str(origin)],
+        ["git", "init", "-q", "-b", "main", str(story.checkout)],
+    ):
+        subprocess.run(words, check=True, env=story.environment())
+    for key, value in zip(("user.name", "user.email"), AUTHOR, strict=True):
+        story.run("git", "config", key, value, show=False)
+    story.run("git", "remote", "add", "origin", str(origin), show=False)
+    story.run("modelops", "init")
+    story.run("git", "add", "-A", show=False)
+    story.run("git", "commit", "-q", "-m", "Scaffold the repository", show=False)
+    story.run("git", "push", "-q", "-u", "origin", "main", show=False)
+
+
+def _propose(story: Story) -> None:
+    story.chapter(2, "A pull request proposes a model")
+    story.run("git", "checkout", "-q", "-b", "add-fraud-detection", show=False)
+    story.run("modelops", "init", "--example", MODEL)
+    story.run("git", "add", "-A", show=False)
+    story.run("git", "commit", "-q", "-m", "Propose fraud detection", show=False)
+    story.run("git", "push", "-q", "-u", "origin", "add-fraud-detection", show=False)
+    number = _open(story, "Propose fraud detection")
+    story.run("modelops", "validate", "--since", "origin/main")
+    story.run("modelops", "plan", "--since", "origin/main")
+    story.run("modelops", "build", "--since", "origin/main", "--pull-request", str(number))
+    refused = story.run("modelops", "pr", "merge", str(number), expect=(1,), show=False)
+    story.say(f"merging without an approval is refused{': ' + refused.strip() if refused.strip() else ''}")
+    _approve_and_merge(story, number)
+
+
+def _release(story: Story) -> None:
+    story.chapter(3, "The merge becomes release 1, in staging and then in production")
+    story.run("modelops", "release", "--yes")
+    story.run("modelops", "reconcile", "staging", "--yes")
+    _promote(story)
+    url = _url(story, "production")
+    story.say(f"production answers real HTTP requests on {url}")
+
+
+def _promote(story: Story) -> None:
+    found = story.ask("promote", MODEL, "--to", "production", "--yes", expect=(0,))
+    number = int(found["pullRequest"])
+    story.say(f"pull request {number}: promote release {found['release']} to production; its whole change:")
+    diff = story.run("git", "diff", "--unified=0", f"origin/main...origin/{found['branch']}", show=False)
+    changed = [line for line in diff.splitlines() if line[:1] in "+-" and not line.startswith(("+++", "---"))]
+    story.say("\n".join("  " + line for line in changed))
+    _approve_and_merge(story, number)
+    story.run("modelops", "reconcile", "production", "--yes")
+
+
+def _url(story: Story, environment: str) -> str:
+    rows = story.ask("status")
+    return str(next(row["url"] for row in rows if row["environment"] == environment))
+
+
+def _traffic(story: Story) -> Traffic:
+    metadata = story.run("modelops", "validate", "-o", "json", show=False)
+    if not metadata:
+        raise failure("story-broken", "validate printed nothing", exit=Exit.BUG)
+    from modelops.spec.load import load_resource
+
+    path = f"models/{MODEL}/model.yaml"
+    model = load_resource((story.checkout / path).read_bytes(), path)
+    features = [(feature.name, feature.type) for feature in model.spec.data.features]
+    return Traffic(_url(story, "production"), MODEL, features, story.clock)
+
+
+def _generated(story: Story, first: str, last: str) -> dict[str, list[Row]]:
+    folder = story.folder / "traffic"
+    script = story.checkout / "models" / MODEL / "generate.py"
+    words = [sys.executable, str(script), "--from", first, "--to", last, "--output", str(folder), "--seed", "1"]
+    subprocess.run(words, check=True, cwd=story.folder, capture_output=True, env=story.environment())
+    return read_months(folder, first, last)
+
+
+def _drift_line(found: dict[str, Any]) -> str:
+    report = found["report"]
+    features = sorted(report["features"].items(), key=lambda item: -(item[1]["value"] or 0.0))[:4]
+    shifts = ", ".join(f"{name} {score['value']:.3f}" for name, score in features)
+    performance = report.get("performance")
+    recall = (
+        f"{performance['name']} {performance['value']:.3f} [{performance['lower']:.3f}, {performance['upper']:.3f}]"
+        if performance
+        else "no labels"
+    )
+    return f"{report['level']}; largest PSI: {shifts}; {recall}"
+
+
+def _months(story: Story) -> str:
+    story.chapter(4, "Traffic, month by month; labels arrive a month late")
+    traffic = _traffic(story)
+    asked = ""
+    earlier: list[Row] = []
+    for month, rows in _generated(story, "2026-01", "2026-04").items():
+        answered = traffic.send(rows)
+        traffic.label([*earlier, *rows[: len(rows) // 2]], "is_fraud")
+        earlier = rows[len(rows) // 2 :]
+        story.at(_after(month))
+        found = story.ask("monitor", "production", "--yes")[0]
+        rate = answered.requests / answered.seconds
+        story.say(f"{month}: {answered.requests} requests at {rate:.0f}/s, {_statuses(answered)}; {_drift_line(found)}")
+        if month == "2026-04":
+            asked = answered.ids[len(answered.ids) // 2]
+            story.say(f"retraining: {found['retraining']['reason']}")
+            story.say(f"the monitor opened pull request {found['pullRequest']}")
+    story.run("modelops", "pr", "list")
+    return asked
+
+
+def _after(month: str) -> str:
+    year, number = int(month[:4]), int(month[5:])
+    return f"{year + number // 12}-{number % 12 + 1:02d}-01T06:00:00Z"
+
+
+def _statuses(answered: Answered) -> str:
+    return ", ".join(f"{count} x {status}" for status, count in sorted(answered.statuses.items()))
+
+
+def _retrain(story: Story) -> None:
+    story.chapter(5, "The retrained candidate is judged, approved and rolled out as a canary")
+    pull = next(p for p in story.ask("pr", "list") if p["title"].startswith("Retrain"))
+    story.run("git", "fetch", "-q", show=False)
+    story.run("git", "checkout", "-q", "--detach", f"origin/{pull['source']}", show=False)
+    story.run("modelops", "build", "--since", "origin/main", "--pull-request", str(pull["number"]))
+    story.run("git", "checkout", "-q", "main", show=False)
+    _approve_and_merge(story, int(pull["number"]))
+    story.run("modelops", "release", "--yes")
+    story.run("modelops", "reconcile", "staging", "--yes")
+    _promote(story)
+    _roll_out(story, "2026-05", "2026-06")
+
+
+def _roll_out(story: Story, first: str, last: str) -> None:
+    """Send traffic and reconcile in turn until the rollout has ended."""
+    traffic = _traffic(story)
+    rows = [row for month in _generated(story, first, last).values() for row in month]
+    for start in range(0, len(rows), 500):
+        answered = traffic.send(rows[start : start + 500], pieces=2)
+        result = story.ask("reconcile", "production", "--yes")
+        for line in result["done"]:
+            story.say(f"  after {start + answered.requests} requests ({_statuses(answered)}): {line}")
+        if any(": promote, commit" in line or ": rollback, commit" in line for line in result["done"]):
+            break
+    story.run("git", "pull", "-q", "--ff-only", show=False)
+    story.run("git", "log", "-1", "--format=%h %an %s%n%b")
+    story.run("git", "show", "--format=", "--unified=0", "HEAD", "--", f"models/{MODEL}/environments/production.yaml")
+
+
+def _bad_release(story: Story) -> None:
+    story.chapter(6, "A release that passes its gates and fails in traffic")
+    path = story.checkout / "models" / MODEL / "train.py"
+    before, after = SLICE_BREAKS
+    path.write_text(path.read_text(encoding="utf-8").replace(before, after), encoding="utf-8")
+    _commit(story, "strict-categories", "Refuse unknown categories")
+    number = _open(story, "Refuse unknown categories")
+    story.run("modelops", "build", "--since", "origin/main", "--pull-request", str(number))
+    _approve_and_merge(story, number)
+    story.run("modelops", "release", "--yes")
+    story.run("modelops", "reconcile", "staging", "--yes")
+    _promote(story)
+    _roll_out(story, "2026-07", "2026-07")
+
+
+def _audit(story: Story, prediction: str) -> None:
+    story.chapter(7, "The audit, months later")
+    story.run("modelops", "audit", "prediction", prediction)
+    story.run("modelops", "reproduce", MODEL, "1")
+    story.run("modelops", "status", expect=(0, 1))
