@@ -83,7 +83,7 @@ class Strategy(Protocol):
     """What a module on this shelf exposes."""
 
     @property
-    def Params(self) -> type[Strict]: ...  # noqa: N802 - the module's class is the attribute
+    def Params(self) -> type[Strict]: ...
 
     def weight(self, params: Any, step: int) -> float:
         """Return the candidate's share of the traffic in a step."""
