@@ -10,7 +10,7 @@ import numpy as np
 
 from modelops.errors import ModelOpsError, failure
 
-__all__ = ["check_trees"]
+__all__ = ["check_trees", "split_thresholds"]
 
 Array = np.ndarray[Any, Any]
 
@@ -117,3 +117,25 @@ def _check_range(values: Array, limit: int) -> None:
 
 def _crafted(what: str) -> ModelOpsError:
     return failure("crafted-tree", f"a decision tree of the model is refused: {what}")
+
+
+def split_thresholds(root: Any) -> dict[int, Array]:
+    """Return the thresholds of all trees below an estimator by the feature they split on."""
+    from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+    from sklearn.tree._tree import Tree
+
+    features: list[Array] = []
+    thresholds: list[Array] = []
+    for item, _ in _walk(root):
+        if isinstance(item, Tree):
+            inner = item.children_left != -1
+            features.append(item.feature[inner])
+            thresholds.append(item.threshold[inner])
+        elif isinstance(item, TreePredictor):
+            inner = (item.nodes["is_leaf"] == 0) & (item.nodes["is_categorical"] == 0)
+            features.append(item.nodes["feature_idx"][inner].astype(np.int64))
+            thresholds.append(item.nodes["num_threshold"][inner])
+    if not features:
+        return {}
+    feature, threshold = np.concatenate(features), np.concatenate(thresholds)
+    return {int(index): threshold[feature == index] for index in np.unique(feature)}

@@ -1,0 +1,196 @@
+"""Export to ONNX: several ways in a fixed order; the first that predicts as scikit-learn does is taken, or none."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from modelops.artifacts.onnx_graph import ML_OPSET
+from modelops.artifacts.onnx_impute import convert_imputer, imputer_shape
+from modelops.artifacts.onnx_session import MATRIX, check_model, onnx_score
+from modelops.artifacts.onnx_trees import conversion_functions
+from modelops.artifacts.predictor import Predictor, difference, sklearn_score
+from modelops.artifacts.probe import Probe, probes
+from modelops.artifacts.signature import Signature
+from modelops.errors import ModelOpsError
+
+__all__ = ["Export", "export_onnx"]
+
+Array = np.ndarray[Any, Any]
+
+TOLERANCE = 1e-6
+"""Largest accepted difference of a score: absolute below 1, relative above."""
+
+OPSET = 18
+IR_VERSION = 10
+EXPORTER = "1"
+"""Part of the inputs digest: raised whenever the exported bytes of an unchanged estimator change."""
+
+_CONVERSION_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The served ONNX bytes and the largest difference seen in the check, or the reason why there are none."""
+
+    data: bytes | None
+    difference: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    name: str
+    matrix: bool
+    double: bool
+
+
+def export_onnx(estimator: Any, signature: Signature, rows: Mapping[str, Array]) -> Export:
+    """Convert a fitted estimator and check it against scikit-learn on ``rows`` and on the rows that ``probe`` makes.
+
+    ``rows`` are frame columns, one array of shape (n,) per feature. A conversion is accepted when no score differs by
+    more than ``TOLERANCE`` and no label differs.
+    """
+    expected = list(_expected(estimator, signature, rows))
+    refused = next((probe.kind for probe, _ in expected if probe is not None and _ is None and probe.must_accept), None)
+    if refused:
+        return Export(None, None, f"the estimator refuses {refused}")
+    reasons: list[str] = []
+    for variant in _variants(signature):
+        converted = _converted(estimator, signature, variant)
+        if isinstance(converted, str):
+            reasons.append(f"{variant.name}: {converted}")
+            continue
+        found = _compare(converted, signature, expected)
+        if isinstance(found, float):
+            return Export(converted, found, "")
+        reasons.append(f"{variant.name}: {found}")
+    return Export(None, None, "; ".join(dict.fromkeys(reasons)))
+
+
+def _variants(signature: Signature) -> Iterator[_Variant]:
+    if signature.numeric and len(signature.features) > 1:
+        yield _Variant("matrix of float64", matrix=True, double=True)
+        yield _Variant("matrix of float32", matrix=True, double=False)
+    yield _Variant("columns of float64", matrix=False, double=True)
+    yield _Variant("columns of float32", matrix=False, double=False)
+
+
+def _expected(
+    estimator: Any, signature: Signature, rows: Mapping[str, Array]
+) -> Iterator[tuple[Probe, np.ndarray[Any, np.dtype[np.float64]] | None]]:
+    """Yield each probe with scikit-learn's scores, or None where scikit-learn refuses its rows."""
+    score = sklearn_score(estimator, signature)
+    for probe in probes(estimator, signature.features, rows):
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            try:
+                scores = score(probe.columns)
+            except (ValueError, TypeError):
+                yield probe, None
+                continue
+        yield probe, scores if np.isfinite(scores).all() else None
+
+
+def _compare(data: bytes, signature: Signature, expected: list[tuple[Probe, Any]]) -> float | str:
+    """Return the largest difference over all probes, or the sentence that says where the conversion parts."""
+    try:
+        predictor = Predictor(signature, onnx_score(data, signature))
+    except ModelOpsError as error:
+        return error.problems[0].message
+    largest = 0.0
+    for probe, scores in expected:
+        if scores is None:
+            if probe.kind.startswith(("missing", "an unseen")):
+                return f"scikit-learn refuses {probe.kind}, which ONNX would answer"
+            continue
+        try:
+            found = predictor.predict_columns(probe.columns)
+        except ModelOpsError as error:
+            return f"at {probe.kind}: {error.problems[0].message}"
+        distance = difference(found.scores, scores)
+        if distance > TOLERANCE:
+            return f"differs by {distance:.2g} at {probe.kind}"
+        if signature.task != "regression" and (predictor.indices(found.scores) != predictor.indices(scores)).any():
+            return f"flips a label at {probe.kind}"
+        largest = max(largest, distance)
+    return largest
+
+
+def _converted(estimator: Any, signature: Signature, variant: _Variant) -> bytes | str:
+    """Return the bytes of one conversion, or why it is not possible."""
+    from skl2onnx import convert_sklearn
+    from sklearn.impute import SimpleImputer
+
+    options = {id(estimator): {"zipmap": False}} if signature.task != "regression" else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            model = convert_sklearn(
+                estimator,
+                name=re.sub(r"[^A-Za-z0-9_]", "_", signature.model),
+                initial_types=_inputs(signature, variant),
+                target_opset={"": OPSET, "ai.onnx.ml": 3},
+                options=options,
+                custom_conversion_functions={**conversion_functions(), SimpleImputer: convert_imputer},
+                custom_shape_calculators={SimpleImputer: imputer_shape},
+            )
+            data = _finished(model, signature)
+        except _CONVERSION_ERRORS as error:
+            text = str(error).strip() or type(error).__name__
+            return f"{type(error).__name__}: {text.splitlines()[0][:160]}"
+    check_model(data)
+    return data
+
+
+def _inputs(signature: Signature, variant: _Variant) -> list[tuple[str, Any]]:
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+
+    number = DoubleTensorType if variant.double else FloatTensorType
+    if variant.matrix:
+        return [(MATRIX, number([None, len(signature.features)]))]
+    return [
+        (feature.name, StringTensorType([None, 1]) if feature.type == "category" else number([None, 1]))
+        for feature in signature.features
+    ]
+
+
+def _finished(model: Any, signature: Signature) -> bytes:
+    """Return the bytes of a converted model with one output and only the nodes that it needs."""
+    graph = model.graph
+    outputs = list(graph.output)
+    named = [output for output in outputs if output.name == "probabilities"]
+    kept = (named or outputs)[-1] if signature.task != "regression" else outputs[0]
+    del graph.output[:]
+    graph.output.append(kept)
+    needed, nodes = {kept.name}, []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            nodes.append(node)
+            needed |= set(node.input)
+    del graph.node[:]
+    graph.node.extend(reversed(nodes))
+    initializers = [item for item in graph.initializer if item.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(initializers)
+    if any(node.op_type == "TreeEnsemble" for node in graph.node):
+        for entry in model.opset_import:
+            if entry.domain == "ai.onnx.ml":
+                entry.version = ML_OPSET
+    model.ir_version = IR_VERSION
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
