@@ -1,0 +1,43 @@
+"""modelops serve: answer the Open Inference Protocol for an environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("environment", metavar="ENV")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 picks a free port.")
+@click.option(
+    "--runtime", type=click.Path(path_type=Path), help="Folder of routes.json and the log; .modelops/runtime/ENV."
+)
+@click.option("--store", type=click.Path(path_type=Path), help="Folder of the OCI layout; .modelops/store.")
+def command(environment: str, host: str, port: int, runtime: Path | None, store: Path | None) -> None:
+    """Answer the Open Inference Protocol v2 for what the routing table of ENV names.
+
+    The routing table is watched: a new one is taken up without a lost request. SIGTERM drains.
+    """
+    from modelops.cli.output import note
+    from modelops.clock import clock_from
+    from modelops.errors import Exit, failure
+    from modelops.plugins import load
+    from modelops.predictions import FILE_NAME as LOG_NAME
+    from modelops.serving import Service
+    from modelops.spec.routing import FILE_NAME
+
+    folder = runtime or Path(".modelops/runtime") / environment
+    table = folder / FILE_NAME
+    if not table.is_file():
+        raise failure(
+            "no-routing-table",
+            f"there is no routing table {table}",
+            exit=Exit.FILES,
+            hint=f"`modelops reconcile {environment}` writes it",
+        )
+    layout = load("stores", "oci-layout")
+    blobs = layout.open(layout.Params(path=str((store or Path(".modelops/store")).resolve())), Path.cwd())
+    service = Service(table, blobs, folder / LOG_NAME, host=host, port=port, clock=clock_from())
+    service.run(lambda: note(f"serving {environment} on http://{host}:{service.port}"))

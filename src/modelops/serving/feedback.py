@@ -1,0 +1,92 @@
+"""Delayed labels: the truth of a prediction, by its id."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import orjson
+
+from modelops.clock import Clock
+from modelops.errors import ModelOpsError, failure
+from modelops.predictions import PredictionLog, label_text
+from modelops.serving.infer import Answer
+from modelops.serving.metrics import ServerMetrics
+from modelops.serving.protocol import refusal
+from modelops.serving.table import LoadedModel
+
+__all__ = ["take_feedback"]
+
+
+class Feedback(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """One label."""
+
+    id: str
+    label: str | int | float | bool
+
+
+_DECODER = msgspec.json.Decoder(Feedback | list[Feedback])
+
+
+async def take_feedback(
+    model: LoadedModel, body: bytes, log: PredictionLog, metrics: ServerMetrics, clock: Clock
+) -> Answer:
+    """Record one label or a list of them; the answer comes when they are on disk.
+
+    A single label that cannot be taken is an error; in a list each item says whether it was. A second label for the
+    same prediction replaces the first.
+    """
+    try:
+        decoded = _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise refusal(f"the feedback is not valid: {error}") from None
+    items = decoded if isinstance(decoded, list) else [decoded]
+    now = clock().timestamp()
+    accepted: list[tuple[int, str]] = []
+    errors: list[ModelOpsError | None] = [None] * len(items)
+    for position, item in enumerate(items):
+        try:
+            accepted.append((position, _label(model, item)))
+        except ModelOpsError as error:
+            errors[position] = error
+    metrics.feedback(model.name, "refused", len(items) - len(accepted))
+    if accepted:
+        rows = [(items[position].id, text, now, model.name) for position, text in accepted]
+        for (position, _), known in zip(accepted, await log.feedback_acknowledged(rows), strict=True):
+            if not known:
+                id = items[position].id[:80]
+                errors[position] = failure("unknown-prediction", f"{model.name} logged no prediction {id!r}")
+            metrics.feedback(model.name, "accepted" if known else "unknown")
+    if not isinstance(decoded, list):
+        if errors[0] is not None:
+            raise errors[0]
+        return Answer(200, orjson.dumps({"id": decoded.id, "accepted": True}))
+    listed = [
+        {"id": item.id, "accepted": True}
+        if error is None
+        else {"id": item.id, "accepted": False, "error": error.problems[0].message}
+        for item, error in zip(items, errors, strict=True)
+    ]
+    return Answer(200, orjson.dumps({"accepted": sum(error is None for error in errors), "items": listed}))
+
+
+def _label(model: LoadedModel, item: Feedback) -> str:
+    """Return the logged spelling of a label, if it is one that the model can have."""
+    main = model.main
+    if main is None:
+        raise failure("not-ready", f"no release of {model.name} could be loaded")
+    label, encoder = item.label, main.encoder
+    if encoder.task == "regression":
+        if isinstance(label, (bool, str)) or not math.isfinite(label):
+            raise failure("bad-label", f"the label {label!r} of {item.id[:80]!r} is not a number")
+        return label_text(label)
+    allowed = [label_text(known) for arm in model.arms for known in arm.encoder.classes]
+    text = label_text(label)
+    if encoder.label_type == "INT64" and isinstance(label, bool):
+        text = str(int(label))
+    if encoder.label_type == "BOOL" and label in (0, 1):
+        text = label_text(bool(label))
+    if text not in allowed:
+        known = ", ".join(dict.fromkeys(allowed))
+        raise failure("bad-label", f"the label {text[:80]!r} of {item.id[:80]!r} is not one of {known[:200]}")
+    return text

@@ -1,0 +1,221 @@
+"""The request of the Open Inference Protocol v2: typed decoding of JSON and of the binary tensor extension."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from modelops.errors import ModelOpsError, failure
+
+__all__ = ["STATUS", "InferRequest", "RequestedOutput", "Tensor", "decode_request", "inflate", "refusal"]
+
+BODY_LIMIT = 8 << 20
+"""Largest body in bytes, before and after decompression."""
+
+STATUS = {
+    "bad-request": 400,
+    "bad-label": 400,
+    "unknown-model": 404,
+    "unknown-version": 404,
+    "unknown-path": 404,
+    "unknown-prediction": 404,
+    "method-not-allowed": 405,
+    "body-too-large": 413,
+    "unsupported-encoding": 415,
+    "model-failed": 500,
+    "not-ready": 503,
+    "log-full": 503,
+    "log-unwritable": 503,
+}
+"""HTTP status by problem code; every other code is 500."""
+
+_NUMPY = {
+    "BOOL": np.dtype("?"),
+    "UINT8": np.dtype("u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+FLOATS = frozenset({"FP16", "FP32", "FP64"})
+INTEGERS = frozenset(name for name in _NUMPY if "INT" in name)
+_MISSING = type(None)
+_JSON_TYPES = {
+    **{name: frozenset({float, int, _MISSING}) for name in FLOATS},
+    **{name: frozenset({int, _MISSING}) for name in INTEGERS},
+    "BOOL": frozenset({bool, _MISSING}),
+    "BYTES": frozenset({str, _MISSING}),
+}
+
+Parameters = dict[str, str | int | float | bool | None]
+
+
+class Tensor(msgspec.Struct, gc=False):
+    """One input tensor; after decoding ``data`` is a flat list in row-major order, None where a value is missing."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any] | None = None
+    parameters: Parameters | None = None
+
+
+class RequestedOutput(msgspec.Struct, gc=False):
+    """One output that the caller asked for."""
+
+    name: str
+    parameters: Parameters | None = None
+
+
+class InferRequest(msgspec.Struct, gc=False):
+    """The body of an infer request."""
+
+    inputs: list[Tensor]
+    id: str | None = None
+    parameters: Parameters | None = None
+    outputs: list[RequestedOutput] | None = None
+
+
+_DECODER = msgspec.json.Decoder(InferRequest)
+
+
+def refusal(message: str) -> ModelOpsError:
+    """Return the error for a request that does not follow the protocol or the model's signature."""
+    return failure("bad-request", message)
+
+
+def inflate(body: bytes, encoding: str, limit: int = BODY_LIMIT) -> bytes:
+    """Undo gzip or deflate without ever holding more than the limit."""
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise failure("unsupported-encoding", f"the content encoding {encoding[:40]!r} is not one of gzip, deflate")
+    stream = zlib.decompressobj(wbits=47)
+    try:
+        data = stream.decompress(body, limit + 1)
+    except zlib.error:
+        raise refusal(f"the body is not valid {encoding}") from None
+    if len(data) > limit:
+        raise failure("body-too-large", f"the decompressed body is larger than {limit} bytes")
+    if not stream.eof:
+        raise refusal(f"the {encoding} body is cut off")
+    return data
+
+
+def decode_request(body: bytes, header_length: int | None) -> InferRequest:
+    """Decode an infer request and check that every tensor holds what it declares.
+
+    ``header_length`` is the Inference-Header-Content-Length: how many bytes of the body are JSON; raw tensors follow.
+    """
+    if header_length is not None and not 0 < header_length <= len(body):
+        raise refusal(f"Inference-Header-Content-Length is {header_length}, the body has {len(body)} bytes")
+    try:
+        request = _DECODER.decode(body if header_length is None else body[:header_length])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise refusal(f"the request is not valid: {error}") from None
+    except RecursionError:
+        raise refusal("the request is nested too deeply") from None
+    if not request.inputs:
+        raise refusal("the request has no inputs")
+    rest = memoryview(b"" if header_length is None else body[header_length:])
+    for tensor in request.inputs:
+        rest = _complete(tensor, rest)
+    if len(rest):
+        raise refusal(f"{len(rest)} bytes follow the last binary tensor")
+    return request
+
+
+def _complete(tensor: Tensor, rest: memoryview) -> memoryview:
+    """Fill and check one tensor; returns the binary data that is left for the next ones."""
+    types = _JSON_TYPES.get(tensor.datatype)
+    if types is None:
+        raise refusal(f"input {tensor.name!r}: {tensor.datatype[:20]!r} is not a datatype of the protocol")
+    shape = tensor.shape
+    size = shape[0] if len(shape) == 1 else math.prod(shape)
+    if not shape or size < 1 or min(shape) < 1:
+        raise refusal(f"input {tensor.name!r}: the shape {shape} holds no values")
+    if tensor.parameters and "binary_data_size" in tensor.parameters:
+        return _take_binary(tensor, size, rest)
+    data = tensor.data
+    if data is None:
+        raise refusal(f"input {tensor.name!r} has neither data nor binary_data_size")
+    if len(data) != size or (len(shape) > 1 and type(data[0]) is list):
+        data = tensor.data = _flat(tensor.name, data, shape)
+    if len(data) != size:
+        raise refusal(f"input {tensor.name!r}: the shape {shape} needs {size} values, there are {len(data)}")
+    found = {type(data[0])} if size == 1 else set(map(type, data))
+    if not found <= types:
+        wrong = next(value for value in data if type(value) not in types)
+        raise refusal(f"input {tensor.name!r}: {_shown(wrong)} is not a value of {tensor.datatype}")
+    return rest
+
+
+def _flat(name: str, data: list[Any], shape: list[int]) -> list[Any]:
+    """Flatten nested lists of exactly the declared shape."""
+    for depth, width in enumerate(shape[1:], 1):
+        if not data or type(data[0]) is not list:
+            break
+        if not all(type(row) is list and len(row) == width for row in data):
+            raise refusal(f"input {name!r}: the data is ragged at depth {depth}, the shape is {shape}")
+        data = [value for row in data for value in row]
+    return data
+
+
+def _take_binary(tensor: Tensor, size: int, rest: memoryview) -> memoryview:
+    length = (tensor.parameters or {}).get("binary_data_size")
+    if type(length) is not int or not 0 <= length <= len(rest):
+        raise refusal(f"input {tensor.name!r}: binary_data_size is {length!r}, {len(rest)} bytes are left")
+    if tensor.data is not None:
+        raise refusal(f"input {tensor.name!r} has both data and binary_data_size")
+    raw = rest[:length]
+    tensor.data = _texts(tensor, raw) if tensor.datatype == "BYTES" else _numbers(tensor, raw)
+    if len(tensor.data) != size:
+        raise refusal(f"input {tensor.name!r}: the shape {tensor.shape} needs {size} values, found {len(tensor.data)}")
+    return rest[length:]
+
+
+def _numbers(tensor: Tensor, raw: memoryview) -> list[Any]:
+    dtype = _NUMPY[tensor.datatype]
+    if len(raw) % dtype.itemsize:
+        raise refusal(f"input {tensor.name!r}: {len(raw)} bytes are not a whole number of {tensor.datatype}")
+    values = np.frombuffer(raw, dtype)
+    listed: list[Any] = values.tolist()
+    if dtype.kind != "f" or np.isfinite(values).all():
+        return listed
+    if np.isinf(values).any():
+        raise refusal(f"input {tensor.name!r} holds an infinite value")
+    return [None if value != value else value for value in listed]
+
+
+def _texts(tensor: Tensor, raw: memoryview) -> list[Any]:
+    values: list[Any] = []
+    position = 0
+    while position < len(raw):
+        if position + 4 > len(raw):
+            raise refusal(f"input {tensor.name!r}: the length of element {len(values)} is cut off")
+        (length,) = struct.unpack_from("<I", raw, position)
+        position += 4
+        if position + length > len(raw):
+            raise refusal(f"input {tensor.name!r}: element {len(values)} is cut off")
+        try:
+            values.append(str(raw[position : position + length], "utf-8"))
+        except UnicodeDecodeError:
+            raise refusal(f"input {tensor.name!r}: element {len(values)} is not UTF-8") from None
+        position += length
+    return values
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,211 @@
+"""The routing table in memory: loaded arms by model, and every path that is answered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from modelops.artifacts import Predictor, load_predictor, open_artifact
+from modelops.errors import Exit, ModelOpsError, failure
+from modelops.serving.assignment import assignment
+from modelops.serving.inputs import Binder
+from modelops.serving.metrics import ArmMetrics, ServerMetrics
+from modelops.serving.outputs import Encoder
+from modelops.spec.routing import Route, RouteArm, RoutingTable
+from modelops.stores import Store
+
+__all__ = ["ArmStatus", "Endpoint", "LoadedArm", "LoadedModel", "LoadedTable", "Loader", "paths_of"]
+
+
+@dataclass(slots=True)
+class LoadedArm:
+    """One release that answers; ``seconds`` is a moving average of what a small request costs."""
+
+    name: str
+    release: int
+    digest: str
+    weight: float
+    predictor: Predictor
+    binder: Binder
+    encoder: Encoder
+    metrics: ArmMetrics
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ArmStatus:
+    """What /modelops/status says about one arm."""
+
+    model: str
+    arm: str
+    release: int
+    digest: str
+    ready: bool
+    error: str | None
+    engine: str | None
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model and its loaded arms; without arms it is known but not ready."""
+
+    name: str
+    route: Route
+    arms: tuple[LoadedArm, ...]
+    known: frozenset[str] = frozenset()
+
+    def choose(self, entity: str) -> LoadedArm:
+        """Return the arm that answers an entity: the candidate owns [0, weight)."""
+        first = self.arms[0]
+        if len(self.arms) == 1:
+            return first
+        candidate, stable = (first, self.arms[1]) if first.name == "candidate" else (self.arms[1], first)
+        return candidate if assignment(self.route.salt, entity) < candidate.weight else stable
+
+    def of_release(self, release: int) -> LoadedArm | None:
+        """Return the arm that holds a release."""
+        return next((arm for arm in self.arms if arm.release == release), None)
+
+    @property
+    def main(self) -> LoadedArm | None:
+        """The stable arm, or the only one."""
+        return next((arm for arm in self.arms if arm.name == "stable"), self.arms[0] if self.arms else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a path means: the kind of answer, for which model and which pinned release."""
+
+    kind: str
+    model: str = ""
+    release: int | None = None
+
+
+@dataclass(frozen=True)
+class LoadedTable:
+    """A routing table in effect; ``digest`` is the SHA-256 of its file, None before the first."""
+
+    digest: str | None = None
+    environment: str = ""
+    models: Mapping[str, LoadedModel] = field(default_factory=dict)
+    paths: Mapping[bytes, Endpoint] = field(default_factory=dict)
+    arms: tuple[ArmStatus, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model of the table has an arm that answers."""
+        return self.digest is not None and all(model.arms for model in self.models.values())
+
+
+_SERVER_PATHS = {
+    "/v2": "server",
+    "/v2/health/live": "live",
+    "/v2/health/ready": "ready",
+    "/v2/repository/index": "index",
+    "/modelops/status": "status",
+    "/metrics": "metrics",
+}
+
+
+def paths_of(models: Mapping[str, LoadedModel]) -> dict[bytes, Endpoint]:
+    """Return every path that is answered, with and without a final slash.
+
+    A model name may be written with plain slashes or with %2F. Where plain slashes are ambiguous the shorter model
+    name wins; %2F always means the model.
+    """
+    paths: dict[str, Endpoint] = {path: Endpoint(kind) for path, kind in _SERVER_PATHS.items()}
+    for name, model in sorted(models.items(), key=lambda item: (len(item[0]), item[0])):
+        for spelled in (name.replace("/", "%2F"), name.replace("/", "%2f"), name):
+            prefix = f"/v2/models/{spelled}"
+            for suffix, endpoint in _model_paths(model):
+                paths.setdefault(prefix + suffix, endpoint)
+    both = [(f"{path}{slash}", endpoint) for path, endpoint in paths.items() for slash in ("", "/")]
+    return {path.encode(): endpoint for path, endpoint in both}
+
+
+def _model_paths(model: LoadedModel) -> Iterator[tuple[str, Endpoint]]:
+    for version, release in (("", None), *((f"/versions/{arm.release}", arm.release) for arm in model.arms)):
+        for suffix, kind in (("", "model"), ("/ready", "model-ready"), ("/infer", "infer")):
+            yield version + suffix, Endpoint(kind, model.name, release)
+    yield "/feedback", Endpoint("feedback", model.name)
+
+
+class Loader:
+    """Loads routing tables; artifacts stay in memory while the newest or the previous table needs them."""
+
+    def __init__(self, store: Store, metrics: ServerMetrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._predictors: dict[str, Predictor] = {}
+        self._previous: frozenset[str] = frozenset()
+
+    def load(self, data: bytes) -> tuple[LoadedTable, ModelOpsError | None]:
+        """Load what a routing table names, and say what of it could not be loaded.
+
+        The table holds the arms that did load, so that the caller can choose between it and the one in effect.
+        """
+        try:
+            table = RoutingTable.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise failure("bad-routing-table", f"the routing table is not valid: {where}: {first['msg']}") from None
+        states: list[ArmStatus] = []
+        problems: list[ModelOpsError] = []
+        models: dict[str, LoadedModel] = {}
+        for name, route in table.models.items():
+            arms: list[LoadedArm] = []
+            for arm in route.arms:
+                try:
+                    loaded = self._arm(name, arm)
+                except ModelOpsError as error:
+                    problems.append(error)
+                    states.append(_status(name, arm, error.problems[0].message))
+                else:
+                    arms.append(loaded)
+                    states.append(_status(name, arm, None, loaded.predictor.engine))
+            models[name] = _model(name, route, tuple(arms))
+            self._metrics.model(name)
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        loaded_table = LoadedTable(digest, table.environment, models, paths_of(models), tuple(states))
+        return loaded_table, (_joined(problems) if problems else None)
+
+    def keep(self, table: LoadedTable) -> None:
+        """Forget artifacts that neither this table nor the one before it needs."""
+        needed = frozenset(arm.digest for arm in table.arms)
+        self._predictors = {
+            digest: predictor for digest, predictor in self._predictors.items() if digest in needed | self._previous
+        }
+        self._previous = needed
+
+    def _arm(self, model: str, arm: RouteArm) -> LoadedArm:
+        predictor = self._predictors.get(arm.digest)
+        if predictor is None:
+            predictor = load_predictor(open_artifact(self._store, arm.digest))
+            self._predictors[arm.digest] = predictor
+        signature = predictor.signature
+        if signature.model != model:
+            raise failure(
+                "wrong-model",
+                f"artifact {arm.digest} is of the model {signature.model!r}, the route of {model!r} names it",
+                exit=Exit.WORLD,
+            )
+        metrics = self._metrics.arm(model, arm.release, arm.name)
+        return LoadedArm(
+            arm.name, arm.release, arm.digest, arm.weight, predictor, Binder(signature), Encoder(signature), metrics
+        )
+
+
+def _model(name: str, route: Route, arms: tuple[LoadedArm, ...]) -> LoadedModel:
+    return LoadedModel(name, route, arms, frozenset(feature for arm in arms for feature in arm.binder.names))
+
+
+def _status(model: str, arm: RouteArm, error: str | None, engine: str | None = None) -> ArmStatus:
+    return ArmStatus(model, arm.name, arm.release, arm.digest, error is None, error, engine)
+
+
+def _joined(problems: list[ModelOpsError]) -> ModelOpsError:
+    return ModelOpsError(*(problem for error in problems for problem in error.problems), exit=problems[0].exit)
