@@ -158,8 +158,12 @@ def model_facts(
         lost=tuple(number for number, release in releases.items() if not workspace.store.has(release.artifact.digest)),
         held_by=held.get(model),
         running=_running_route(site, model),
+        direct=environment(graph, name).spec.rollout == "direct",
     )
     refused, unrecorded = _legitimacy(workspace, graph, tip, facts)
+    if facts.candidate is not None and facts.stable is not None and not facts.direct and entry.rollout is None:
+        hint = f"write models/{model}/rollout.yaml, or say `rollout: direct` in policies/environments/{name}.yaml"
+        refused += (Refusal("candidate", "no-rollout-plan", f"{model} has no rollout plan to judge it by", hint),)
     return _with_rollout(workspace, graph, site, replace(facts, refusals=refused, unrecorded=unrecorded))
 
 

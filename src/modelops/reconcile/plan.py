@@ -86,6 +86,7 @@ class ModelFacts:
     on_failure: Literal["rollback", "hold"] = "rollback"
     held_by: str | None = None
     running: Route | None = None
+    direct: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def route(facts: ModelFacts) -> Route | None:
         facts.candidate is not None and not _refused(facts, "candidate") and facts.candidate not in facts.lost
     )
     state = _current(facts)
-    if facts.stable is None:
+    if facts.stable is None or (facts.direct and candidate_runs):
         if candidate_runs and facts.candidate is not None:
             weights = [("candidate", facts.candidate, 1.0)]
     elif candidate_runs and facts.candidate is not None and state is not None and state.outcome != "rollback":
@@ -181,57 +182,33 @@ def _rollout(facts: ModelFacts, serving: bool) -> list[Entry]:
     candidate, stable = facts.candidate, facts.stable
     if candidate is None or _refused(facts, "candidate") or candidate in facts.lost:
         return []
-    if stable is None:
-        if not serving:
-            return []
-        reason = "first release here, there is no stable one to compare it with"
-        return [Conclude(facts.model, facts.environment, candidate, None, "promote", reason, facts.where)]
+    model, name, where = facts.model, facts.environment, facts.where
+    if stable is None or facts.direct:
+        reason = "rollouts here are direct, and it answers"
+        if stable is None:
+            reason = "first release here, there is no stable one to compare it with"
+        return [Conclude(model, name, candidate, stable, "promote", reason, where)] if serving else []
     state = _current(facts)
     if state is None:
-        reason = "the rollout begins"
-        return [
-            SetStep(facts.model, facts.environment, candidate, stable, 0, facts.first_weight, reason, (), facts.where)
-        ]
+        return [SetStep(model, name, candidate, stable, 0, facts.first_weight, "the rollout begins", (), where)]
     if state.outcome is not None:
+        # Traffic leaves a failed candidate before anything else happens.
         if state.outcome == "rollback" and not serving:
             return []
-        return [Conclude(facts.model, facts.environment, candidate, stable, state.outcome, state.reason, facts.where)]
+        return [Conclude(model, name, candidate, stable, state.outcome, state.reason, where)]
     if not serving or facts.next_step is None or facts.progress is None:
         return []
     step = facts.next_step(facts.progress)
     match step.action:
         case "hold":
-            return [Wait(facts.model, facts.environment, step.reason, step.checks)]
+            return [Wait(model, name, step.reason, step.checks)]
         case "advance":
-            return [
-                SetStep(
-                    facts.model,
-                    facts.environment,
-                    candidate,
-                    stable,
-                    step.step,
-                    step.weight,
-                    step.reason,
-                    step.checks,
-                    facts.where,
-                )
-            ]
-        case "promote":
-            return [Judge(facts.model, facts.environment, candidate, "promote", step.reason, step.checks, facts.where)]
-        case "rollback":
-            if facts.on_failure == "hold":
-                hint = f"withdraw it: modelops rollback {facts.model} --environment {facts.environment}"
-                return [
-                    Blocked(
-                        facts.model,
-                        facts.environment,
-                        "rollout-held",
-                        f"release {candidate} failed: {step.reason}",
-                        hint,
-                        facts.where,
-                    )
-                ]
-            return [Judge(facts.model, facts.environment, candidate, "rollback", step.reason, step.checks, facts.where)]
+            return [SetStep(model, name, candidate, stable, step.step, step.weight, step.reason, step.checks, where)]
+        case "rollback" if facts.on_failure == "hold":
+            hint = f"withdraw it: modelops rollback {model} --environment {name}"
+            return [Blocked(model, name, "rollout-held", f"release {candidate} failed: {step.reason}", hint, where)]
+        case "promote" | "rollback":
+            return [Judge(model, name, candidate, step.action, step.reason, step.checks, where)]
 
 
 def _entries(facts: ModelFacts, serving: bool) -> list[Entry]:

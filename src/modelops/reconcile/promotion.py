@@ -76,7 +76,7 @@ def refusals(
     if not passed(release.spec.verdicts):
         found.append(
             Refusal(
-                side,
+                role,
                 "gates-not-passed",
                 f"release {number} has gates that did not pass",
                 "promote a release that passed",
@@ -100,7 +100,7 @@ def refusals(
         problem = error.problems[0]
         found.append(
             Refusal(
-                side, problem.code, f"release {number}: {problem.message}", problem.hint or "restore the file from git"
+                role, problem.code, f"release {number}: {problem.message}", problem.hint or "restore the file from git"
             )
         )
     return tuple(found)
@@ -311,7 +311,7 @@ def approved_promotion(
             hint="merge an approval policy first",
         )
     repository = workspace.repository
-    commits = repository.log(None, pull.head, excluding=(base,))
+    commits = repository.log(f"{base}..{pull.head}")
     involved = {person.login for commit in commits for person in commit.people}
     entry = model_entry(graph, model)
     verdict = judge_approvals(

@@ -25,7 +25,9 @@ def approved_by(workspace: Workspace, graph: Graph, tip: str, model: str) -> tup
 
     A model that came without a pull request passes only where the approval policy asks for nobody.
     """
-    commits = workspace.repository.log(building.input_paths(workspace, tip, model), tip, first_parent=True, limit=1)
+    commits = workspace.repository.log(
+        tip, path=building.input_paths(workspace, tip, model), first_parent=True, limit=1
+    )
     commit = commits[0]
     base = commit.parents[0] if commit.parents else commit.id
     policy = workspace.graph(base).approvals or graph.approvals
@@ -43,9 +45,7 @@ def approved_by(workspace: Workspace, graph: Graph, tip: str, model: str) -> tup
         ok = bool(asked) and max(asked) == 0
         reason = f"{commit.id[:10]} came without a pull request"
         return None, ApprovalVerdict(ok, (), () if ok else (reason,))
-    involved = {
-        person.login for info in workspace.repository.log(None, pull.head, excluding=(base,)) for person in info.people
-    }
+    involved = {person.login for info in workspace.repository.log(f"{base}..{pull.head}") for person in info.people}
     return pull, judge_approvals(policy, pull, change="model", environment=None, risk=risk, involved=involved)
 
 

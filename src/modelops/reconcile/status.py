@@ -88,8 +88,8 @@ def model_text(found: dict[str, Any]) -> str:
         metrics = ", ".join(f"{name} {value:.4g}" for name, value in list(row["metrics"].items())[:4])
         lines.append(f"  release {row['release']}: {row['snapshot']}, {metrics}")
     for run in found["runs"]:
-        metrics = run.get("metrics") or {}
-        text = ", ".join(f"{name} {value:.4g}" for name, value in list(metrics.items())[:4])
+        measured = list((run.get("metrics") or {}).items())[:4]
+        text = ", ".join(f"{name} {value:.4g}" for name, value in measured)
         lines.append(
             f"  run {run['started']} {run['outcome']} in {run['duration']:.1f} s: {text or run.get('problem') or ''}"
         )
