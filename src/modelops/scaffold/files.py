@@ -1,0 +1,59 @@
+"""Where scaffolded files come from, and how they are written: whole, and never over an existing one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
+
+PACKAGED = Path(__file__).parent / "project"
+"""In an installed modelops: its own models/, policies/ and .github/; in a checkout they lie at its top instead."""
+
+
+def project_folder() -> Path:
+    """Return the folder that holds the example models, the policies and the workflows of modelops itself."""
+    return PACKAGED if PACKAGED.is_dir() else Path(__file__).parents[3]
+
+
+def read_tree(folder: Path, names: Iterable[str] | None = None) -> dict[str, bytes]:
+    """Return the files below a folder by POSIX path, without caches; ``names`` limits it to those direct children."""
+    wanted = None if names is None else set(names)
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts and (wanted is None or path.name in wanted)
+    }
+
+
+def refuse_existing(root: Path, paths: Iterable[str]) -> None:
+    """Raise one error that names every path that something already stands at."""
+    problems = [
+        Problem(
+            "file-exists", f"{path} exists already and is not overwritten", Location(path),
+            hint="move it away, or choose another name",
+        )
+        for path in sorted(paths)
+        if (root / path).exists() or (root / path).is_symlink()
+    ]  # fmt: skip
+    if problems:
+        raise ModelOpsError(*problems, exit=Exit.NO)
+
+
+def write_new(root: Path, files: Mapping[str, bytes]) -> None:
+    """Write files that must not exist yet; nothing is written when one of them does."""
+    refuse_existing(root, files)
+    for path, data in files.items():
+        target = root / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.parent.resolve().is_relative_to(root.resolve()):
+                raise failure(
+                    "outside-repository", f"{path} lies behind a link that leaves the repository", exit=Exit.NO
+                )
+            with target.open("xb") as file:
+                file.write(data)
+        except OSError as error:
+            raise failure(
+                "cannot-write", f"{path} cannot be written: {error.strerror}", exit=Exit.WORLD, location=Location(path)
+            ) from None
