@@ -1,6 +1,16 @@
 """Evidence: signed in-toto statements about what was measured, built and approved, and their verification."""
 
 from modelops.evidence.bundle import model_bundle, verify_model_bundle
+from modelops.evidence.claims import (
+    EVIDENCE_FILE,
+    check_promotion,
+    check_release,
+    promotion_approval,
+    promotion_evidence_path,
+    release_evidence_path,
+    release_provenance,
+    release_test_results,
+)
 from modelops.evidence.digests import descriptor, digest_bytes, digest_set
 from modelops.evidence.envelope import (
     FILE_LIMIT,
@@ -28,6 +38,7 @@ from modelops.evidence.statements import (
 
 __all__ = [
     "APPROVAL",
+    "EVIDENCE_FILE",
     "FILE_LIMIT",
     "GATE_EVIDENCE",
     "PROVENANCE",
@@ -37,6 +48,8 @@ __all__ = [
     "Signer",
     "Statement",
     "approval",
+    "check_promotion",
+    "check_release",
     "descriptor",
     "digest_bytes",
     "digest_set",
@@ -44,7 +57,12 @@ __all__ = [
     "generate_key",
     "key_id",
     "model_bundle",
+    "promotion_approval",
+    "promotion_evidence_path",
     "provenance",
+    "release_evidence_path",
+    "release_provenance",
+    "release_test_results",
     "require_predicate",
     "require_subject",
     "rollout_outcome",
