@@ -138,12 +138,12 @@ def conclude(workspace: Workspace, action: Conclude) -> str:
             )
         line = rollout_outcome_line(
             record.spec,
-            outcome=action.outcome,
+            stable=action.stable,
+            outcome="succeeded" if action.outcome == "promote" else "failed",
             reason=action.reason,
-            decided_at=format_instant(workspace.clock()),
             step=state.step + 1 if state else 0,
-            weight=state.weight if state else 1.0,
             checks=state.checks if state else (),
+            at=format_instant(workspace.clock()),
             signer=workspace.signer,
         )
         evidence_path = f"models/{action.model}/promotions/{record.name}.intoto.jsonl"

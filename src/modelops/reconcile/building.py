@@ -147,9 +147,7 @@ def input_paths(workspace: Workspace, revision: str, name: str) -> tuple[str, ..
 
 def judging_graph(workspace: Workspace, revision: str, name: str) -> Graph:
     """Return the graph of the commit before the one that last changed a model, whose policies judge that change."""
-    commits = workspace.repository.log(
-        revision, path=input_paths(workspace, revision, name), first_parent=True, limit=1
-    )
+    commits = workspace.repository.log(input_paths(workspace, revision, name), revision, first_parent=True, limit=1)
     if not commits or not commits[0].parents:
         return workspace.graph(revision)
     before = workspace.graph(commits[0].parents[0])

@@ -38,7 +38,7 @@ def deployment_history(repository: Repository, tip: str, model: str, environment
     """Return the moments of a deployment on the branch, newest first; a merge counts as one moment."""
     path = deployment_path(model, environment)
     moments: list[Moment] = []
-    for commit in repository.log(tip, path=path, first_parent=True):
+    for commit in repository.log(path, tip, first_parent=True):
         if path not in repository.paths(commit.id, path):
             continue
         spec = _deployment(repository.read(commit.id, path), path)

@@ -14,9 +14,9 @@ from modelops.reconcile.approvals import judge_approvals
 from modelops.reconcile.history import Moment, deployment_history, deployment_path, ever_stable, introduced
 from modelops.reconcile.plan import Refusal
 from modelops.reconcile.workspace import MACHINE, Workspace, environment, model_entry, slug, trust
-from modelops.releases import promotion_files, report, verify_promotion, verify_release
-from modelops.repository import Landing
-from modelops.spec.delivery import DeploymentSpec, PromotionSpec, PullRequestReference, ReleaseSpec
+from modelops.releases import next_promotion, promotion_files, verify_promotion, verify_release
+from modelops.repository import Landing, Repository
+from modelops.spec.delivery import DeploymentSpec, MetricValue, PromotionSpec, PullRequestReference, ReleaseSpec
 from modelops.spec.edit import set_value
 from modelops.spec.graph import Graph
 from modelops.spec.kinds import Resource
@@ -166,7 +166,30 @@ def promotion_body(graph: Graph, model: str, name: str, number: int) -> str:
     release: ReleaseSpec = entry.releases[number].spec
     deployment: DeploymentSpec = entry.deployments[name].spec
     stable = entry.releases[deployment.stable].spec if deployment.stable is not None else None
-    return report(release, entry.model.spec, stable=stable, environment=name)
+    headers = ["metric", f"release {number}", *([f"stable release {stable.version}"] if stable else [])]
+    before = {metric.name: metric for metric in stable.metrics} if stable is not None else {}
+    rows = [
+        [metric.name, _interval(metric), *([_interval(before.get(metric.name))] if stable is not None else [])]
+        for metric in release.metrics
+    ]
+    lines = [" | ".join(row) for row in ([headers, ["---"] * len(headers), *rows])]
+    verdicts = [f"- {v.verdict}: {v.policy}/{v.gate}: {v.reason}" for v in release.verdicts]
+    return "\n".join(
+        [
+            f"Makes release {number} of {model} the candidate of {name}; the rollout decides if it becomes stable.",
+            "",
+            *(f"| {line} |" for line in lines),
+            "",
+            *verdicts,
+            "",
+            f"Artifact `{release.artifact.digest}`, trained on `{release.data.snapshot}` ({release.data.rows} rows), "
+            f"code `{release.code.commit}`.",
+        ]
+    )
+
+
+def _interval(metric: MetricValue | None) -> str:
+    return f"{metric.value:.4g} [{metric.lower:.4g}, {metric.upper:.4g}]" if metric is not None else "not measured"
 
 
 def covering_promotion(graph: Graph, model: str, name: str, number: int) -> Resource[PromotionSpec] | None:
@@ -238,25 +261,14 @@ def record_promotion(workspace: Workspace, model: str, name: str, number: int, r
         if missing is None or missing.commit != commit:
             return None
         spec = _promotion(workspace, graph, tip, model, name, number, role, missing, history)
-        files = promotion_files(
-            next_promotion(graph, model, name), spec, evidence_digest=spec.evidence, signer=workspace.signer
-        )
+        existing = model_entry(graph, model).promotions
+        files = promotion_files(spec, number=next_promotion(name, existing), signer=workspace.signer)
         return Landing(
             {f"models/{model}/{path}": data for path, data in files.items()},
             f"Record {model} release {number} as {role} in {name}",
         )
 
     return workspace.repository.land(workspace.branch, change, MACHINE, workspace.clock())
-
-
-def next_promotion(graph: Graph, model: str, name: str) -> str:
-    """Return the name of an environment's next promotion record."""
-    numbers = [
-        int(record.name.rpartition("-")[2])
-        for record in model_entry(graph, model).promotions.values()
-        if record.spec.environment == name
-    ]
-    return f"{name}-{max(numbers, default=0) + 1}"
 
 
 def _promotion(
@@ -289,6 +301,18 @@ def _promotion(
     return approved_promotion(workspace, graph, tip, model, name, release, role, moment, pull)
 
 
+def pull_reference(repository: Repository, pull: PullRequest, base: str, merge: str) -> PullRequestReference:
+    """Return what a record keeps of a merged pull request."""
+    return PullRequestReference(
+        number=pull.number,
+        author=pull.author,
+        head=pull.head,
+        head_tree=repository.tree_id(pull.head, "") or pull.head,
+        base=base,
+        merge=merge,
+    )
+
+
 def approved_promotion(
     workspace: Workspace,
     graph: Graph,
@@ -311,7 +335,7 @@ def approved_promotion(
             hint="merge an approval policy first",
         )
     repository = workspace.repository
-    commits = repository.log(f"{base}..{pull.head}")
+    commits = repository.log(revision=f"{base}..{pull.head}")
     involved = {person.login for commit in commits for person in commit.people}
     entry = model_entry(graph, model)
     verdict = judge_approvals(
@@ -333,14 +357,7 @@ def approved_promotion(
         evidence=digest_bytes(release_evidence(workspace, tip, model, release.version)),
         path="pull-request" if role == "candidate" else "emergency",
         commit=moment.commit,
-        pull_request=PullRequestReference(
-            number=pull.number,
-            author=pull.author,
-            head=pull.head,
-            head_tree=repository.tree_id(pull.head, "") or pull.head,
-            base=base,
-            merge=moment.commit,
-        ),
+        pull_request=pull_reference(repository, pull, base, moment.commit),
         approvals=verdict.counted,
         policy=policy.digest,
         reason=pull.title,

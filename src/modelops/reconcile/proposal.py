@@ -84,8 +84,16 @@ def build_change(
         say(f"building {name}")
         judged = building.judged_build(workspace, graph, name, revision, policies)
         champion = judged.champion.spec if judged.champion is not None else None
+        entry = model_entry(graph, name)
+        before = entry.snapshots.get(champion.data.snapshot) if champion is not None else None
         body = report(
-            judged.record, judged.model.spec, verdicts=judged.verdicts, stable=champion, snapshot=judged.snapshot.spec
+            judged.record,
+            judged.verdicts,
+            model=judged.model,
+            snapshot=judged.snapshot,
+            commit=revision or workspace.repository.head(),
+            champion=champion,
+            champion_snapshot=before.spec if before is not None else None,
         )
         built.append(Built(judged, body))
     return tuple(built)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from modelops.clock import format_instant
-from modelops.errors import Exit, failure
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.evidence import digest_bytes
-from modelops.forges import PullRequest
 from modelops.reconcile import building
-from modelops.reconcile.approvals import ApprovalVerdict, judge_approvals
+from modelops.reconcile.approvals import judge_approvals
 from modelops.reconcile.building import Judged
 from modelops.reconcile.history import deployment_path
-from modelops.reconcile.promotion import next_promotion
+from modelops.reconcile.promotion import pull_reference
 from modelops.reconcile.workspace import MACHINE, Workspace, model_entry
-from modelops.releases import promotion_files, release_files
+from modelops.releases import ModelApproval, next_promotion, promotion_files, release_files
 from modelops.repository import Landing
 from modelops.spec.delivery import PromotionSpec, ReleaseSpec
 from modelops.spec.edit import set_value
@@ -20,33 +21,44 @@ from modelops.spec.graph import Graph
 from modelops.spec.load import load_resource
 
 
-def approved_by(workspace: Workspace, graph: Graph, tip: str, model: str) -> tuple[PullRequest | None, ApprovalVerdict]:
-    """Return the pull request that last changed a model, and whether it had the approvals it needed.
+def model_approval(workspace: Workspace, graph: Graph, tip: str, model: str) -> ModelApproval:
+    """Return who let the last change of a model in, judged by the approval policy of its base.
 
-    A model that came without a pull request passes only where the approval policy asks for nobody.
+    A change that came without a pull request passes only where the policy asks for nobody.
     """
-    commits = workspace.repository.log(
-        tip, path=building.input_paths(workspace, tip, model), first_parent=True, limit=1
-    )
-    commit = commits[0]
+    commit = workspace.repository.log(building.input_paths(workspace, tip, model), tip, first_parent=True, limit=1)[0]
     base = commit.parents[0] if commit.parents else commit.id
     policy = workspace.graph(base).approvals or graph.approvals
     risk = model_entry(graph, model).model.spec.risk
     if policy is None:
         raise failure(
             "no-approval-policy",
-            "policies/approvals.yaml does not exist",
+            "policies/approvals.yaml does not exist, so nobody may approve",
             exit=Exit.NO,
             hint="modelops init writes one",
         )
     pull = workspace.forge.merged_with(commit.id)
     if pull is None:
         asked = [rule.minimum for rule in policy.spec.rules if rule.change == "model" and risk in rule.risk]
-        ok = bool(asked) and max(asked) == 0
-        reason = f"{commit.id[:10]} came without a pull request"
-        return None, ApprovalVerdict(ok, (), () if ok else (reason,))
-    involved = {person.login for info in workspace.repository.log(f"{base}..{pull.head}") for person in info.people}
-    return pull, judge_approvals(policy, pull, change="model", environment=None, risk=risk, involved=involved)
+        if not asked or max(asked) > 0:
+            raise _unapproved(model, [f"{commit.id[:10]} came without a pull request"])
+        return ModelApproval("automatic", commit.id, policy.digest, None, (), "the policy asks for no approval")
+    commits = workspace.repository.log(revision=f"{base}..{pull.head}")
+    involved = {person.login for found in commits for person in found.people}
+    verdict = judge_approvals(policy, pull, change="model", environment=None, risk=risk, involved=involved)
+    if not verdict.ok:
+        raise _unapproved(model, verdict.reasons)
+    reference = pull_reference(workspace.repository, pull, base, commit.id)
+    return ModelApproval("pull-request", commit.id, policy.digest, reference, verdict.counted, pull.title)
+
+
+def _unapproved(model: str, reasons: Sequence[str]) -> ModelOpsError:
+    return failure(
+        "approval-missing",
+        f"the change of {model} was not approved: " + "; ".join(reasons),
+        exit=Exit.NO,
+        hint="models are released from merged and approved pull requests; policies/approvals.yaml says who may approve",
+    )
 
 
 def release(workspace: Workspace, model: str) -> str:
@@ -56,19 +68,10 @@ def release(workspace: Workspace, model: str) -> str:
     written again with the next number.
     """
     tip, graph = workspace.desired()
-    pull, verdict = approved_by(workspace, graph, tip, model)
-    if not verdict.ok:
-        raise failure(
-            "approval-missing",
-            f"the change of {model} was not approved: " + "; ".join(verdict.reasons),
-            exit=Exit.NO,
-            hint="models are released from merged and approved pull requests; approvals.yaml says who may approve",
-        )
+    approval = model_approval(workspace, graph, tip, model)
     judged = building.judged_build(workspace, graph, model, tip, building.judging_graph(workspace, tip, model))
     if not judged.passed:
-        failed = "; ".join(
-            f"{v.gate} {v.verdict}: {v.reason}" for v in judged.verdicts if v.blocking and v.verdict != "pass"
-        )
+        failed = "; ".join(f"{v.gate} {v.verdict}: {v.reason}" for v in judged.verdicts if v.blocking)
         raise failure(
             "gates-not-passed",
             f"{model} is not released: {failed or 'no gate was evaluated'}",
@@ -82,7 +85,7 @@ def release(workspace: Workspace, model: str) -> str:
         if building.release_with(present, model, judged.record.inputs) is not None:
             return None
         number = max(model_entry(present, model).releases, default=0) + 1
-        files = _files(workspace, present, head, tip, judged, number, pull, verdict)
+        files = _files(workspace, present, head, tip, judged, number, approval)
         made[:] = [str(number)]
         return Landing(files, f"Release {model} {number}\n\nInputs {judged.record.inputs}\n")
 
@@ -99,8 +102,7 @@ def _files(
     built_from: str,
     judged: Judged,
     number: int,
-    pull: PullRequest | None,
-    verdict: ApprovalVerdict,
+    approval: ModelApproval,
 ) -> dict[str, bytes]:
     model = judged.model.name
     prefix = f"models/{model}/"
@@ -115,8 +117,8 @@ def _files(
             commit=built_from,
             champion=judged.champion.spec.version if judged.champion is not None else None,
             signer=workspace.signer,
-            pull_request=pull,
-            approvals=verdict.counted,
+            ref=workspace.branch,
+            approved_by=approval,
         ).items()
     }
     for found in graph.environments.values():
@@ -152,8 +154,7 @@ def _automatic(
         reason=f"policies/environments/{environment}.yaml takes every new release",
         promoted_at=format_instant(workspace.clock()),
     )
-    record = promotion_files(
-        next_promotion(graph, model, environment), spec, evidence_digest=spec.evidence, signer=workspace.signer
-    )
+    existing = model_entry(graph, model).promotions
+    record = promotion_files(spec, number=next_promotion(environment, existing), signer=workspace.signer)
     edited = set_value(workspace.repository.read(head, path), "spec.candidate", number, path)
     return {path: edited, **{prefix + name: data for name, data in record.items()}}

@@ -8,9 +8,9 @@ from modelops.clock import format_instant
 from modelops.errors import Exit, failure
 from modelops.evidence import digest_bytes
 from modelops.reconcile.history import deployment_history, deployment_path, ever_stable
-from modelops.reconcile.promotion import covering_promotion, next_promotion, release_evidence
+from modelops.reconcile.promotion import covering_promotion, release_evidence
 from modelops.reconcile.workspace import Workspace, environment, model_entry
-from modelops.releases import promotion_files
+from modelops.releases import next_promotion, promotion_files
 from modelops.repository import Landing
 from modelops.spec.delivery import DeploymentSpec, PromotionSpec
 from modelops.spec.edit import append, remove, set_value
@@ -97,7 +97,6 @@ def _record(workspace: Workspace, tip: str, model: str, name: str, stable: int, 
         reason=f"{workspace.login}: {reason}",
         promoted_at=format_instant(workspace.clock()),
     )
-    files = promotion_files(
-        next_promotion(graph, model, name), spec, evidence_digest=spec.evidence, signer=workspace.signer
-    )
+    number = next_promotion(name, model_entry(graph, model).promotions)
+    files = promotion_files(spec, number=number, signer=workspace.signer)
     return {f"models/{model}/{path}": data for path, data in files.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -187,7 +188,8 @@ def open_workspace(start: Path | None = None, environ: Mapping[str, str] = os.en
 
 def parameters(module: Any, plugin: Plugin) -> Any:
     """Validate a plugin reference's parameters by the plugin's own Params."""
-    return module.Params.model_validate(plugin.params, strict=False)
+    # Through JSON, as a YAML file has only its types: a list is then a tuple, and an integer still no text.
+    return module.Params.model_validate_json(json.dumps(plugin.params))
 
 
 def model_entry(graph: Graph, name: str) -> ModelEntry:

@@ -1,0 +1,216 @@
+"""The plan of an environment: a pure function of facts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelops.errors import Location
+from modelops.reconcile.actions import (
+    Blocked,
+    Conclude,
+    Judge,
+    RecordPromotion,
+    Restore,
+    Serve,
+    SetStep,
+    Wait,
+    describe,
+    to_dict,
+)
+from modelops.reconcile.plan import ModelFacts, Refusal, RolloutState, Unrecorded, plan_environment, route, salt
+from modelops.spec.model import Serving
+from modelops.spec.routing import RoutingTable
+from modelops.strategies import ArmData, Check, Progress, Segment, Step
+from modelops.targets import Observed
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+NONE = np.empty(0)
+ARM = ArmData(100, 0, 0, NONE, NONE)
+PROGRESS = Progress(0, NOW, NOW, (Segment(0, 0.05, ARM, ARM),))
+IDLE = Observed(False, None, None, (), "no server was started yet")
+
+
+def digest(table: RoutingTable) -> str:
+    return "sha256:" + hashlib.sha256(table.model_dump_json().encode()).hexdigest()
+
+
+def facts(**changes: object) -> ModelFacts:
+    values: dict[str, object] = {
+        "model": "churn",
+        "environment": "production",
+        "where": Location("models/churn/environments/production.yaml", 6, 3),
+        "serving": Serving(entity="customer"),
+        "stable": 1,
+        "candidate": None,
+        "denied": (),
+        "digests": {n: "sha256:" + str(n) * 64 for n in range(1, 10)},
+        "first_weight": 0.05,
+    }
+    return ModelFacts(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def answering(*models: ModelFacts) -> Observed:
+    """Return a runtime that answers with the routes that the facts call for."""
+    routes = {each.model: found for each in models if (found := route(each)) is not None}
+    table = RoutingTable(environment="production", models=routes)
+    return Observed(True, "http://127.0.0.1:1", digest(table), ())
+
+
+def entries(each: ModelFacts, observed: Observed | None = None) -> list[object]:
+    return list(plan_environment("production", (each,), observed or answering(each), digest).entries)
+
+
+def on_trial(step: Step | None = None, **changes: object) -> ModelFacts:
+    found = facts(candidate=2, progress=PROGRESS, next_step=lambda progress: step, **changes)
+    return replace(found, rollout=RolloutState(2, 1, salt(found), 0, 0.05, "2026-05-01T00:00:00Z"))
+
+
+def test_nothing_to_do_when_the_world_matches_git() -> None:
+    """A runtime that answers with the stable release needs no action."""
+    assert entries(facts()) == []
+
+
+def test_nothing_deployed_needs_no_server() -> None:
+    """An environment without releases starts nothing."""
+    assert entries(facts(stable=None), IDLE) == []
+
+
+def test_a_dead_runtime_is_started() -> None:
+    """The stable release is served when nothing answers."""
+    (entry,) = entries(facts(), IDLE)
+    assert isinstance(entry, Serve)
+    assert [(arm.name, arm.release, arm.weight) for arm in entry.table.models["churn"].arms] == [("stable", 1, 1.0)]
+
+
+def test_a_first_release_becomes_stable_once_it_answers() -> None:
+    """Without a stable release the candidate is served first and concluded after it answers."""
+    first = facts(stable=None, candidate=1)
+    (serve,) = entries(first, IDLE)
+    assert isinstance(serve, Serve)
+    (conclude,) = entries(first)
+    assert isinstance(conclude, Conclude)
+    assert (conclude.outcome, conclude.release, conclude.stable) == ("promote", 1, None)
+
+
+def test_a_candidate_gets_no_traffic_before_its_rollout_begins() -> None:
+    """The first entry of a rollout remembers the step; only then does the table change."""
+    before = facts(candidate=2)
+    (begin,) = entries(before)
+    assert isinstance(begin, SetStep)
+    assert (begin.step, begin.weight) == (0, 0.05)
+    (serve,) = entries(on_trial(), answering(before))
+    assert isinstance(serve, Serve)
+    assert [arm.weight for arm in serve.table.models["churn"].arms] == [0.95, 0.05]
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        (Step("hold", 0, 0.05, "12 of 200 requests"), Wait),
+        (Step("advance", 1, 0.25, "enough"), SetStep),
+        (Step("promote", 3, 1.0, "all steps passed"), Judge),
+        (Step("rollback", 0, 0.0, "errors", (Check("errors", "fail", "11 of 12"),)), Judge),
+    ],
+)
+def test_the_strategy_decides_the_next_entry(step: Step, kind: type) -> None:
+    """Each answer of a strategy leads to one entry."""
+    (entry,) = entries(on_trial(step))
+    assert isinstance(entry, kind)
+
+
+def test_a_failed_candidate_loses_its_traffic_before_the_commit() -> None:
+    """After a rollback is decided the table without the candidate comes first, the commit second."""
+    decided = on_trial()
+    assert decided.rollout is not None
+    decided = replace(decided, rollout=replace(decided.rollout, outcome="rollback", reason="errors"))
+    (serve,) = entries(decided, answering(on_trial()))
+    assert isinstance(serve, Serve)
+    assert [arm.release for arm in serve.table.models["churn"].arms] == [1]
+    (conclude,) = entries(decided)
+    assert isinstance(conclude, Conclude)
+    assert conclude.outcome == "rollback"
+
+
+def test_a_plan_that_holds_on_failure_blocks_instead_of_rolling_back() -> None:
+    """onFailure: hold leaves the traffic where it is and says what to do."""
+    (entry,) = entries(on_trial(Step("rollback", 0, 0.0, "errors"), on_failure="hold"))
+    assert isinstance(entry, Blocked)
+    assert entry.code == "rollout-held"
+
+
+def test_a_direct_environment_takes_the_candidate_once_it_answers() -> None:
+    """rollout: direct needs no traffic."""
+    direct = facts(candidate=2, direct=True)
+    (entry,) = entries(direct)
+    assert isinstance(entry, Conclude)
+    assert (entry.stable, entry.release, entry.outcome) == (1, 2, "promote")
+
+
+@pytest.mark.parametrize("kind", ["refused", "unrecorded", "lost"])
+def test_a_candidate_that_may_not_run_gets_no_traffic(kind: str) -> None:
+    """Refused, unrecorded and lost candidates leave the stable release alone in the table."""
+    trouble: dict[str, object] = {
+        "refused": {"refusals": (Refusal("candidate", "gates-not-passed", "a gate failed", "promote another"),)},
+        "unrecorded": {"unrecorded": (Unrecorded("candidate", 2, "c" * 40),)},
+        "lost": {"lost": (2,)},
+    }[kind]
+    found = facts(candidate=2, **trouble)
+    wanted = {"refused": Blocked, "unrecorded": RecordPromotion, "lost": Restore}[kind]
+    (entry,) = entries(found)
+    assert isinstance(entry, wanted)
+    assert [arm.release for arm in route(found).arms] == [1]  # type: ignore[union-attr]
+
+
+def test_a_refused_stable_release_leaves_what_runs_alone() -> None:
+    """Nothing is taken down and nothing unproven is put up."""
+    running = route(facts(stable=1))
+    bad = facts(stable=2, running=running, refusals=(Refusal("stable", "signature-invalid", "x", "y"),))
+    assert route(bad) == running
+    assert [type(entry) for entry in entries(bad, answering(facts(stable=1)))] == [Blocked]
+
+
+def test_a_model_held_by_another_reconciler_waits_and_freezes_the_table() -> None:
+    """The shared routing table is not written while another reconciler works on one of its models."""
+    held = entries(facts(held_by="process 7 on here"), IDLE)
+    assert [type(entry) for entry in held] == [Wait]
+
+
+def test_a_rollback_resalts() -> None:
+    """The assignment of entities changes with every denied release and every rollout."""
+    salts = {salt(facts()), salt(facts(denied=(2,))), salt(facts(candidate=2)), salt(facts(candidate=3, denied=(2,)))}
+    assert len(salts) == 4
+
+
+FACTS = st.builds(
+    facts,
+    stable=st.one_of(st.none(), st.integers(1, 9)),
+    candidate=st.one_of(st.none(), st.integers(1, 9)),
+    denied=st.lists(st.integers(1, 9), max_size=2, unique=True).map(tuple),
+    lost=st.lists(st.integers(1, 9), max_size=1).map(tuple),
+    direct=st.booleans(),
+    unrecorded=st.sampled_from([(), (Unrecorded("candidate", 2, "c" * 40),)]),
+)
+
+
+@given(FACTS)
+def test_equal_facts_give_equal_plan_bytes(each: ModelFacts) -> None:
+    """Planning twice gives the same digest, and every entry can be told and written down."""
+    one = plan_environment("production", (each,), IDLE, digest)
+    two = plan_environment("production", (each,), IDLE, digest)
+    assert one.digest == two.digest
+    assert all(describe(entry) and to_dict(entry)["action"] for entry in one.entries)
+
+
+@given(FACTS)
+def test_an_unrecorded_candidate_is_never_in_the_table(each: ModelFacts) -> None:
+    """No facts whatever route traffic to a candidate whose promotion is not recorded."""
+    found = route(each)
+    if each.unrecorded and found is not None and each.candidate is not None:
+        assert all(arm.name != "candidate" for arm in found.arms)
