@@ -24,10 +24,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
-from scipy.special import chdtri
 
 from modelops.drift import Score
 from modelops.errors import Exit, failure
+from modelops.metrics.distribution import population_stability
 from modelops.spec.data import Sketch
 from modelops.spec.meta import OpenShare, Strict
 from modelops.spec.model import FeatureType
@@ -40,7 +40,6 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 EDGE_SAMPLE = 1 << 20
 """At most about this many values place the bin edges; all values are counted."""
 _BLOCK = 1 << 15
-_SMALLEST_SHARE = 1e-4
 
 
 class Params(Strict):
@@ -69,9 +68,13 @@ def fit(params: Params, values: pa.ChunkedArray, kind: Literal["number", "catego
 
     Parameters
     ----------
+    params : Params
+        ``bins`` and ``categories`` bound the size of the sketch.
     values : pa.ChunkedArray of shape (n,)
         Numbers, booleans, dates or instants (seconds since 1970) for ``number``; text for ``category``. Null, NaN and
         the empty text are missing.
+    kind : {"number", "category"}
+        How the column is counted.
 
     Returns
     -------
@@ -129,15 +132,10 @@ def score(params: Params, reference: Sketch, window: Sketch) -> Score:
     if n == 0 or m < params.minimum:
         short = "the reference is empty" if n == 0 else f"{m} rows, fewer than {params.minimum}"
         return Score(0.0, 0.0, 0.0, "no-data", n, m, short)
-    filled = (p_counts > 0) | (q_counts > 0)
-    floor = max(0.5 / min(n, m), _SMALLEST_SHARE)
-    p = np.maximum(p_counts[filled] / n, floor)
-    q = np.maximum(q_counts[filled] / m, floor)
-    value = float(np.sum((q - p) * np.log(q / p)))
-    degrees, noise = int(filled.sum()) - 1, 1 / n + 1 / m
-    critical = noise * float(chdtri(degrees, params.significance)) if degrees else 0.0
+    found = population_stability(p_counts.tolist(), q_counts.tolist(), params.significance)
+    value, critical = found.value, found.critical
     level, reason = _judge(params, value, critical)
-    return Score(value, degrees * noise, critical, level, n, m, reason)
+    return Score(value, found.expected, critical, level, n, m, reason)
 
 
 def _judge(params: Params, value: float, critical: float) -> tuple[Literal["none", "warn", "alert"], str]:

@@ -36,10 +36,16 @@ class Source(Strict):
 
 
 class Column(Strict):
-    """What was measured of one column; ``top`` counts the most frequent values of a category, at most 50."""
+    """What was measured of one column.
+
+    ``distinct`` counts up to 100,000. ``top`` counts the most frequent values of a category, at most 50, and none of a
+    column whose values occur in few rows each, like an identifier. ``format`` is how CSV text is read where that is not
+    the usual way: a strptime format for dates that are not ISO 8601, a comma for numbers with a decimal comma.
+    """
 
     name: str
     type: FeatureType
+    format: str | None = None
     missing: Count
     distinct: Count
     minimum: Scalar = None
@@ -78,6 +84,7 @@ class DataSnapshotSpec(Strict):
     """The spec of a DataSnapshot; ``root`` is the SHA-256 over the sorted (path, size, sha256) manifest."""
 
     format: Literal["csv", "parquet"]
+    delimiter: Literal[",", ";", "\t", "|"] = Field(default=",", description="what separates the fields of CSV files")
     source: Source
     root: Digest
     files: tuple[SnapshotFile, ...] = Field(min_length=1)

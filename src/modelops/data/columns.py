@@ -1,0 +1,267 @@
+"""Columns: which of the five feature types a column has, and the conversion of raw values into that type.
+
+Taking a snapshot and reading it for training use the same conversions, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelops.spec.model import FeatureType
+
+__all__ = ["ARROW", "ColumnForm", "Guess", "arrow_feature_type", "converted", "first_unfit"]
+
+ARROW: dict[FeatureType, pa.DataType] = {
+    "number": pa.float64(),
+    "integer": pa.int64(),
+    "boolean": pa.bool_(),
+    "category": pa.string(),
+    "datetime": pa.timestamp("us", "UTC"),
+}
+PAIRS: tuple[frozenset[str], ...] = tuple(
+    frozenset(pair) for pair in (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"), ("0", "1"))
+)
+_YES = pa.array(["true", "yes", "t", "y", "1"])
+_NO = pa.array(["false", "no", "f", "n", "0"])
+DATE_FORMATS = tuple(
+    day + clock
+    for day in ("%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
+    for clock in ("", " %H:%M", " %H:%M:%S")
+)
+_OFFSET = r"(Z|[+-]\d\d(:?\d\d)?)$"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnForm:
+    """A column's type and how its text is written where that is not the usual way.
+
+    ``format`` is a strptime format for dates that are not ISO 8601, and ``,`` for numbers with a decimal comma.
+    """
+
+    type: FeatureType
+    format: str | None = None
+
+
+def converted(values: pa.Array, form: ColumnForm) -> pa.Array | None:
+    """Convert raw values into the Arrow type of their feature type; None when a value does not fit.
+
+    Text is parsed; empty text, NaN and infinite numbers become null.
+    """
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        values, kind = values.dictionary_decode(), values.type.value_type
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        values = values.cast(pa.string())
+    try:
+        return _from_text(values, form) if pa.types.is_string(values.type) else _from_typed(values, form)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+
+
+def first_unfit(values: pa.Array, form: ColumnForm) -> int:
+    """Return the index of the first value that does not fit, by bisection; -1 when all do."""
+    if converted(values, form) is not None:
+        return -1
+    low, high = 0, len(values)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if converted(values.slice(low, middle - low), form) is None:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def _from_text(values: pa.Array, form: ColumnForm) -> pa.Array | None:
+    match form.type:
+        case "category":
+            return pc.if_else(pc.equal(values, ""), None, values) if pc.any(pc.equal(values, "")).as_py() else values
+        case "boolean":
+            return _booleans(values)
+        case "integer":
+            return _integers(values)
+        case "number":
+            return _finite(_floats(values, form.format))
+        case "datetime":
+            return _instants(values, form.format)
+
+
+def _from_typed(values: pa.Array, form: ColumnForm) -> pa.Array | None:
+    kind = values.type
+    if pa.types.is_floating(kind):
+        values = _finite(values)
+    match form.type:
+        case "category":
+            return None if pa.types.is_nested(kind) or pa.types.is_binary(kind) else values.cast(pa.string())
+        case "boolean":
+            outside = pc.invert(pc.is_in(values.cast(pa.float64()), value_set=pa.array([0.0, 1.0, None])))
+            return None if pc.any(outside).as_py() else values.cast(pa.bool_())
+        case "integer":
+            return None if pa.types.is_temporal(kind) else values.cast(pa.int64())
+        case "number":
+            return (values.cast(pa.int64()) if pa.types.is_duration(kind) else values).cast(pa.float64(), safe=False)
+        case "datetime":
+            return _to_instants(values)
+
+
+def _to_instants(values: pa.Array) -> pa.Array | None:
+    kind = values.type
+    if pa.types.is_date(kind):
+        values = values.cast(pa.timestamp("s"))
+    elif not pa.types.is_timestamp(kind):
+        return None
+    # A timestamp without a zone is taken as UTC; nanoseconds are cut to microseconds.
+    return values.cast(pa.timestamp(values.type.unit, "UTC")).cast(ARROW["datetime"], safe=False)
+
+
+def _booleans(values: pa.Array) -> pa.Array | None:
+    lower = pc.utf8_lower(values)
+    true, false = pc.is_in(lower, value_set=_YES), pc.is_in(lower, value_set=_NO)
+    known = pc.or_(true, false)
+    if int(pc.sum(known).as_py() or 0) + values.null_count < len(values):
+        return None
+    return pc.if_else(known, true, None)
+
+
+def _integers(values: pa.Array) -> pa.Array:
+    try:
+        return values.cast(pa.int64())
+    except pa.ArrowInvalid:
+        # pandas writes integers with missing values as 5.0.
+        return _floats(values).cast(pa.int64())
+
+
+def _floats(values: pa.Array, decimal_mark: str | None = None) -> pa.Array:
+    if decimal_mark == ",":
+        values = pc.replace_substring(values, ",", ".", max_replacements=1)
+    return values.cast(pa.float64())
+
+
+def _finite(values: pa.Array) -> pa.Array:
+    finite = pc.is_finite(values)
+    return values if pc.all(finite).as_py() in (True, None) else pc.if_else(finite, values, None)
+
+
+def _instants(values: pa.Array, format: str | None) -> pa.Array | None:
+    if format is not None:
+        parsed = pc.strptime(values, format=format, unit="us", error_is_null=True)
+        return parsed.cast(ARROW["datetime"]) if parsed.null_count == values.null_count else None
+    try:
+        return values.cast(pa.timestamp("us")).cast(ARROW["datetime"])
+    except pa.ArrowInvalid:
+        zoned = pc.match_substring_regex(values, _OFFSET)
+        with_zone = pc.if_else(zoned, values, None).cast(ARROW["datetime"])
+        without = pc.if_else(zoned, None, values).cast(pa.timestamp("us")).cast(ARROW["datetime"])
+        return pc.coalesce(with_zone, without)
+
+
+def arrow_feature_type(kind: pa.DataType) -> FeatureType | None:
+    """Return the feature type of an Arrow type, None for nested and binary ones."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    if pa.types.is_integer(kind):
+        return "number" if kind == pa.uint64() else "integer"
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_duration(kind):
+        return "number"
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return "datetime"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return "category"
+    return "category" if pa.types.is_null(kind) or pa.types.is_time(kind) else None
+
+
+class Guess:
+    """The narrowest type that fits every value of a text column seen so far.
+
+    Codes stay text: leading zeros (00501), hexadecimal, and integers too long to be numbers. 0/1 is boolean only when
+    both occur; for the label column 0/1 stays integer and yes/no stays text, so that labels keep their spelling.
+    A decimal comma is only looked for where the comma does not separate fields.
+    Dates whose order of day and month no value settles stay text: modelops does not guess.
+    """
+
+    def __init__(self, *, label: bool = False, decimal_comma: bool = False) -> None:
+        self._label = label
+        self._words: set[str] | None = set()
+        self._forms = [
+            ColumnForm("integer"),
+            ColumnForm("number"),
+            *([ColumnForm("number", ",")] if decimal_comma else []),
+            ColumnForm("datetime"),
+            *(ColumnForm("datetime", format) for format in DATE_FORMATS),
+        ]
+        self._empty = True
+
+    def see(self, values: pa.Array) -> None:
+        """Drop the types that do not fit these values."""
+        values = values.drop_null()
+        if not len(values):
+            return
+        self._empty = False
+        if self._words is not None:
+            self._see_words(values)
+        if not self._forms:
+            return
+        if any(form.type != "datetime" for form in self._forms) and _is_code(values):
+            self._forms = [form for form in self._forms if form.type == "datetime"]
+        trial = pc.unique(values) if len(self._forms) > 4 else values
+        alive: list[ColumnForm] = []
+        for form in self._forms:
+            if form == ColumnForm("number") and alive:
+                alive.append(form)  # every integer is a number
+            elif _fits(trial, form):
+                alive.append(form)
+        self._forms = alive
+
+    def _see_words(self, values: pa.Array) -> None:
+        assert self._words is not None
+        self._words |= set(pc.unique(pc.utf8_lower(pc.unique(values.slice(0, 1000)))).to_pylist())
+        if not any(self._words <= pair for pair in PAIRS):
+            self._words = None
+            return
+        everything = set(pc.unique(pc.utf8_lower(values)).to_pylist())
+        self._words = self._words | everything if any(everything <= pair for pair in PAIRS) else None
+        if self._words is not None and not any(self._words <= pair for pair in PAIRS):
+            self._words = None
+
+    def result(self) -> ColumnForm:
+        """Return the type of the column."""
+        if self._empty:
+            return ColumnForm("category")
+        if self._words is not None and self._is_boolean(self._words):
+            return ColumnForm("boolean")
+        for form in self._forms:
+            if form.type != "datetime" or form.format is None:
+                return form  # ISO 8601 is not ambiguous
+        if len(self._forms) == 1:
+            return self._forms[0]
+        return ColumnForm("category")
+
+    def _is_boolean(self, words: set[str]) -> bool:
+        if self._label:
+            return words <= {"true", "false"}
+        return len(words) == 2 or words <= {"true", "false"} or words <= {"yes", "no"}
+
+
+def _fits(values: pa.Array, form: ColumnForm) -> bool:
+    if form.type == "integer":
+        try:
+            values.cast(pa.int64())
+        except pa.ArrowInvalid:
+            return False
+        return True
+    return converted(values, form) is not None
+
+
+def _is_code(values: pa.Array) -> bool:
+    zeros: Any = values.filter(pc.starts_with(values, "0"))
+    if pc.any(pc.match_substring_regex(zeros, r"^0[0-9xX]")).as_py():
+        return True
+    if pc.max(pc.binary_length(values)).as_py() < 18:
+        return False
+    return bool(pc.any(pc.match_substring_regex(values, r"^[0-9]{18,}$")).as_py())

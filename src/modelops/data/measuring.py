@@ -1,0 +1,287 @@
+"""Measuring a table in one stream of batches: columns, labels, time span, duplicates, and what drift is scored with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelops.data.columns import ColumnForm
+from modelops.data.tables import Chunk, RawTable, typed
+from modelops.drift import psi
+from modelops.spec.data import Column, Sketch, TimeSpan
+from modelops.spec.meta import Scalar
+
+__all__ = ["Measured", "label_of", "measure"]
+
+HashArray = np.ndarray[Any, np.dtype[np.uint64]]
+
+DISTINCT_CAP = 100_000
+TOP = 50
+LABELS = 100
+SAMPLE_ROWS = 1 << 18
+SAMPLE_CELLS = 16_000_000
+DUPLICATES_UP_TO = 20_000_000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found in a table; ``duplicates`` is None when there were too many rows to compare."""
+
+    rows: int
+    columns: tuple[Column, ...]
+    balance: dict[str, int]
+    time_span: TimeSpan | None
+    profile: dict[str, Sketch]
+    duplicates: int | None
+    infinite: dict[str, int]
+
+
+def label_of(value: Any) -> str:
+    """Return a label as the text it is counted under."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+@dataclass
+class _Running:
+    """Statistics of one column over the batches seen so far."""
+
+    form: ColumnForm
+    counted: bool
+    rows: int = 0
+    missing: int = 0
+    total: float = 0.0
+    low: Any = None
+    high: Any = None
+    distinct: pa.Array | None = None
+    distinct_full: bool = False
+    counts: Counter[Any] = field(default_factory=Counter)
+
+    def see(self, values: pa.Array) -> None:
+        self.rows += len(values)
+        self.missing += values.null_count
+        if values.null_count == len(values):
+            return
+        if self.form.type != "category":
+            self._see_range(values)
+        if not self.counted:
+            self._see_distinct(values)
+        elif not self.distinct_full:
+            found = pc.value_counts(values.drop_null())
+            self.counts.update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
+            self.distinct_full = len(self.counts) >= DISTINCT_CAP
+
+    def _see_range(self, values: pa.Array) -> None:
+        if self.form.type in ("number", "integer", "boolean"):
+            self.total += pc.sum(values.cast(pa.float64(), safe=False)).as_py()
+        ends = pc.min_max(values).as_py()
+        self.low = ends["min"] if self.low is None else min(self.low, ends["min"])
+        self.high = ends["max"] if self.high is None else max(self.high, ends["max"])
+
+    def _see_distinct(self, values: pa.Array) -> None:
+        if self.distinct_full:
+            return
+        fresh = pc.unique(values.drop_null())
+        self.distinct = fresh if self.distinct is None else pc.unique(pa.concat_arrays([self.distinct, fresh]))
+        if len(self.distinct) >= DISTINCT_CAP:
+            self.distinct, self.distinct_full = None, True
+
+    @property
+    def distinct_count(self) -> int:
+        if self.distinct_full:
+            return DISTINCT_CAP
+        return min(DISTINCT_CAP, max(len(self.counts), 0 if self.distinct is None else len(self.distinct)))
+
+    @property
+    def like_identifier(self) -> bool:
+        """Whether a text occurs in few rows on average, so that values say little and may name people."""
+        distinct = self.distinct_count
+        return self.form.type == "category" and distinct > TOP and self.rows - self.missing < 20 * distinct
+
+    def column(self, name: str) -> Column:
+        present = self.rows - self.missing
+        numeric = self.form.type in ("number", "integer", "boolean") and present > 0
+        ranged = self.form.type in ("number", "integer", "datetime")
+        top: dict[str, int] = {}
+        if self.form.type == "category" and not self.like_identifier and not self.distinct_full:
+            ranked = sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
+            top = dict(ranked[:TOP])
+        return Column(
+            name=name,
+            type=self.form.type,
+            format=self.form.format,
+            missing=self.missing,
+            distinct=self.distinct_count,
+            minimum=_plain(self.low) if ranged else None,
+            maximum=_plain(self.high) if ranged else None,
+            # Ten digits do not depend on how the rows were batched.
+            mean=float(f"{self.total / present:.10g}") if numeric else None,
+            top=top,
+        )
+
+
+def _plain(value: Any) -> Scalar:
+    if value is None or isinstance(value, (int, float, str)):
+        return value
+    return str(value.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+class _Sample:
+    """A sample of rows by the hash of their number: the same rows whatever the batches, all of them while they fit."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.limit = max(10_000, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(names))))
+        self.whole = True
+        self._level = 0
+        self._rows = 0
+        self._hashes: list[HashArray] = []
+        self._batches: list[pa.RecordBatch] = []
+
+    def see(self, arrays: Mapping[str, pa.Array], rows: int) -> None:
+        hashes = _mix(np.arange(self._rows, self._rows + rows, dtype=np.uint64))
+        self._rows += rows
+        batch = pa.RecordBatch.from_arrays([arrays[name] for name in self.names], names=list(self.names))
+        self._keep(hashes, batch)
+        while sum(map(len, self._hashes)) > self.limit:
+            self.whole = False
+            self._level += 1
+            kept = list(zip(self._hashes, self._batches, strict=True))
+            self._hashes, self._batches = [], []
+            for old_hashes, old_batch in kept:
+                self._keep(old_hashes, old_batch)
+
+    def _keep(self, hashes: HashArray, batch: pa.RecordBatch) -> None:
+        if self._level:
+            mask = hashes < np.uint64(1 << (64 - self._level))
+            hashes, batch = hashes[mask], batch.filter(pa.array(mask))
+        self._hashes.append(hashes)
+        self._batches.append(batch)
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        return pa.chunked_array([batch.column(name) for batch in self._batches])
+
+
+def _mix(values: HashArray) -> HashArray:
+    """Return the splitmix64 finalizer of each value (Steele, Lea and Flood, OOPSLA 2014)."""
+    with np.errstate(over="ignore"):
+        values = values + np.uint64(0x9E3779B97F4A7C15)
+        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: HashArray = values ^ (values >> np.uint64(31))
+    return mixed
+
+
+def _row_hashes(arrays: Sequence[pa.Array]) -> HashArray:
+    """Return one hash per row over all columns, for counting duplicates."""
+    total = np.zeros(len(arrays[0]), dtype=np.uint64)
+    for index, array in enumerate(arrays):
+        if pa.types.is_string(array.type):
+            encoded = array.dictionary_encode()
+            words = [hash(word) & 0xFFFFFFFFFFFFFFFF for word in encoded.dictionary.to_pylist()]
+            codes = encoded.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
+            values = np.array([*words, 1], dtype=np.uint64)[codes]
+        else:
+            numbers = array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array
+            floats = numbers.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) + 0.0
+            values = floats.view(np.uint64)
+        total = _mix(total ^ _mix(values + np.uint64(index)))
+    return total
+
+
+def measure(
+    table: RawTable,
+    forms: Mapping[str, ColumnForm],
+    *,
+    target: str | None,
+    time: str | None,
+    features: Sequence[str] | None,
+    params: psi.Params,
+) -> Measured:
+    """Measure every column of a table in one pass; a second one only counts bins when there are very many rows.
+
+    The profile holds ``features``; None means every column but the target and what looks like an identifier.
+    """
+    profiled = [name for name in forms if (features is None or name in features) and name != target]
+    running = {name: _Running(form, name == target or form.type == "category") for name, form in forms.items()}
+    sample = _Sample(profiled)
+    hashes: list[HashArray] | None = []
+    infinite: Counter[str] = Counter()
+    for chunk in table.chunks():
+        arrays = typed(chunk, forms)
+        for (name, statistics), array in zip(running.items(), arrays, strict=True):
+            statistics.see(array)
+            lost = array.null_count - chunk.batch.column(name).null_count
+            if lost and statistics.form.type in ("number", "integer"):
+                infinite[name] += _infinite(chunk, name)
+        sample.see(dict(zip(forms, arrays, strict=True)), chunk.batch.num_rows)
+        if hashes is not None:
+            hashes.append(_row_hashes(arrays))
+            hashes = None if sum(map(len, hashes)) > DUPLICATES_UP_TO else hashes
+    rows = next(iter(running.values())).rows
+    every = np.concatenate(hashes) if hashes else None
+    return Measured(
+        rows=rows,
+        columns=tuple(statistics.column(name) for name, statistics in running.items()),
+        balance=_balance(running[target]) if target in running else {},
+        time_span=_time_span(running, time),
+        profile=_profile(table, forms, sample, running, features or (), params),
+        duplicates=None if every is None else rows - len(np.unique(every)),
+        infinite={name: count for name, count in infinite.items() if count},
+    )
+
+
+def _infinite(chunk: Chunk, name: str) -> int:
+    values = chunk.batch.column(name)
+    if pa.types.is_string(values.type):
+        return int(pc.sum(pc.match_substring_regex(values, r"(?i)^[+-]?inf(inity)?$")).as_py() or 0)
+    return int(pc.sum(pc.is_inf(values)).as_py() or 0) if pa.types.is_floating(values.type) else 0
+
+
+def _balance(target: _Running) -> dict[str, int]:
+    """Return the counts of the labels; numbers of many values are no labels."""
+    few = len(target.counts) <= (LABELS if target.form.type != "number" else 20)
+    if not few or target.distinct_full or target.form.type == "datetime":
+        return {}
+    return {label_of(value): target.counts[value] for value in sorted(target.counts, key=label_of)}
+
+
+def _time_span(running: Mapping[str, _Running], time: str | None) -> TimeSpan | None:
+    if time is None:
+        instants = [name for name, statistics in running.items() if statistics.form.type == "datetime"]
+        time = instants[0] if len(instants) == 1 else None
+    if time is None or time not in running or running[time].low is None:
+        return None
+    return TimeSpan(first=str(_plain(running[time].low)), last=str(_plain(running[time].high)))
+
+
+def _profile(
+    table: RawTable,
+    forms: Mapping[str, ColumnForm],
+    sample: _Sample,
+    running: Mapping[str, _Running],
+    chosen: Sequence[str],
+    params: psi.Params,
+) -> dict[str, Sketch]:
+    names = [name for name in sample.names if name in chosen or not running[name].like_identifier]
+    if not sample.names or not next(iter(running.values())).rows:
+        return {}
+    profile = {name: psi.fit(params, sample.column(name), psi.kind_of(forms[name].type)) for name in names}
+    if sample.whole or not profile:
+        return profile
+    wanted = {name: forms[name] for name in names}
+    counted: dict[str, Sketch] = {}
+    for chunk in table.chunks(names):
+        for (name, sketch), array in zip(profile.items(), typed(chunk, wanted), strict=True):
+            part = psi.count(sketch, pa.chunked_array([array]))
+            counted[name] = psi.merge(counted[name], part) if name in counted else part
+    return counted

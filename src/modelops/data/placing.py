@@ -1,0 +1,230 @@
+"""Placing a snapshot's verified files on this machine, and checking the source against the snapshot."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelops.data.acquire import Limits, Place, download, file_url, local_folder, run_command, scratch
+from modelops.data.manifest import Progress, check_path, found, hash_file, hash_files, root_of
+from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
+from modelops.spec.data import DataSnapshotSpec, SnapshotFile
+from modelops.stores import Store
+
+__all__ = ["adopt", "materialise", "placed", "verify"]
+
+_CHUNK = 1 << 20
+
+
+def check_manifest(spec: DataSnapshotSpec) -> None:
+    """Refuse a snapshot whose manifest does not give its root, or names a path outside its folder."""
+    for file in spec.files:
+        check_path(file.path)
+    if len({file.path for file in spec.files}) < len(spec.files):
+        raise failure("snapshot-root", "the snapshot lists a path twice")
+    actual = root_of(spec.files)
+    if actual != spec.root:
+        raise failure(
+            "snapshot-root",
+            f"the snapshot's files give {actual}, its root says {spec.root}",
+            hint="snapshots never change",
+        )
+
+
+def placed(cache: Path, root: str) -> Path:
+    """Return the folder in which the files of a root digest are kept."""
+    return cache / "data" / root.removeprefix("sha256:")
+
+
+def materialise(
+    spec: DataSnapshotSpec,
+    *,
+    repository_root: Path,
+    model_folder: Path,
+    cache: Path,
+    store: Store | None = None,
+    limits: Limits | None = None,
+) -> Path:
+    """Return a folder that holds exactly the snapshot's files, every byte verified.
+
+    The folder is keyed by the root digest and appears whole or not at all. One that exists is checked against its stat
+    cache, so a file that was edited in it is noticed and the folder is made again.
+    """
+    check_manifest(spec)
+    place = Place(repository_root, model_folder, cache, store, limits or Limits())
+    folder = placed(cache, spec.root)
+    if _intact(folder, spec, cache):
+        return folder
+    with scratch(cache, spec.root.removeprefix("sha256:")) as work:
+        if _intact(folder, spec, cache):
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+        filled = work / "files"
+        filled.mkdir()
+        _fill(spec, place, filled, work)
+        filled.rename(folder)
+    _intact(folder, spec, cache)
+    return folder
+
+
+def adopt(work: Path, root: str, cache: Path) -> Path:
+    """Move a folder of files that were just hashed to its place in the cache; one that is there already stays."""
+    folder = placed(cache, root)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            work.rename(folder)
+        except OSError as error:
+            if not folder.exists():
+                raise failure("cache-unwritable", f"{folder}: {error.strerror}", exit=Exit.WORLD) from None
+    return folder
+
+
+def _intact(folder: Path, spec: DataSnapshotSpec, cache: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    try:
+        files = [found(file.path, (folder / file.path).stat()) for file in spec.files]
+    except OSError:
+        return False
+    if any(file.size != pinned.size for file, pinned in zip(files, spec.files, strict=True)):
+        return False
+    return root_of(hash_files(folder, files, cache)) == spec.root
+
+
+def _fill(spec: DataSnapshotSpec, place: Place, folder: Path, work: Path) -> None:
+    """Fill a folder with the snapshot's files, verified while they are written."""
+    source = spec.source
+    if source.type == "store":
+        for file in spec.files:
+            target = folder / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            place.required_store().fetch(f"sha256:{file.sha256}", target)
+            _accept(file, target, hash_file(target))
+        return
+    if source.type == "command":
+        output = work / "output"
+        run_command(source.command, place.model_folder, output, place.limits)
+        for file in spec.files:
+            _copy(file, output / file.path, folder / file.path)
+        return
+    local = local_folder(source, place)
+    for file in spec.files:
+        target = folder / file.path
+        if local is not None:
+            _copy(file, local / file.path, target)
+        else:
+            download(file_url(source.location or "", file.path), target, place.limits, expected=file.size)
+            _accept(file, target, hash_file(target))
+
+
+def _copy(file: SnapshotFile, origin: Path, target: Path) -> None:
+    """Copy and hash in one pass, so that what was verified is what was written."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest, size = hashlib.sha256(), 0
+    try:
+        with origin.open("rb", buffering=0) as reading, target.open("wb") as writing:
+            while (data := reading.read(_CHUNK)) and size <= file.size:
+                digest.update(data)
+                writing.write(data)
+                size += len(data)
+    except FileNotFoundError:
+        raise ModelOpsError(_gone(file, origin)) from None
+    _accept(file, target, digest.hexdigest(), shown=origin)
+
+
+def _accept(file: SnapshotFile, target: Path, digest: str, shown: Path | None = None) -> None:
+    size = target.stat().st_size
+    if digest != file.sha256 or size != file.size:
+        raise ModelOpsError(_different(file, size, str(shown or file.path)))
+    target.chmod(0o444)
+
+
+def _gone(file: SnapshotFile, origin: Path | str) -> Problem:
+    return Problem("data-missing", f"{file.path} of the snapshot is missing: {origin}", Location(file.path))
+
+
+def _different(file: SnapshotFile, size: int, shown: str) -> Problem:
+    if size < file.size:
+        said = f"{shown} is truncated: {size:,} bytes, the snapshot has {file.size:,}"
+        return Problem("data-truncated", said, Location(file.path))
+    grown = f" and has {size:,} bytes instead of {file.size:,}" if size != file.size else ""
+    hint = "a snapshot never changes: restore the file, or take a new snapshot under another name"
+    return Problem("data-changed", f"{shown} is not what the snapshot pinned{grown}", Location(file.path), hint=hint)
+
+
+def verify(
+    spec: DataSnapshotSpec,
+    *,
+    repository_root: Path,
+    model_folder: Path,
+    cache: Path,
+    store: Store | None = None,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+) -> tuple[Problem, ...]:
+    """Compare the source with the snapshot and name every file that changed, is missing, or was truncated.
+
+    Local files are read where they are (unchanged ones only by stat), URLs are downloaded, commands run again.
+    """
+    check_manifest(spec)
+    place = Place(repository_root, model_folder, cache, store, limits or Limits())
+    local = local_folder(spec.source, place)
+    if local is not None:
+        return _verify_folder(spec, local, cache, progress)
+    with scratch(cache, "verify") as work:
+        if spec.source.type == "command":
+            run_command(spec.source.command, model_folder, work / "output", place.limits)
+            return _verify_folder(spec, work / "output", work, progress)
+        return tuple(_verify_remote(spec, place, work))
+
+
+def _verify_folder(spec: DataSnapshotSpec, folder: Path, cache: Path, progress: Progress | None) -> tuple[Problem, ...]:
+    problems: list[Problem] = []
+    present = []
+    for file in spec.files:
+        try:
+            stat = os.stat(f"{folder}/{file.path}")  # noqa: PTH116 - pathlib triples the time for 20,000 files
+        except FileNotFoundError:
+            problems.append(_gone(file, folder / file.path))
+            continue
+        except OSError as error:
+            raise failure("data-unreadable", f"{folder / file.path}: {error.strerror}", exit=Exit.WORLD) from None
+        if stat.st_size < file.size:
+            problems.append(_different(file, stat.st_size, str(folder / file.path)))
+        else:
+            present.append(found(file.path, stat))
+    pinned = {file.path: file for file in spec.files}
+    for actual in hash_files(folder, present, cache, progress):
+        if actual != pinned[actual.path]:
+            problems.append(_different(pinned[actual.path], actual.size, str(folder / actual.path)))
+    return tuple(sorted(problems, key=lambda problem: str(problem.location)))
+
+
+def _verify_remote(spec: DataSnapshotSpec, place: Place, work: Path) -> Iterator[Problem]:
+    for index, file in enumerate(spec.files):
+        target = work / str(index)
+        try:
+            if spec.source.type == "store":
+                store = place.required_store()
+                if not store.has(f"sha256:{file.sha256}"):
+                    yield _gone(file, "it is not in the store")
+                    continue
+                store.fetch(f"sha256:{file.sha256}", target)
+            else:
+                download(file_url(spec.source.location or "", file.path), target, place.limits)
+        except ModelOpsError as error:
+            if error.problems[0].code == "digest-mismatch":
+                yield _different(file, file.size, file.path)
+                continue
+            if error.problems[0].code in ("data-missing", "not-in-store"):
+                yield _gone(file, error.problems[0].message)
+                continue
+            raise
+        size = target.stat().st_size
+        if size != file.size or hash_file(target) != file.sha256:
+            yield _different(file, size, file.path)
+        target.unlink()
