@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from modelops.errors import Exit, failure
-from modelops.spec.document import plain_scalar
 from modelops.spec.meta import API_VERSION, Strict
+from modelops.spec.scalars import plain_scalar
 
 SCHEMA_FOLDER = ".modelops/schema"
 WIDTH = 110

@@ -11,7 +11,8 @@ import yaml
 
 from modelops.errors import Exit, Location, ModelOpsError, failure
 from modelops.spec import dump
-from modelops.spec.document import Node, compose, construct, decode, parse
+from modelops.spec.document import decode, parse
+from modelops.spec.nodes import Node, compose, construct
 
 _PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
@@ -70,7 +71,7 @@ def _end(node: Node) -> int:
     last = node.value[-1]
     if isinstance(last, tuple):
         key, value = last
-        return max(_end(value), key.end_mark.index + 1)
+        return max(_end(value), int(key.end_mark.index) + 1)
     return _end(last)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from modelops.errors import Location, ModelOpsError, Problem, failure
-from modelops.spec.document import Document, parse
+from modelops.errors import Location, ModelOpsError, Problem
+from modelops.spec import quick
+from modelops.spec.document import Document, parse, size_limit
 from modelops.spec.explain import explain, nearest, show
 from modelops.spec.kinds import KINDS, AnyResource, Resource, place
 from modelops.spec.meta import API_VERSION, Metadata
@@ -52,7 +53,7 @@ def _validate(model: type[BaseModel], value: Any, document: Document, prefix: st
         return None, explain(error, model, value, document, prefix)
 
 
-def _envelope_problems(document: Document, kind: str, name: str) -> list[Problem]:
+def _envelope_problems(document: Document, kind: str) -> list[Problem]:
     """Check apiVersion, kind and the set of top-level keys."""
     value, problems = document.value, []
     for key in value:
@@ -77,20 +78,26 @@ def _envelope_problems(document: Document, kind: str, name: str) -> list[Problem
     return problems
 
 
-def _name_problems(document: Document, metadata: Metadata, kind: str, model: str | None, name: str) -> list[Problem]:
+def _bad_segments(model: str | None, name: str) -> Iterator[str]:
+    """Yield the parts of a resource's identity that are no names."""
+    for segment in (model or "").split("/") if model else ():
+        if not _SEGMENT.fullmatch(segment):
+            yield segment
+    if name != model and not _SEGMENT.fullmatch(name):
+        yield name
+
+
+def _name_problems(document: Document, metadata: Metadata, model: str | None, name: str) -> list[Problem]:
     problems = []
     where = document.marks.get("metadata.name")
     if metadata.name != name:
         said = f"{metadata.name!r} does not match the file's place, which says {name!r}"
         hint = f'write `name: "{name}"`' if name.isdigit() else f"write `name: {name}`, or move the file"
         problems.append(Problem("name-mismatch", said, where, "metadata.name", hint))
-    segments = (model or "").split("/") if model else []
-    segments += [name] if name != model else []
-    for segment in segments:
-        if not _SEGMENT.fullmatch(segment):
-            said = f"{segment!r} in the path is not a name"
-            hint = "names are kebab-case: a-z, 0-9 and -, 1 to 63 characters"
-            problems.append(Problem("bad-name", said, Location(document.path), None, hint))
+    for segment in _bad_segments(model, name):
+        said = f"{segment!r} in the path is not a name"
+        hint = "names are kebab-case: a-z, 0-9 and -, 1 to 63 characters"
+        problems.append(Problem("bad-name", said, Location(document.path), None, hint))
     return problems
 
 
@@ -113,22 +120,38 @@ def load_resource(data: bytes, path: str) -> AnyResource:
     """Return the resource that a file holds; raises one error with every problem of the file."""
     found = place(path)
     if found is None:
-        problem = _misplaced(path, data)
-        raise (
-            ModelOpsError(problem)
-            if problem
-            else failure("unknown-file", "no kind lives at this path", location=Location(path))
-        )
-    kind, model, name = found
+        problem = _misplaced(path, data) or Problem("unknown-file", "no kind lives at this path", Location(path))
+        raise ModelOpsError(problem)
+    return _quickly(data, path, *found) or _carefully(data, path, *found)
+
+
+def _quickly(data: bytes, path: str, kind: str, model: str | None, name: str) -> AnyResource | None:
+    """Return the resource of a file that is plain and right; None means that someone has to look closely."""
+    value = quick.read(data) if len(data) <= size_limit(path) else None
+    if value is None or tuple(value) != _ENVELOPE or value["apiVersion"] != API_VERSION or value["kind"] != kind:
+        return None
+    try:
+        metadata = Metadata.model_validate(value["metadata"], by_alias=True, by_name=False)
+        spec = KINDS[kind].model_validate(value["spec"], by_alias=True, by_name=False)
+    except ValidationError:
+        return None
+    if metadata.name != name or any(_bad_segments(model, name)):
+        return None
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    return Resource(kind, name, model, path, metadata, spec, digest, Marks(data, path))
+
+
+def _carefully(data: bytes, path: str, kind: str, model: str | None, name: str) -> AnyResource:
+    """Return the resource of a file, or raise everything that is wrong with it."""
     document = parse(data, path)
-    problems = _envelope_problems(document, kind, name)
+    problems = _envelope_problems(document, kind)
     metadata: Metadata | None = None
     spec: Any = None
     if "metadata" in document.value:
         metadata, told = _validate(Metadata, document.value["metadata"], document, "metadata")
         problems += told
     if metadata is not None:
-        problems += _name_problems(document, metadata, kind, model, name)
+        problems += _name_problems(document, metadata, model, name)
     # A file of another kind than its place says would only add noise, key by key.
     if "spec" in document.value and not any(problem.code == "kind-mismatch" for problem in problems):
         spec, told = _validate(KINDS[kind], document.value["spec"], document, "spec")
@@ -136,7 +159,7 @@ def load_resource(data: bytes, path: str) -> AnyResource:
     if problems or metadata is None:
         raise ModelOpsError(*sorted(problems, key=lambda problem: problem.location or Location(path)))
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
-    return Resource(kind, name, model, path, metadata, spec, digest, Marks(data, path))
+    return Resource(kind, name, model, path, metadata, spec, digest, document.marks)
 
 
 def load_all(files: Mapping[str, bytes]) -> tuple[dict[str, AnyResource], list[Problem]]:
