@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from modelops.errors import Exit, failure
+from modelops.repository import history
 from modelops.repository.history import Person
 from modelops.repository.names import check_path
 from modelops.repository.process import Git, explain
@@ -74,14 +75,22 @@ def write_tree(git: Git, base: str | None, files: Mapping[str, bytes | None]) ->
             for path in sorted(paths, key=lambda path: (path in ids, path))
         ]
         request = "\0".join([*lines, ""]).encode()
-        result = git.run("update-index", "-z", "--index-info", input=request, environment=environment)
-        if result.code:
-            if "cannot add to the index" in result.errors or "unable to add" in result.errors:
-                raise failure(
-                    "path-conflict", f"a file and a folder would have one name: {result.errors.strip().splitlines()[0]}"
-                )
-            raise explain(("update-index",), result)
-        return git.checked("write-tree", environment=environment).text
+        git.checked("update-index", "-z", "--index-info", input=request, environment=environment)
+        tree = git.checked("write-tree", environment=environment).text
+    if base:
+        _refuse_side_effects(git, base, tree, set(paths))
+    return tree
+
+
+def _refuse_side_effects(git: Git, base: str, tree: str, paths: set[str]) -> None:
+    """Refuse a tree that lost more than was asked for: in git's index, a/b silently takes the place of a file a."""
+    lost = set(history.changed_paths(git, base, tree)) - paths
+    if lost:
+        raise failure(
+            "path-conflict",
+            f"{', '.join(sorted(lost))} would be lost: a file and a folder cannot have one name",
+            hint="remove the one in the same change, or choose another name",
+        )
 
 
 def commit_files(

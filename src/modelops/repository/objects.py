@@ -100,7 +100,7 @@ def _follow(git: Git, path: str, tree: Mapping[str, Entry]) -> Entry:
 
 def read_files(git: Git, paths: Iterable[str], tree: Mapping[str, Entry]) -> dict[str, bytes]:
     """Return the bytes of files of one tree, by path; every path that is not in it is reported."""
-    wanted = list(dict.fromkeys(paths))
+    wanted = [check_path(path) for path in dict.fromkeys(paths)]
     missing = [path for path in wanted if path not in tree]
     if missing:
         raise ModelOpsError(

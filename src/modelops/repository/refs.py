@@ -49,7 +49,10 @@ def fetch(git: Git, remote: str, *specifications: str) -> None:
 
 
 def swap_remote(git: Git, remote: str, swaps: Sequence[Swap]) -> bool:
-    """Move refs of the remote all at once; False when one of them no longer is where it was expected."""
+    """Move refs of the remote all at once; False when one of them no longer is where it was expected.
+
+    A ref that already has its new value is left out by git, so the same change made twice succeeds twice.
+    """
     result = git.run(
         *("push", "--porcelain", "--quiet", "--no-follow-tags", "--recurse-submodules=no"),
         *(["--atomic"] if len(swaps) > 1 else []),
