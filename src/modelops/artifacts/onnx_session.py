@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from modelops.artifacts.signature import Signature
 from modelops.errors import ModelOpsError, failure
 
-__all__ = ["check_model", "onnx_score", "session"]
+__all__ = ["OnnxScore", "check_model", "onnx_score", "session"]
 
 Array = np.ndarray[Any, Any]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
@@ -61,7 +62,28 @@ def session(data: bytes) -> Any:
         raise _bad(str(error).strip().splitlines()[0][:200]) from None
 
 
-def onnx_score(data: bytes, signature: Signature) -> Callable[[Mapping[str, Array]], FloatArray]:
+@dataclass(frozen=True, slots=True)
+class OnnxScore:
+    """Scores from frame columns; from a float64 matrix of shape (n, k) too when the model takes all features in one."""
+
+    feed: Callable[[Mapping[str, Array]], dict[str, Array]]
+    run: Callable[[dict[str, Array]], Array]
+    finish: Callable[[Array], FloatArray]
+    matrix_type: Any
+
+    def __call__(self, columns: Mapping[str, Array]) -> FloatArray:
+        """Return the scores of rows given as columns."""
+        return self.finish(self.run(self.feed(columns)))
+
+    def matrix(self, values: FloatArray) -> FloatArray:
+        """Return the scores of rows given as a matrix in the order of the features."""
+        if self.matrix_type is np.float32:
+            with np.errstate(over="ignore"):
+                return self.finish(self.run({MATRIX: values.astype(np.float32)}))
+        return self.finish(self.run({MATRIX: values}))
+
+
+def onnx_score(data: bytes, signature: Signature) -> OnnxScore:
     """Return the scoring function of an ONNX model; its inputs are the features by name or one matrix of all."""
     loaded = session(data)
     inputs = {entry.name: _TYPES.get(entry.type) for entry in loaded.get_inputs()}
@@ -69,14 +91,19 @@ def onnx_score(data: bytes, signature: Signature) -> Callable[[Mapping[str, Arra
     outputs = [entry.name for entry in loaded.get_outputs()]
     if len(outputs) != 1:
         raise _bad(f"it has {len(outputs)} outputs, not one")
-    feed = _feeder(inputs, names, data)
+    matrix = set(inputs) == {MATRIX} and inputs[MATRIX] in (np.float64, np.float32) and _is_matrix(data)
+    feed = _matrix_feeder(inputs[MATRIX], names) if matrix else _column_feeder(inputs, names)
     run = _guarded(loaded.run, outputs)
+    return OnnxScore(feed, run, _finisher(signature), inputs[MATRIX] if matrix else None)
+
+
+def _finisher(signature: Signature) -> Callable[[Array], FloatArray]:
     width = len(signature.classes)
     if signature.task == "multiclass-classification":
-        return lambda columns: np.asarray(run(feed(columns)), dtype=np.float64).reshape(-1, width)
+        return lambda found: np.asarray(found, dtype=np.float64).reshape(-1, width)
     if signature.task == "regression":
-        return lambda columns: np.asarray(run(feed(columns)), dtype=np.float64).reshape(-1)
-    return lambda columns: _positive(np.asarray(run(feed(columns)), dtype=np.float64))
+        return lambda found: np.asarray(found, dtype=np.float64).reshape(-1)
+    return lambda found: _positive(np.asarray(found, dtype=np.float64))
 
 
 def _positive(scores: FloatArray) -> FloatArray:
@@ -84,21 +111,19 @@ def _positive(scores: FloatArray) -> FloatArray:
     return np.ascontiguousarray(scores[:, -1]) if scores.ndim == 2 else scores
 
 
-def _feeder(inputs: dict[str, Any], names: list[str], data: bytes) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-    if set(inputs) == {MATRIX} and inputs[MATRIX] in (np.float64, np.float32) and _is_matrix(data):
-        dtype = inputs[MATRIX]
+def _matrix_feeder(dtype: Any, names: list[str]) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+    def matrix(columns: Mapping[str, Array]) -> dict[str, Array]:
+        values = np.empty((len(columns[names[0]]), len(names)), dtype=dtype)
+        # What is beyond float32 is infinite for the model, as it is for scikit-learn's trees.
+        with np.errstate(over="ignore"):
+            for position, name in enumerate(names):
+                values[:, position] = columns[name]
+        return {MATRIX: values}
 
-        def matrix(columns: Mapping[str, Array]) -> dict[str, Array]:
-            first = columns[names[0]]
-            values = np.empty((len(first), len(names)), dtype=dtype)
-            with np.errstate(
-                over="ignore"
-            ):  # beyond float32 is infinite for the model, as it is for scikit-learn's trees
-                for position, name in enumerate(names):
-                    values[:, position] = columns[name]
-            return {MATRIX: values}
+    return matrix
 
-        return matrix
+
+def _column_feeder(inputs: dict[str, Any], names: list[str]) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
     if not set(inputs) <= set(names) or None in inputs.values():
         raise _bad(f"its inputs {sorted(inputs)} are not the features {names}")
     wanted = tuple(inputs.items())

@@ -15,6 +15,7 @@ import numpy as np
 
 from modelops.artifacts import package
 from modelops.artifacts.frame import to_frame
+from modelops.artifacts.onnx_session import OnnxScore, onnx_score
 from modelops.artifacts.package import Artifact
 from modelops.artifacts.signature import Signature, canonical_json
 from modelops.errors import failure
@@ -58,6 +59,20 @@ class Predictor:
         self._score = score
         self._classes = np.empty(len(signature.classes), dtype=object)
         self._classes[:] = signature.classes
+        self._single = [self._classes[position : position + 1] for position in range(len(signature.classes))]
+        self._matrix = score.matrix if isinstance(score, OnnxScore) and score.matrix_type is not None else None
+
+    @property
+    def takes_matrix(self) -> bool:
+        """Whether ``predict_matrix`` works: the model is numeric and served from one matrix of all features."""
+        return self._matrix is not None
+
+    def predict_matrix(self, values: FloatArray) -> Outputs:
+        """Predict from a float64 matrix of shape (n, k) in the order of the features."""
+        if self._matrix is None:
+            raise failure("bad-input", "this model takes its features by column")
+        scores = self._matrix(values)
+        return Outputs(scores, self.labels(scores))
 
     def predict(self, frame: pd.DataFrame) -> Outputs:
         """Predict the rows of a feature frame (see ``artifacts.frame``)."""
@@ -90,6 +105,9 @@ class Predictor:
         """Return the labels that belong to scores."""
         if self.signature.task == "regression":
             return scores
+        if len(scores) == 1 and scores.ndim == 1:
+            # One row of a binary task, the server's common case, at a fifth of the cost of the general way.
+            return self._single[1 if scores[0] >= self.signature.threshold else 0]
         labels: Array = self._classes[self.indices(scores)]
         return labels
 
@@ -101,9 +119,7 @@ def load_predictor(artifact: Artifact) -> Predictor:
     """
     signature = artifact.signature
     if signature.engine == "onnx":
-        from modelops.artifacts.onnx_session import onnx_score
-
-        score = onnx_score(artifact.files[package.ONNX], signature)
+        score: Score = onnx_score(artifact.files[package.ONNX], signature)
     else:
         score = sklearn_score(load_estimator(artifact), signature)
     predictor = Predictor(signature, score, artifact.digest)

@@ -129,7 +129,11 @@ def _handle(model: LoadedModel, release: int | None, body: bytes, header_length:
     result = _Result(arm, id, request.id or "", entity, bound)
     started = perf_counter()
     try:
-        outputs = arm.predictor.predict_columns(bound.columns)
+        predictor = arm.predictor
+        if bound.matrix is None:
+            outputs = predictor.predict_columns(bound.columns)
+        else:
+            outputs = predictor.predict_matrix(bound.matrix)
         result.scores, result.labels = _scored(arm, outputs)
     except MODEL_ERRORS as error:
         result.error = _sanitized(error)

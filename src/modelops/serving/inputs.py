@@ -30,25 +30,29 @@ _DATATYPES: dict[str, frozenset[str]] = {
     "category": frozenset({"BYTES"}),
     "datetime": _NUMERIC | {"BYTES"},
 }
+# A single value of exactly this type is what the frame and the log hold; no conversion is needed.
+_EXACT = {"number": float, "integer": int, "boolean": bool}
 _DECLARED = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "category": "BYTES", "datetime": "BYTES"}
 
 
 @dataclass(slots=True)
 class Bound:
-    """Rows ready to be predicted: the frame's arrays by feature, and the values to log, one list per row."""
+    """Rows ready to be predicted: the frame's values as a matrix or by feature; and the values to log, by row."""
 
     rows: int
-    columns: dict[str, Array]
     logged: Sequence[Sequence[Any]]
+    matrix: Array | None
+    columns: dict[str, Array]
 
 
 class Binder:
     """Binds requests to one release's signature; made once per loaded release."""
 
-    def __init__(self, signature: Signature) -> None:
+    def __init__(self, signature: Signature, takes_matrix: bool) -> None:
         self.names = tuple(feature.name for feature in signature.features)
         self.numeric = signature.numeric
         self._features = tuple((f.name, f.type, f.nullable, _DATATYPES[f.type]) for f in signature.features)
+        self._takes_matrix = takes_matrix
         self._plain = all(f.type == "number" for f in signature.features)
 
     def metadata(self) -> list[dict[str, Any]]:
@@ -83,20 +87,37 @@ class Binder:
         return orjson.dumps(dict(zip(self.names, row, strict=True))).decode()
 
     def _bind_columns(self, tensors: dict[str, Tensor], rows: int) -> Bound:
-        columns: dict[str, Array] = {}
-        logged: list[list[Any]] = []
+        values: list[Any] = []
+        logged: list[Any] = []
         for name, kind, nullable, datatypes in self._features:
             tensor = tensors.get(name)
             if tensor is None:
                 raise refusal(f"input {name!r} is missing")
             if tensor.datatype not in datatypes:
                 raise refusal(f"input {name!r} is {tensor.datatype}, the model takes {_DECLARED[kind]}")
-            values = tensor.data or []
-            columns[name], values = _convert(name, kind, nullable, values)
-            logged.append(values)
+            data = tensor.data or []
+            if rows == 1 and type(data[0]) is _EXACT.get(kind):
+                values.append(data[0])
+                logged.append(data[0])
+                continue
+            array, shown = _convert(name, kind, nullable, data)
+            values.append(array if rows > 1 else array[0])
+            logged.append(shown if rows > 1 else shown[0])
         if rows == 1:
-            return Bound(1, columns, [[values[0] for values in logged]])
-        return Bound(rows, columns, list(zip(*logged, strict=True)))
+            return self._one(values, logged)
+        by_row = list(zip(*logged, strict=True))
+        if self._takes_matrix:
+            return Bound(rows, by_row, np.column_stack(values), {})
+        return Bound(rows, by_row, None, dict(zip(self.names, values, strict=True)))
+
+    def _one(self, values: list[Any], logged: list[Any]) -> Bound:
+        if self._takes_matrix:
+            return Bound(1, [logged], _float_array("of this row", values).reshape(1, -1), {})
+        columns = {
+            name: np.array([value], dtype=object if kind == "category" else np.float64)
+            for (name, kind, _, _), value in zip(self._features, values, strict=True)
+        }
+        return Bound(1, [logged], None, columns)
 
     def _bind_matrix(self, tensor: Tensor) -> Bound:
         width = len(self.names)
@@ -112,10 +133,10 @@ class Binder:
             for position, (name, kind, nullable, _) in enumerate(self._features):
                 _convert(name, kind, nullable, data[position::width])
         matrix = _float_array(MATRIX, data).reshape(rows, width)
-        columns = dict(zip(self.names, matrix.T, strict=True))
-        if rows == 1:
-            return Bound(1, columns, [data])
-        return Bound(rows, columns, [data[start : start + width] for start in range(0, len(data), width)])
+        logged = [data] if rows == 1 else [data[start : start + width] for start in range(0, len(data), width)]
+        if self._takes_matrix:
+            return Bound(rows, logged, matrix, {})
+        return Bound(rows, logged, None, dict(zip(self.names, matrix.T, strict=True)))
 
 
 def _convert(name: str, kind: str, nullable: bool, values: list[Any]) -> tuple[Array, list[Any]]:

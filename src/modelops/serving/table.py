@@ -194,9 +194,8 @@ class Loader:
                 exit=Exit.WORLD,
             )
         metrics = self._metrics.arm(model, arm.release, arm.name)
-        return LoadedArm(
-            arm.name, arm.release, arm.digest, arm.weight, predictor, Binder(signature), Encoder(signature), metrics
-        )
+        binder = Binder(signature, predictor.takes_matrix)
+        return LoadedArm(arm.name, arm.release, arm.digest, arm.weight, predictor, binder, Encoder(signature), metrics)
 
 
 def _model(name: str, route: Route, arms: tuple[LoadedArm, ...]) -> LoadedModel:
