@@ -91,6 +91,7 @@ def check_release(
     Beside the codes of verify_lines: ``predicate-missing``, ``subject-mismatch``, ``evidence-mismatch``.
     """
     spec, path = release.spec, release_evidence_path(release.path)
+    _require_place(release, f"{spec.model}/{spec.version}", f"{release.model}/{release.name}")
     statements = verify_lines(evidence, trust, "release", path=path)
     for one in statements:
         require_subject(one, "the artifact", spec.artifact.digest)
@@ -122,6 +123,8 @@ def check_promotion(
     ``predicate-missing``, ``subject-mismatch``, ``evidence-mismatch``, ``approval-invalid``.
     """
     spec, path = promotion.spec, promotion_evidence_path(promotion.path)
+    environment = promotion.name.rpartition("-")[0]
+    _require_place(promotion, f"{spec.model}/{spec.environment}", f"{promotion.model}/{environment}")
     statements = verify_lines(evidence, trust, PURPOSES, path=path)
     said = _only(require_predicate(statements, APPROVAL, path))
     for one in statements:
@@ -143,6 +146,13 @@ def check_promotion(
             location=promotion.where("spec.evidence"),
         )
     return statements
+
+
+def _require_place(resource: Resource[Any], said: str, place: str) -> None:
+    """Refuse a record that was moved to where it would speak for something else."""
+    if said != place:
+        what = f"{resource.path} is about {said}, its place says {place}"
+        raise failure("evidence-mismatch", what, location=resource.where("spec"))
 
 
 def _check_approvals(promotion: Resource[PromotionSpec]) -> None:
