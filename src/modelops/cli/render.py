@@ -1,0 +1,35 @@
+"""`modelops render`: write what a GitOps tool or a person applies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from modelops.cli.output import note
+from modelops.errors import Exit
+
+
+@click.command("render")
+@click.argument("environment")
+@click.option(
+    "-o", "--output", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to fill."
+)
+@click.option("--target", metavar="TYPE", help="Render for this target instead of the environment's own.")
+@click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the target; repeatable.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 when the folder differs.")
+def command(environment: str, folder: Path, target: str | None, params: tuple[str, ...], check: bool) -> int:
+    """Write the files that make another runtime match what git says about ENVIRONMENT."""
+    from modelops.reconcile.rendering import differences, rendered, write
+    from modelops.reconcile.workspace import open_workspace
+
+    files = rendered(open_workspace(), environment, target, params)
+    if check:
+        different = differences(folder, files)
+        for path, what in different:
+            click.echo(f"{what}: {folder / path}")
+        note("in sync" if not different else f"out of sync: run modelops render {environment} -o {folder}")
+        return Exit.NO if different else Exit.OK
+    for path in write(folder, files):
+        click.echo(str(folder / path))
+    return Exit.OK

@@ -1,0 +1,135 @@
+"""The target `docker`: a Dockerfile and a compose file to build and run; rendering only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+from pydantic import Field
+
+from modelops import __version__
+from modelops.errors import Exit, failure
+from modelops.spec.meta import Strict
+from modelops.spec.routing import FILE_NAME, RoutingTable
+from modelops.targets import Desired, Observed, Site
+
+PORT = 8080
+USER = 10001
+
+
+class Params(Strict):
+    """What the image is built from and where its server listens on this machine.
+
+    ``base`` is a Python image pinned by digest; ``store`` the folder of the OCI layout, relative to the compose file.
+    """
+
+    base: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]*@sha256:[0-9a-f]{64}$")] = (
+        "python:3.12-slim-bookworm@sha256:782412e85d0f0984994c290652577d4018aff08145c85b262bb63dc0c7522254"
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] = PORT
+    store: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]+$")] = "./store"
+    memory: Annotated[str, Field(pattern=r"^[0-9]+[kmg]$")] = "512m"
+
+
+_DOCKERFILE = """\
+FROM {{ base }}
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+COPY requirements.lock /tmp/requirements.lock
+RUN python -m pip install --no-cache-dir --no-compile --require-hashes --requirement /tmp/requirements.lock
+# A wheel of modelops in wheels/ is taken before one from the package index.
+COPY wheels/ /tmp/wheels/
+RUN python -m pip install --no-cache-dir --no-compile --no-deps --find-links /tmp/wheels modelops=={{ version }}
+RUN useradd --system --uid {{ user }} --home-dir /var/lib/modelops --create-home modelops
+USER {{ user }}
+WORKDIR /var/lib/modelops
+EXPOSE {{ port }}
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \\
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:{{ port }}/v2/health/ready')"]
+ENTRYPOINT ["modelops"]
+CMD {{ command }}
+"""
+_WHEELS = "Put a wheel of modelops here to build the image from it: python -m build --wheel --outdir wheels\n"
+
+
+def _render_only() -> Exception:
+    return failure(
+        "render-only",
+        "the target docker only renders: modelops does not talk to a Docker engine",
+        exit=Exit.USAGE,
+        hint="write the files with `modelops render ENV -o DIR` and run `docker compose up --build` there",
+    )
+
+
+def observe(params: Params, site: Site) -> Observed:
+    """Refuse: what an engine runs is not observed by this target."""
+    raise _render_only()
+
+
+def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
+    """Refuse: what an engine runs is not changed by this target."""
+    raise _render_only()
+
+
+def _command(environment: str) -> list[str]:
+    return [
+        *("serve", environment, "--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 - inside its own container
+        *("--table", f"/etc/modelops/{FILE_NAME}", "--runtime", "/var/lib/modelops", "--store", "/srv/store"),
+    ]
+
+
+def _labels(desired: Desired) -> dict[str, str]:
+    labels = {"dev.modelops.environment": desired.table.environment}
+    for model, route in sorted(desired.table.models.items()):
+        labels[f"dev.modelops.owner.{model}"] = desired.models[model].owner
+        for arm in route.arms:
+            labels[f"dev.modelops.{arm.name}.{model}"] = f"{arm.release}@{arm.digest}"
+    return labels
+
+
+def _compose(params: Params, desired: Desired) -> str:
+    environment = desired.table.environment
+    service: dict[str, Any] = {
+        "build": {"context": "."},
+        "image": f"modelops-{environment}:{__version__}",
+        "labels": _labels(desired),
+        "ports": [f"127.0.0.1:{params.port}:{PORT}"],
+        "volumes": [
+            # The folder, not the file: a replaced file would stay the old one inside the container.
+            {"type": "bind", "source": "./routes", "target": "/etc/modelops", "read_only": True},
+            {"type": "bind", "source": params.store, "target": "/srv/store", "read_only": True},
+            {"type": "volume", "source": "log", "target": "/var/lib/modelops"},
+        ],
+        "read_only": True,
+        "tmpfs": ["/tmp"],  # noqa: S108 - inside the container
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "mem_limit": params.memory,
+        "restart": "unless-stopped",
+        "stop_grace_period": "30s",
+    }
+    document = {"name": f"modelops-{environment}", "services": {"server": service}, "volumes": {"log": {}}}
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
+def render(params: Params, desired: Desired) -> Mapping[str, str]:
+    """Return the Dockerfile, the compose file, and what both read."""
+    template = Environment(autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
+    dockerfile = template.from_string(_DOCKERFILE).render(
+        base=params.base,
+        version=__version__,
+        user=USER,
+        port=PORT,
+        command=json.dumps(_command(desired.table.environment)),
+    )
+    table = desired.table.model_dump(by_alias=True, mode="json")
+    return {
+        "Dockerfile": dockerfile,
+        "compose.yaml": _compose(params, desired),
+        "requirements.lock": desired.lock,
+        f"routes/{FILE_NAME}": json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False) + "\n",
+        "wheels/README": _WHEELS,
+        ".dockerignore": "store\nroutes\n",
+    }

@@ -1,0 +1,250 @@
+"""The target `kubernetes`: manifests for a GitOps tool or a person to apply; rendering only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field
+
+from modelops.errors import Exit, failure
+from modelops.spec.meta import Name, Strict
+from modelops.spec.model import ModelSpec
+from modelops.spec.routing import FILE_NAME, Route, RoutingTable
+from modelops.targets import Desired, Observed, Site
+
+PORT = 8080
+USER = 10001
+Object = dict[str, Any]
+
+
+class Params(Strict):
+    """Where the workloads go and what they run.
+
+    ``image`` is the server's image, pinned by digest; ``storeClaim`` a PersistentVolumeClaim that holds the OCI layout
+    with the artifacts, mounted read-only; ``logClaim`` one for the prediction log, without which the log lives and dies
+    with its pod. ``ingressNamespace`` is the namespace that may call the models; without it only their own may.
+    """
+
+    image: Annotated[str, Field(pattern=r"^[^@\s]+@sha256:[0-9a-f]{64}$")]
+    store_claim: Name
+    namespace: Name = "models"
+    log_claim: Name | None = None
+    ingress_namespace: Name | None = None
+    minimum_replicas: Annotated[int, Field(ge=1)] = 2
+    maximum_replicas: Annotated[int, Field(ge=1)] = 6
+    cpu: str = "500m"
+    memory: str = "512Mi"
+    target_cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
+
+
+def _render_only() -> Exception:
+    return failure(
+        "render-only",
+        "the target kubernetes only renders: modelops does not talk to a cluster",
+        exit=Exit.USAGE,
+        hint="write the manifests with `modelops render ENV -o DIR` and let a GitOps tool apply them",
+    )
+
+
+def observe(params: Params, site: Site) -> Observed:
+    """Refuse: what a cluster runs is not observed by this target."""
+    raise _render_only()
+
+
+def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
+    """Refuse: what a cluster runs is not changed by this target."""
+    raise _render_only()
+
+
+def _name(model: str) -> str:
+    return model.replace("/", "-")
+
+
+def _selector(environment: str, model: str) -> dict[str, str]:
+    return {"app.kubernetes.io/name": _name(model), "app.kubernetes.io/instance": environment}
+
+
+def _labels(environment: str, model: str, spec: ModelSpec, route: Route) -> dict[str, str]:
+    """Return what an object is about; a label holds 63 characters, so the digest is cut to 32 hexadecimal digits."""
+    stable = route.arms[0]
+    labels = _selector(environment, model) | {
+        "app.kubernetes.io/managed-by": "modelops",
+        "modelops.dev/model": model.replace("/", "."),
+        "modelops.dev/owner": "".join(c if c.isalnum() or c in "-_." else "-" for c in spec.owner)[:63].strip("-_."),
+        "modelops.dev/release": str(stable.release),
+        "modelops.dev/digest": stable.digest.removeprefix("sha256:")[:32],
+    }
+    if len(route.arms) > 1:
+        labels["modelops.dev/candidate"] = str(route.arms[1].release)
+    return labels
+
+
+def _metadata(params: Params, name: str, labels: Mapping[str, str], route: Route) -> Object:
+    digests = {f"modelops.dev/{arm.name}-artifact": arm.digest for arm in route.arms}
+    return {"name": name, "namespace": params.namespace, "labels": dict(labels), "annotations": digests}
+
+
+def _probe(path: str, period: int, failures: int) -> Object:
+    return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "failureThreshold": failures}
+
+
+def _container(params: Params, environment: str) -> Object:
+    return {
+        "name": "server",
+        "image": params.image,
+        "args": [
+            *("serve", environment, "--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 - inside its own pod
+            *("--table", f"/etc/modelops/{FILE_NAME}", "--runtime", "/var/lib/modelops", "--store", "/srv/store"),
+        ],
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "resources": {
+            "requests": {"cpu": params.cpu, "memory": params.memory},
+            "limits": {"memory": params.memory},
+        },
+        "startupProbe": _probe("/v2/health/ready", 2, 60),
+        "readinessProbe": _probe("/v2/health/ready", 5, 2),
+        "livenessProbe": _probe("/v2/health/live", 10, 3),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "routes", "mountPath": "/etc/modelops", "readOnly": True},
+            {"name": "store", "mountPath": "/srv/store", "readOnly": True},
+            {"name": "log", "mountPath": "/var/lib/modelops"},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod
+        ],
+    }
+
+
+def _deployment(params: Params, environment: str, name: str, selector: Mapping[str, str], metadata: Object) -> Object:
+    """Return the workload; the autoscaler owns the number of replicas, so it is not written here.
+
+    The pod's own labels leave out release and digest: a new release changes the ConfigMap, which the server watches,
+    and restarts nothing.
+    """
+    log: Object = {"persistentVolumeClaim": {"claimName": params.log_claim}} if params.log_claim else {"emptyDir": {}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {
+            "selector": {"matchLabels": dict(selector)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": {
+                "metadata": {"labels": dict(selector) | {"app.kubernetes.io/managed-by": "modelops"}},
+                "spec": {
+                    "automountServiceAccountToken": False,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": USER,
+                        "runAsGroup": USER,
+                        "fsGroup": USER,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "terminationGracePeriodSeconds": 30,
+                    "containers": [_container(params, environment)],
+                    "volumes": [
+                        {"name": "routes", "configMap": {"name": f"{name}-routes"}},
+                        {"name": "store", "persistentVolumeClaim": {"claimName": params.store_claim, "readOnly": True}},
+                        {"name": "log", **log},
+                        {"name": "tmp", "emptyDir": {}},
+                    ],
+                },
+            },
+        },
+    }
+
+
+def _autoscaler(params: Params, name: str, metadata: Object) -> Object:
+    utilization = {"type": "Utilization", "averageUtilization": params.target_cpu_percent}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": metadata,
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": params.minimum_replicas,
+            "maxReplicas": max(params.minimum_replicas, params.maximum_replicas),
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": utilization}}],
+        },
+    }
+
+
+def _network_policy(params: Params, selector: Mapping[str, str], metadata: Object) -> Object:
+    """Return who may talk to the model; the server itself calls nobody, so nothing may leave."""
+    peer: Object = {"podSelector": {}}
+    if params.ingress_namespace is not None:
+        peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": params.ingress_namespace}}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata,
+        "spec": {
+            "podSelector": {"matchLabels": dict(selector)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [peer], "ports": [{"protocol": "TCP", "port": PORT}]}],
+            "egress": [],
+        },
+    }
+
+
+def _objects(params: Params, desired: Desired, model: str, route: Route) -> dict[str, Object]:
+    environment = desired.table.environment
+    name, selector = _name(model), _selector(environment, model)
+    labels = _labels(environment, model, desired.models[model], route)
+    metadata = _metadata(params, name, labels, route)
+    table = RoutingTable(environment=environment, models={model: route}).model_dump(by_alias=True, mode="json")
+    return {
+        "configmap": {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": _metadata(params, f"{name}-routes", labels, route),
+            "data": {FILE_NAME: json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False) + "\n"},
+        },
+        "deployment": _deployment(params, environment, name, selector, metadata),
+        "service": {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": {
+                "selector": selector,
+                "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+            },
+        },
+        "horizontalpodautoscaler": _autoscaler(params, name, metadata),
+        "poddisruptionbudget": {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": metadata,
+            "spec": {
+                "maxUnavailable": 1,
+                "selector": {"matchLabels": selector},
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            },
+        },
+        "networkpolicy": _network_policy(params, selector, metadata),
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes shared parts out in full: an alias in a manifest is hard to read and refused by some tools."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Say that nothing is to be an alias."""
+        return True
+
+
+def render(params: Params, desired: Desired) -> Mapping[str, str]:
+    """Return one manifest per object, in a folder per model."""
+    return {
+        f"{_name(model)}/{kind}.yaml": yaml.dump(
+            made, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120
+        )
+        for model, route in sorted(desired.table.models.items())
+        for kind, made in _objects(params, desired, model, route).items()
+    }

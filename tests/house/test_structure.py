@@ -1,0 +1,125 @@
+"""The shape of the code: the budgets that keep it small enough to hold in the head."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "modelops"
+MODULES = sorted(SOURCE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+FORBIDDEN_NAMES = {"core", "common", "utils", "helpers", "base", "types", "models"}
+
+
+def functions() -> Iterator[tuple[str, int]]:
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1
+
+
+def test_no_module_is_longer_than_500_lines() -> None:
+    """A module that does not fit is two modules."""
+    long = {
+        str(path.relative_to(ROOT)): text.count("\n")
+        for path in MODULES
+        if (text := path.read_text()).count("\n") > 500
+    }
+    assert not long
+
+
+def test_no_function_is_longer_than_80_lines() -> None:
+    """A function fits on a screen, and most are much shorter."""
+    sizes = dict(functions())
+    assert not {name: size for name, size in sizes.items() if size > 80}
+    assert statistics.median(sizes.values()) < 20
+
+
+def test_there_is_one_exception_type() -> None:
+    """Every expected failure is a ModelOpsError with Problems."""
+    defined = [
+        f"{path.name}:{node.name}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        and any(re.search(r"(Error|Exception)$", ast.unparse(base)) for base in node.bases)
+    ]
+    assert defined == ["errors.py:ModelOpsError"]
+
+
+def test_only_two_handlers_are_broad() -> None:
+    """Only the command line's boundary and one pass of the loop catch everything."""
+    broad = [
+        str(path.relative_to(SOURCE))
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or re.search(r"\b(Base)?Exception\b", ast.unparse(node.type)))
+    ]
+    assert sorted(broad) == ["cli/__init__.py", "reconcile/loop.py"]
+
+
+def test_packages_are_named_for_what_they_do() -> None:
+    """No package has a name that says nothing."""
+    assert not FORBIDDEN_NAMES & {path.name for path in SOURCE.iterdir()}
+
+
+def test_there_are_no_import_cycles_hidden_ones_counted() -> None:
+    """No module reaches itself, imports inside functions included."""
+    graph = grimp.build_graph("modelops", cache_dir=None)
+    # A package and its own modules count as one thing here only where the package file itself imports them.
+    cyclic = {
+        module
+        for module in graph.modules
+        for imported in graph.find_modules_directly_imported_by(module)
+        if graph.chain_exists(importer=imported, imported=module)
+    }
+    assert not cyclic
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """The list of verbs is shown without git, numpy, pydantic or scikit-learn."""
+    code = (
+        "import sys\nfrom modelops.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(*sorted(m for m in sys.modules if '.' not in m), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"git", "numpy", "pandas", "sklearn", "pydantic", "yaml", "docker", "pyarrow"} & set(done.stderr.split())
+
+
+def test_mocks_are_rare() -> None:
+    """At most three mocks in a hundred tests: real git, real HTTP and real processes instead."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
+    mocks = sum(len(re.findall(r"\b(?:MagicMock|mock\.patch|mocker\.|monkeypatch\.setattr)\b", text)) for text in texts)
+    tests = sum(len(re.findall(r"^\s*(?:async )?def test_", text, re.M)) for text in texts)
+    assert mocks <= 0.03 * tests
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent.name != "cli"], ids=lambda path: path.stem)
+def test_modules_say_what_they_are(path: Path) -> None:
+    """Every module begins with a sentence about itself."""
+    assert (ast.get_docstring(TREES[path]) or "").strip()
+
+
+def test_no_unsafe_loading_or_shell() -> None:
+    """Nothing in the package unpickles, evaluates text or starts a shell."""
+    calls = {
+        f"{path.relative_to(ROOT)}:{node.lineno} {name}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for name in [ast.unparse(node.func)]
+        if name in {"eval", "pickle.load", "pickle.loads", "joblib.load", "os.system", "yaml.load", "yaml.unsafe_load"}
+        or any(keyword.arg == "shell" and ast.unparse(keyword.value) == "True" for keyword in node.keywords)
+    }
+    assert not calls

@@ -1,0 +1,122 @@
+"""Rendering: pure, deterministic, and accepted by the schemas of real clusters."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import kubernetes_validate
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from modelops import plugins
+from modelops.spec.model import Feature, ModelData, ModelSpec
+from modelops.spec.routing import Route, RouteArm, RoutingTable
+from modelops.targets import Desired
+
+IMAGE = "registry.example/modelops@sha256:" + "a" * 64
+NEWEST = int(kubernetes_validate.latest_version().split(".")[1])
+VERSIONS = [f"1.{minor}" for minor in (NEWEST - 2, NEWEST - 1, NEWEST)]
+MODEL = ModelSpec(
+    description="Churn.",
+    owner="crm & co",
+    risk="limited",
+    task="binary-classification",
+    intended_use="Calls.",
+    data=ModelData(snapshot="s", target="churned", features=(Feature(name="age", type="number"),)),
+    gates=("standard",),
+)
+
+
+def desired() -> Desired:
+    def arm(name: str, release: int, weight: float) -> RouteArm:
+        return RouteArm(name=name, release=release, digest="sha256:" + str(release) * 64, weight=weight)  # type: ignore[arg-type]
+
+    routes = {
+        "crm/churn": Route(arms=(arm("stable", 1, 0.95), arm("candidate", 2, 0.05)), salt="abc", entity="customer: x"),
+        "fraud-detection": Route(arms=(arm("stable", 3, 1.0),), salt="def"),
+    }
+    table = RoutingTable(environment="production", models=routes)
+    return Desired(table=table, models=dict.fromkeys(routes, MODEL), releases={}, lock="numpy==2.0 --hash=sha256:ab\n")
+
+
+def render(key: str, **params: object) -> dict[str, str]:
+    module = plugins.load("targets", key)
+    return dict(module.render(module.Params.model_validate_json(json.dumps(params)), desired()))
+
+
+KUBERNETES = {"image": IMAGE, "storeClaim": "artifacts"}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_manifests_pass_the_strict_schemas(version: str) -> None:
+    """Every manifest is valid for the three newest versions of Kubernetes, with no unknown field."""
+    files = render("kubernetes", **KUBERNETES, ingressNamespace="gateway", logClaim="log")
+    assert len(files) == 12
+    for text in files.values():
+        kubernetes_validate.validate(yaml.safe_load(text), version, strict=True)
+
+
+def test_objects_say_owner_model_release_and_digest() -> None:
+    """Labels carry what an operator filters by, annotations the full digests, and pods neither release nor digest."""
+    files = render("kubernetes", **KUBERNETES)
+    for text in files.values():
+        metadata = yaml.safe_load(text)["metadata"]
+        assert {"modelops.dev/owner", "modelops.dev/model", "modelops.dev/release", "modelops.dev/digest"} <= set(
+            metadata["labels"]
+        )
+        assert all(
+            re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", v) for v in metadata["labels"].values()
+        )
+        assert metadata["annotations"]["modelops.dev/stable-artifact"].startswith("sha256:")
+    pod = yaml.safe_load(files["crm-churn/deployment.yaml"])["spec"]["template"]["metadata"]["labels"]
+    assert not any(key.startswith("modelops.dev/") for key in pod)
+
+
+def test_the_config_map_holds_the_table_that_a_server_reads() -> None:
+    """What the server would load from the ConfigMap is the route of that model."""
+    manifest = yaml.safe_load(render("kubernetes", **KUBERNETES)["crm-churn/configmap.yaml"])
+    table = RoutingTable.model_validate_json(manifest["data"]["routes.json"])
+    assert table.models == {"crm/churn": desired().table.models["crm/churn"]}
+
+
+@pytest.mark.parametrize(("key", "params"), [("kubernetes", KUBERNETES), ("docker", {}), ("local", {})])
+def test_equal_inputs_render_equal_bytes(key: str, params: dict[str, object]) -> None:
+    """Rendering twice gives the same files."""
+    assert render(key, **params) == render(key, **params)
+
+
+@pytest.mark.parametrize(
+    ("key", "params"),
+    [
+        ("kubernetes", {"storeClaim": "artifacts"}),
+        ("kubernetes", {"image": "modelops:latest", "storeClaim": "artifacts"}),
+        ("kubernetes", {**KUBERNETES, "replicas": 3}),
+        ("docker", {"base": "python:3.12"}),
+        ("docker", {"store": "$(rm -rf /)"}),
+        ("local", {"port": 70000}),
+    ],
+)
+def test_wrong_parameters_are_refused(key: str, params: dict[str, object]) -> None:
+    """Missing, unpinned, unknown and unsafe parameters do not validate."""
+    with pytest.raises(ValidationError):
+        render(key, **params)
+
+
+def test_the_dockerfile_is_pinned_and_unprivileged() -> None:
+    """The base is pinned by digest, packages by hash, the user is not root, and there is a health check."""
+    text = render("docker")["Dockerfile"]
+    assert re.match(r"FROM \S+@sha256:[0-9a-f]{64}\n", text)
+    assert "--require-hashes" in text
+    assert re.search(r"^USER [1-9]\d+$", text, re.M)
+    assert re.search(r"^HEALTHCHECK ", text, re.M)
+
+
+def test_the_compose_file_drops_privileges() -> None:
+    """The service runs read-only, without capabilities, and is reachable from this machine only."""
+    compose = yaml.safe_load(render("docker")["compose.yaml"])
+    server = compose["services"]["server"]
+    assert (server["read_only"], server["cap_drop"]) == (True, ["ALL"])
+    assert server["ports"] == ["127.0.0.1:8080:8080"]
+    assert server["labels"]["dev.modelops.candidate.crm/churn"] == "2@sha256:" + "2" * 64
