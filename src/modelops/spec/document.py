@@ -15,7 +15,7 @@ from modelops.errors import Location, ModelOpsError, failure
 
 SIZE_LIMIT = 1 << 20
 """Bytes of one file."""
-SNAPSHOT_SIZE_LIMIT = 16 << 20
+SNAPSHOT_SIZE_LIMIT = 8 << 20
 """Bytes of a DataSnapshot, which lists every file of a data set."""
 DEPTH_LIMIT = 32
 ALIAS_LIMIT = 32

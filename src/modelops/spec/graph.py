@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Names
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 
 from modelops.errors import Location, ModelOpsError, Problem
-from modelops.spec.explain import nearest, show
-from modelops.spec.kinds import IMMUTABLE_KINDS, KINDS, AnyResource, Resource, place
+from modelops.spec.explain import nearest
+from modelops.spec.judging import Judge
+from modelops.spec.kinds import IMMUTABLE_KINDS, AnyResource, place
 from modelops.spec.load import load_all
+from modelops.spec.meta import Plugin
 from modelops.spec.parameters import plugin_params
-from modelops.spec.policy import RuleSpec
+from modelops.spec.policy import Gate
 from modelops.spec.references import Known, at, folder_problems
-from modelops.spec.rules import compile_error, evaluate
 from modelops.spec.tree import Collection, Graph, ModelEntry, collect
 
 __all__ = ["Graph", "ModelEntry", "build_graph", "check_immutable", "plugin_params"]
@@ -35,17 +36,20 @@ def build_graph(
     """
     resources, problems = load_all(files)
     collection = collect(resources.values())
-    names = frozenset(found for path in files if (found := _identity(path)) is not None)
-    known = Known(names, metric_names, None if paths is None else frozenset(paths))
+    known = Known(identities(files), metric_names, None if paths is None else frozenset(paths))
     for folder in collection.folders.values():
         problems += folder_problems(folder, known)
-    problems += _policy_problems(collection, known)
-    problems += _parameter_problems(collection)
+    problems += policy_problems(collection, known)
+    for shelf, plugin, resource, dotted in plugins_named(collection):
+        problems += parameter_problems(shelf, plugin, resource, dotted)
+    judge = Judge(collection.of("Rule").values())
+    problems += judge.problems
     warnings: list[Problem] = []
-    for severity, problem in _rule_problems(collection, resources):
+    for severity, problem in judge.judge(resources.values(), collection.risks()):
         (problems if severity == "error" else warnings).append(problem)
+    warnings += judge.unused()
     if problems:
-        raise ModelOpsError(*sorted(problems, key=_order))
+        raise ModelOpsError(*sorted(problems, key=in_order))
     entries = {}
     for name, folder in collection.folders.items():
         model = folder.only("Model")
@@ -63,15 +67,18 @@ def build_graph(
     )
 
 
-def _order(problem: Problem) -> tuple[Location, str]:
+def in_order(problem: Problem) -> tuple[Location, str]:
+    """Return the key by which problems are shown: file, line, column."""
     return problem.location or Location(""), problem.code
 
 
-def _identity(path: str) -> tuple[str, str | None, str] | None:
-    return place(path) if path.endswith(".yaml") else None
+def identities(paths: Iterable[str]) -> frozenset[tuple[str, str | None, str]]:
+    """Return (kind, model, name) of every path at which a kind lives."""
+    return frozenset(found for path in paths if path.endswith(".yaml") and (found := place(path)) is not None)
 
 
-def _policy_problems(collection: Collection, known: Known) -> Iterator[Problem]:
+def policy_problems(collection: Collection, known: Known) -> Iterator[Problem]:
+    """Yield what is wrong between the policies."""
     for kind, name in _REQUIRED.items():
         if not known.has(kind, None, name):
             path = f"policies/{name}.yaml"
@@ -156,7 +163,7 @@ def _approval_problems(collection: Collection, known: Known) -> Iterator[Problem
                 yield at(approvals, f"{where}.environments[{position}]", "unknown-environment", said, hint)
 
 
-def _plugins(collection: Collection) -> Iterator[tuple[str, Any, AnyResource, str]]:
+def plugins_named(collection: Collection) -> Iterator[tuple[str, Plugin | Gate, AnyResource, str]]:
     """Yield (shelf, plugin, resource, dotted path) for every plugin that is named."""
     for project in collection.of("Project").values():
         yield "stores", project.spec.store, project, "spec.store"
@@ -174,84 +181,23 @@ def _plugins(collection: Collection) -> Iterator[tuple[str, Any, AnyResource, st
             yield "drift", monitor.spec.drift, monitor, "spec.drift"
 
 
-def _parameter_problems(collection: Collection) -> Iterator[Problem]:
-    # Most models share a handful of parameter sets; equal ones are equally valid.
-    valid: set[tuple[str, str, str]] = set()
-    for shelf, plugin, resource, dotted in _plugins(collection):
-        key = (shelf, plugin.type, repr(plugin.params))
-        if key in valid:
-            continue
-        try:
-            plugin_params(shelf, plugin, resource, dotted)
-            valid.add(key)
-        except ModelOpsError as error:
-            yield from error.problems
+@cache
+def _valid() -> set[tuple[str, str, str]]:
+    """Most models share a handful of parameter sets; equal ones are equally valid."""
+    return set()
 
 
-def _effective(resource: AnyResource) -> dict[str, Any]:
-    """Return the document that a rule sees: as written, with the defaults of its kind filled in."""
-    return {
-        "apiVersion": "modelops/v1",
-        "kind": resource.kind,
-        "metadata": {"name": resource.metadata.name, "annotations": dict(resource.metadata.annotations)},
-        "spec": resource.spec.model_dump(by_alias=True),
-    }
-
-
-def _usable_rule(rule: Resource[RuleSpec]) -> Problem | None:
-    match = rule.spec.match
-    if match.kind not in KINDS:
-        said = f"there is no kind {show(match.kind)}"
-        return at(rule, "spec.match.kind", "unknown-kind", said, nearest(match.kind, KINDS))
-    said = compile_error(rule.spec.expression) or ""
-    return at(rule, "spec.expression", "bad-expression", f"not valid CEL: {said}") if said else None
-
-
-def _rule_problems(collection: Collection, resources: Mapping[str, AnyResource]) -> Iterator[tuple[str, Problem]]:
-    """Yield (severity, problem) of every rule over every resource that it matches."""
-    by_kind: dict[str, list[Resource[RuleSpec]]] = {}
-    used: set[str] = set()
-    for rule in collection.of("Rule").values():
-        problem = _usable_rule(rule)
-        if problem is not None:
-            used.add(rule.name)
-            yield "error", problem
-        else:
-            by_kind.setdefault(rule.spec.match.kind, []).append(rule)
-    risks = {
-        name: model.spec.risk
-        for name, folder in collection.folders.items()
-        if (model := folder.only("Model")) is not None
-    }
-    for resource in resources.values() if by_kind else ():
-        document: dict[str, Any] | None = None
-        for rule in by_kind.get(resource.kind, ()):
-            risk = rule.spec.match.risk
-            if risk and (resource.model is None or risks.get(resource.model) not in risk):
-                continue
-            used.add(rule.name)
-            document = document or _effective(resource)
-            problem = _judge(rule, resource, document)
-            if problem is not None:
-                severity = rule.spec.severity if problem.code == "rule-failed" else "error"
-                yield severity, problem
-    for rule in collection.of("Rule").values():
-        if rule.name not in used:
-            said = f"the rule {rule.name!r} matched nothing"
-            yield "warning", at(rule, "spec.match", "unused-rule", said, "a rule that sees nothing protects nothing")
-
-
-def _judge(rule: Resource[RuleSpec], resource: AnyResource, document: dict[str, Any]) -> Problem | None:
+def parameter_problems(shelf: str, plugin: Plugin | Gate, resource: AnyResource, dotted: str) -> tuple[Problem, ...]:
+    """Return what is wrong with the parameters of one plugin."""
+    key = (shelf, plugin.type, repr(plugin.params))
+    if key in _valid():
+        return ()
     try:
-        holds = evaluate(rule.spec.expression, document)
+        plugin_params(shelf, plugin, resource, dotted)
     except ModelOpsError as error:
-        told = error.problems[0]
-        said = f"{told.message}; seen in {resource.path}"
-        return at(rule, "spec.expression", told.code, said, told.hint)
-    if holds:
-        return None
-    hint = f"the rule is {rule.path}: {rule.spec.expression.strip()}"
-    return at(resource, "spec", "rule-failed", rule.spec.message, hint)
+        return error.problems
+    _valid().add(key)
+    return ()
 
 
 def _immutable(path: str) -> bool:

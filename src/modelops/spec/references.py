@@ -261,9 +261,13 @@ def _monitor_problems(folder: Folder, known: Known) -> Iterator[Problem]:
         return
     performance = monitor.spec.performance
     if known.metrics is not None and performance.metric not in known.metrics:
-        hint = nearest(performance.metric, known.metrics, "metrics")
-        said = f"there is no metric {performance.metric!r}"
-        yield at(monitor, "spec.performance.metric", "unknown-metric", said, hint)
+        yield unknown_metric(monitor, performance.metric, known.metrics)
     if performance.minimum is None and performance.maximum is None:
         said = "neither a minimum nor a maximum is set"
         yield at(monitor, "spec.performance", "missing-limit", said, "add `minimum:` or `maximum:`")
+
+
+def unknown_metric(monitor: AnyResource, metric: str, known: frozenset[str]) -> Problem:
+    """Return the Problem of a monitor that watches a metric which does not exist."""
+    hint = nearest(metric, known, "metrics")
+    return at(monitor, "spec.performance.metric", "unknown-metric", f"there is no metric {metric!r}", hint)

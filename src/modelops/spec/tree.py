@@ -102,6 +102,11 @@ class Collection:
         """Return the policies of a kind by name."""
         return self.policies.get(kind, {})
 
+    def risks(self) -> dict[str, str]:
+        """Return the risk tier of every valid model by name."""
+        found = ((name, folder.only("Model")) for name, folder in self.folders.items())
+        return {name: model.spec.risk for name, model in found if model is not None}
+
 
 def collect(resources: Iterable[AnyResource]) -> Collection:
     """Sort resources into the folders of models and the policies."""

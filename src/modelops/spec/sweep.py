@@ -1,0 +1,256 @@
+"""Checking a whole repository for problems, model by model, on every processor: cost in time and memory stays low.
+
+What a model's files may refer to lies in its own folder or in the policies, so folders are independent of each other.
+Small processes forked after the imports take folders from one queue; the first process checks the policies, whose
+plugins are slow to import, before it takes folders too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
+from modelops.spec.graph import identities, in_order, parameter_problems, plugins_named, policy_problems
+from modelops.spec.judging import Judge
+from modelops.spec.kinds import place
+from modelops.spec.load import load_all, load_resource
+from modelops.spec.meta import Plugin
+from modelops.spec.references import Known, folder_problems, unknown_metric
+from modelops.spec.tree import Collection, collect
+
+FOLDERS_AT_ONCE = 40
+ALONE_BELOW = 120
+"""Up to so many folders one process is faster than several."""
+
+Read = Callable[[str], bytes]
+Named = tuple[str, str, str, str, str]
+"""A plugin as a folder names it: shelf, type, parameters as JSON, path of the file, dotted path."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a sweep found; ``files`` and ``models`` count what was looked at."""
+
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    files: int = 0
+    models: int = 0
+    used: set[str] = field(default_factory=set)
+    named: list[Named] = field(default_factory=list)
+
+    def to_json(self) -> bytes:
+        """Return the findings as the bytes that one process sends another."""
+        told = [[_row(problem) for problem in problems] for problems in (self.problems, self.warnings)]
+        return json.dumps([*told, self.files, self.models, sorted(self.used), self.named]).encode()
+
+    def add(self, data: bytes) -> None:
+        """Add what another process sent."""
+        problems, warnings, files, models, used, named = json.loads(data)
+        self.problems += map(_problem, problems)
+        self.warnings += map(_problem, warnings)
+        self.files += files
+        self.models += models
+        self.used.update(used)
+        self.named += (tuple(row) for row in named)
+
+
+def _row(problem: Problem) -> list[str | int | None]:
+    where = problem.location
+    place_of = [where.path, where.line, where.column] if where else [None, 0, 0]
+    return [problem.code, problem.message, problem.dotted, problem.hint, *place_of]
+
+
+def _problem(row: Sequence[Any]) -> Problem:
+    code, message, dotted, hint, path, line, column = row
+    return Problem(code, message, Location(path, line, column) if path is not None else None, dotted, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What every process knows before it takes its first folder."""
+
+    read: Read
+    folders: Sequence[tuple[str, Sequence[str]]]
+    known: Known
+    judge: Judge
+    findings: Findings
+
+    def load(self, paths: Iterable[str]) -> dict[str, bytes]:
+        files = {}
+        for path in paths:
+            try:
+                files[path] = self.read(path)
+            except ModelOpsError as error:
+                self.findings.problems += error.problems
+        self.findings.files += len(files)
+        return files
+
+    def check(self, index: int) -> None:
+        """Check one share of the folders."""
+        findings = self.findings
+        for _, paths in self.folders[index * FOLDERS_AT_ONCE : (index + 1) * FOLDERS_AT_ONCE]:
+            resources, problems = load_all(self.load(paths))
+            collection = collect(resources.values())
+            findings.problems += problems
+            for folder in collection.folders.values():
+                findings.problems += folder_problems(folder, self.known)
+                findings.models += folder.only("Model") is not None
+            for severity, problem in self.judge.judge(resources.values(), collection.risks()):
+                (findings.problems if severity == "error" else findings.warnings).append(problem)
+            findings.named += _watched(collection)
+            findings.named += (
+                (shelf, plugin.type, json.dumps(plugin.params, sort_keys=True), resource.path, dotted)
+                for shelf, plugin, resource, dotted in plugins_named(collection)
+            )
+        findings.used |= self.judge.used
+
+
+def _watched(collection: Collection) -> Iterator[Named]:
+    """Yield the metrics that monitors watch, in the form of plugins: their names too are slow to import."""
+    for folder in collection.folders.values():
+        monitor = folder.only("Monitor")
+        if monitor is not None and monitor.spec.performance is not None:
+            yield "metrics", monitor.spec.performance.metric, "{}", monitor.path, "spec.performance.metric"
+
+
+def sweep(
+    paths: Iterable[str],
+    read: Read,
+    *,
+    metric_names: Callable[[], frozenset[str]] | None = None,
+    every_path: frozenset[str] | None = None,
+    only: frozenset[str] | None = None,
+    processes: int | None = None,
+) -> Findings:
+    """Return every problem of a repository.
+
+    ``paths`` are its YAML files below ``models/`` and ``policies/``, read one by one with ``read``. ``every_path`` are
+    all paths, for files that are only named; ``metric_names`` gives the metrics that a monitor may watch. With
+    ``only``, what lies beyond the specs (parameters of plugins, metrics) is checked for these files alone.
+    """
+    policies, folders = _by_folder(paths)
+    known = Known(identities([*policies, *(path for _, some in folders for path in some)]), None, every_path)
+    findings = Findings()
+    work = _Work(read, folders, known, Judge(()), findings)
+    resources, problems = load_all(work.load(policies))
+    collection = collect(resources.values())
+    findings.problems += [*problems, *policy_problems(collection, known)]
+    judge = Judge(collection.of("Rule").values())
+    findings.problems += judge.problems
+    for severity, problem in judge.judge(resources.values(), {}):
+        (findings.problems if severity == "error" else findings.warnings).append(problem)
+    work = _Work(read, folders, known, judge, findings)
+
+    def check_policies() -> None:
+        for shelf, plugin, resource, dotted in plugins_named(collection):
+            if only is None or resource.path in only:
+                findings.problems += parameter_problems(shelf, plugin, resource, dotted)
+
+    _share(work, check_policies, processes or os.cpu_count() or 1)
+    findings.problems += _late_parameters(findings.named, read, only, metric_names)
+    judge.used |= findings.used
+    findings.warnings += judge.unused()
+    findings.problems.sort(key=in_order)
+    findings.warnings.sort(key=in_order)
+    return findings
+
+
+def _by_folder(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Split paths into those of the policies and those of each model."""
+    policies: list[str] = []
+    folders: dict[str, list[str]] = {}
+    for path in sorted(paths):
+        if path.startswith("policies/"):
+            policies.append(path)
+        else:
+            found = place(path)
+            model = found[1] if found else None
+            folders.setdefault(model or "", []).append(path)
+    return policies, list(folders.items())
+
+
+def _share(work: _Work, first: Callable[[], None], processes: int) -> None:
+    """Check all folders, in this process and in as many forked ones as help."""
+    shares = -(-len(work.folders) // FOLDERS_AT_ONCE)
+    if len(work.folders) < ALONE_BELOW or processes < 2 or not hasattr(os, "fork"):
+        first()
+        for index in range(shares):
+            work.check(index)
+        return
+    queue, feed = os.pipe()
+    # Two bytes a share: a pipe holds tens of thousands, and a read takes one whole entry from it or none.
+    shares = min(shares, 4096)
+    os.write(feed, b"".join(index.to_bytes(2, "big") for index in range(shares)))
+    os.close(feed)
+    pipes = [_fork(work, queue) for _ in range(min(processes, 8) - 1)]
+    first()
+    for index in _taken(queue):
+        work.check(index)
+    os.close(queue)
+    for child, pipe in pipes:
+        with os.fdopen(pipe, "rb") as stream:
+            data = stream.read()
+        _, status = os.waitpid(child, 0)
+        if status:
+            raise failure("worker-lost", f"a checking process ended with status {status}", exit=Exit.WORLD)
+        work.findings.add(data)
+
+
+def _taken(queue: int) -> Iterator[int]:
+    while entry := os.read(queue, 2):
+        yield int.from_bytes(entry, "big")
+
+
+def _fork(work: _Work, queue: int) -> tuple[int, int]:
+    """Start a process that takes shares until there are none; return its id and the pipe of its findings."""
+    receive, send = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(send)
+        return child, receive
+    status = int(Exit.BUG)
+    try:
+        mine = _Work(work.read, work.folders, work.known, work.judge, Findings())
+        for index in _taken(queue):
+            mine.check(index)
+        with os.fdopen(send, "wb") as stream:
+            stream.write(mine.findings.to_json())
+        status = 0
+    finally:
+        # Never back into the caller's frames: this is a copy of its process.
+        if status:
+            traceback.print_exc(file=sys.stderr)
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _late_parameters(
+    named: Iterable[Named],
+    read: Read,
+    only: frozenset[str] | None,
+    metric_names: Callable[[], frozenset[str]] | None,
+) -> Iterator[Problem]:
+    """Yield the problems of what models' folders name beyond the specs, each distinct set checked once."""
+    sets: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+    for shelf, kind, params, path, dotted in named:
+        if only is None or path in only:
+            sets.setdefault((shelf, kind, params), []).append((path, dotted))
+    for (shelf, kind, params), places in sets.items():
+        if shelf == "metrics":
+            known = metric_names() if metric_names is not None else frozenset({kind})
+            if kind not in known:
+                for path, _ in places:
+                    yield unknown_metric(load_resource(read(path), path), kind, known)
+            continue
+        plugin = Plugin(type=kind, params=json.loads(params))
+        for path, dotted in places:
+            problems = parameter_problems(shelf, plugin, load_resource(read(path), path), dotted)
+            if not problems:
+                break
+            yield from problems
