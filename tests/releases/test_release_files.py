@@ -10,6 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from modelops.artifacts import BuildRecord, open_artifact
+from modelops.errors import ModelOpsError
+from modelops.evidence import Signer, digest_bytes, gate_evidence, sign, statement, verify_model_bundle
+from modelops.releases import next_number, verify_release
+from modelops.spec.load import load_resource
+from modelops.stores.oci_layout import OciLayout
 from releases.release_facts import (
     COMMIT,
     METRICS,
@@ -23,13 +30,6 @@ from releases.release_facts import (
     trust_in,
     verdict,
 )
-
-from modelops.artifacts import BuildRecord, open_artifact
-from modelops.errors import ModelOpsError
-from modelops.evidence import Signer, digest_bytes, gate_evidence, sign, statement, verify_model_bundle
-from modelops.releases import next_number, verify_release
-from modelops.spec.load import load_resource
-from modelops.stores.oci_layout import OciLayout
 
 FOLDER = f"models/{MODEL}/releases/1"
 RELEASE = f"{FOLDER}/release.yaml"
