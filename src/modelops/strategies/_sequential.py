@@ -134,7 +134,7 @@ def _variance(values: Array) -> float:
     if np.isin(values, (0.0, 1.0)).all():
         share = (float(values.sum()) + 1) / (len(values) + 2)
         return share * (1 - share)
-    return float(values.var(ddof=1))
+    return float(values.var(ddof=1)) if np.ptp(values) > 0 else 0.0
 
 
 def distribution_distance(first: Array, second: Array) -> float:
