@@ -25,8 +25,8 @@ ARROW: dict[FeatureType, pa.DataType] = {
 PAIRS: tuple[frozenset[str], ...] = tuple(
     frozenset(pair) for pair in (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"), ("0", "1"))
 )
-_YES = pa.array(["true", "yes", "t", "y", "1"])
-_NO = pa.array(["false", "no", "f", "n", "0"])
+_YES = ("true", "yes", "t", "y", "1")
+_NO = ("false", "no", "f", "n", "0")
 DATE_FORMATS = tuple(
     day + clock
     for day in ("%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
@@ -120,7 +120,8 @@ def _to_instants(values: pa.Array) -> pa.Array | None:
 
 def _booleans(values: pa.Array) -> pa.Array | None:
     lower = pc.utf8_lower(values)
-    true, false = pc.is_in(lower, value_set=_YES), pc.is_in(lower, value_set=_NO)
+    # Made here, since pa.array loads pandas, which a mere check of files need not wait for.
+    true, false = pc.is_in(lower, value_set=pa.array(_YES)), pc.is_in(lower, value_set=pa.array(_NO))
     known = pc.or_(true, false)
     if int(pc.sum(known).as_py() or 0) + values.null_count < len(values):
         return None
