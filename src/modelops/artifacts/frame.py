@@ -141,8 +141,8 @@ def _instant(value: Any) -> float:
     return _number(value)
 
 
-def _category(value: Any) -> str:
-    """Spell a category: whole numbers without a fraction, so that 3, 3.0 and "3" are one category."""
+def spelling(value: Any) -> str:
+    """Return the spelling of a category: whole numbers without a fraction, so that 3, 3.0 and "3" are one category."""
     if isinstance(value, str):
         return value
     if _missing(value):
@@ -160,7 +160,7 @@ _CONVERTERS = {
     "number": _number,
     "integer": _number,
     "boolean": _boolean,
-    "category": _category,
+    "category": spelling,
     "datetime": _instant,
 }
 

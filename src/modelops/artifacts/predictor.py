@@ -97,9 +97,7 @@ class Predictor:
 
     def indices(self, scores: FloatArray) -> Array:
         """Return the predicted class of each row as an index into ``classes``, shape (n,)."""
-        if self.signature.task == "binary-classification":
-            return (scores >= self.signature.threshold).astype(np.intp)
-        return np.asarray(np.argmax(scores, axis=1))
+        return class_indices(self.signature, scores)
 
     def labels(self, scores: FloatArray) -> Array:
         """Return the labels that belong to scores."""
@@ -110,6 +108,13 @@ class Predictor:
             return self._single[1 if scores[0] >= self.signature.threshold else 0]
         labels: Array = self._classes[self.indices(scores)]
         return labels
+
+
+def class_indices(signature: Signature, scores: FloatArray) -> Array:
+    """Return the predicted class of each row as an index into ``signature.classes``, shape (n,)."""
+    if signature.task == "binary-classification":
+        return (scores >= signature.threshold).astype(np.intp)
+    return np.asarray(np.argmax(scores, axis=1))
 
 
 def load_predictor(artifact: Artifact) -> Predictor:

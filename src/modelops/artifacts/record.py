@@ -18,7 +18,9 @@ class BuildRecord(Strict):
     """A build: deterministic, so that equal inputs give equal bytes on any machine of the same architecture.
 
     ``holdout`` is the digest of a Parquet blob with one line per test row: ``row`` (position in the snapshot),
-    ``y_true`` and ``y_pred`` as in ``metrics.Predictions``, and the scores (``score``, or ``score_0`` and up).
+    ``y_true`` and ``y_pred`` as in ``metrics.Predictions``, and the scores (``score``, or ``score_0`` and up). ``spec``
+    is the digest of what in the model's spec changes the result, not of the whole file. Rows whose target is missing
+    are in neither part.
     """
 
     model: ModelName
@@ -30,6 +32,7 @@ class BuildRecord(Strict):
     data_root: Digest
     rows_train: Count
     rows_test: Count
+    rows_without_target: Count = 0
     seeds: dict[str, int]
     parameters: dict[str, Scalar]
     task: Task

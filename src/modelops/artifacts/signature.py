@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from modelops.errors import failure
 from modelops.spec.meta import ModelName, OpenShare, Scalar, Strict
-from modelops.spec.model import Feature, FeatureType, ModelSpec, Serving, Task
+from modelops.spec.model import Feature, FeatureType, ModelSpec, Task
 
 __all__ = ["Input", "Signature", "canonical_json"]
 
@@ -48,7 +48,6 @@ class Signature(Strict):
     engine_reason: str = ""
     onnx_difference: float | None = None
     trusted_types: tuple[str, ...] = ()
-    serving: Serving = Serving()
 
     @classmethod
     def parse(cls, data: bytes) -> Signature:

@@ -1,0 +1,71 @@
+"""Rows on their way into the build's process and predictions on their way out, as Arrow files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from modelops.artifacts.frame import columns
+from modelops.artifacts.signature import Input
+from modelops.errors import failure
+from modelops.metrics import Predictions
+from modelops.spec.meta import Scalar
+from modelops.spec.model import Task
+
+__all__ = ["holdout_bytes", "holdout_predictions", "read_rows", "write_rows"]
+
+Array = np.ndarray[Any, Any]
+TARGET = "modelops target"
+"""Name of the coded target's column beside the features."""
+
+
+def write_rows(path: Path, table: pa.Table, features: Iterable[str], rows: Array, codes: Array) -> None:
+    """Write the feature columns and the coded target of some rows."""
+    chosen = table.select(list(dict.fromkeys(features))).take(pa.array(rows))
+    chosen = chosen.append_column(TARGET, pa.array(codes, pa.float64()))
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, chosen.schema) as writer:
+        writer.write_table(chosen)
+
+
+def read_rows(path: Path, features: Iterable[dict[str, Any]]) -> tuple[dict[str, Array], Array]:
+    """Return the frame's columns and the target codes of a file that ``write_rows`` wrote."""
+    with pa.OSFile(str(path), "rb") as source:
+        table = pa.ipc.open_file(source).read_all()
+    inputs = [Input.model_validate(feature) for feature in features]
+    return columns(table, inputs), table[TARGET].to_numpy()
+
+
+def holdout_bytes(rows: Array, predictions: Predictions) -> bytes:
+    """Return the Parquet bytes of holdout predictions; equal predictions give equal bytes."""
+    scores = predictions.y_score
+    named = {"score": scores} if scores.ndim == 1 else {f"score_{i}": scores[:, i] for i in range(scores.shape[1])}
+    table = pa.table(
+        {
+            "row": pa.array(rows, pa.int64()),
+            "y_true": pa.array(predictions.y_true, pa.float64()),
+            "y_pred": pa.array(predictions.y_pred, pa.float64()),
+            **{name: pa.array(values, pa.float64()) for name, values in named.items()},
+        }
+    )
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="none", use_dictionary=False, store_schema=False)
+    return sink.getvalue()
+
+
+def holdout_predictions(data: bytes, task: Task, classes: tuple[Scalar, ...]) -> tuple[Array, Predictions]:
+    """Return the rows' positions in the snapshot and their predictions from the bytes of a holdout blob."""
+    try:
+        table = pq.read_table(io.BytesIO(data))
+    except pa.ArrowInvalid as error:
+        raise failure("bad-holdout", f"the holdout predictions cannot be read: {error}") from None
+    names = [name for name in table.column_names if name.startswith("score")]
+    scores = [table[name].to_numpy() for name in names]
+    y_score = scores[0] if names == ["score"] else np.column_stack(scores)
+    y_true, y_pred = table["y_true"].to_numpy(), table["y_pred"].to_numpy()
+    return table["row"].to_numpy(), Predictions(task, y_true, y_pred, y_score, classes)

@@ -1,0 +1,151 @@
+"""Running one build in a process of its own: a clean environment, a deadline, a capped log, and errors as Problems."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
+
+__all__ = ["LOG_LIMIT", "clean_environment", "run_worker"]
+
+LOG_LIMIT = 128 << 10
+"""Bytes kept of the start and of the end of what a build prints."""
+
+EVALUATION_SECONDS = 900
+"""Time for export and evaluation on top of the training limit."""
+
+_CORE_TYPES = {"x86_64": "Haswell", "AMD64": "Haswell", "aarch64": "ARMV8", "arm64": "ARMV8"}
+
+
+def clean_environment(scratch: Path, threads: int, machine: str) -> dict[str, str]:
+    """Return the whole environment of a build: nothing of ours but what makes its arithmetic the same everywhere."""
+    count = str(threads)
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "JOBLIB_TEMP_FOLDER": str(scratch),
+        "LOKY_MAX_CPU_COUNT": count,
+        "OMP_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    if machine in _CORE_TYPES:
+        environment["OPENBLAS_CORETYPE"] = _CORE_TYPES[machine]
+    return environment
+
+
+@dataclass
+class _Log:
+    """The first and the last bytes of a stream."""
+
+    start: bytearray = field(default_factory=bytearray)
+    end: bytearray = field(default_factory=bytearray)
+    dropped: int = 0
+
+    def drain(self, stream: IO[bytes]) -> None:
+        while chunk := os.read(stream.fileno(), 65536):
+            room = LOG_LIMIT - len(self.start)
+            self.start += chunk[:room] if room > 0 else b""
+            self.end += chunk[room:] if room > 0 else chunk
+            if len(self.end) > 2 * LOG_LIMIT:
+                self.dropped += len(self.end) - LOG_LIMIT
+                del self.end[:-LOG_LIMIT]
+
+    def text(self) -> bytes:
+        excess = max(0, len(self.end) - LOG_LIMIT)
+        gap = f"\n[{self.dropped + excess} bytes left out]\n".encode() if self.dropped + excess else b""
+        return bytes(self.start) + gap + bytes(self.end[excess:])
+
+
+def run_worker(folder: Path, environment: Mapping[str, str], timeout: float, entrypoint: str) -> bytes:
+    """Run the worker over a prepared folder and return what it printed; its failure is raised as a ModelOpsError.
+
+    The worker leads a session of its own, and whatever is left of that session when it ends is killed.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-s", "-P", "-m", "modelops.training.worker", str(folder)],
+        env=dict(environment),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    log = _Log()
+    stream = process.stdout
+    if stream is None:
+        raise ValueError("the worker was started without a pipe")
+    reader = threading.Thread(target=log.drain, args=(stream,), daemon=True)
+    reader.start()
+    try:
+        code = process.wait(timeout + EVALUATION_SECONDS)
+    except subprocess.TimeoutExpired:
+        code = None
+    finally:
+        _kill_session(process)
+        reader.join(timeout=5)
+        stream.close()
+    output = log.text()
+    (folder / "output.log").write_bytes(output)
+    if (folder / "error.json").is_file():
+        raise _reported((folder / "error.json").read_bytes(), entrypoint)
+    if code is None:
+        raise failure("evaluation-timeout", f"export and evaluation took more than {EVALUATION_SECONDS} seconds")
+    if code != 0 or not (folder / "result.json").is_file():
+        raise failure(
+            "build-process-failed",
+            f"the build's process ended with code {code} and no result",
+            exit=Exit.WORLD,
+            hint=_tail(output),
+        )
+    return output
+
+
+def _kill_session(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _reported(data: bytes, entrypoint: str) -> ModelOpsError:
+    """Return the error that the worker wrote; the training code could have written it, so nothing in it is trusted."""
+    try:
+        entries = json.loads(data)
+        problems = [_problem(entry, entrypoint) for entry in entries]
+    except (ValueError, TypeError, AttributeError):
+        return failure("training-failed", f"{entrypoint} failed and left an unreadable report")
+    if not problems:
+        return failure("training-failed", f"{entrypoint} failed and left an empty report")
+    return ModelOpsError(*problems, exit=Exit.FILES)
+
+
+def _problem(entry: Mapping[str, Any], entrypoint: str) -> Problem:
+    def text(name: str) -> str | None:
+        value = entry.get(name)
+        return str(value)[:4000] if value is not None else None
+
+    file, line = text("file"), entry.get("line")
+    location = None
+    if file:
+        folder = entrypoint.rpartition("/")[0]
+        location = Location(f"{folder}/{file}" if folder else file, line if isinstance(line, int) else 0, 1)
+    return Problem(text("code") or "training-failed", text("message") or "", location, text("dotted"), text("hint"))
+
+
+def _tail(output: bytes) -> str:
+    return output.decode("utf-8", "replace").strip()[-800:] or "it printed nothing"
