@@ -205,15 +205,15 @@ def _coverage(name: str, make, truth: float, runs: int, n: int) -> float:
     ],
 )
 def test_intervals_cover(name, make, n):
-    """Intervals at level 0.9 hold the truth in about 0.9 of 100 samples."""
+    """Intervals at level 0.9 hold the truth in about 0.9 of 80 samples."""
     truth = measure(name, make(200_000, seed=10_000)).value
-    assert _coverage(name, make, truth, 100, n) >= 0.8
+    assert _coverage(name, make, truth, 80, n) >= 0.8
 
 
 @pytest.mark.parametrize(("name", "make"), [("average-precision", binary), ("rmse", regression), ("r2", regression)])
 def test_influence_and_bootstrap_agree(name, make, monkeypatch):
     """Above 5,000 rows the influence function gives the bootstrap's interval, for one release and for a difference."""
-    first, second = make(2500, seed=1), make(2500, seed=1)
+    first, second = make(1200, seed=1), make(1200, seed=1)
     second = _replace(second, y_score=np.roll(second.y_score, 1) * 0.1 + second.y_score * 0.9)
     second = _replace(second, y_pred=second.y_score) if make is regression else second
     single, paired = measure(name, first), paired_difference(name, first, second)
@@ -224,8 +224,8 @@ def test_influence_and_bootstrap_agree(name, make, monkeypatch):
     for drawn, computed in ((single, other), (paired, other_paired)):
         assert computed.value == drawn.value
         width = drawn.upper - drawn.lower
-        assert computed.lower == pytest.approx(drawn.lower, abs=0.1 * width)
-        assert computed.upper == pytest.approx(drawn.upper, abs=0.1 * width)
+        assert computed.lower == pytest.approx(drawn.lower, abs=0.15 * width)
+        assert computed.upper == pytest.approx(drawn.upper, abs=0.15 * width)
 
 
 def test_many_classes_use_only_occupied_cells():
