@@ -106,6 +106,8 @@ def environment(repository: Repository, name: str, at: datetime, *, branch: str 
             exit=Exit.NO,
             hint=f"there are: {', '.join(known)}" if known else None,
         )
+    then.prefetch(*(path for path, _ in deployments))
+    now.prefetch(*(f"models/{model}/releases/" for _, model in deployments))
     models = tuple(_model_there(then.load(path), model, now, name, at) for path, model in deployments)
     committed = format_instant(repository.commit(commit).time)
     return EnvironmentAnswer(name, format_instant(at), commit, committed, models)

@@ -40,17 +40,24 @@ class Records:
     def __init__(self, repository: Repository, revision: str) -> None:
         self.repository = repository
         self.revision = repository.resolve(revision)
+        self._read: dict[str, bytes] = {}
 
     @cached_property
     def paths(self) -> frozenset[str]:
-        """Every path of models and policies."""
-        return frozenset(self.repository.paths(self.revision, "models")) | frozenset(
-            self.repository.paths(self.revision, "policies")
-        )
+        """Every path of the commit."""
+        return frozenset(self.repository.paths(self.revision))
+
+    def prefetch(self, *folders: str) -> None:
+        """Read every file below some folders at once, so that a long history costs one process and not one a file."""
+        wanted = [path for path in self.paths if path.startswith(folders) and path not in self._read]
+        if wanted:
+            self._read |= self.repository.read_many(self.revision, wanted)
 
     def read(self, path: str) -> bytes | None:
         """Return the bytes of a file, None when there is none."""
-        return self.repository.read(self.revision, path) if path in self.paths else None
+        if path not in self._read and path in self.paths:
+            self._read[path] = self.repository.read(self.revision, path)
+        return self._read.get(path)
 
     def load(self, path: str) -> AnyResource | None:
         """Return the resource of a file, None when there is none; a file that cannot be read raises its problems."""
@@ -92,6 +99,7 @@ class Records:
         self, model: str, release: int | None = None, environment: str | None = None
     ) -> tuple[PromotionAnswer, ...]:
         """Return the promotions of a model, oldest first; one whose file cannot be read is told as refused."""
+        self.prefetch(f"models/{model}/promotions/")
         found = []
         for path, _, name in self.places("Promotion", model):
             try:
