@@ -28,6 +28,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _JSON = (b"content-type", b"application/json")
+_DRAIN_LIMIT = 8 * BODY_LIMIT
 _POST = frozenset({"infer", "feedback", "index"})
 _BROKEN = orjson.dumps({"error": "the server failed on this request; its log has the reason"})
 
@@ -180,6 +181,7 @@ async def _read(scope: Scope, receive: Receive) -> tuple[bytes, int | None]:
     for name, value in scope["headers"]:
         if name == b"content-length":
             if len(value) > 18 or int(value) > BODY_LIMIT:
+                await _drain(scope, receive)
                 raise failure("body-too-large", f"the body is larger than {BODY_LIMIT} bytes")
         elif name == b"inference-header-content-length":
             if not value.isdigit() or len(value) > 18:
@@ -200,12 +202,26 @@ async def _read_rest(first: bytes, receive: Receive) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise refusal("the client went away")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
+        size += len(message.get("body", b""))
         more = message.get("more_body", False)
-        if size > BODY_LIMIT:
-            raise failure("body-too-large", f"the body is larger than {BODY_LIMIT} bytes")
+        if size <= BODY_LIMIT:
+            parts.append(message.get("body", b""))
+        elif size > _DRAIN_LIMIT:
+            break
+    if size > BODY_LIMIT:
+        raise failure("body-too-large", f"the body is larger than {BODY_LIMIT} bytes")
     return b"".join(parts)
+
+
+async def _drain(scope: Scope, receive: Receive) -> None:
+    """Read a refused body and forget it: a client that is still sending would lose the answer to a reset."""
+    if any(name == b"expect" for name, _ in scope["headers"]):
+        return
+    size, more = 0, True
+    while more and size <= _DRAIN_LIMIT:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
 
 
 def _model_ready(model: LoadedModel) -> Answer:
