@@ -77,14 +77,11 @@ def write_tree(git: Git, base: str | None, files: Mapping[str, bytes | None]) ->
         request = "\0".join([*lines, ""]).encode()
         git.checked("update-index", "-z", "--index-info", input=request, environment=environment)
         tree = git.checked("write-tree", environment=environment).text
-    if base:
-        _refuse_side_effects(git, base, tree, set(paths))
     return tree
 
 
-def _refuse_side_effects(git: Git, base: str, tree: str, paths: set[str]) -> None:
-    """Refuse a tree that lost more than was asked for: in git's index, a/b silently takes the place of a file a."""
-    lost = set(history.changed_paths(git, base, tree)) - paths
+def _refuse_side_effects(lost: set[str]) -> None:
+    """Refuse to lose more than was asked for: in git's index, a file a/b silently takes the place of a file a."""
     if lost:
         raise failure(
             "path-conflict",
@@ -98,8 +95,11 @@ def commit_files(
 ) -> str:
     """Store a commit on ``base`` that writes and removes files; nothing to change returns ``base`` itself."""
     tree = write_tree(git, base, files)
-    if base and tree == git.checked("rev-parse", "--verify", f"{base}^{{tree}}").text:
-        return base
+    if base:
+        changed = set(history.changed_paths(git, base, tree))
+        _refuse_side_effects(changed - files.keys())
+        if not changed:
+            return base
     return write_commit(git, tree, [base] if base else [], message, person, when)
 
 

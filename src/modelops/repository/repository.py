@@ -201,7 +201,10 @@ class Repository:
         return Person(found["name"], found["email"]) if all(found.values()) else None
 
     def _configured(self) -> dict[str, str]:
-        return {key: self._git.run("config", "--get", f"user.{key}").text.strip() for key in ("name", "email")}
+        # One "user.name\nvalue" per field, the one that counts last.
+        fields = self._git.run("config", "-z", "--get-regexp", r"^user\.(name|email)$").words()
+        found = dict(field.partition("\n")[::2] for field in fields)
+        return {key: found.get(f"user.{key}", "").strip() for key in ("name", "email")}
 
     # --- the remote
 
@@ -411,6 +414,10 @@ class Repository:
         A change that leaves everything as it is returns ``base``.
         """
         return commits.commit_files(self._git, self._commit(base) if base else None, files, message, person, when)
+
+    def write_tree(self, files: Mapping[str, bytes]) -> str:
+        """Store the tree that holds exactly these files and return its id."""
+        return commits.write_tree(self._git, None, files)
 
     def merge_commits(self, ours: str, theirs: str, message: str, person: Person, when: datetime) -> str:
         """Store the merge of two commits and return its id; a conflict is an error that names the files."""
