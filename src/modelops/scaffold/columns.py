@@ -150,9 +150,7 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
     if all(_OTHER_DATE.fullmatch(word.strip()) for word in words):
         return out(f"dates that are not in ISO 8601, such as {_show(words[0])}")
     numbers = sum(map(_is_number, words))
-    if numbers == len(words) and distinct > 20:
-        return Finding(name, "number", nullable, _protected(name))
-    if numbers >= 0.8 * len(words) and distinct > 20:
+    if 0.8 * len(words) <= numbers < len(words) and distinct > 20:
         stray = next(word for word in words if not _is_number(word))
         return out(
             f"{len(words) - numbers} of its {len(words)} values are no numbers, such as {_show(stray)}; clean them"

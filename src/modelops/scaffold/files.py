@@ -27,15 +27,16 @@ def read_tree(folder: Path, names: Iterable[str] | None = None) -> dict[str, byt
 
 
 def refuse_existing(root: Path, paths: Iterable[str]) -> None:
-    """Raise one error that names every path that something already stands at."""
-    problems = [
-        Problem(
-            "file-exists", f"{path} exists already and is not overwritten", Location(path),
-            hint="move it away, or choose another name",
-        )
-        for path in sorted(paths)
-        if (root / path).exists() or (root / path).is_symlink()
-    ]  # fmt: skip
+    """Raise one error that names every path where something stands already, or that a link leads out of the root."""
+    problems: list[Problem] = []
+    top = root.resolve()
+    for path in sorted(paths):
+        if not (root / path).parent.resolve().is_relative_to(top):
+            said = f"{path} lies behind a link that leaves the repository"
+            problems.append(Problem("outside-repository", said, Location(path), hint="replace the link by a folder"))
+        elif (root / path).exists() or (root / path).is_symlink():
+            said = f"{path} exists already and is not overwritten"
+            problems.append(Problem("file-exists", said, Location(path), hint="move it away, or choose another name"))
     if problems:
         raise ModelOpsError(*problems, exit=Exit.NO)
 
@@ -47,10 +48,6 @@ def write_new(root: Path, files: Mapping[str, bytes]) -> None:
         target = root / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.parent.resolve().is_relative_to(root.resolve()):
-                raise failure(
-                    "outside-repository", f"{path} lies behind a link that leaves the repository", exit=Exit.NO
-                )
             with target.open("xb") as file:
                 file.write(data)
         except OSError as error:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from modelops.errors import Exit, failure
+from modelops.errors import failure
 from modelops.scaffold.annotate import annotate, printable
 from modelops.scaffold.columns import Finding, examine
 from modelops.scaffold.gates import Shape, gate_policy, shape_of
@@ -50,8 +50,10 @@ class Draft:
     left_out: tuple[Finding, ...]
 
 
-def draft_model(table: pa.Table, wish: Wish, environments: Sequence[str]) -> Draft:
+def draft_model(table: pa.Table, wish: Wish, environments: Sequence[str], unreadable: Sequence[Finding] = ()) -> Draft:
     """Return the files of a new model; see the sibling modules for what is inferred and how.
+
+    ``unreadable`` are columns of the data that the table does not have, with the reason.
 
     Errors: ``duplicate-column``, ``unknown-column``, ``no-rows``, ``no-features``, and those of ``infer_target``.
     """
@@ -68,7 +70,8 @@ def draft_model(table: pa.Table, wish: Wish, environments: Sequence[str]) -> Dra
     found = [examine(name, table[name]) for name in names if name not in (wish.target, wish.id, wish.time)]
     identity = wish.id or next((finding.name for finding in found if finding.identifies), None)
     used = [finding for finding in found if finding.type is not None]
-    left_out = tuple(finding for finding in found if finding.type is None and finding.name != identity)
+    unused = tuple(finding for finding in found if finding.type is None and finding.name != identity)
+    left_out = (*unused, *unreadable)
     if not used:
         reasons = "; ".join(f"{finding.name}: {finding.remark}" for finding in left_out[:5])
         raise failure(
@@ -147,7 +150,7 @@ def _files(
         "regression": "r2",
     }
     performance = Performance(metric=baseline[target.task], minimum=shape.chance, minimum_labels=100)
-    steps = [{"weight": weight, "requests": 200} for weight in (0.05, 0.25, 0.5, 1.0)]
+    steps = [{"weight": weight, "minRequests": 200} for weight in (0.05, 0.25, 0.5, 1.0)]
     rollout = RolloutPlanSpec(strategy=Plugin(type="canary", params={"steps": steps}))
     monitor = MonitorSpec(performance=performance, retraining=retraining)
     remarks = _remarks(spec, target, used, left_out)
@@ -209,11 +212,3 @@ def _remarks(
     if spec.serving.threshold != 0.5:
         remarks["spec.serving.threshold"] = "The share of positives; set it by what a miss and a false alarm cost."
     return remarks
-
-
-def check_name(name: str, taken: Sequence[str]) -> None:
-    """Raise ``model-exists`` when a model of that name is there already."""
-    if name in taken:
-        raise failure(
-            "model-exists", f"there is a model {name!r} already", exit=Exit.NO, hint="choose another name with --model"
-        )

@@ -62,8 +62,10 @@ def _approvals(approvers: tuple[str, ...]) -> bytes:
             ApprovalRule(change="model", approvers=reviewers),
             ApprovalRule(change="policy", approvers=reviewers),
             ApprovalRule(change="promotion", approvers=reviewers),
-            ApprovalRule(
-                change="promotion", environments=("production",), risk=("high",), approvers=reviewers, minimum=2
+            *(
+                [ApprovalRule(change="promotion", risk=("high",), approvers=reviewers, minimum=2)]
+                if len(approvers) > 1
+                else []
             ),
         ),
     )

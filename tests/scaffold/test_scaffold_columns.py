@@ -1,0 +1,112 @@
+"""What the columns of unknown tables are taken for."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from modelops.scaffold.columns import Finding, examine
+
+N = 100
+
+
+def finding(values: list[object] | pa.Array, name: str = "column") -> Finding:
+    array = values if isinstance(values, pa.Array) else pa.array(values)
+    return examine(name, pa.chunked_array([array]))
+
+
+def repeat(*values: object) -> list[object]:
+    return (list(values) * N)[:N]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (repeat(1.5, 2.5, 3.5), "number"),
+        (repeat(1, 2, 3), "integer"),
+        (repeat(0, 1), "boolean"),
+        (repeat(True, False), "boolean"),
+        (repeat("Yes", "no", "YES"), "boolean"),
+        (repeat("Y", "N", None), "boolean"),
+        (repeat("true", "false"), "boolean"),
+        (repeat("on", "off", ""), "boolean"),
+        (repeat("a", "b", "c"), "category"),
+        (repeat("Yes", "No", "No internet service"), "category"),
+        (repeat(Decimal("1.25"), Decimal("3.50")), "number"),
+        (pa.array(repeat("a", "b", "c")).dictionary_encode(), "category"),
+        (pa.array(repeat("x", "y"), pa.large_string()), "category"),
+        ([f"{number % 15:05d}" for number in range(N)], "category"),
+    ],
+)
+def test_a_column_gets_the_type_that_its_values_show(values: list[object], expected: str) -> None:
+    """Types follow from Arrow's type and all values, text included."""
+    assert finding(values).type == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "remark"),
+    [
+        ([None] * N, "c", "every value is missing"),
+        ([float("nan")] * N, "c", "every value is missing"),
+        ([""] * N, "c", "every value is missing"),
+        (repeat("same"), "c", "one value only"),
+        (repeat("same", None), "c", "one value only"),
+        (repeat(7), "c", "one value only"),
+        ([[1], [2]] * (N // 2), "c", "not flat"),
+        ([{"a": 1}, {"a": 2}] * (N // 2), "c", "not flat"),
+        (pa.array([b"\x00", b"\x01"] * (N // 2)), "c", "not flat"),
+        ([datetime(2024, 1, 1 + day % 28, tzinfo=UTC) for day in range(N)], "c", "date"),
+        ([date(2024, 1, 1 + day % 28) for day in range(N)], "c", "date"),
+        ([f"2024-01-{1 + day % 28:02d}" for day in range(N)], "c", "date"),
+        ([f"{1 + day % 28}/3/2024" for day in range(N)], "c", "ISO 8601"),
+        ([f"{number} Elm Street, {number}" for number in range(N)], "c", "100 % distinct"),
+        ([f"comment {number % 130}" for number in range(200)], "c", "too many for a category"),
+        (repeat(1.0, float("inf")), "c", "infinite"),
+        (list(range(1000, 1000 + N)), "row", "identifier"),
+        ([number * 7919 % 100003 for number in range(N)], "customer_id", "identifier"),
+        ([number % 80 for number in range(N)], "store_id", "named like an identifier"),
+        ([*[f"{number}.5" for number in range(N)], "n.b."], "c", "no numbers, such as 'n.b.'"),
+        (repeat(1, 2), "", "name is empty"),
+        (repeat(1, 2), "a\nb", "control characters"),
+    ],
+)
+def test_a_column_that_cannot_be_used_is_left_out_with_the_reason(values: list[object], name: str, remark: str) -> None:
+    """What is no feature says why, in words a reviewer can check."""
+    found = finding(values, name)
+    assert found.type is None
+    assert remark in found.remark
+
+
+def test_missing_values_make_a_feature_nullable() -> None:
+    """Null, NaN and empty text all count as missing."""
+    assert finding(repeat(1.5, None, 2.5)).nullable
+    assert finding(repeat(1.5, float("nan"), 2.5)).nullable
+    assert finding(repeat("a", "b", "")).nullable
+    assert not finding(repeat("a", "b")).nullable
+
+
+def test_a_unique_identifier_can_serve_as_row_identity() -> None:
+    """Only complete and unique columns identify rows."""
+    assert finding([f"user-{number}" for number in range(N)], "user").identifies
+    assert not finding([*[f"user-{number}" for number in range(N - 1)], None], "user").identifies
+    assert not finding([number % 80 for number in range(N)], "store_id").identifies
+
+
+def test_codes_named_like_an_identifier_become_a_category() -> None:
+    """A few repeated numbers in plan_id are codes, not quantities."""
+    assert finding([number % 4 for number in range(N)], "plan_id").type == "category"
+
+
+@pytest.mark.parametrize("name", ["sex", "Gender", "marital_status", "customer age", "date_of_birth"])
+def test_a_protected_attribute_is_remarked_on(name: str) -> None:
+    """The reviewer is told which columns may need a fairness gate."""
+    assert "data.sensitive" in finding(repeat(31, 47, 52), name).remark
+
+
+def test_ordinary_names_are_not_taken_for_protected_ones() -> None:
+    """`page` and `usage` contain age and are not."""
+    assert finding(repeat(1, 2, 3), "page").remark == ""
+    assert finding(repeat(1, 2, 3), "usage").remark == ""
