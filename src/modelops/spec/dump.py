@@ -15,7 +15,7 @@ from modelops.spec.scalars import plain_scalar
 
 SCHEMA_FOLDER = ".modelops/schema"
 WIDTH = 110
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+(][A-Za-z0-9_./@+()-]*)*")
+_PLAIN = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@+-]|:(?=[A-Za-z0-9/]))*(?: [A-Za-z0-9_./@+(][A-Za-z0-9_./@+()-]*)*")
 # Words that some YAML reader takes for something other than a text.
 _TAKEN = re.compile(r"(?:y|n|yes|no|on|off|true|false|null|none|~)", re.IGNORECASE)
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")

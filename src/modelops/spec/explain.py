@@ -195,6 +195,9 @@ def explain(
             code, message, hint = _unknown_key(model, path)
             problems.setdefault(dotted, Problem(code, message, where, dotted, hint))
             continue
+        if detail["type"] == "too_short" and len(found) >= detail["ctx"]["min_length"]:
+            # Its items are wrong, not missing; each has its own Problem.
+            continue
         told = _complaint(detail, found, dotted, _raw_annotation(model, path))
         problems.setdefault(dotted, Problem(told[0], told[1], where, dotted, told[2]))
     return list(problems.values())

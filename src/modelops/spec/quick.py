@@ -14,11 +14,13 @@ from typing import Any
 from modelops.spec.scalars import plain_scalar
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./()-]+)*"
-# A plain text inside brackets, or one in double quotes without anything that would need care.
-_FLOW = r"""(?:-?[A-Za-z0-9_./+][A-Za-z0-9_./+()'%=<>;-]*(?: [A-Za-z0-9_./+()'%=<>;-]+)*|"[^"\\,]*")"""
+# A text inside brackets: plain, or in double quotes without escapes.
+_TOKEN = re.compile(
+    r"""-?[A-Za-z0-9_./+](?:[A-Za-z0-9_./+()'%=<>;?-]|:(?=[A-Za-z0-9_/-]))*"""
+    r"""(?: (?:[A-Za-z0-9_./+()'%=<>;?-]|:(?=[A-Za-z0-9_/-]))+)*|"[^"\\]*\""""
+)
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2})?")
 _NAME_ONLY = re.compile(_NAME)
-_FLOW_LIST = re.compile(rf"\[{_FLOW}(?:, {_FLOW})*\]")
-_FLOW_MAP = re.compile(rf"\{{{_NAME}: {_FLOW}(?:, {_NAME}: {_FLOW})*\}}")
 _NUMBERS = re.compile(r"\[-?[0-9]{1,17}(?:\.[0-9]+)?(?:, -?[0-9]{1,17}(?:\.[0-9]+)?)*\]")
 _BLOCK_SCALAR = re.compile(rf"^( *)({_NAME}): ([|>]-?)\n((?:\1 +[^ \n].*\n)+)", re.MULTILINE)
 _ASCII = bytes([10, *range(32, 127)])
@@ -33,35 +35,55 @@ class _NotPlainError(Exception):
     """Leaves the reader; never leaves this module."""
 
 
+_TOKENS: dict[str, str] = {"true": "true", "false": "false", "null": "null"}
+
+
+def _as_json(found: re.Match[str]) -> str:
+    """Return a text inside brackets as JSON spells it, and remember the common ones."""
+    text = found[0]
+    known = _TOKENS.get(text)
+    if known is not None:
+        return known
+    spelled = text
+    if text[0] in _LETTERS:
+        spelled = f'"{text}"'
+    elif text[0] in _NUMBER_START and not _JSON_NUMBER.fullmatch(text):
+        if not isinstance(plain_scalar(text), str):
+            raise _NotPlainError
+        spelled = f'"{text}"'
+    if len(_TOKENS) < 5000:
+        _TOKENS[text] = spelled
+    return spelled
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs) or "" in result:
+        raise _NotPlainError
+    return result
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs)
+
+
+# Generated files repeat many of their lines, from one model to the next.
+_FLOWS: dict[str, Any] = {}
+
+
 def _flow(text: str) -> Any:
-    """Read a one-line list or mapping of scalars."""
-    if text[0] == "[":
-        if text == "[]":
-            return ()
-        if _NUMBERS.fullmatch(text):
-            return tuple(json.loads(text))
-        if _FLOW_LIST.fullmatch(text):
-            return tuple([_flow_scalar(item) for item in text[1:-1].split(", ")])
-    elif text == "{}":
-        return {}
-    elif _FLOW_MAP.fullmatch(text):
-        result = {}
-        for pair in text[1:-1].split(", "):
-            key, _, item = pair.partition(": ")
-            if key in result:
-                raise _NotPlainError
-            result[key] = _flow_scalar(item)
-        return result
-    raise _NotPlainError
-
-
-def _flow_scalar(text: str) -> Any:
-    first = text[0]
-    if first == '"':
-        return text[1:-1]
-    if first in _NUMBER_START:
-        return plain_scalar(text)
-    return _WORDS.get(text, text)
+    """Read a one-line list or mapping by way of JSON, which checks its brackets and commas."""
+    known = _FLOWS.get(text)
+    if known is not None:
+        return known.copy()
+    if _NUMBERS.fullmatch(text):
+        return json.loads(text)
+    nested = text.count("[") + text.count("{")
+    if nested > 8:
+        raise _NotPlainError
+    value = _DECODER.decode(_TOKEN.sub(_as_json, text))
+    if nested == 1 and len(_FLOWS) < 5000:
+        _FLOWS[text] = value.copy()
+    return value
 
 
 def _scalar(text: str) -> Any:
