@@ -69,7 +69,7 @@ def test_no_step_is_skipped(key, total):
     """From each step a good candidate gets one step further at most, and is promoted only from the last."""
     module, params = strategy(key)
     generator, segments, planned = np.random.default_rng(2), [], weights(key)
-    assert module.first_weight(params) == planned[0]
+    assert module.weight(params, 0) == planned[0]
     for at, weight in enumerate(planned):
         segments.append(drawn(generator, at, weight, total))
         found = module.next_step(params, progress(segments))

@@ -155,6 +155,9 @@ def _scaffold(story: Story) -> None:
         story.run("git", "config", key, value, show=False)
     story.run("git", "remote", "add", "origin", str(origin), show=False)
     story.run("modelops", "init")
+    approvals = story.checkout / "policies" / "approvals.yaml"
+    text = approvals.read_text(encoding="utf-8").replace("reviewers: [ada]", f"reviewers: [ada, {REVIEWER}]")
+    approvals.write_text(text, encoding="utf-8")
     story.run("git", "add", "-A", show=False)
     story.run("git", "commit", "-q", "-m", "Scaffold the repository", show=False)
     story.run("git", "push", "-q", "-u", "origin", "main", show=False)
@@ -223,15 +226,15 @@ def _generated(story: Story, first: str, last: str) -> dict[str, list[Row]]:
 
 def _drift_line(found: dict[str, Any]) -> str:
     report = found["report"]
-    features = sorted(report["features"].items(), key=lambda item: -(item[1]["value"] or 0.0))[:4]
-    shifts = ", ".join(f"{name} {score['value']:.3f}" for name, score in features)
-    performance = report.get("performance")
-    recall = (
-        f"{performance['name']} {performance['value']:.3f} [{performance['lower']:.3f}, {performance['upper']:.3f}]"
-        if performance
-        else "no labels"
-    )
-    return f"{report['level']}; largest PSI: {shifts}; {recall}"
+    ranked = sorted(report["features"], key=lambda feature: -feature["drift"]["value"])[:4]
+    shifts = ", ".join(f"{feature['name']} {feature['drift']['value']:.3f}" for feature in ranked)
+    performance = report["performance"] or {}
+    value = performance.get("value")
+    measured = "no labels yet"
+    if value:
+        share = f"{performance['labelledShare']:.0%} labelled"
+        measured = f"{value['name']} {value['value']:.3f} [{value['lower']:.3f}, {value['upper']:.3f}], {share}"
+    return f"level {report['level']}; largest PSI: {shifts}; {measured}"
 
 
 def _months(story: Story) -> str:

@@ -41,10 +41,12 @@ class Judged:
 def request(workspace: Workspace, graph: Graph, name: str, revision: str | None) -> training.BuildRequest:
     """Collect everything that a build of a model depends on."""
     entry = model_entry(graph, name)
+    code = workspace.code(revision, name)
     return training.BuildRequest(
         model=entry.model,
         snapshot=snapshot_of(entry),
-        code=workspace.code(revision, name),
+        code=code,
+        code_tree=workspace.repository.write_tree(code),
         lock=workspace.lock(revision),
     )
 

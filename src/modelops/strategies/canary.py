@@ -20,7 +20,7 @@ from modelops.spec.meta import OpenShare, Share, Strict
 from modelops.strategies import ArmData, Array, Check, Progress, Segment, Step
 from modelops.strategies._sequential import distribution_distance, distribution_radius, log_share_evalue, mean_contrast
 
-__all__ = ["Params", "first_weight", "next_step"]
+__all__ = ["Params", "next_step", "weight"]
 
 _LARGEST = 1e12  # e-values are written down up to here; more says nothing more
 
@@ -98,9 +98,9 @@ class Params(Strict):
         return self
 
 
-def first_weight(params: Params) -> float:
-    """Return the candidate's share of the traffic in the first step."""
-    return params.steps[0].weight
+def weight(params: Params, step: int) -> float:
+    """Return the candidate's share of the traffic in a step; past the last step, that of the last."""
+    return params.steps[min(step, len(params.steps) - 1)].weight
 
 
 def next_step(params: Params, progress: Progress) -> Step:
