@@ -6,6 +6,7 @@ On the embedded forge a login is declared, not proven: `--as LOGIN`, or what sta
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +14,10 @@ import click
 from modelops.cli.output import emit, note, output_option, table
 
 if TYPE_CHECKING:
-    from modelops.forges import PullRequest
+    from modelops.clock import Clock
+    from modelops.forges import Forge, PullRequest
     from modelops.reconcile.approvals import ApprovalVerdict
-    from modelops.reconcile.workspace import Workspace
+    from modelops.repository import Repository
 
 as_option = click.option("--as", "login", metavar="LOGIN", help="Who you are on the forge; by default from user.email.")
 number_argument = click.argument("number", type=click.IntRange(min=1))
@@ -26,13 +28,38 @@ def command() -> None:
     """Pull requests of the project's forge."""
 
 
-def _open(login: str | None) -> tuple[Workspace, str]:
-    """Return the workspace around the current folder, and who is asking."""
-    from modelops.reconcile.workspace import open_workspace
+@dataclass(frozen=True)
+class Desk:
+    """What a reviewer needs of a checkout: only its project file must be sound, so that broken ones can be repaired."""
 
-    workspace = open_workspace()
-    workspace.repository.warn = note
-    return workspace, login or workspace.repository.user().login
+    repository: Repository
+    forge: Forge
+    branch: str
+    clock: Clock
+
+    def login(self, declared: str | None) -> str:
+        """Return who is asking."""
+        return declared or self.repository.user().login
+
+
+def _open() -> Desk:
+    """Open the repository around the current folder and the forge that its project file names."""
+    from modelops import plugins
+    from modelops.clock import clock_from
+    from modelops.repository import Repository
+    from modelops.spec.load import load_resource
+    from modelops.spec.policy import ProjectSpec
+
+    repository = Repository.discover(warn=note)
+    path = "policies/project.yaml"
+    head = repository.head()
+    known = path in repository.paths(head, path)
+    project: ProjectSpec = load_resource(repository.read(head, path), path).spec if known else ProjectSpec()
+    if project.remote != repository.remote:
+        repository = Repository.discover(remote=project.remote, warn=note)
+    module = plugins.load("forges", project.forge.type)
+    params = module.Params.model_validate(project.forge.params, strict=False)
+    return Desk(repository, module.open(params, repository), project.branch, clock_from())
 
 
 def _data(pull: PullRequest) -> dict[str, Any]:
@@ -70,11 +97,11 @@ def _line(pull: PullRequest) -> str:
     return f"#{pull.number} {pull.title} ({pull.source} into {pull.target}, {pull.state})"
 
 
-def _push(workspace: Workspace, branch: str) -> None:
+def _push(desk: Desk, branch: str) -> None:
     """Push a local branch whose commits the remote does not have yet; the forge sees only what is pushed."""
     from modelops.errors import Exit, failure
 
-    repository = workspace.repository
+    repository = desk.repository
     repository.fetch()
     shared = repository.find_tip(branch)
     local = repository.find_local(branch)
@@ -104,15 +131,14 @@ def create(
     title: str | None, body: str, head: str | None, labels: tuple[str, ...], login: str | None, output: str
 ) -> int:
     """Open a pull request from a branch, pushing it if the remote does not have it yet."""
-    workspace, who = _open(login)
-    repository = workspace.repository
+    desk = _open()
+    who = desk.login(login)
+    repository = desk.repository
     branch = head or repository.require_branch()
-    if branch != workspace.branch:
-        _push(workspace, branch)
+    if branch != desk.branch:
+        _push(desk, branch)
     subject = title or repository.commit(repository.tip(branch)).subject
-    pull = workspace.forge.open(
-        title=subject, body=body, source=branch, as_=who, now=workspace.clock(), labels=list(labels)
-    )
+    pull = desk.forge.open(title=subject, body=body, source=branch, as_=who, now=desk.clock(), labels=list(labels))
     emit(output, _data(pull), f"opened {_line(pull)}")
     return 0
 
@@ -124,9 +150,7 @@ def create(
 @output_option
 def list_(state: str, output: str) -> int:
     """List pull requests."""
-    from modelops.reconcile.workspace import open_workspace
-
-    pulls = open_workspace().forge.list(state)  # type: ignore[arg-type]  # click checked the choice
+    pulls = _open().forge.list(state)  # type: ignore[arg-type]  # click checked the choice
     rows = [(f"#{pull.number}", pull.state, pull.author, pull.source, pull.head[:12], pull.title) for pull in pulls]
     text = table(("number", "state", "author", "source", "head", "title"), rows) if rows else f"no {state} pull request"
     emit(output, [_data(pull) for pull in pulls], text.replace("no all", "no"))
@@ -138,12 +162,10 @@ def list_(state: str, output: str) -> int:
 @output_option
 def view(number: int, output: str) -> int:
     """Show a pull request: what it changes, who reviewed it, and whether it may be merged."""
-    from modelops.reconcile.workspace import open_workspace
-
-    workspace = open_workspace()
-    pull = workspace.forge.get(number)
-    verdict = _judge(workspace, pull) if pull.state == "open" else None
-    data = _data(pull) | {"files": _changed(workspace, pull)}
+    desk = _open()
+    pull = desk.forge.get(number)
+    verdict = _judge(desk, pull) if pull.state == "open" else None
+    data = _data(pull) | {"files": _changed(desk, pull)}
     if verdict is not None:
         data["approved"] = verdict.ok
         data["reasons"] = list(verdict.reasons)
@@ -177,11 +199,9 @@ def _view(pull: PullRequest, files: list[str], verdict: ApprovalVerdict | None) 
 @number_argument
 def diff(number: int) -> int:
     """Print what a pull request changes."""
-    from modelops.reconcile.workspace import open_workspace
-
-    workspace = open_workspace()
-    pull = workspace.forge.get(number)
-    repository = workspace.repository
+    desk = _open()
+    pull = desk.forge.get(number)
+    repository = desk.repository
     click.echo(repository.diff(repository.merge_base(pull.base, pull.head), pull.head), nl=False)
     return 0
 
@@ -200,8 +220,9 @@ def review(number: int, state: str | None, body: str, login: str | None, output:
         raise click.UsageError("say --approve, --request-changes or --comment")
     if state != "approved" and not body:
         raise click.UsageError(f"--{state.replace('changes-requested', 'request-changes')} needs a --body")
-    workspace, who = _open(login)
-    pull = workspace.forge.review(number, state, as_=who, now=workspace.clock(), body=body)
+    desk = _open()
+    who = desk.login(login)
+    pull = desk.forge.review(number, state, as_=who, now=desk.clock(), body=body)
     emit(output, _data(pull), f"{who} {state.replace('-', ' ')} #{number} at {pull.head[:12]}")
     return 0
 
@@ -214,11 +235,12 @@ def review(number: int, state: str | None, body: str, login: str | None, output:
 @output_option
 def comment(number: int, body: str, key: str | None, login: str | None, output: str) -> int:
     """Comment on a pull request."""
-    workspace, who = _open(login)
-    now = workspace.clock()
+    desk = _open()
+    who = desk.login(login)
+    now = desk.clock()
     unique = hashlib.sha256(f"{now.isoformat()} {body}".encode()).hexdigest()[:12]
-    workspace.forge.comment(number, key or f"{who}/{unique}", body, as_=who, now=now)
-    emit(output, _data(workspace.forge.get(number)), f"commented on #{number}")
+    desk.forge.comment(number, key or f"{who}/{unique}", body, as_=who, now=now)
+    emit(output, _data(desk.forge.get(number)), f"commented on #{number}")
     return 0
 
 
@@ -230,10 +252,11 @@ def merge(number: int, login: str | None, output: str) -> int:
     """Merge a pull request that has the approvals which the policies of its base ask for."""
     from modelops.errors import Exit, ModelOpsError, Problem
 
-    workspace, who = _open(login)
-    pull = workspace.forge.get(number)
+    desk = _open()
+    who = desk.login(login)
+    pull = desk.forge.get(number)
     if pull.state == "open":
-        verdict = _judge(workspace, pull)
+        verdict = _judge(desk, pull)
         if not verdict.ok:
             hint = f"ask for a review: modelops pr review {number} --approve --as LOGIN"
             problems = [Problem("not-approved", reason) for reason in verdict.reasons[:-1]]
@@ -241,7 +264,7 @@ def merge(number: int, login: str | None, output: str) -> int:
             raise ModelOpsError(*problems, exit=Exit.NO)
         for reason in verdict.reasons:
             note(reason)
-    merged = workspace.forge.merge(number, as_=who, now=workspace.clock(), head=pull.head)
+    merged = desk.forge.merge(number, as_=who, now=desk.clock(), head=pull.head)
     emit(output, _data(merged), f"merged {_line(merged)} as {(merged.merge or '')[:12]}")
     return 0
 
@@ -251,26 +274,26 @@ def merge(number: int, login: str | None, output: str) -> int:
 @output_option
 def close(number: int, output: str) -> int:
     """Close a pull request without merging it."""
-    workspace, _ = _open(None)
-    pull = workspace.forge.close(number)
+    desk = _open()
+    pull = desk.forge.close(number)
     emit(output, _data(pull), f"closed {_line(pull)}")
     return 0
 
 
-def _changed(workspace: Workspace, pull: PullRequest) -> list[str]:
+def _changed(desk: Desk, pull: PullRequest) -> list[str]:
     """Return what a pull request changes since it left its target; the target's own changes are not its."""
-    repository = workspace.repository
+    repository = desk.repository
     return list(repository.changed_paths(repository.merge_base(pull.base, pull.head), pull.head))
 
 
-def _judge(workspace: Workspace, pull: PullRequest) -> ApprovalVerdict:
+def _judge(desk: Desk, pull: PullRequest) -> ApprovalVerdict:
     from modelops.reconcile import approvals
 
-    repository = workspace.repository
+    repository = desk.repository
     policy = approvals.policy_at(repository, pull.base)
     if policy is None:
         reason = f"{pull.target} has no policies/approvals.yaml, so nobody may approve a change of it"
         return approvals.ApprovalVerdict(False, (), (reason,))
-    changes = approvals.classify(_changed(workspace, pull), approvals.models_at(repository, pull.base, pull.head))
+    changes = approvals.classify(_changed(desk, pull), approvals.models_at(repository, pull.base, pull.head))
     risks = approvals.risks_at(repository, {change.model for change in changes}, pull.base, pull.head)
     return approvals.judge_pull(policy, pull, changes, risks, approvals.involved_in(repository, pull.base, pull.head))

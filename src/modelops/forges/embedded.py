@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Literal, get_args
 
 from pydantic import Field, ValidationError
@@ -23,9 +24,12 @@ from modelops.clock import format_instant
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.forges import Comment, PullRequest, Review
 from modelops.repository import Person, Repository, Swap
+from modelops.spec.load import load_resource
 from modelops.spec.meta import Strict
+from modelops.spec.policy import ProjectSpec
 
 REF = "refs/modelops/pulls"
+_PROJECT = "policies/project.yaml"
 _ATTEMPTS = 16
 _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}(\[bot\])?")
 
@@ -33,9 +37,9 @@ ReviewState = Literal["approved", "changes-requested", "commented"]
 
 
 class Params(Strict):
-    """Settings of the embedded forge: the branch that pull requests are merged into."""
+    """Settings of the embedded forge: the branch that pull requests are merged into, the project's by default."""
 
-    branch: str = "main"
+    branch: str | None = None
 
 
 class _Review(Strict):
@@ -126,9 +130,20 @@ def _checked_title(title: str) -> str:
 class Embedded:
     """Pull requests of one repository, in git."""
 
-    def __init__(self, repository: Repository, branch: str) -> None:
+    def __init__(self, repository: Repository, params: Params) -> None:
         self.repository = repository
-        self.branch = branch
+        self.params = params
+
+    @cached_property
+    def branch(self) -> str:
+        """The branch that pull requests are merged into."""
+        if self.params.branch is not None:
+            return self.params.branch
+        head = self.repository.head()
+        if _PROJECT not in self.repository.paths(head, _PROJECT):
+            return ProjectSpec().branch
+        branch: str = load_resource(self.repository.read(head, _PROJECT), _PROJECT).spec.branch
+        return branch
 
     # --- reading
 
@@ -430,4 +445,4 @@ class Embedded:
 
 def open(params: Params, repository: Repository) -> Embedded:
     """Open the forge of a repository."""
-    return Embedded(repository, params.branch)
+    return Embedded(repository, params)
