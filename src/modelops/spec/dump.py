@@ -14,7 +14,7 @@ from modelops.spec.meta import API_VERSION, Strict
 from modelops.spec.scalars import plain_scalar
 
 SCHEMA_FOLDER = ".modelops/schema"
-WIDTH = 110
+WIDTH = 160
 _PLAIN = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@+-]|:(?=[A-Za-z0-9/]))*(?: [A-Za-z0-9_./@+(][A-Za-z0-9_./@+()-]*)*")
 # Words that some YAML reader takes for something other than a text.
 _TAKEN = re.compile(r"(?:y|n|yes|no|on|off|true|false|null|none|~)", re.IGNORECASE)
@@ -75,15 +75,15 @@ def _one_line(value: Any, indent: int, in_list: bool) -> str | None:
     if _leaf(value):
         return scalar(value)
     items = list(value.values()) if isinstance(value, Mapping) else list(value)
+    numbers = all(isinstance(item, int | float) for item in items)
     if not items:
         return flow(value)
-    if isinstance(value, Mapping) and not in_list:
+    if isinstance(value, Mapping) and not in_list and not numbers:
         return None
     if not all(map(_leaf, items)) or any(isinstance(item, str) and "\n" in item for item in items):
         return None
     text = flow(value)
-    numbers = all(isinstance(item, int | float) for item in items)
-    return text if len(text) + indent <= (500 if numbers else WIDTH) else None
+    return text if len(text) + indent <= (500 if numbers and not isinstance(value, Mapping) else WIDTH) else None
 
 
 def _literal(text: str) -> bool:

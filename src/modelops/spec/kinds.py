@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from modelops.errors import Location
@@ -89,6 +90,7 @@ class Resource(Generic[S]):
 AnyResource = Resource[Any]
 
 
+@lru_cache(maxsize=100_000)
 def place(path: str) -> tuple[str, str | None, str] | None:
     """Return (kind, model, name) for a repository path, or None when no kind lives there."""
     for pattern, kind in PLACES:

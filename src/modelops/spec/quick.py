@@ -63,6 +63,13 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
+def _frozen(value: Any) -> Any:
+    """Turn lists into tuples, as the full reader gives them."""
+    if isinstance(value, list):
+        return tuple([_frozen(item) for item in value])
+    return {key: _frozen(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs)
 
 
@@ -74,15 +81,20 @@ def _flow(text: str) -> Any:
     """Read a one-line list or mapping by way of JSON, which checks its brackets and commas."""
     known = _FLOWS.get(text)
     if known is not None:
-        return known.copy()
+        return known if type(known) is tuple else known.copy()
     if _NUMBERS.fullmatch(text):
-        return json.loads(text)
+        return tuple(json.loads(text))
     nested = text.count("[") + text.count("{")
     if nested > 8:
         raise _NotPlainError
     value = _DECODER.decode(_TOKEN.sub(_as_json, text))
-    if nested == 1 and len(_FLOWS) < 5000:
-        _FLOWS[text] = value.copy()
+    if nested > 1:
+        return _frozen(value)
+    if type(value) is list:
+        value = tuple(value)
+    if len(_FLOWS) < 5000:
+        _FLOWS[text] = value
+        return value if type(value) is tuple else value.copy()
     return value
 
 
@@ -150,6 +162,7 @@ def _blocks(lines: list[str], texts: list[str]) -> dict[str, Any]:
     container: Any = root
     # The mapping and the key whose value may begin on a later line.
     owner: dict[str, Any] | None = None
+    lists: list[tuple[dict[str, Any], str]] = []
     name = ""
     for line in lines:
         head, colon, value = line.partition(": ")
@@ -163,6 +176,8 @@ def _blocks(lines: list[str], texts: list[str]) -> dict[str, Any]:
         if owner is not None:
             if at > column or (dash and at == column):
                 container = owner[name] = [] if dash else {}
+                if dash:
+                    lists.append((owner, name))
                 column = at
                 stack.append((column, container))
                 if len(stack) > _DEEPEST:
@@ -202,19 +217,9 @@ def _blocks(lines: list[str], texts: list[str]) -> dict[str, Any]:
         else:
             container[key] = None
             owner, name = container, key
+    for holder, key in lists:
+        holder[key] = tuple(holder[key])
     return root
-
-
-def _frozen(value: Any) -> Any:
-    """Turn the lists of block style into tuples, as the full reader gives them."""
-    if type(value) is dict:
-        for key, item in value.items():
-            if type(item) in (dict, list):
-                value[key] = _frozen(item)
-        return value
-    if type(value) is list:
-        return tuple([_frozen(item) if type(item) in (dict, list) else item for item in value])
-    return value
 
 
 def read(data: bytes) -> dict[str, Any] | None:
@@ -228,7 +233,7 @@ def read(data: bytes) -> dict[str, Any] | None:
         texts: list[str] = []
         if "|" in text or ">" in text:
             text = _lift(text, texts)
-        root: dict[str, Any] = _frozen(_blocks(text.split("\n"), texts))
+        root = _blocks(text.split("\n"), texts)
     except (_NotPlainError, ValueError):
         return None
     return root or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -50,9 +51,29 @@ def compile_error(expression: str) -> str | None:
     return None
 
 
+_RESOURCE = re.compile(r"\bresource\b")
+_MEMBER = re.compile(r"\bresource\.(?:spec\.([A-Za-z_][A-Za-z0-9_]*)|(?:metadata|kind|apiVersion)\b)")
+
+
+@cache
+def _members(expression: str) -> frozenset[str] | None:
+    """Return the keys of ``resource.spec`` that an expression reads, or None when it may look at all of them."""
+    if len(_RESOURCE.findall(expression)) != len(members := _MEMBER.findall(expression)):
+        return None
+    return frozenset(filter(None, members))
+
+
+def _needed(expression: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a document that an expression reads; handing over all of it costs most of the time."""
+    members, spec = _members(expression), document.get("spec")
+    if members is None or not isinstance(spec, Mapping):
+        return document
+    return {**document, "spec": {key: value for key, value in spec.items() if key in members}}
+
+
 def _execute(expression: str, document: Mapping[str, Any]) -> object:
     try:
-        return _program(expression).execute({"resource": document})
+        return _program(expression).execute({"resource": _needed(expression, document)})
     except KeyError as error:
         key = str(error.args[0]) if error.args else "?"
         raise failure(
