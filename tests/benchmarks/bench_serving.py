@@ -141,7 +141,7 @@ def pinned(processor: int, command: list[str], **options: Any) -> subprocess.Pop
 @contextmanager
 def server(command: list[str], port: int) -> Any:
     process = pinned(0, command)
-    for _ in range(600):
+    for _ in range(2400):
         with suppress(OSError):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=1).close()
             break

@@ -57,7 +57,7 @@ class App:
             answer = await self._answer(table, endpoint, scope, receive)
         except ModelOpsError as error:
             answer = _refused(error)
-            if endpoint_failed(answer):
+            if _is_refusal(answer):
                 self._metrics.refused(model, answer.status)
         finally:
             # Also when something raises that nobody expects: the caller gets an answer, the server's log the traceback.
@@ -128,7 +128,7 @@ class App:
 _SERVER = {"name": "modelops", "version": __version__, "extensions": ["binary_tensor_data", "model_repository"]}
 
 
-def endpoint_failed(answer: Answer) -> bool:
+def _is_refusal(answer: Answer) -> bool:
     """Tell whether an answer is a refusal rather than a failed release, which its own counters know."""
     return answer.status != 500
 

@@ -41,14 +41,12 @@ class Service:
     """One server of one environment; ``port`` is known as soon as the object exists, also when 0 was asked for."""
 
     def __init__(self, table: Path, store: Store, log: Path, *, host: str, port: int, clock: Clock) -> None:
-        self._socket = _bind(host, port)
+        with contextlib.ExitStack() as opened:
+            self._socket = opened.enter_context(_bind(host, port))
+            self._log = opened.enter_context(PredictionLog(log))
+            opened.pop_all()
         self.host = host
         self.port: int = self._socket.getsockname()[1]
-        try:
-            self._log = PredictionLog(log)
-        except BaseException:
-            self._socket.close()
-            raise
         metrics = ServerMetrics(self._log)
         self._watcher = Watcher(table, Loader(store, metrics), metrics)
         self._app = App(self._watcher, self._log, metrics, clock)
