@@ -35,6 +35,14 @@ def test_a_bare_repository(world: World) -> None:
     assert "git clone" in hint
 
 
+def test_the_folder_of_git_itself(tmp_path: Path) -> None:
+    """Inside .git there are no files to work on."""
+    inside = lonely(tmp_path / "r").root / ".git" / "objects"
+    code, exit, _, hint = problem_of(lambda: Repository.discover(inside))
+    assert (code, exit) == ("not-a-repository", Exit.FILES)
+    assert "holds .git" in hint
+
+
 def test_no_commit_yet(tmp_path: Path) -> None:
     """A repository that was just made has nothing to read."""
     code, exit, _, hint = problem_of(Repository.create(tmp_path / "new").head)
@@ -70,8 +78,9 @@ def test_shallow_clone(world: World, tmp_path: Path) -> None:
         code, exit, _, hint = problem_of(action)
         assert (code, exit) == ("shallow-clone", Exit.FILES)
         assert "git fetch --unshallow" in hint
-    code, *_ = problem_of(lambda: shallow.resolve("HEAD~1"))
-    assert code == "shallow-clone"
+    older = full.resolve("HEAD~1")
+    for action in (lambda: shallow.resolve("HEAD~1"), lambda: shallow.paths(older)):
+        assert problem_of(action)[0] == "shallow-clone"
 
 
 def test_dirty_work_tree(tmp_path: Path) -> None:

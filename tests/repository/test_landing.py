@@ -251,6 +251,21 @@ def test_a_process_killed_before_the_files_followed_is_finished_by_the_next(tmp_
     assert not journal.exists()
 
 
+def test_files_that_cannot_follow_now_follow_later(tmp_path: Path) -> None:
+    """While another git holds the index, commits land and say so; the next landing brings all of their files."""
+    repository = lonely(tmp_path / "r")
+    lock = repository.root / ".git/index.lock"
+    lock.touch()
+    told: list[str] = []
+    for name in ("x", "y"):
+        assert repository.land("main", adding(name), ADA, NOON, warn=told.append) == repository.head()
+    assert [("could not follow yet" in line, "index.lock" in line) for line in told] == [(True, True)] * 3
+    lock.unlink()
+    repository.land("main", adding("z"), ADA, NOON)
+    assert repository.dirty_paths() == ()
+    assert {"x", "y", "z"} <= {path.name for path in repository.root.iterdir()}
+
+
 def test_a_journal_of_a_move_that_never_happened_is_forgotten(tmp_path: Path) -> None:
     """A process killed before the branch moved leaves nothing behind that matters."""
     repository = lonely(tmp_path / "r")
@@ -277,7 +292,8 @@ def test_kill_at_any_moment_leaves_no_half_state(tmp_path: Path, shared: bool) -
         time.sleep(0.017 * number)
         worker.send_signal(signal.SIGKILL)
         worker.communicate()
-        (repository.root / ".git/index.lock").unlink(missing_ok=True)
+        # The git that it had started was not killed and may still be at work.
+        time.sleep(0.2)
     last = repository.land("main", adding("last"), ADA, NOON)
     assert last is not None
     releases = repository.paths(last, "releases/")

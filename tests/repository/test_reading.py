@@ -137,6 +137,16 @@ def test_the_work_tree_gives_yaml_below_the_prefixes_only(repository: Repository
     assert set(repository.work_tree_files(["models/a/model.yaml", "absent"])) == {"models/a/model.yaml"}
 
 
+def test_a_prefix_below_a_link_is_refused(repository: Repository, tmp_path: Path) -> None:
+    """Naming a folder that is reached through a link does not lead out either."""
+    write(tmp_path / "outside", {"a/model.yaml": "secret"})
+    (repository.root / "linked").symlink_to(tmp_path / "outside")
+    for prefix in ("linked", "linked/a", "linked/a/model.yaml"):
+        with pytest.raises(ModelOpsError) as caught:
+            repository.work_tree_files([prefix])
+        assert code_of(caught) == "symlink-refused"
+
+
 def test_a_huge_file_in_git_is_refused_by_its_size(repository: Repository) -> None:
     """A blob over the limit is refused before it is read."""
     with (repository.root / "models/huge.yaml").open("wb") as file:

@@ -28,58 +28,70 @@ def read_work_tree(root: Path, prefixes: Sequence[str], suffixes: Sequence[str] 
     real_root = Path(os.path.realpath(root))
     for prefix in prefixes:
         start = check_path(prefix.rstrip("/")) if prefix.strip("/") else ""
-        for path in _walk(real_root, start, problems):
+        for path, linked in _walk(real_root, start, problems):
             if suffixes is None or path.endswith(tuple(suffixes)):
-                problem = _read_into(found, real_root, path)
+                problem = _read_into(found, real_root, path, linked)
                 problems.extend([problem] if problem else [])
     if problems:
         raise ModelOpsError(*problems)
     return dict(sorted(found.items()))
 
 
-def _walk(root: Path, path: str, problems: list[Problem]) -> Iterator[str]:
+def _walk(root: Path, path: str, problems: list[Problem]) -> Iterator[tuple[str, bool]]:
+    """Yield the files below a path, and whether each is a symbolic link; folders are entered only if they are none."""
     place = root / path if path else root
     if place.is_symlink() and place.is_dir():
         problems.append(_refused(path, "a symbolic link to a folder"))
-        return
-    if not place.is_dir():
-        if place.is_symlink() or place.exists():
-            yield path
-        return
-    with os.scandir(place) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            inner = f"{path}/{entry.name}" if path else entry.name
+    elif Path(os.path.realpath(place.parent)) != place.parent and place != root:
+        problems.append(_refused(path, "below a symbolic link to a folder"))
+    elif place.is_dir():
+        yield from _walk_folder(str(place), f"{path}/" if path else "", problems)
+    elif place.is_symlink() or place.exists():
+        yield path, place.is_symlink()
+
+
+def _walk_folder(folder: str, prefix: str, problems: list[Problem]) -> Iterator[tuple[str, bool]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            inner = prefix + entry.name
             if entry.name in _SKIPPED:
                 continue
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(root, inner, problems)
-            elif entry.is_symlink() and entry.is_dir():
+                yield from _walk_folder(entry.path, f"{inner}/", problems)
+            elif not entry.is_symlink():
+                yield inner, False
+            elif entry.is_dir():
                 problems.append(_refused(inner, "a symbolic link to a folder"))
             else:
-                yield inner
+                yield inner, True
 
 
 def _refused(path: str, what: str) -> Problem:
     return Problem("symlink-refused", f"{path} is {what}", Location(path), hint="replace the link by what it leads to")
 
 
-def _read_into(found: dict[str, bytes], root: Path, path: str) -> Problem | None:
-    real = Path(os.path.realpath(root / path))
-    if not real.is_relative_to(root):
-        return _refused(path, "a symbolic link that leads out of the repository")
+def _read_into(found: dict[str, bytes], root: Path, path: str, linked: bool) -> Problem | None:
+    real = f"{root}/{path}"
+    if linked:
+        real = os.path.realpath(real)
+        if not Path(real).is_relative_to(root):
+            return _refused(path, "a symbolic link that leads out of the repository")
     try:
         # Without O_NONBLOCK, opening a pipe would wait for its writer.
-        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
         return Problem("file-unreadable", f"{path} cannot be read: {error.strerror}", Location(path))
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return Problem("not-a-regular-file", f"{path} is not a regular file", Location(path))
         if status.st_size > MAXIMUM_BYTES:
             message = f"{path} holds {status.st_size} bytes; the limit is {MAXIMUM_BYTES}"
             return Problem("file-too-large", message, Location(path))
-        found[path] = file.read(MAXIMUM_BYTES + 1)
+        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+            found[path] = file.read(MAXIMUM_BYTES + 1)
+    finally:
+        os.close(descriptor)
     return None
 
 
@@ -126,15 +138,17 @@ def swap_with_work_tree(git: Git, common: Path, swaps: Sequence[Swap], message: 
     journal = folder / "moving.json"
     try:
         with _locked(folder):
-            _finish(git, journal, warn)
-            places = {swap: worktree_of(git, swap.ref.removeprefix("refs/heads/")) for swap in swaps}
-            moves = [[str(place), swap.ref, swap.old, swap.new] for swap, place in places.items() if place]
-            if any(new is None for *_, new in moves):
-                raise failure("branch-checked-out", "a branch that is checked out cannot be deleted", exit=Exit.USAGE)
-            if moves:
-                partial = journal.with_suffix(".partial")
-                partial.write_text(json.dumps(moves), encoding="utf-8")
-                partial.replace(journal)
+            waiting = {(place, ref): old for place, ref, old, _ in _finish(git, journal, warn)}
+            moves = []
+            for swap in swaps:
+                place = worktree_of(git, swap.ref.removeprefix("refs/heads/"))
+                if place and swap.new is None:
+                    raise failure(
+                        "branch-checked-out", "a branch that is checked out cannot be deleted", exit=Exit.USAGE
+                    )
+                if place:
+                    moves.append([str(place), swap.ref, waiting.get((str(place), swap.ref), swap.old), swap.new])
+            _note(journal, moves)
             moved = swap_local(git, swaps, message)
             _finish(git, journal, warn)
             return moved
@@ -148,19 +162,58 @@ def swap_with_work_tree(git: Git, common: Path, swaps: Sequence[Swap], message: 
         ) from None
 
 
-def _finish(git: Git, journal: Path, warn: Warn) -> None:
-    """Bring work trees up to the refs that a journal says moved; moves that did not happen are forgotten."""
-    if not journal.exists():
-        return
-    for place, ref, old, new in json.loads(journal.read_text(encoding="utf-8")):
-        if old is not None and Path(place).is_dir() and local_ref(git, ref) == new:
+Move = Sequence[str | None]
+"""A work tree, the ref it has checked out, the commit its files are at, and the commit the ref moves to."""
+
+
+def _moves(git: Git, swaps: Sequence[Swap], waiting: Sequence[Move]) -> list[Move]:
+    """Return what work trees must do after some swaps; files still waiting for an earlier move start where they are."""
+    behind = {(place, ref): old for place, ref, old, _ in waiting}
+    moves: list[Move] = []
+    for swap in swaps:
+        place = worktree_of(git, swap.ref.removeprefix("refs/heads/"))
+        if place is None:
+            continue
+        if swap.new is None:
+            raise failure("branch-checked-out", "a branch that is checked out cannot be deleted", exit=Exit.USAGE)
+        moves.append((str(place), swap.ref, behind.pop((str(place), swap.ref), swap.old), swap.new))
+    return moves + [move for move in waiting if (move[0], move[1]) in behind]
+
+
+def _note(journal: Path, moves: Sequence[Move]) -> None:
+    if moves:
+        partial = journal.with_suffix(".partial")
+        partial.write_text(json.dumps(moves), encoding="utf-8")
+        partial.replace(journal)
+    else:
+        journal.unlink(missing_ok=True)
+
+
+def _finish(git: Git, journal: Path, warn: Warn) -> list[Move]:
+    """Bring work trees up to the refs that a journal says moved and return those that could not follow yet.
+
+    Moves that did not happen are forgotten.
+    """
+    waiting: list[Move] = []
+    for move in json.loads(journal.read_text(encoding="utf-8")) if journal.exists() else []:
+        place, ref, old, new = move
+        if old is None or not Path(place).is_dir() or local_ref(git, ref) != new:
+            continue
+        branch = ref.removeprefix("refs/heads/")
+        try:
             left = bring_up(Git(Path(place)), old, new)
-            if left:
-                warn(
-                    f"{ref.removeprefix('refs/heads/')} moved to {new[:12]}; local work in {', '.join(left)} stays "
-                    f"as it is and now differs from it: look at `git diff HEAD -- {left[0]}` before you commit"
-                )
-    journal.unlink()
+        except ModelOpsError as error:
+            # Another git holds the index: the commit has landed, and whoever comes next brings the files up.
+            waiting.append(move)
+            warn(f"{branch} moved to {new[:12]}, but its files could not follow yet: {error.problems[0].message}")
+            continue
+        if left:
+            warn(
+                f"{branch} moved to {new[:12]}; local work in {', '.join(left)} stays as it is and differs from it: "
+                f"look at `git diff HEAD -- {left[0]}` before you commit"
+            )
+    _note(journal, waiting)
+    return waiting
 
 
 def bring_up(git: Git, old: str, new: str) -> tuple[str, ...]:

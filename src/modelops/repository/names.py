@@ -8,12 +8,6 @@ from modelops.errors import Exit, failure
 
 _BAD_REF = re.compile(r"^[-./]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[./]$|^@$|^$")
 _BAD_SEGMENTS = frozenset({"", ".", ".."})
-_FULL_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-
-
-def is_full_id(text: str) -> bool:
-    """Tell whether a text is a full object id, which needs no look-up."""
-    return _FULL_ID.fullmatch(text) is not None
 
 
 def check_ref(name: str) -> str:

@@ -125,6 +125,13 @@ _KNOWN: tuple[tuple[str, str, str, str, Exit], ...] = (
         Exit.FILES,
     ),
     (
+        "must be run in a work tree",
+        "not-a-repository",
+        "this folder is a part of git's own data, not of the files in it",
+        "change to the folder that holds .git",
+        Exit.FILES,
+    ),
+    (
         "dubious ownership",
         "unsafe-repository",
         "the repository belongs to another user and git refuses to read it",

@@ -14,14 +14,15 @@ from modelops.errors import Exit, failure
 from modelops.repository import checkout, commits, history, objects, refs
 from modelops.repository.checkout import Warn
 from modelops.repository.history import CommitInfo, Person
-from modelops.repository.names import check_ref, check_revision, is_full_id
+from modelops.repository.names import check_ref, check_revision
 from modelops.repository.objects import Entry
 from modelops.repository.process import Git, redacted
 from modelops.repository.refs import Swap
 
 __all__ = ["Landing", "Repository"]
 
-_LISTINGS = 16
+_LISTED = 200_000
+"""How many paths the kept listings of trees may hold together."""
 _YAML = (".yaml", ".yml")
 
 
@@ -49,6 +50,7 @@ class Repository:
         self.remote = remote
         self.warn = warn
         self._git = Git(root)
+        self._known: set[str] = set()
         self._listings: OrderedDict[tuple[str, str], dict[str, Entry]] = OrderedDict()
 
     @classmethod
@@ -293,14 +295,19 @@ class Repository:
     # --- bytes at a revision
 
     def _commit(self, revision: str) -> str:
-        return revision if is_full_id(revision) else self.resolve(revision)
+        """Return the id of a commit that is here; a full id is looked up once."""
+        if revision in self._known:
+            return revision
+        commit = self.resolve(revision)
+        self._known.add(commit)
+        return commit
 
     def _listing(self, revision: str, prefix: str) -> dict[str, Entry]:
         """List a tree; a commit never changes, so the last few listings are kept."""
         key = (self._commit(revision), prefix)
         if key not in self._listings:
             self._listings[key] = objects.list_tree(self._git, *key)
-            if len(self._listings) > _LISTINGS:
+            while len(self._listings) > 1 and sum(map(len, self._listings.values())) + len(self._listings) > _LISTED:
                 self._listings.popitem(last=False)
         self._listings.move_to_end(key)
         return self._listings[key]
