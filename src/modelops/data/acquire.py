@@ -125,6 +125,7 @@ def download(url: str, destination: Path, limits: Limits, expected: int | None =
                     )
                 file.write(data)
     except urllib.error.HTTPError as error:
+        error.close()
         missing = error.code in (404, 410)
         raise failure(
             "data-missing" if missing else "data-unreachable",

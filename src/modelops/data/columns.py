@@ -32,7 +32,7 @@ DATE_FORMATS = tuple(
     for day in ("%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
     for clock in ("", " %H:%M", " %H:%M:%S")
 )
-_OFFSET = r"(Z|[+-]\d\d(:?\d\d)?)$"
+_OFFSET = r":\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 
 
 @dataclass(frozen=True, slots=True)

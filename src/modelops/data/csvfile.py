@@ -124,7 +124,7 @@ def _is_number(text: str) -> bool:
 
 def raw_batches(path: Path, label: str, form: Form) -> Iterator[pa.RecordBatch]:
     """Read a file as text columns, surrounding blanks removed and every spelling of missing as null."""
-    missing = [prefix + token for token in MISSING for prefix in ("", " ")]
+    missing = [before + token + after for token in MISSING for before in ("", " ") for after in ("", " ")]
     convert = pa_csv.ConvertOptions(
         column_types=dict.fromkeys(form.names, pa.string()),
         null_values=missing,

@@ -176,8 +176,9 @@ def _declared(names: Sequence[str], schemas: Mapping[str, pa.Schema]) -> dict[st
                 location=Location(path),
                 hint="flatten it into plain columns, or leave it out",
             )
-        if found == {"integer", "number"}:
-            found = {"number"}
+        if "number" in found and "integer" in found:
+            types = {path: "number" if kind == "integer" else kind for path, kind in types.items()}
+            found -= {"integer"}
         if len(found) > 1:
             common, _ = Counter(types.values()).most_common(1)[0]
             path = next(path for path, kind in types.items() if kind != common and path not in empty)

@@ -55,7 +55,7 @@ class Params(Strict):
     warn: Annotated[float, Field(gt=0)] = 0.1
     alert: Annotated[float, Field(gt=0)] = 0.25
     minimum: Annotated[int, Field(ge=1)] = 200
-    significance: OpenShare = 0.05
+    significance: OpenShare = 0.01
 
 
 def kind_of(feature_type: FeatureType) -> Literal["number", "category"]:

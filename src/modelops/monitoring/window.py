@@ -30,7 +30,7 @@ from modelops.spec.model import Feature, ModelSpec
 
 __all__ = ["score_window"]
 
-SIGNIFICANCE = 0.05
+SIGNIFICANCE = 0.01
 RISE = 0.05
 """A share of missing, unseen or out-of-range values is a finding only when it rose by more than this."""
 

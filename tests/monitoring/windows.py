@@ -1,0 +1,125 @@
+"""Building blocks of the monitoring tests: a model, its snapshot's profile, and windows of a real prediction log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from modelops.drift import psi
+from modelops.monitoring import WindowReport, score_window
+from modelops.spec.data import Column, DataSnapshotSpec, Sketch, SnapshotFile, Source
+from modelops.spec.delivery import MonitorSpec, Performance
+from modelops.spec.model import Feature, ModelData, ModelSpec, Serving
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+SINCE = NOW - timedelta(days=30)
+FEATURES = (
+    Feature(name="amount", type="number"),
+    Feature(name="count", type="integer", nullable=True),
+    Feature(name="abroad", type="boolean"),
+    Feature(name="channel", type="category"),
+)
+COLUMNS = tuple(
+    Column(name=name, type=kind, missing=0, distinct=2, minimum=low, maximum=high)
+    for name, kind, low, high in (
+        ("id", "category", None, None),
+        ("when", "datetime", None, None),
+        ("customer", "category", None, None),
+        ("amount", "number", -6.0, 6.0),
+        ("count", "integer", 0, 9),
+        ("abroad", "boolean", None, None),
+        ("channel", "category", None, None),
+        ("fraud", "integer", 0, 1),
+    )
+)
+
+
+def model(**changes: Any) -> ModelSpec:
+    data = {"snapshot": "a", "target": "fraud", "positive": 1, "id": "id", "time": "when", "features": FEATURES}
+    return ModelSpec(
+        description="d",
+        owner="o",
+        risk="limited",
+        task=changes.pop("task", "binary-classification"),
+        intended_use="u",
+        data=ModelData.model_validate(data | changes),
+        gates=("g",),
+        serving=Serving(entity="customer"),
+    )
+
+
+def inputs(rng: np.random.Generator, n: int, *, shift: float = 0.0, abroad: float = 0.1) -> dict[str, list[Any]]:
+    return {
+        "amount": rng.normal(shift, 1, n).tolist(),
+        "count": rng.integers(0, 10, n).tolist(),
+        "abroad": (rng.random(n) < abroad).tolist(),
+        "channel": rng.choice(["app", "web"], n).tolist(),
+    }
+
+
+def profile(rng: np.random.Generator, n: int = 10_000) -> dict[str, Sketch]:
+    columns = inputs(rng, n)
+    return {
+        feature.name: psi.fit(
+            psi.Params(), pa.chunked_array([pa.array(columns[feature.name])]), psi.kind_of(feature.type)
+        )
+        for feature in FEATURES
+    }
+
+
+def score_profile(rng: np.random.Generator) -> Sketch:
+    return psi.fit(psi.Params(), pa.chunked_array([pa.array(rng.random(5000))]), "number")
+
+
+def log(columns: Mapping[str, Sequence[Any]], **columns_of_log: Sequence[Any]) -> pa.Table:
+    """Return what reading a window of the log gives, with answered rows of the stable arm unless said otherwise."""
+    n = len(next(iter(columns.values())))
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    full: dict[str, Any] = {
+        "id": [f"p{index}" for index in range(n)],
+        "time": [SINCE.timestamp() + index for index in range(n)],
+        "arm": ["stable"] * n,
+        "release": [1] * n,
+        "entity": [f"c{index % 7}" for index in range(n)],
+        "features": [json.dumps(row) for row in rows],
+        "score": [0.5] * n,
+        "label": ["0"] * n,
+        "status": [200] * n,
+        "truth": [None] * n,
+    } | columns_of_log
+    types = {"time": pa.float64(), "score": pa.float64(), "status": pa.int64(), "release": pa.int64()}
+    return pa.table({name: pa.array(values, types.get(name, pa.string())) for name, values in full.items()})
+
+
+def snapshot() -> DataSnapshotSpec:
+    return DataSnapshotSpec(
+        format="csv",
+        source=Source(type="files", location="d", owner="o"),
+        root="sha256:" + "0" * 64,
+        files=(SnapshotFile(path="a.csv", size=1, sha256="0" * 64),),
+        rows=1,
+        columns=COLUMNS,
+    )
+
+
+def report(table: pa.Table, rng: np.random.Generator, **changes: Any) -> WindowReport:
+    monitor = MonitorSpec(performance=changes.pop("performance", None), **changes.pop("monitor", {}))
+    return score_window(
+        monitor,
+        changes.pop("model", model()),
+        changes.pop("profile", None) or profile(rng),
+        changes.pop("score_profile", None),
+        table,
+        since=SINCE,
+        until=NOW,
+        columns=COLUMNS,
+        **changes,
+    )
+
+
+RECALL = Performance(metric="recall", minimum=0.7, minimum_labels=100)
