@@ -265,7 +265,11 @@ def _report(order: Order, draft: Draft, opened: Opened, files: dict[str, bytes],
     result.files += sorted(files)
     result.features = {feature.name: feature.type for feature in draft.spec.data.features}
     result.left_out = {finding.name: finding.remark for finding in draft.left_out}
-    result.next = [*_before_a_model(result), *_steps(order.model)]
+    gates = [path for path in files if path.startswith("policies/gates/")]
+    first = (
+        [] if result.next else [f"merge {gates[0]} on its own first: a change is judged by the policies of its base"]
+    )
+    result.next = [*_before_a_model(result), *first, *_steps(order.model)]
     if opened.outside:
         result.next.append(f"{opened.outside} lies outside the repository: other machines need it at the same place")
 
