@@ -91,5 +91,6 @@ def parse(data: bytes, path: str) -> Document:
     # Most files never come here, see ``quick``; so most runs need not load the YAML library.
     from modelops.spec.nodes import compose, construct
 
-    value, marks, keys = construct(compose(decode(data, path), path), path)
+    text = decode(data, path)
+    value, marks, keys = construct(compose(text, path), path, text)
     return Document(path, value, marks, keys)

@@ -35,7 +35,7 @@ class _Text:
 def _open(data: bytes, path: str) -> _Text:
     text = decode(data, path)
     root = compose(text, path)
-    construct(root, path)
+    construct(root, path, text)
     assert root is not None
     newline = "\r\n" if "\r\n" in text else "\n"
     return _Text(path, text, root, newline, b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b"")

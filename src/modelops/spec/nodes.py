@@ -75,8 +75,9 @@ def compose(text: str, path: str) -> Node | None:
 class _Construction:
     """One walk over the nodes: values, marks and every problem on the way."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, text: str) -> None:
         self.path = path
+        self.text = text
         self.marks: dict[str, Location] = {}
         self.keys: dict[str, Location] = {}
         self.problems: list[Problem] = []
@@ -101,8 +102,11 @@ class _Construction:
                 "too-many-aliases", "the aliases of this file expand too far", node, dotted, "write values out"
             )
             raise ModelOpsError(*self.problems)
-        if node.tag not in (_PLAIN, _QUOTED) or (node.tag == _QUOTED and node.style is None):
-            self.problem("yaml-tag", f"the tag {node.tag!r} is not allowed", node, dotted, "remove the tag")
+        # libyaml drops the tag `!` of a plain scalar; only the text still shows it.
+        bare = node.tag == _PLAIN and self.text[node.start_mark.index : node.start_mark.index + 1] == "!"
+        if bare or node.tag not in (_PLAIN, _QUOTED):
+            tag = _NON_SPECIFIC if bare else node.tag
+            self.problem("yaml-tag", f"the tag {tag!r} is not allowed", node, dotted, "remove the tag")
 
     def value(self, node: Node, dotted: str, depth: int = 0) -> Any:
         self.admit(node, dotted)
@@ -147,11 +151,13 @@ class _Construction:
         return result
 
 
-def construct(node: Node | None, path: str) -> tuple[dict[str, Any], dict[str, Location], dict[str, Location]]:
+def construct(
+    node: Node | None, path: str, text: str
+) -> tuple[dict[str, Any], dict[str, Location], dict[str, Location]]:
     """Return value, locations of values and locations of keys of a tree; raises every problem of the walk at once."""
     if node is None or (isinstance(node, yaml.ScalarNode) and not node.value):
         raise failure("empty-file", "the file holds no document", location=Location(path, 1, 1))
-    walk = _Construction(path)
+    walk = _Construction(path, text)
     value = walk.value(node, "")
     if not isinstance(value, dict):
         walk.problem("not-a-mapping", "the document is not a mapping", node, "", "begin with `apiVersion: modelops/v1`")

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import pytest
+
+from modelops.errors import Exit, ModelOpsError
+from modelops.spec.graph import Graph, build_graph, check_immutable
+from modelops.spec.load import load_resource
+from modelops.spec.sweep import sweep
+from spec_world import HEX, MODEL, NAME, POLICIES, snapshot, world
+
+FOLDER = f"models/{NAME}"
+GATES = "policies/gates/standard.yaml"
+DEPLOYMENT = "apiVersion: modelops/v1\nkind: Deployment\nmetadata:\n  name: staging\nspec:\n"
+
+
+def told(files: dict[str, bytes], metrics: frozenset[str] | None = None) -> list[tuple[str, str, str | None]]:
+    """Return (code, place, dotted) of every problem; the sweep over folders must find the same."""
+    with pytest.raises(ModelOpsError) as caught:
+        build_graph(files, metrics, paths=files.keys())
+    assert caught.value.exit is Exit.FILES
+    specs = [path for path in files if path.endswith((".yaml", ".yml"))]
+    swept = sweep(specs, files.__getitem__, every_path=frozenset(files), metric_names=metrics and (lambda: metrics))
+    assert sorted(map(str, swept.problems)) == sorted(map(str, caught.value.problems))
+    assert all(problem.message for problem in caught.value.problems)
+    return [(problem.code, str(problem.location), problem.dotted) for problem in caught.value.problems]
+
+
+def changed(path: str, old: str, new: str) -> dict[str, bytes]:
+    files = world()
+    text = files[path].decode()
+    assert old in text
+    files[path] = text.replace(old, new, 1).encode()
+    return files
+
+
+def test_a_valid_repository_becomes_a_graph() -> None:
+    """Everything of a model is found by name under its entry."""
+    graph = build_graph(world(2))
+    assert isinstance(graph, Graph)
+    assert list(graph.models) == ["model-0000", "model-0001"]
+    entry = graph.models[NAME]
+    assert (entry.folder, entry.snapshot.name, sorted(entry.deployments)) == (
+        FOLDER,
+        "2026-q1",
+        ["local", "production", "staging"],
+    )
+    assert entry.model.spec.serving.threshold == 0.3
+    assert graph.environments["staging"].spec.order == 1
+    assert graph.warnings == ()
+
+
+MODEL_CASES = [
+    ("owner: payments-risk", "ower: payments-risk", "missing-key", "6:1", "spec"),
+    ("owner: payments-risk", "owner: payments-risk\n  colour: red", "unknown-key", "9:3", "spec.colour"),
+    ("intendedUse: Score", "intended_use: Score", "unknown-key", "11:3", "spec.intended_use"),
+    ("risk: limited", "risk: medium", "unknown-value", "9:9", "spec.risk"),
+    ("owner: payments-risk", "owner: 12", "wrong-type", "8:10", "spec.owner"),
+    ("nullable: true", "nullable: yes", "wrong-type", "25:47", "spec.data.features[3].nullable"),
+    ("seed: 7", "seed: 7.5", "wrong-type", "31:11", "spec.training.seed"),
+    ("seed: 7", "seed: -1", "out-of-range", "31:11", "spec.training.seed"),
+    ("gates: [standard]", "gates: []", "bad-value", "33:10", "spec.gates"),
+    ("gates: [standard]", "gates: standard", "wrong-type", "33:10", "spec.gates"),
+    ("gates: [standard]", "gates: [Standard!]", "bad-value", "33:11", "spec.gates[0]"),
+    ("learning_rate: 0.2", "learning_rate: [0.2]", "wrong-type", "30:22", "spec.training.parameters.learning_rate"),
+    ("kind: Model", "kind: Modle", "kind-mismatch", "3:7", "kind"),
+    ("modelops/v1", "modelops/v2", "unknown-api-version", "2:13", "apiVersion"),
+    ("name: model-0000", "name: other", "name-mismatch", "5:9", "metadata.name"),
+    ("metadata:", "extra: 1\nmetadata:", "unknown-key", "4:1", "extra"),
+    ("gates: [standard]", "gates: [standrad]", "unknown-gate-policy", "33:11", "spec.gates[0]"),
+    ("snapshot: 2026-q1", "snapshot: 2026-q2", "unknown-snapshot", "15:15", "spec.data.snapshot"),
+    ("target: is_fraud", "target: is_frod", "unknown-column", "16:13", "spec.data.target"),
+    ("id: transaction_id", "id: transfer", "unknown-column", "18:9", "spec.data.id"),
+    ("sensitive: [age_group]", "sensitive: [sex]", "unknown-column", "20:17", "spec.data.sensitive[0]"),
+    ("name: amount", "name: amuont", "unknown-column", "22:16", "spec.data.features[0].name"),
+    (
+        "name: amount, type: number",
+        "name: amount, type: datetime",
+        "column-type",
+        "22:30",
+        "spec.data.features[0].type",
+    ),
+    ("name: amount", "name: is_fraud", "target-leak", "22:16", "spec.data.features[0].name"),
+    ("name: country", "name: amount", "duplicate-name", "23:16", "spec.data.features[1].name"),
+    ("positive: 1", "positive: maybe", "bad-positive", "17:15", "spec.data.positive"),
+    ("    id: transaction_id\n", "", "split-needs-id", "31:19", "spec.training.split.type"),
+    ("entrypoint: train.py", "entrypoint: tain.py", "unknown-entrypoint", "27:17", "spec.training.entrypoint"),
+    ("entrypoint: train.py", "entrypoint: ../x.py", "unknown-entrypoint", "27:17", "spec.training.entrypoint"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "code", "place", "dotted"), MODEL_CASES)
+def test_each_mistake_in_a_model_has_its_line(old: str, new: str, code: str, place: str, dotted: str) -> None:
+    """A mistake in model.yaml is named by code, line, column and dotted path."""
+    found = told(changed(f"{FOLDER}/model.yaml", old, new))
+    assert (code, f"{FOLDER}/model.yaml:{place}", dotted) in found
+
+
+OTHER_CASES = [
+    (f"{FOLDER}/rollout.yaml", "type: canary", "type: canari", "unknown-plugin", "7:11", "spec.strategy.type"),
+    (
+        f"{FOLDER}/rollout.yaml",
+        "weight: 0.5,",
+        "weight: half,",
+        "wrong-type",
+        "11:20",
+        "spec.strategy.params.steps[1].weight",
+    ),
+    (f"{FOLDER}/monitor.yaml", "type: psi", "type: psy", "unknown-plugin", "7:17", "spec.drift.type"),
+    (f"{FOLDER}/monitor.yaml", "recall", "recal", "unknown-metric", "8:25", "spec.performance.metric"),
+    (f"{FOLDER}/monitor.yaml", ", minimum: 0.6", "", "missing-limit", "8:16", "spec.performance"),
+    (GATES, "type: metric", "type: metrik", "unknown-plugin", "8:27", "spec.gates[0].type"),
+    (GATES, "minimum: 0.85", "minimun: 0.85", "unknown-key", "8:70", "spec.gates[0].params.minimun"),
+    ("policies/project.yaml", "key: local", "key: lokal", "unknown-key-name", "8:18", "spec.signing.key"),
+    ("policies/project.yaml", "type: embedded", "type: gitlab", "unknown-plugin", "7:17", "spec.forge.type"),
+    ("policies/environments/staging.yaml", "order: 1", "order: 0", "duplicate-order", "7:10", "spec.order"),
+    ("policies/environments/staging.yaml", "type: local", "type: moon", "unknown-plugin", "6:18", "spec.target.type"),
+    (
+        "policies/approvals.yaml",
+        "group:reviewers",
+        "group:nobody",
+        "unknown-group",
+        "9:35",
+        "spec.rules[0].approvers[0]",
+    ),
+    (
+        "policies/approvals.yaml",
+        "[production]",
+        "[prod]",
+        "unknown-environment",
+        "10:42",
+        "spec.rules[1].environments[0]",
+    ),
+    ("policies/approvals.yaml", "minimum: 2", "minimum: 3", "unmeetable-rule", "10:7", "spec.rules[1]"),
+    ("policies/trust.yaml", "PUBLIC KEY", "PRIVATE KEY", "private-key-in-git", "8:18", "spec.keys[0].publicKey"),
+    ("policies/trust.yaml", "-----BEGIN", "BEGIN", "bad-key", "8:18", "spec.keys[0].publicKey"),
+    ("policies/rules/owner.yaml", "{kind: Model}", "{kind: Modell}", "unknown-kind", "6:17", "spec.match.kind"),
+    ("policies/rules/owner.yaml", '!= "nobody"', '!= "nobody', "bad-expression", "7:15", "spec.expression"),
+    ("policies/rules/owner.yaml", "spec.owner", "spec.boss", "rule-error", "7:15", "spec.expression"),
+    (
+        "policies/rules/owner.yaml",
+        'resource.spec.owner != "nobody"',
+        "resource.spec.owner",
+        "rule-not-boolean",
+        "7:15",
+        "spec.expression",
+    ),
+    ("policies/rules/owner.yaml", '!= "nobody"', '!= "payments-risk"', "rule-failed", "7:3", "spec"),
+]
+
+
+@pytest.mark.parametrize(("path", "old", "new", "code", "place", "dotted"), OTHER_CASES)
+def test_each_mistake_elsewhere_has_its_line(path: str, old: str, new: str, code: str, place: str, dotted: str) -> None:
+    """A mistake in any other file, plugin parameters and rules included, is reported at its own line."""
+    where = f"{FOLDER}/model.yaml" if code == "rule-failed" else path
+    assert (code, f"{where}:{place}", dotted) in told(changed(path, old, new), frozenset({"recall", "roc-auc"}))
+
+
+DEPLOYMENTS = [
+    ("  stable: 3\n", "unknown-release", "6:11", "spec.stable"),
+    ("  candidate: 1\n", "unknown-release", "6:14", "spec.candidate"),
+    ("  denied:\n    - {release: 4, reason: errors}\n", "unknown-release", "7:17", "spec.denied[0].release"),
+    ('  stable: "3"\n', "wrong-type", "6:11", "spec.stable"),
+    ("  stable: 0\n", "out-of-range", "6:11", "spec.stable"),
+]
+
+
+@pytest.mark.parametrize(("spec", "code", "place", "dotted"), DEPLOYMENTS)
+def test_a_deployment_names_releases_that_exist(spec: str, code: str, place: str, dotted: str) -> None:
+    """A deployment that names a release which does not exist is an error at that number."""
+    path = f"{FOLDER}/environments/staging.yaml"
+    found = told(world(changes={path: DEPLOYMENT + spec}))
+    assert (code, f"{path}:{place}", dotted) in found
+
+
+def test_an_unknown_environment_and_a_missing_rollout_are_errors() -> None:
+    """A deployment needs its environment, and a candidate its rollout plan."""
+    files = world(changes={"policies/environments/staging.yaml": None, f"{FOLDER}/rollout.yaml": None})
+    path = f"{FOLDER}/environments/staging.yaml"
+    files[path] = (DEPLOYMENT + "  candidate: 1\n").encode()
+    codes = [code for code, _, _ in told(files)]
+    assert codes == ["unknown-environment", "missing-rollout", "unknown-release"]
+
+
+def test_every_problem_of_every_file_comes_in_one_pass() -> None:
+    """Broken YAML in one file hides nothing of the others, and what it defines still counts as there."""
+    files = changed(f"{FOLDER}/model.yaml", "risk: limited", "risk: medium\n  risk: high")
+    files[f"{FOLDER}/rollout.yaml"] = files[f"{FOLDER}/rollout.yaml"].replace(b": rollback", b": rolback")
+    files[f"{FOLDER}/data/2026-q1.yaml"] = b"a: [\n"
+    files[GATES] = POLICIES[GATES].replace("roc-auc", "roc").encode()
+    files["policies/gates/extra.yml"] = b"a: 1\n"
+    codes = {code for code, _, _ in told(files)}
+    assert codes >= {"duplicate-key", "yaml-syntax", "unknown-value", "unknown-file"}
+    assert not codes & {"unknown-snapshot", "unknown-gate-policy"}
+
+
+def test_policies_must_be_there() -> None:
+    """Project, approvals and trust are never assumed."""
+    names = ("project", "approvals", "trust")
+    files = world(changes={f"policies/{name}.yaml": None for name in names})
+    assert [code for code, _, _ in told(files)].count("missing-policy") == 3
+
+
+def test_a_folder_without_its_model_is_an_error() -> None:
+    """Files of a model without model.yaml belong to nothing."""
+    assert "missing-model" in [code for code, _, _ in told(world(changes={f"{FOLDER}/model.yaml": None}))]
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "code"),
+    [
+        (f"{FOLDER}/model.yml", "a: 1\n", "unknown-file"),
+        (f"{FOLDER}/config/other.yaml", "apiVersion: modelops/v1\nkind: Model\n", "unknown-file"),
+        ("policies/notes.yaml", "a: 1\n", "unknown-file"),
+        (f"{FOLDER}/environments/Staging.yaml", DEPLOYMENT + "  denied: []\n", "name-mismatch"),
+    ],
+)
+def test_a_spec_in_the_wrong_place_is_an_error(path: str, content: str, code: str) -> None:
+    """A file that looks like ours where no kind lives is named; it would be silently ignored otherwise."""
+    assert (code, path) in [(its, where.partition(":")[0]) for its, where, _ in told(world(changes={path: content}))]
+
+
+def test_a_models_own_yaml_is_left_alone() -> None:
+    """YAML that belongs to the training code is none of our business."""
+    graph = build_graph(world(changes={f"{FOLDER}/config/params.yaml": "yes: [no\n", f"{FOLDER}/notes.yml": "- 1\n"}))
+    assert list(graph.models) == [NAME]
+
+
+def test_missing_values_need_a_nullable_feature() -> None:
+    """A column with missing rows is an error unless the feature says that it may be null."""
+    text = (
+        snapshot()
+        .decode()
+        .replace("{name: amount, type: number, missing: 0", "{name: amount, type: number, missing: 9")
+    )
+    found = told(world(changes={f"{FOLDER}/data/2026-q1.yaml": text}))
+    assert [(code, dotted) for code, _, dotted in found] == [("not-nullable", "spec.data.features[0]")]
+
+
+def test_a_rule_with_severity_warning_warns_and_an_unused_rule_too() -> None:
+    """Warnings are kept with the graph and break nothing."""
+    rule = POLICIES["policies/rules/owner.yaml"]
+    soft = rule.replace("name: owner", "name: soft").replace('"nobody"', '"payments-risk"') + "  severity: warning\n"
+    idle = rule.replace("name: owner", "name: idle").replace("kind: Model}", "kind: Model, risk: [high]}")
+    graph = build_graph(world(changes={"policies/rules/soft.yaml": soft, "policies/rules/idle.yaml": idle}))
+    assert sorted(problem.code for problem in graph.warnings) == ["rule-failed", "unused-rule"]
+
+
+def test_a_rule_sees_defaults() -> None:
+    """A rule reads what is in effect, written or not."""
+    rule = POLICIES["policies/rules/owner.yaml"].replace("resource.spec.owner", "resource.spec.training.timeoutSeconds")
+    graph = build_graph(world(changes={"policies/rules/owner.yaml": rule.replace('!= "nobody"', "== 900")}))
+    assert graph.warnings == ()
+
+
+def test_several_processes_find_what_one_finds() -> None:
+    """The sweep gives the same findings, however it is shared out."""
+    files = world(260)
+    for number in (3, 150, 259):
+        path = f"models/model-{number:04d}/model.yaml"
+        files[path] = files[path].replace(b"risk: limited", b"risk: none")
+        path = f"models/model-{number:04d}/monitor.yaml"
+        files[path] = files[path].replace(b"type: psi", b"type: psi, params: {bin: 3}")
+    specs = [path for path in files if path.endswith(".yaml")]
+    one, three = (sweep(specs, files.__getitem__, every_path=frozenset(files), processes=count) for count in (1, 3))
+    assert [problem.code for problem in one.problems] == ["unknown-value", "unknown-key"] * 3
+    assert (one.problems, one.warnings, one.files, one.models) == (
+        three.problems,
+        three.warnings,
+        three.files,
+        three.models,
+    )
+
+
+def test_immutable_files_may_not_change_or_go() -> None:
+    """Releases with their evidence, promotions and snapshots stay as they were; new ones are welcome."""
+    release, card = f"{FOLDER}/releases/1/release.yaml", f"{FOLDER}/releases/1/MODEL_CARD.md"
+    evidence, promotion = f"{FOLDER}/releases/1/evidence.intoto.jsonl", f"{FOLDER}/promotions/staging-1.yaml"
+    base = {release: b"1", card: b"1", evidence: b"1", promotion: b"1", f"{FOLDER}/model.yaml": b"1", "README.md": b"1"}
+    assert check_immutable(base, {**base, f"{FOLDER}/data/new.yaml": b"1", f"{FOLDER}/model.yaml": b"2"}) == []
+    found = check_immutable(base, {release: b"2", promotion: b"1"})
+    assert [(problem.code, str(problem.location)) for problem in found] == [
+        ("immutable-file", card),
+        ("immutable-file", evidence),
+        ("immutable-file", release),
+    ]
+
+
+def test_hints_name_the_nearest_word() -> None:
+    """A misspelt key or value is answered with the one that was meant."""
+    data = MODEL.replace("owner:", "ownr:").replace("risk: limited", "risk: limitd").encode()
+    with pytest.raises(ModelOpsError) as caught:
+        load_resource(data, f"{FOLDER}/model.yaml")
+    hints = {problem.code: problem.hint for problem in caught.value.problems}
+    assert hints["unknown-key"] == "did you mean 'owner'?"
+    assert hints["unknown-value"] == "did you mean 'limited'?"
+    assert hints["missing-key"] == "add `owner:`"
+
+
+def test_a_resource_remembers_where_it_was_written() -> None:
+    """Marks of a plain file are found when they are asked for, ancestors included."""
+    resource = load_resource(MODEL.encode(), f"{FOLDER}/model.yaml")
+    assert str(resource.where("spec.training.seed")) == f"{FOLDER}/model.yaml:31:11"
+    assert resource.where("spec.training.memoryMib") == resource.where("spec.training")
+    assert len(resource.digest.removeprefix("sha256:")) == len(HEX)
