@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 Row = dict[str, str]
 _DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "category": "BYTES"}
+PREDICTION = "prediction_id"
+"""Under this key a row remembers the id of the prediction that it was answered with."""
 CLOCK_SETTLES = 0.05
 """Seconds after which every process has seen a new logical time."""
 
@@ -80,11 +82,12 @@ class Traffic:
             for row in piece:
                 connection.request("POST", f"/v2/models/{self.model}/infer", self._body(row))
                 response = connection.getresponse()
-                response.read()
+                body = response.read()
                 answered.requests += 1
                 answered.statuses[response.status] = answered.statuses.get(response.status, 0) + 1
                 if response.status == 200:
-                    answered.ids.append(row["transaction_id"])
+                    row[PREDICTION] = json.loads(body)["parameters"]["prediction_id"]
+                    answered.ids.append(row[PREDICTION])
         connection.close()
         answered.seconds = time.perf_counter() - began
         return answered
@@ -93,8 +96,9 @@ class Traffic:
         """Report the truth about answered rows, 500 at a time; returns how many were accepted."""
         connection = self._connection()
         accepted = 0
-        for start in range(0, len(rows), 500):
-            items = [{"id": row["transaction_id"], "label": int(row[target])} for row in rows[start : start + 500]]
+        known = [row for row in rows if PREDICTION in row]
+        for start in range(0, len(known), 500):
+            items = [{"id": row[PREDICTION], "label": int(row[target])} for row in known[start : start + 500]]
             connection.request("POST", f"/v2/models/{self.model}/feedback", json.dumps(items).encode())
             response = connection.getresponse()
             body = response.read()

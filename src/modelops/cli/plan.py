@@ -22,7 +22,6 @@ def command(
     environment: str | None, since: str | None, dirty: bool, out: Path | None, exit_code: bool, output: str
 ) -> int:
     """Show what would be done for ENVIRONMENT, or for the models of this commit when none is named."""
-    from modelops.reconcile.proposal import plan_change
     from modelops.reconcile.workspace import open_workspace
 
     workspace = open_workspace()
@@ -33,6 +32,8 @@ def command(
 
         plan = plan_now(workspace, environment).plan
     else:
+        from modelops.reconcile.proposal import plan_change
+
         plan = plan_change(workspace, since=since, dirty=dirty)
     if out is not None:
         if environment is None:

@@ -7,12 +7,13 @@ A drift file exposes ``Params``, ``fit(params, values, kind)``, ``count(sketch, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from modelops.spec.data import Sketch
 from modelops.spec.meta import Strict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Drift", "Score"]
 
@@ -34,7 +35,7 @@ class Drift(Protocol):
     """What a module on this shelf exposes."""
 
     @property
-    def Params(self) -> type[Strict]: ...  # noqa: N802 - the module's class is the attribute
+    def Params(self) -> type[Strict]: ...
 
     def fit(self, params: Any, values: pa.ChunkedArray, kind: Literal["number", "category"]) -> Sketch: ...
 

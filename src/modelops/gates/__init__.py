@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import pandas as pd
-
-from modelops.metrics import Predictions
 from modelops.spec.data import Sketch
 from modelops.spec.delivery import VerdictWord
 from modelops.spec.meta import Strict
 from modelops.spec.model import ModelSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from modelops.metrics import Predictions
 
 __all__ = ["Gate", "Subject", "Verdict"]
 

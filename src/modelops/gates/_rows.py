@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from modelops.artifacts import columns
 from modelops.spec.model import Feature
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = np.ndarray[Any, Any]
 
 
 def raw_values(series: pd.Series[Any]) -> Array:
     """Return a column as float64 (missing is NaN) when it is numeric, else as objects (missing is None)."""
+    import pandas as pd
+
     if pd.api.types.is_numeric_dtype(series.dtype) and not pd.api.types.is_bool_dtype(series.dtype):
         return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
     values: Array = series.to_numpy(dtype=object, copy=True)

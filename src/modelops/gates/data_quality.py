@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from modelops.errors import ModelOpsError
@@ -15,6 +14,9 @@ from modelops.gates._findings import no_data, worst
 from modelops.gates._leakage import association
 from modelops.gates._rows import feature_columns, is_missing
 from modelops.spec.meta import Share, Strict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Params", "evaluate"]
 
@@ -98,6 +100,8 @@ def _missing(params: Params, subject: Subject, train: Columns, test: Columns) ->
 
 
 def _values(params: Params, subject: Subject, train: Columns) -> Iterator[Verdict]:
+    import pandas as pd
+
     n = len(subject.train)
     for feature in subject.model.data.features:
         values = train[feature.name]
@@ -112,6 +116,8 @@ def _values(params: Params, subject: Subject, train: Columns) -> Iterator[Verdic
 
 
 def _row_hashes(rows: pd.DataFrame) -> Array:
+    import pandas as pd
+
     return pd.util.hash_pandas_object(rows, index=False).to_numpy()
 
 
@@ -123,6 +129,8 @@ def _duplicates(params: Params, subject: Subject) -> Verdict:
 
 
 def _leakage(params: Params, train: Columns, test: Columns) -> Verdict:
+    import pandas as pd
+
     known, asked = (_row_hashes(pd.DataFrame(part)) for part in (train, test))
     share = float(np.isin(asked, known).mean())
     return _at_most("share of test rows with features of a training row", share, params.maximum_leakage, len(asked))

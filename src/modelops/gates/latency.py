@@ -6,8 +6,8 @@ import math
 from typing import Annotated, Any, Self
 
 import numpy as np
+import scipy
 from pydantic import Field, model_validator
-from scipy.special import bdtr
 
 from modelops.gates import Subject, Verdict
 from modelops.gates._findings import at_most, no_data, worst
@@ -58,7 +58,7 @@ def quantile_interval(
     H. A. David and H. N. Nagaraja, "Order Statistics", 3rd edition (2003), section 7.1.
     """
     n, confidence = len(ordered), 0.5 + level / 2
-    at_most_k = bdtr(np.arange(n, dtype=np.float64), n, quantile)  # P(Bin(n, q) <= k), k = 0 .. n - 1
+    at_most_k = scipy.special.bdtr(np.arange(n, dtype=np.float64), n, quantile)  # P(Bin(n, q) <= k), k = 0 .. n - 1
     above = np.flatnonzero(at_most_k >= confidence)
     below = np.flatnonzero(1 - at_most_k >= confidence)
     value = float(ordered[max(0, math.ceil(quantile * n) - 1)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from modelops.metrics.intervals import Bounds, normal_quantile
 from modelops.metrics.rows import FloatArray
@@ -82,7 +82,12 @@ def interval(y_true: FloatArray, y_score: FloatArray, level: float) -> tuple[flo
         return area, lower, upper, "newcombe score"
     logit = math.log(area / (1 - area))
     half = normal_quantile(level) * math.sqrt(variance) / (area * (1 - area))
-    return area, float(expit(logit - half)), float(expit(logit + half)), "delong, logit scale"
+    return (
+        area,
+        float(scipy.special.expit(logit - half)),
+        float(scipy.special.expit(logit + half)),
+        "delong, logit scale",
+    )
 
 
 def paired(y_true: FloatArray, first: FloatArray, second: FloatArray, level: float) -> tuple[float, float, float]:

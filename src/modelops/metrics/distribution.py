@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtri
+import scipy
 
 _SMALLEST_SHARE = 1e-4
 
@@ -49,5 +49,5 @@ def population_stability(reference: Sequence[int], window: Sequence[int], signif
     return Stability(
         value=float(np.sum((q - p) * np.log(q / p))),
         expected=float(degrees * noise),
-        critical=float(noise * chdtri(degrees, significance)) if degrees else 0.0,
+        critical=float(noise * scipy.special.chdtri(degrees, significance)) if degrees else 0.0,
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+import scipy
 
 from modelops.metrics.rows import FloatArray
 
@@ -21,7 +21,7 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 def normal_quantile(level: float) -> float:
     """Return z with P(-z <= Z <= z) = level for a standard normal Z."""
-    return float(ndtri(0.5 + level / 2))
+    return float(scipy.special.ndtri(0.5 + level / 2))
 
 
 def wilson(successes: float, n: float, level: float) -> Bounds:
@@ -50,7 +50,7 @@ def wilson(successes: float, n: float, level: float) -> Bounds:
 def student(values: FloatArray, level: float) -> Bounds:
     """Return Student's t interval of the mean of independent values, shape (n,) with n >= 2."""
     n = len(values)
-    half = float(stdtrit(n - 1, 0.5 + level / 2)) * float(values.std(ddof=1)) / math.sqrt(n)
+    half = float(scipy.special.stdtrit(n - 1, 0.5 + level / 2)) * float(values.std(ddof=1)) / math.sqrt(n)
     mean = float(values.mean())
     return mean - half, mean + half
 

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
-from scipy.special import ndtri
+import scipy
 
 from modelops import plugins
 from modelops.drift import Drift, Score
@@ -153,7 +153,7 @@ def _rate(hits: int, m: int, reference_hits: int, n: int, significance: float) -
     value, reference = (hits / m if m else 0.0), (reference_hits / n if n else 0.0)
     pooled = (hits + reference_hits) / max(1, m + n)
     error = (pooled * (1 - pooled) * (1 / max(1, m) + 1 / max(1, n))) ** 0.5
-    raised = value - reference > RISE and value - reference > -float(ndtri(significance)) * error
+    raised = value - reference > RISE and value - reference > -float(scipy.special.ndtri(significance)) * error
     return Rate(value, reference, raised)
 
 

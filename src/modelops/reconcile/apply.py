@@ -7,7 +7,6 @@ from typing import assert_never
 
 from modelops.clock import format_instant
 from modelops.errors import Exit, failure
-from modelops.reconcile import building, releasing
 from modelops.reconcile.actions import (
     Action,
     Build,
@@ -25,7 +24,6 @@ from modelops.reconcile.plan import ModelFacts, RolloutState, checks_as_data, sa
 from modelops.reconcile.promotion import covering_promotion, promotion_evidence, record_promotion
 from modelops.reconcile.state import forget_rollout, read_rollout, write_rollout
 from modelops.reconcile.workspace import MACHINE, Workspace, model_entry
-from modelops.releases import rollout_outcome_line
 from modelops.repository import Landing
 from modelops.spec.delivery import DeploymentSpec
 from modelops.spec.edit import append, remove, set_value
@@ -36,10 +34,14 @@ def apply(workspace: Workspace, graph: Graph, tip: str, action: Action, facts: t
     """Carry out one action and return one sentence about what was done."""
     match action:
         case Build():
+            from modelops.reconcile import building
+
             record = building.run_build(workspace, graph, action.model, tip)
             return f"built {action.model}: artifact {record.artifact.digest[:19]}"
         case Release():
-            return releasing.release(workspace, action.model)
+            from modelops.reconcile.releasing import release
+
+            return release(workspace, action.model)
         case RecordPromotion():
             commit = record_promotion(
                 workspace, action.model, action.environment, action.release, action.role, action.commit
@@ -69,6 +71,8 @@ def _facts_of(model: str, facts: tuple[ModelFacts, ...]) -> ModelFacts:
 
 def restore(workspace: Workspace, graph: Graph, action: Restore) -> str:
     """Rebuild a lost artifact from git; anything but the released digest is refused."""
+    from modelops.reconcile import building
+
     release = model_entry(graph, action.model).releases[action.release].spec
     commit = release.code.commit
     record = building.run_build(workspace, workspace.graph(commit), action.model, commit)
@@ -110,6 +114,8 @@ def _judge(workspace: Workspace, action: Judge, facts: ModelFacts) -> str:
 
 def conclude(workspace: Workspace, action: Conclude) -> str:
     """Commit the end of a rollout together with its signed evidence, unless git has moved on."""
+    from modelops.releases import rollout_outcome_line
+
     site = workspace.site(action.environment)
     state = read_rollout(site, action.model)
     if state is not None and state.candidate != action.release:

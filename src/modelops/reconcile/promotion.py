@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modelops.clock import format_instant
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.evidence import digest_bytes
+from modelops.evidence import check_promotion, check_release, digest_bytes
 from modelops.forges import PullRequest
 from modelops.gates._run import passed
 from modelops.reconcile.actions import Role
@@ -14,7 +14,6 @@ from modelops.reconcile.approvals import judge_approvals
 from modelops.reconcile.history import Moment, deployment_history, deployment_path, ever_stable, introduced
 from modelops.reconcile.plan import Refusal
 from modelops.reconcile.workspace import MACHINE, Workspace, environment, model_entry, slug, trust
-from modelops.releases import next_promotion, promotion_files, verify_promotion, verify_release
 from modelops.repository import Landing, Repository
 from modelops.spec.delivery import DeploymentSpec, MetricValue, PromotionSpec, PullRequestReference, ReleaseSpec
 from modelops.spec.edit import set_value
@@ -95,7 +94,7 @@ def refusals(
                 )
             )
     try:
-        verify_release(release, release_evidence(workspace, revision, model, number), trust(graph), None)
+        check_release(release, release_evidence(workspace, revision, model, number), trust(graph))
     except ModelOpsError as error:
         problem = error.problems[0]
         found.append(
@@ -225,7 +224,7 @@ def needs_record(
     if record is None:
         return moment, None
     try:
-        verify_promotion(record, promotion_evidence(workspace, tip, model, record.name), trust(graph))
+        check_promotion(record, promotion_evidence(workspace, tip, model, record.name), trust(graph))
     except ModelOpsError as error:
         problem = error.problems[0]
         return None, Refusal(role, problem.code, problem.message, problem.hint or "restore the record from git")
@@ -251,6 +250,7 @@ def _was_candidate(history: tuple[Moment, ...], moment: Moment, number: int) -> 
 
 def record_promotion(workspace: Workspace, model: str, name: str, number: int, role: Role, commit: str) -> str | None:
     """Check who approved a change of an environment and commit the signed record; refused approvals are an error."""
+    from modelops.releases import next_promotion, promotion_files
 
     def change(tip: str) -> Landing | None:
         graph = workspace.graph(tip)

@@ -13,7 +13,7 @@ from modelops.reconcile.history import deployment_path
 from modelops.reconcile.plan import Plan
 from modelops.reconcile.promotion import refusals
 from modelops.reconcile.workspace import Workspace, model_entry
-from modelops.releases import report
+from modelops.releases.report import report
 from modelops.spec.graph import Graph
 
 

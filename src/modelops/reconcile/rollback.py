@@ -10,7 +10,6 @@ from modelops.evidence import digest_bytes
 from modelops.reconcile.history import deployment_history, deployment_path, ever_stable
 from modelops.reconcile.promotion import covering_promotion, release_evidence
 from modelops.reconcile.workspace import Workspace, environment, model_entry
-from modelops.releases import next_promotion, promotion_files
 from modelops.repository import Landing
 from modelops.spec.delivery import DeploymentSpec, PromotionSpec
 from modelops.spec.edit import append, remove, set_value
@@ -83,6 +82,8 @@ def _previous(workspace: Workspace, tip: str, model: str, name: str, deployment:
 
 
 def _record(workspace: Workspace, tip: str, model: str, name: str, stable: int, reason: str) -> dict[str, bytes]:
+    from modelops.releases import next_promotion, promotion_files
+
     graph = workspace.graph(tip)
     release = model_entry(graph, model).releases[stable].spec
     spec = PromotionSpec(

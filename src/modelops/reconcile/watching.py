@@ -115,7 +115,8 @@ def _last_opened(pulls: list[PullRequest]) -> datetime | None:
 
 def _training_rows(
     workspace: Workspace, graph: Graph, tip: str, name: str, model: str, release: ReleaseSpec, retraining: Retraining
-) -> pa.Table:
+) -> tuple[pa.Table, int]:
+    """Return the rows of the new snapshot and how many of them are recent ones with a label."""
     entry = model_entry(graph, model)
     now = workspace.clock()
     recent = read_window(
@@ -130,7 +131,7 @@ def _training_rows(
     previous = None
     if retraining.keep_reference:
         previous = reader(snapshot)(materialiser(workspace, model, snapshot, tip)())
-    return monitoring.labelled_rows(recent, entry.model.spec, snapshot.spec, previous)
+    return monitoring.labelled_rows(recent, entry.model.spec, snapshot.spec, previous), recent.num_rows
 
 
 def _propose(
@@ -146,8 +147,8 @@ def _propose(
     label: str,
 ) -> PullRequest | None:
     """Take a snapshot of the recent labelled rows and open the pull request that trains on it."""
-    rows = _training_rows(workspace, graph, tip, name, model, release, retraining)
-    if rows.num_rows < retraining.minimum_rows:
+    rows, fresh = _training_rows(workspace, graph, tip, name, model, release, retraining)
+    if fresh < retraining.minimum_rows:
         return None
     entry = model_entry(graph, model)
     old = snapshot_of(entry, release.data.snapshot)

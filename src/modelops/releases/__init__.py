@@ -1,14 +1,14 @@
 """Releases: the signed files of a release and of a promotion, their verification, the model card and the report."""
 
-from modelops.releases.assemble import ModelApproval, next_number, release_files
-from modelops.releases.promotions import (
-    next_promotion,
-    promotion_files,
-    rollout_outcome_line,
-    verify_promotion,
-)
-from modelops.releases.report import report, report_key
-from modelops.releases.verify import verify_release
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modelops.releases.assemble import ModelApproval, next_number, release_files
+    from modelops.releases.promotions import next_promotion, promotion_files, rollout_outcome_line, verify_promotion
+    from modelops.releases.verify import verify_release
 
 __all__ = [
     "ModelApproval",
@@ -16,9 +16,25 @@ __all__ = [
     "next_promotion",
     "promotion_files",
     "release_files",
-    "report",
-    "report_key",
     "rollout_outcome_line",
     "verify_promotion",
     "verify_release",
 ]
+
+_PLACES = {
+    "ModelApproval": "assemble",
+    "next_number": "assemble",
+    "next_promotion": "promotions",
+    "promotion_files": "promotions",
+    "release_files": "assemble",
+    "rollout_outcome_line": "promotions",
+    "verify_promotion": "promotions",
+    "verify_release": "verify",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a part on first use: records are read and verified far more often than cards are written."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)

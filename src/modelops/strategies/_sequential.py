@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincc, betaln
+import scipy
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -24,12 +24,12 @@ def log_beta_tail(a: float, b: float, x: float) -> float:
     :math:`P(X > x) = \frac{x^a (1 - x)^b}{b B(a, b)} \sum_k \frac{(a + b)_k}{(b + 1)_k} (1 - x)^k`
     (DLMF 8.17.8 with the arguments exchanged).
     """
-    tail = float(betaincc(a, b, x))
+    tail = float(scipy.special.betaincc(a, b, x))
     if tail > 1e-280:
         return math.log(tail)
     k = np.arange(20_000, dtype=np.float64)
     series = 1 + float(np.cumprod((a + b + k) / (b + 1 + k) * (1 - x)).sum())
-    return a * math.log(x) + b * math.log1p(-x) - math.log(b) - float(betaln(a, b)) + math.log(series)
+    return a * math.log(x) + b * math.log1p(-x) - math.log(b) - float(scipy.special.betaln(a, b)) + math.log(series)
 
 
 def log_share_evalue(events: int, others: int, share: float, concentration: float = CONCENTRATION) -> float:
@@ -62,7 +62,7 @@ def log_share_evalue(events: int, others: int, share: float, concentration: floa
     if not 0 < share < 1:
         return 0.0
     a, b = concentration * share, concentration * (1 - share)
-    two_sided = float(betaln(a + events, b + others) - betaln(a, b))
+    two_sided = float(scipy.special.betaln(a + events, b + others) - scipy.special.betaln(a, b))
     two_sided -= events * math.log(share) + others * math.log1p(-share)
     return two_sided + log_beta_tail(a + events, b + others, share) - log_beta_tail(a, b, share)
 
