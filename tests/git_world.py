@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -52,9 +55,8 @@ def commit(folder: Path, files: Mapping[str, str], message: str = "Change") -> s
 
 def lonely(folder: Path, files: Mapping[str, str] | None = None, person: Person = ADA) -> Repository:
     """Return a repository without a remote, with one commit."""
-    Repository.create(folder)
+    shutil.copytree(_made("seed", files or SEED), folder)
     identify(folder, person)
-    commit(folder, files or {"models/a/model.yaml": "a: 1\n"}, "Begin")
     return Repository.discover(folder)
 
 
@@ -64,20 +66,54 @@ def identify(folder: Path, person: Person) -> None:
         file.write(f"[user]\n\tname = {person.name}\n\temail = {person.email}\n")
 
 
+SEED = {"models/a/model.yaml": "a: 1\n"}
+_made_before: dict[tuple[str, str], Path] = {}
+
+
+def _made(what: str, files: Mapping[str, str]) -> Path:
+    """Return a seed repository, a bare remote or a clone of it, made by git once and copied by the tests."""
+    key = (what, repr(sorted(files.items())))
+    if key not in _made_before:
+        folder = Path(tempfile.mkdtemp(prefix="modelops-test-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        place = folder / what
+        if what == "seed":
+            place.mkdir()
+            git(place, "init", "--quiet", "-b", "main", "--template=")
+            identify(place, ADA)
+            commit(place, files, "Begin")
+            (place / ".git/config").write_text((place / ".git/config").read_text().partition("[user]")[0])
+        else:
+            source, bare = (_made("seed", files), ["--bare"]) if what == "remote" else (_made("remote", files), [])
+            git(folder, "clone", "--quiet", "--template=", *bare, str(source), what)
+        (place if what == "remote" else place / ".git").joinpath("hooks").mkdir()
+        _made_before[key] = place
+    return _made_before[key]
+
+
 class World:
     """A bare remote with one commit on main."""
 
     def __init__(self, folder: Path, files: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.files = files or SEED
         self.remote = folder / "remote.git"
-        seed = lonely(folder / "seed", files)
-        git(folder, "clone", "--quiet", "--bare", str(seed.root), str(self.remote))
+        shutil.copytree(_made("remote", self.files), self.remote)
+        self.first = self.tip()
 
     def clone(self, name: str, person: Person = ADA) -> Repository:
         """Return a new clone that someone works in."""
-        git(self.folder, "clone", "--quiet", str(self.remote), name)
-        identify(self.folder / name, person)
-        return Repository.discover(self.folder / name)
+        folder = self.folder / name
+        if git(self.remote, "for-each-ref", "--format=%(objectname)") == self.first:
+            template = _made("clone", self.files)
+            shutil.copytree(template, folder)
+            config = folder / ".git/config"
+            config.write_text(config.read_text().replace(str(_made("remote", self.files)), str(self.remote)))
+        else:
+            git(self.folder, "clone", "--quiet", "--template=", str(self.remote), name)
+            (folder / ".git/hooks").mkdir()
+        identify(folder, person)
+        return Repository.discover(folder)
 
     def tip(self, branch: str = "main") -> str:
         """Return what the remote itself has for a branch."""

@@ -353,7 +353,7 @@ def test_a_merge_that_the_remote_refuses_is_not_recorded(world: World, ada: Embe
 def test_a_damaged_record_is_named_and_never_guessed(world: World, ada: Embedded, data: bytes) -> None:
     """A record that is not a pull request, or another one's, stops every verb and says where it is."""
     propose(world, ada)
-    tip = ada.repository.fetch_ref(REF)
+    tip = ada.repository.find_ref(REF)
     assert tip is not None
     good = ada.repository.read(tip, "1.json")
     for path, content in (("1.json", data), ("3.json", good), ("notes.txt", good)):

@@ -316,7 +316,9 @@ def test_several_refs_move_together_or_not_at_all(world: World) -> None:
         assert repository.swap(Swap("refs/heads/topic", None, new), Swap("refs/heads/main", base, new))
         assert repository.tip("topic") == repository.tip("main") == repository.head() == new
         assert repository.swap(Swap("refs/modelops/x", None, base))
-        assert repository.fetch_ref("refs/modelops/x") == base
+        assert repository.find_ref("refs/modelops/x") == base
+        repository.fetch()
+        assert repository.find_ref("refs/modelops/x") == base
 
 
 def test_a_read_only_repository_is_the_worlds_failure(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ class Embedded:
         return next((self._live(pull) for pull in pulls.values() if pull.merge == merge), None)
 
     def _tip(self) -> str | None:
-        return self.repository.fetch_ref(REF)
+        return self.repository.find_ref(REF)
 
     def _load(self, tip: str | None) -> _Pulls:
         if tip is None:

@@ -88,8 +88,7 @@ def _read_into(found: dict[str, bytes], root: Path, path: str, linked: bool) -> 
         if status.st_size > MAXIMUM_BYTES:
             message = f"{path} holds {status.st_size} bytes; the limit is {MAXIMUM_BYTES}"
             return Problem("file-too-large", message, Location(path))
-        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
-            found[path] = file.read(MAXIMUM_BYTES + 1)
+        found[path] = os.read(descriptor, status.st_size + 1)
     finally:
         os.close(descriptor)
     return None

@@ -16,11 +16,14 @@ from modelops.repository.checkout import Warn
 from modelops.repository.history import CommitInfo, Person
 from modelops.repository.names import check_ref, check_revision
 from modelops.repository.objects import Entry
-from modelops.repository.process import Git, redacted
+from modelops.repository.process import Git, explain, redacted
 from modelops.repository.refs import Swap
 
 __all__ = ["Landing", "Repository"]
 
+HEADS = "refs/heads/"
+OWN = "refs/modelops/"
+"""Refs below this are shared by all clones, as branches are."""
 _LISTED = 200_000
 """How many paths the kept listings of trees may hold together."""
 _YAML = (".yaml", ".yml")
@@ -62,15 +65,17 @@ class Repository:
         place = Path(path).absolute()
         if not place.is_dir():
             raise failure("not-a-repository", f"{place} is not a folder", hint="change to the repository first")
-        result = Git(place).checked("rev-parse", "--path-format=absolute", "--git-common-dir", "--is-bare-repository")
-        common, bare = result.text.splitlines()
+        questions = ("--git-common-dir", "--is-bare-repository", "--show-toplevel")
+        result = Git(place).run("rev-parse", "--path-format=absolute", *questions)
+        common, bare, root, *_ = [*result.text.splitlines(), "", "", ""]
         if bare == "true":
             raise failure(
                 "not-a-repository",
                 f"{place} is a bare repository, which has no files to work on",
                 hint=f"clone it first: git clone {place}",
             )
-        root = Git(place).checked("rev-parse", "--path-format=absolute", "--show-toplevel").text
+        if result.code:
+            raise explain(("rev-parse",), result)
         repository = cls(Path(root), Path(common), warn=warn)
         repository.remote = remote if remote in repository._git.run("remote").text.splitlines() else None
         return repository
@@ -211,9 +216,17 @@ class Repository:
     # --- the remote
 
     def fetch(self) -> None:
-        """Bring the remote's branches here; without a remote there is nothing to do."""
+        """Bring the remote's branches and modelops' own refs here; without a remote there is nothing to do."""
         if self.remote:
-            refs.fetch(self._git, self.remote, f"+refs/heads/*:refs/remotes/{self.remote}/*")
+            refs.fetch(self._git, self.remote, *(f"+{ref}:{self._here(ref)}" for ref in ("refs/heads/*", f"{OWN}*")))
+
+    def _here(self, ref: str) -> str:
+        """Return the name under which a shared ref is kept in this clone."""
+        if self.remote is None:
+            return ref
+        if ref.startswith(OWN):
+            return f"refs/modelops-remotes/{self.remote}/{ref.removeprefix(OWN)}"
+        return f"refs/remotes/{self.remote}/{ref.removeprefix(HEADS)}"
 
     def tip(self, branch: str) -> str:
         """Return the newest known commit of a branch: the remote's as last fetched, else the local one."""
@@ -228,22 +241,15 @@ class Repository:
 
     def find_tip(self, branch: str) -> str | None:
         """Return what ``tip`` returns, or None when there is no such branch."""
-        place = f"refs/remotes/{self.remote}/" if self.remote else "refs/heads/"
-        return refs.local_ref(self._git, place + check_ref(branch))
+        return self.find_ref(HEADS + check_ref(branch))
+
+    def find_ref(self, ref: str) -> str | None:
+        """Return the commit that a branch (refs/heads/…) or one of modelops' own refs had when last fetched."""
+        return refs.local_ref(self._git, self._here(check_ref(ref)))
 
     def find_local(self, branch: str) -> str | None:
         """Return the commit of this clone's own branch, or None when it has no such branch."""
-        return refs.local_ref(self._git, f"refs/heads/{check_ref(branch)}")
-
-    def fetch_ref(self, ref: str) -> str | None:
-        """Return the commit a full ref name has on the remote (here, without one), with its objects brought here."""
-        check_ref(ref)
-        if self.remote is None:
-            return refs.local_ref(self._git, ref)
-        commit = refs.remote_refs(self._git, self.remote, [ref]).get(ref)
-        if commit is not None and refs.local_ref(self._git, commit) is None:
-            refs.fetch(self._git, self.remote, f"+{ref}:refs/modelops/fetched/{ref.removeprefix('refs/')}")
-        return commit
+        return refs.local_ref(self._git, HEADS + check_ref(branch))
 
     def swap(self, *swaps: Swap, message: str = "modelops", warn: Warn | None = None) -> bool:
         """Move refs, all or none, if each still is where it is expected to be; False when one is not.
@@ -257,24 +263,23 @@ class Repository:
         if not refs.swap_remote(self._git, self.remote, swaps):
             return False
         for swap in swaps:
-            if swap.ref.startswith("refs/heads/"):
-                self._mirror(swap, warn or self.warn)
+            self._mirror(swap, warn or self.warn)
         return True
 
     def _mirror(self, swap: Swap, warn: Warn) -> None:
-        """Let the remote-tracking branch, and the checked-out one, follow a push."""
-        branch = swap.ref.removeprefix("refs/heads/")
-        tracking = f"refs/remotes/{self.remote}/{branch}"
+        """Let what this clone knows of the remote, and the checked-out branch, follow a push."""
+        here = self._here(swap.ref)
         # Another process may have fetched something newer meanwhile: then its value stays.
         if swap.new is None:
-            self._git.run("update-ref", "-d", tracking, *([swap.old] if swap.old else []))
+            self._git.run("update-ref", "-d", here, *([swap.old] if swap.old else []))
         else:
-            self._git.run("update-ref", tracking, swap.new, swap.old or "")
-            checkout.follow_remote(self._git, branch, swap.new, warn)
+            self._git.run("update-ref", here, swap.new, swap.old or "")
+        if swap.new and swap.ref.startswith(HEADS):
+            checkout.follow_remote(self._git, swap.ref.removeprefix(HEADS), swap.new, warn)
 
     def push_branch(self, branch: str, commit: str, *, expected: str | None = None, warn: Warn | None = None) -> None:
         """Set a shared branch to a commit if it is still at ``expected`` (None: if it does not exist yet)."""
-        if not self.swap(Swap(f"refs/heads/{branch}", expected, commit), message=f"push {branch}", warn=warn):
+        if not self.swap(Swap(HEADS + check_ref(branch), expected, commit), message=f"push {branch}", warn=warn):
             raise failure(
                 "push-rejected",
                 f"branch {branch!r} " + ("exists already" if expected is None else f"is no longer at {expected[:12]}"),
@@ -285,8 +290,10 @@ class Repository:
 
     def delete_branch(self, branch: str, *, expected: str | None = None) -> None:
         """Delete a shared branch if it is still at ``expected`` (None: wherever it is)."""
-        ref = f"refs/heads/{check_ref(branch)}"
-        old = expected or self.fetch_ref(ref)
+        ref = HEADS + check_ref(branch)
+        if expected is None:
+            self.fetch()
+        old = expected or self.find_ref(ref)
         if old is not None and not self.swap(Swap(ref, old, None)):
             raise failure(
                 "push-rejected", f"branch {branch!r} moved and was not deleted", exit=Exit.WORLD, retryable=True
@@ -458,7 +465,7 @@ class Repository:
             if commit == tip:
                 return None
             subject = landing.message.split("\n", 1)[0]
-            if self.swap(Swap(f"refs/heads/{branch}", tip, commit), message=subject, warn=warn):
+            if self.swap(Swap(HEADS + check_ref(branch), tip, commit), message=subject, warn=warn):
                 return commit
             time.sleep(0.02 * (attempt + 1) * (1 + os.getpid() % 4))
         raise failure(
