@@ -27,7 +27,7 @@ FEATURES: tuple[dict[str, Any], ...] = (
     {"name": "country", "type": "category", "nullable": True},
 )
 
-TRAIN = '''
+TRAIN = """
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.impute import SimpleImputer
@@ -44,15 +44,15 @@ def train(features, target, parameters, seed):
     )
     model = GradientBoostingClassifier(n_estimators=parameters.get("trees", 5), random_state=seed)
     return make_pipeline(columns, model).fit(features, target)
-'''
+"""
 
-LOGISTIC = '''
+LOGISTIC = """
 from sklearn.linear_model import LogisticRegression
 
 
 def train(features, target, parameters, seed):
     return LogisticRegression().fit(features[["age"]], target)
-'''
+"""
 
 
 def people(rows: int = 240, seed: int = 0) -> pa.Table:
@@ -84,7 +84,14 @@ def model(**changes: Any) -> Resource[ModelSpec]:
         "risk": "limited",
         "task": "binary-classification",
         "intendedUse": "tests",
-        "data": {"snapshot": "first", "target": "left", "positive": "yes", "id": "id", "time": "at", "features": FEATURES},
+        "data": {
+            "snapshot": "first",
+            "target": "left",
+            "positive": "yes",
+            "id": "id",
+            "time": "at",
+            "features": FEATURES,
+        },
         "training": {"parameters": {"trees": 5}, "seed": 3, "timeoutSeconds": 60},
         "gates": ["standard"],
     }
@@ -95,7 +102,9 @@ def model(**changes: Any) -> Resource[ModelSpec]:
             target = target.setdefault(parent, {})
         target[last] = value
     validated = ModelSpec.model_validate(spec, strict=False)
-    return Resource("Model", "churn", "churn", "models/churn/model.yaml", Metadata(name="churn"), validated, _hex("m"), {})
+    return Resource(
+        "Model", "churn", "churn", "models/churn/model.yaml", Metadata(name="churn"), validated, _hex("m"), {}
+    )
 
 
 def snapshot(table: pa.Table) -> Resource[DataSnapshotSpec]:
@@ -141,7 +150,11 @@ class Workshop:
 
     def request(self, code: str = TRAIN, files: Mapping[str, bytes] | None = None, **changes: Any) -> BuildRequest:
         return BuildRequest(
-            model(**changes), snapshot(self.table), {"train.py": code.encode(), **(files or {})}, "0" * 40, b"numpy==2\n"
+            model(**changes),
+            snapshot(self.table),
+            {"train.py": code.encode(), **(files or {})},
+            "0" * 40,
+            b"numpy==2\n",
         )
 
     def materialise(self) -> Path:

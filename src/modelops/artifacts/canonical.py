@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from modelops.artifacts.trees import check_trees
-from modelops.errors import ModelOpsError, failure
+from modelops.errors import failure
 
 __all__ = ["canonical", "dump_canonical", "load_canonical"]
 
@@ -128,18 +128,12 @@ def load_canonical(data: bytes, trusted: Iterable[str]) -> Any:
 
 
 def _check_types(types: Iterable[str]) -> None:
-    for name in types:
-        if name not in ALLOWED_TYPES:
-            raise _refused(name)
-
-
-def _refused(name: str) -> ModelOpsError:
-    hint = _HINTS.get(
-        name, "use estimators and functions of scikit-learn, numpy and scipy; move the rest into the data"
-    )
-    return failure(
-        "untrusted-type", f"the estimator holds {name}, which is not among the types that may be loaded", hint=hint
-    )
+    refused = sorted(set(types) - ALLOWED_TYPES)
+    if refused:
+        hint = next((_HINTS[name] for name in refused if name in _HINTS), "use scikit-learn, numpy and scipy only")
+        raise failure(
+            "untrusted-type", f"the estimator holds {', '.join(refused)}, which may not be loaded again", hint=hint
+        )
 
 
 def _first_line(error: BaseException) -> str:

@@ -23,7 +23,7 @@ from modelops.artifacts.predictor import class_indices
 from modelops.artifacts.signature import canonical_json, inputs_of
 from modelops.clock import Clock, format_instant
 from modelops.drift import psi
-from modelops.errors import Exit, ModelOpsError, failure
+from modelops.errors import Exit, Location, ModelOpsError, failure
 from modelops.metrics import Predictions, default_metrics, measure_all
 from modelops.spec.delivery import ReleaseArtifact
 from modelops.stores import Store
@@ -170,7 +170,7 @@ def _trained(
     scratch: Path,
     ledger_path: Path,
 ) -> BuildRecord:
-    _ = request.entrypoint
+    _require_syntax(request)
     parts = divided(request, read(materialise()))
     with _folder(scratch) as folder:
         _prepare(request, parts, folder)
@@ -187,6 +187,20 @@ def _trained(
         }
         scores = np.load(folder / "scores.npy", allow_pickle=False)
     return _stored(request, inputs, parts, files, scores, store)
+
+
+def _require_syntax(request: BuildRequest) -> None:
+    """Refuse training code that does not compile before anything is read or started for it."""
+    entrypoint = request.model.spec.training.entrypoint
+    path = f"{PurePosixPath(request.model.path).parent}/{entrypoint}"
+    try:
+        compile(request.entrypoint, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        line, column = (error.lineno or 0, error.offset or 0) if isinstance(error, SyntaxError) else (0, 0)
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise failure(
+            "bad-entrypoint", f"{entrypoint} is not valid Python: {reason}", location=Location(path, line, column)
+        ) from None
 
 
 @contextmanager

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 import random
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 _TRAINED = "trained.json"
 _POLL_SECONDS = 0.02
+_QUIET_SECONDS = 0.2
+_AHEAD = ("skl2onnx", "onnxruntime")
+"""Imports of the evaluation, done while the child trains, unless it fails at once."""
 
 
 def main() -> None:
@@ -34,12 +39,10 @@ def main() -> None:
     request = json.loads((folder / "request.json").read_bytes())
     scratch = Path(request["scratch"])
     _report_failures(folder / "error.json", "evaluation-failed", "evaluating the trained model failed", None)
-    # Whatever both sides need is imported once, before they part.
+    # Both sides need these, which take most of a small build: they are imported once, before the sides part.
     import numpy as np
     import pandas as pd  # noqa: F401
     import pyarrow as pa
-    import sklearn.base
-    import sklearn.pipeline  # noqa: F401
     import skops.io  # noqa: F401
 
     pa.set_cpu_count(1)
@@ -50,16 +53,17 @@ def main() -> None:
         _report_failures(scratch / "error.json", "training-failed", "training failed", scratch / "code")
         _train(request, scratch)
         return
-    started = time.monotonic()
-    from modelops.training import evaluate
-
-    status = _wait(child, started + request["timeout"])
+    status = _wait(child, time.monotonic() + request["timeout"])
     _require_trained(status, request, scratch, folder)
-    evaluate.evaluate(request, folder)
+    from modelops.training.evaluate import evaluate
+
+    evaluate(request, folder)
 
 
 def _wait(child: int, deadline: float) -> int | None:
-    """Return the child's wait status, or None after killing it at the deadline."""
+    """Return the child's wait status, or None after killing it at the deadline; import what comes next meanwhile."""
+    ahead = list(_AHEAD)
+    quiet = time.monotonic() + _QUIET_SECONDS
     while True:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
@@ -68,7 +72,10 @@ def _wait(child: int, deadline: float) -> int | None:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return None
-        time.sleep(_POLL_SECONDS)
+        if ahead and time.monotonic() > quiet:
+            importlib.import_module(ahead.pop(0))
+        else:
+            time.sleep(_POLL_SECONDS)
 
 
 def _require_trained(status: int | None, request: dict[str, Any], scratch: Path, folder: Path) -> None:
@@ -137,8 +144,6 @@ def _training_data(request: dict[str, Any], scratch: Path) -> tuple[pd.DataFrame
 
 def _load(path: Path, name: str) -> ModuleType:
     """Run the training code as a module of its own."""
-    import importlib.util
-
     spec = importlib.util.spec_from_file_location("modelops_training_code", path)
     if spec is None or spec.loader is None:
         raise failure("bad-entrypoint", f"{name} is not a Python file", dotted="spec.training.entrypoint")
@@ -197,13 +202,13 @@ def _report_failures(path: Path, code: str, what: str, own: Path | None) -> None
         if isinstance(error, MemoryError) and own:
             free_spare_memory()
             problem = {"code": "training-out-of-memory", "message": "training needed more memory than its limit"}
-            problem |= _place(trace, own) | {"dotted": "spec.training.memoryMib"}
+            problem |= _place(error, trace, own) | {"dotted": "spec.training.memoryMib"}
             problems = [problem]
         elif isinstance(error, ModelOpsError):
             fields = ("code", "message", "dotted", "hint")
             problems = [{name: getattr(item, name) for name in fields} for item in error.problems]
         else:
-            problems = [{"code": code, "message": _message(what, kind, error, trace, own)} | _place(trace, own)]
+            problems = [{"code": code, "message": _message(what, kind, error, trace, own)} | _place(error, trace, own)]
         path.write_text(json.dumps(problems), encoding="utf-8")
 
     sys.excepthook = hook
@@ -220,15 +225,15 @@ def _message(
     return (text if own is None else text.replace(f"{own}{os.sep}", ""))[:4000]
 
 
-def _place(trace: TracebackType | None, own: Path | None) -> dict[str, Any]:
+def _place(error: BaseException, trace: TracebackType | None, own: Path | None) -> dict[str, Any]:
     """Return the file and line of the innermost frame in the model's own code."""
-    frames = [frame for frame in traceback.extract_tb(trace) if own and _inside(frame.filename, own)]
-    error = sys.exc_info()[1] or getattr(sys, "last_value", None)
-    if own and isinstance(error, SyntaxError) and error.filename and _inside(error.filename, own):
-        return {"file": str(Path(error.filename).relative_to(own)), "line": error.lineno or 0}
-    if not frames or own is None:
+    if own is None:
         return {}
-    return {"file": str(Path(frames[-1].filename).relative_to(own)), "line": frames[-1].lineno or 0}
+    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(trace)]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((error.filename, error.lineno))
+    mine = [(name, line) for name, line in places if _inside(name, own)]
+    return {"file": str(Path(mine[-1][0]).relative_to(own)), "line": mine[-1][1] or 0} if mine else {}
 
 
 def _inside(filename: str, own: Path) -> bool:

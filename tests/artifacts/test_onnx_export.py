@@ -1,0 +1,174 @@
+"""ONNX export: exact where it is taken, refused with a reason where it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import (
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, PolynomialFeatures, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from artifacts.makers import GAPS, MIXED, NUMBERS, fitted, rows, signature
+from modelops.artifacts.frame import to_frame
+from modelops.artifacts.onnx_export import export_onnx
+from modelops.artifacts.onnx_session import check_model, onnx_score
+from modelops.artifacts.probe import probes
+from modelops.errors import ModelOpsError
+
+B, M, R = "binary-classification", "multiclass-classification", "regression"
+
+
+def columns_of(numbers: Any, categories: Any) -> ColumnTransformer:
+    return ColumnTransformer([("n", numbers, ["amount", "when", "age"]), ("c", categories, ["country"])])
+
+
+def scaled() -> Any:
+    return columns_of(
+        make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), OneHotEncoder(handle_unknown="ignore")
+    )
+
+
+EXACT = {
+    "linear": (make_pipeline(StandardScaler(), LogisticRegression()), NUMBERS, B),
+    "boosting": (GradientBoostingClassifier(n_estimators=10), NUMBERS, B),
+    "boosting, exponential loss": (GradientBoostingClassifier(n_estimators=5, loss="exponential"), NUMBERS, B),
+    "boosting of scaled columns": (make_pipeline(scaled(), GradientBoostingClassifier(n_estimators=10)), MIXED, B),
+    "boosting, three classes": (GradientBoostingClassifier(n_estimators=4), NUMBERS, M),
+    "histogram with gaps": (HistGradientBoostingClassifier(max_iter=10), GAPS, B),
+    "histogram, three classes": (HistGradientBoostingClassifier(max_iter=4), GAPS, M),
+    "forest with gaps": (RandomForestClassifier(8, random_state=0), GAPS, B),
+    "forest, three classes": (RandomForestClassifier(4, random_state=0), NUMBERS, M),
+    "single tree": (DecisionTreeClassifier(max_depth=4), NUMBERS, B),
+    "tree of one leaf": (GradientBoostingClassifier(n_estimators=2, min_samples_split=10_000), NUMBERS, B),
+    "indicator columns": (
+        make_pipeline(SimpleImputer(add_indicator=True), StandardScaler(), LogisticRegression()),
+        GAPS,
+        B,
+    ),
+    "linear with categories": (make_pipeline(scaled(), LogisticRegression()), MIXED, B),
+    "ridge": (Ridge(), NUMBERS, R),
+    "boosted values": (GradientBoostingRegressor(n_estimators=8), NUMBERS, R),
+    "histogram values": (HistGradientBoostingRegressor(max_iter=8), GAPS, R),
+    "forest values": (ExtraTreesRegressor(5, random_state=0), NUMBERS, R),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_export_predicts_what_scikit_learn_predicts(name: str) -> None:
+    """On fresh rows the ONNX model is within 1e-7 of scikit-learn, with values that float32 cannot hold."""
+    estimator, features, task = EXACT[name]
+    estimator, columns = fitted(estimator, features, task)
+    made = signature(features, task)
+    export = export_onnx(estimator, made, columns)
+    assert export.data is not None, export.reason
+    fresh = rows(features, seed=77)
+    found = onnx_score(export.data, made)(fresh)
+    expected = estimator.predict(to_frame(fresh)) if task == R else estimator.predict_proba(to_frame(fresh))
+    np.testing.assert_allclose(found, expected[:, 1] if task == B else expected, rtol=1e-7, atol=1e-7)
+
+
+def test_an_export_is_the_same_bytes_every_time() -> None:
+    """Converting twice gives the same bytes, with one output and only standard operators."""
+    estimator, columns = fitted(make_pipeline(scaled(), GradientBoostingClassifier(n_estimators=3)), MIXED)
+    first, second = (export_onnx(estimator, signature(MIXED), columns).data for _ in range(2))
+    assert first is not None
+    assert first == second
+    model = onnx.load_from_string(first)
+    onnx.checker.check_model(model, full_check=True)
+    assert [output.name for output in model.graph.output] == ["probabilities"]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "features", "task", "says"),
+    [
+        (make_pipeline(PolynomialFeatures(), StandardScaler(), Ridge()), NUMBERS, R, "differs by"),
+        (
+            make_pipeline(columns_of(SimpleImputer(), OneHotEncoder()), LogisticRegression()),
+            MIXED,
+            B,
+            "scikit-learn refuses an unseen category of 'country'",
+        ),
+        (
+            make_pipeline(
+                columns_of("passthrough", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)),
+                HistGradientBoostingClassifier(max_iter=3, categorical_features=[3]),
+            ),
+            MIXED,
+            B,
+            "categorical features of histogram gradient boosting",
+        ),
+    ],
+)
+def test_what_cannot_be_exact_stays_with_scikit_learn(estimator: Any, features: Any, task: str, says: str) -> None:
+    """A conversion that parts from scikit-learn on any probed row is not used, and the reason names where."""
+    estimator, columns = fitted(estimator, features, task)
+    export = export_onnx(estimator, signature(features, task), columns)
+    assert export.data is None
+    assert says in export.reason
+
+
+def test_probes_lie_on_and_beside_thresholds_behind_a_scaler() -> None:
+    """Split thresholds of scaled columns are found in the units of the feature, with their neighbours."""
+    estimator, columns = fitted(make_pipeline(scaled(), DecisionTreeClassifier(max_depth=3)), MIXED)
+    kinds = {probe.kind: probe for probe in probes(estimator, MIXED, columns)}
+    probe = kinds["split thresholds of 'amount'"]
+    values = np.unique(probe.columns["amount"])
+    assert np.any(np.nextafter(values[:-1], np.inf) == values[1:])
+    labels = estimator.predict_proba(to_frame(probe.columns))[:, 1]
+    assert len(np.unique(labels)) > 1
+    assert {"missing 'country'", "an unseen category of 'country'", "all missing", "'amount' = 3e+38"} <= set(kinds)
+
+
+def _model(domain: str = "", tensor: Any = None) -> bytes:
+    node = helper.make_node("Identity", ["features"], ["y"], domain=domain)
+    value = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, [None, 3]) for name in ("features", "y")]
+    graph = helper.make_graph([node], "g", value[:1], value[1:], initializer=[tensor] if tensor is not None else [])
+    opsets = [helper.make_opsetid("", 18), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
+
+
+def _external() -> Any:
+    tensor = helper.make_tensor("w", TensorProto.DOUBLE, [1], [1.0])
+    tensor.ClearField("double_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "/etc/passwd"
+    return tensor
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (_model("com.microsoft"), "com.microsoft"),
+        (_model("", _external()), "in another file"),
+        (b"\xff\xff not protobuf", "not an ONNX model"),
+    ],
+)
+def test_a_model_outside_the_standard_is_refused(data: bytes, says: str) -> None:
+    """Foreign operators, external data and garbage never reach the runtime."""
+    with pytest.raises(ModelOpsError, match="bad-model") as caught:
+        onnx_score(data, signature(NUMBERS))
+    assert says in caught.value.problems[0].message
+
+
+def test_a_model_whose_inputs_are_not_the_features_is_refused() -> None:
+    """The inputs of the graph must be the features by name, or one matrix."""
+    data = _model().replace(b"features", b"featureX")
+    check_model(data)
+    with pytest.raises(ModelOpsError, match="are not the features"):
+        onnx_score(data, signature(NUMBERS))
