@@ -201,12 +201,11 @@ def _unchanged(
     progress: Progress | None,
 ) -> bool:
     """Tell without measuring whether local files are what the snapshot pins already."""
-    from modelops.data import Place, pin, root_of
+    from modelops.data import Place, pin
 
     if (existing.source, existing.target) != (source, wanted.target):
         return False
-    files = pin(source, Place(site.root, site.folder, site.cache), paths, progress)
-    return files is not None and root_of(files) == existing.root
+    return pin(source, Place(site.root, site.folder, site.cache), paths, progress) == existing.root
 
 
 def _take(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modelops.data.acquire import Limits, Place, download, file_url, local_folder, run_command, scratch
-from modelops.data.manifest import Progress, check_path, found, hash_file, hash_files, root_of
+from modelops.data.manifest import Progress, check_path, digests_of, found, hash_file, pinned_root, root_of
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
 from modelops.spec.data import DataSnapshotSpec, SnapshotFile
 from modelops.stores import Store
@@ -92,7 +92,7 @@ def _intact(folder: Path, spec: DataSnapshotSpec, cache: Path) -> bool:
         return False
     if any(file.size != pinned.size for file, pinned in zip(files, spec.files, strict=True)):
         return False
-    return root_of(hash_files(folder, files, cache)) == spec.root
+    return pinned_root(files, digests_of(folder, files, cache)) == spec.root
 
 
 def _fill(spec: DataSnapshotSpec, place: Place, folder: Path, work: Path) -> None:
@@ -198,9 +198,10 @@ def _verify_folder(spec: DataSnapshotSpec, folder: Path, cache: Path, progress: 
         else:
             present.append(found(file.path, stat))
     pinned = {file.path: file for file in spec.files}
-    for actual in hash_files(folder, present, cache, progress):
-        if actual != pinned[actual.path]:
-            problems.append(_different(pinned[actual.path], actual.size, str(folder / actual.path)))
+    for actual, digest in zip(present, digests_of(folder, present, cache, progress), strict=True):
+        file = pinned[actual.path]
+        if (actual.size, digest) != (file.size, file.sha256):
+            problems.append(_different(file, actual.size, str(folder / actual.path)))
     return tuple(sorted(problems, key=lambda problem: str(problem.location)))
 
 

@@ -11,7 +11,17 @@ from pathlib import Path
 from modelops.data.acquire import Limits, Place, check_url, download, file_url, local_folder, run_command, scratch
 from modelops.data.columns import ColumnForm
 from modelops.data.datasheet import datasheet
-from modelops.data.manifest import Found, Progress, check_path, found, hash_files, root_of, walk
+from modelops.data.manifest import (
+    Found,
+    Progress,
+    check_path,
+    digests_of,
+    found,
+    hash_files,
+    pinned_root,
+    root_of,
+    walk,
+)
 from modelops.data.measuring import Measured, measure
 from modelops.data.placing import adopt
 from modelops.data.tables import RawTable, format_of, infer, open_table
@@ -66,12 +76,13 @@ def url_source(url: str, *, owner: str, upstream: Sequence[str] = ()) -> tuple[S
     return Source(type="files", location=location, owner=owner, upstream=tuple(upstream)), (name,)
 
 
-def pin(
-    source: Source, place: Place, paths: Sequence[str] = (), progress: Progress | None = None
-) -> tuple[SnapshotFile, ...] | None:
-    """Return the manifest of files that are on this machine; None when they must be fetched first."""
+def pin(source: Source, place: Place, paths: Sequence[str] = (), progress: Progress | None = None) -> str | None:
+    """Return the root that a snapshot of files on this machine would have; None when they must be fetched first."""
     folder = local_folder(source, place)
-    return None if folder is None else hash_files(folder, _listed(folder, paths), place.cache, progress)
+    if folder is None:
+        return None
+    files = _listed(folder, paths)
+    return pinned_root(files, digests_of(folder, files, place.cache, progress))
 
 
 def take(

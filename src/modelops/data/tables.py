@@ -23,8 +23,6 @@ SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "csv",
     ".txt": "csv",
-    ".csv.gz": "csv",
-    ".tsv.gz": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
     ".parq": "parquet",
@@ -92,8 +90,9 @@ class RawTable:
 
 def format_of(path: str) -> Format | None:
     """Return the format that a file's name says, None when it says nothing."""
-    name = path.lower()
-    return next((format for suffix, format in SUFFIXES.items() if name.endswith(suffix)), None)
+    name = path.lower().removesuffix(".gz")
+    found = SUFFIXES.get(name[name.rfind(".") :])
+    return None if found == "parquet" and path.lower().endswith(".gz") else found
 
 
 def _sniffed(path: Path) -> Format:
@@ -195,7 +194,8 @@ def _declared(names: Sequence[str], schemas: Mapping[str, pa.Schema]) -> dict[st
 
 def _parquet_batches(path: Path, label: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     try:
-        with pq.ParquetFile(path) as file:
+        # Without buffering ahead, which would hold all row groups of a large file.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             yield from file.iter_batches(batch_size=CHUNK_ROWS, columns=list(columns) if columns is not None else None)
     except (pa.ArrowInvalid, OSError) as error:
         first = str(error).splitlines()[0]
