@@ -53,16 +53,20 @@ def measure(models: int, environment: dict[str, str]) -> None:
         print(
             f"{models:,} models: importing click, yaml and pydantic alone {base:.2f} s ({base_cpu:.2f} s of processor)"
         )
-        wall, cpu, said = timed([python, "-m", "modelops", "validate"], folder, environment)
-        print(
-            f"  validate, cold           {wall:6.2f} s wall, {cpu:6.2f} s of processor, {wall / base:5.1f} x imports: {said}"
-        )
+        show("cold", timed([python, "-m", "modelops", "validate"], folder, environment), base)
         changed = folder / "models/model-0007/model.yaml"
         changed.write_bytes(changed.read_bytes().replace(b"threshold: 0.3", b"threshold: 0.4"))
-        wall, cpu, said = timed([python, "-m", "modelops", "validate", "--since", "HEAD"], folder, environment)
-        print(
-            f"  validate --since, 1 diff {wall:6.2f} s wall, {cpu:6.2f} s of processor, {wall / base:5.1f} x imports: {said}"
+        show(
+            "one-model diff",
+            timed([python, "-m", "modelops", "validate", "--since", "HEAD"], folder, environment),
+            base,
         )
+
+
+def show(label: str, measured: tuple[float, float, str], base: float) -> None:
+    """Print one line of figures."""
+    wall, cpu, said = measured
+    print(f"  {label:15} {wall:6.2f} s wall, {cpu:6.2f} s of processor, {wall / base:5.1f} x the imports: {said}")
 
 
 def main() -> None:

@@ -26,6 +26,8 @@ _SKIPPED = frozenset({".git", ".modelops", "__pycache__"})
 @output_option
 def command(paths: tuple[Path, ...], since: str | None, output: str) -> int:
     """Check the files of the work tree, all of them or those below PATHS, and report every problem in one pass."""
+    # Pydantic would look through every installed distribution for plugins of its own, a tenth of a short run.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     root = find_root(Path.cwd())
     wanted = tuple(_inside(root, path) for path in paths)
     findings = _check(root, wanted) if since is None else _check_since(root, since)
