@@ -14,6 +14,7 @@ from modelops.cli.output import emit, note, output_option
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
 
 if TYPE_CHECKING:
+    from modelops.repository.process import Git
     from modelops.spec.sweep import Findings
 
 FOLDERS = ("models", "policies")
@@ -197,37 +198,63 @@ def _folders_of(specs: Iterable[str], wanted: Iterable[str]) -> list[str]:
     ]
 
 
+def _changed_since(git: Git, revision: str) -> list[str]:
+    """Return what differs between the merge base with a revision and the work tree, untracked files included."""
+    from modelops.repository.names import check_revision
+
+    check_revision(revision)
+    names = ("--name-only", "--no-renames", "-z")
+    done = git.run("diff", "--merge-base", *names, revision, "--", *FOLDERS)
+    if done.code:
+        _merge_base(git, revision)
+        git.checked("diff", "--merge-base", *names, revision, "--", *FOLDERS)
+    others = git.checked("ls-files", "--others", "--exclude-standard", "-z", "--", *FOLDERS)
+    return [*done.words(), *others.words()]
+
+
+def _merge_base(git: Git, revision: str) -> str:
+    from modelops.repository import Repository
+
+    return Repository.discover(git.root).merge_base(revision, "HEAD")
+
+
 def _check_since(root: Path, revision: str) -> Findings:
     """Check the models that differ from the merge base with a revision, and that immutable files do not."""
-    from modelops.repository import Repository
     from modelops.repository.process import Git
-    from modelops.spec.graph import check_immutable
     from modelops.spec.kinds import place
     from modelops.spec.sweep import sweep
 
-    repository = Repository.discover(root)
-    base = repository.merge_base(revision, "HEAD")
     git = Git(root)
-    changed = git.checked("diff", "--name-only", "--no-renames", "-z", base, "--", *FOLDERS).words()
-    changed += git.checked("ls-files", "--others", "--exclude-standard", "-z", "--", *FOLDERS).words()
-    present = [path for path in changed if os.path.lexists(root / path)]
-    read = reader(root)
+    changed = _changed_since(git, revision)
     if any(path.startswith("policies/") for path in changed):
         findings = _check(root, ())
     else:
         models = {f"models/{found[1]}" for path in changed if (found := place(path)) and found[1]}
         models |= {folder for path in changed for folder in _owners(root, path)}
         problems: list[Problem] = []
-        every = {path for folder in (*models, "policies") for path in walk(root, folder, problems)} | set(present)
+        every = {path for folder in (*models, "policies") for path in walk(root, folder, problems)}
+        every |= {path for path in changed if os.path.lexists(root / path)}
         specs = [path for path in every if _is_spec(path)]
-        findings = sweep(specs, read, metric_names=_metric_names, every_path=frozenset(every), only=frozenset(changed))
+        findings = sweep(
+            specs, reader(root), metric_names=_metric_names, every_path=frozenset(every), only=frozenset(changed)
+        )
         findings.problems = [*problems, *findings.problems]
-    fixed = [path for path in changed if check_immutable({path: b""}, {})]
-    if fixed:
-        before = git.checked("ls-tree", "-r", "-z", "--name-only", base, "--", *fixed).words()
-        now = {path: read(path) for path in before if (root / path).is_file()}
-        findings.problems += check_immutable(repository.read_many(base, before), now)
+    findings.problems += _immutable_problems(root, git, revision, changed)
     return findings
+
+
+def _immutable_problems(root: Path, git: Git, revision: str, changed: list[str]) -> list[Problem]:
+    from modelops.repository import Repository
+    from modelops.spec.graph import check_immutable
+
+    fixed = [path for path in changed if check_immutable({path: b""}, {})]
+    if not fixed:
+        return []
+    base = _merge_base(git, revision)
+    before = git.checked("ls-tree", "-r", "-z", "--name-only", base, "--", *fixed).words()
+    read = reader(root)
+    now = {path: read(path) for path in before if (root / path).is_file()}
+    return check_immutable(Repository.discover(root).read_many(base, before), now)
 
 
 def _owners(root: Path, path: str) -> Iterator[str]:
