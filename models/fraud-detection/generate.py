@@ -11,6 +11,7 @@ Ground truth, all of it also in ``truth()``:
   which card testing was known, are absent.
 * From July 2026 on. One honest payment in eight that is no bank transfer comes through a channel that did not exist
   before: ``wallet``.
+* From July 2026 on. A new way to pay, the channel *instant*, takes over 8 % of the honest transactions.
 * 15 % of the fraud of either tactic is indistinguishable from honest business, so no model can reach a recall above
   0.85 except by raising false alarms.
 
@@ -27,6 +28,7 @@ import numpy as np
 import pandas as pd
 
 CHANGE = "2026-04"
+NEW_CHANNEL = "2026-07"
 NEW_CHANNEL = "2026-07"
 ROWS = 5000
 HOME = "DE"
@@ -48,6 +50,7 @@ def truth() -> dict[str, object]:
         "rows_per_month": ROWS,
         "before": {"fraud_rate": 0.05, "mule_share": 0.0, "international_share": 0.07, "transfer_abroad": 0.25},
         "after": {"fraud_rate": 0.07, "mule_share": 0.4, "international_share": 0.36, "transfer_abroad": 0.75},
+        "new_channel": {"from": NEW_CHANNEL, "channel": "instant", "share": 0.08},
         "hidden_share": 0.15,
         "recall_ceiling": 0.85,
         "drifted_features": ["international", "country", "distance_km", "channel"],
@@ -140,6 +143,10 @@ def month(year_month: str, seed: int = 0) -> pd.DataFrame:
     if year_month >= NEW_CHANNEL:
         wallet = (kind == 0) & (rows["channel"] != "transfer") & (rng.random(ROWS) < 0.125)
         rows["channel"] = rows["channel"].where(~wallet, "wallet")
+    if year_month >= NEW_CHANNEL:
+        # Drawn from a generator of its own, so that all else in the month is what it would be without.
+        moved = np.random.default_rng([seed, start.year, start.month, 1]).random(ROWS) < facts["new_channel"]["share"]
+        rows.loc[moved & (kind == 0), "channel"] = "instant"
     abroad = rows["international"].to_numpy()
     country = _choice(rng, tuple(DISTANCE_KM), (14, 14, 14, 12, 14, 12, 6, 8, 6), ROWS)
     distance = np.array([DISTANCE_KM[code] for code in country]) * rng.uniform(0.9, 1.1, ROWS)

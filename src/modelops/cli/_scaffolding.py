@@ -158,7 +158,9 @@ def add_repository(site: Site, approvers: Sequence[str], result: Result) -> None
         *(
             []
             if approvers
-            else ["put the logins of reviewers into policies/approvals.yaml: until then nobody can approve"]
+            else [
+                f"add reviewers to policies/approvals.yaml: it is {logins[0]} alone, and nobody approves their own change"
+            ]
         ),
         "keep .modelops/keys/local.pem safe: it signs releases and is not in git",
         f"{_COMMIT} 'Begin with modelops'",

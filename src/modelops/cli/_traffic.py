@@ -104,7 +104,7 @@ class Traffic:
             body = response.read()
             if response.status != 200:
                 raise ConnectionError(f"feedback was answered with {response.status}: {body[:200]!r}")
-            accepted += len(items)
+            accepted += json.loads(body)["accepted"]
         connection.close()
         return accepted
 
