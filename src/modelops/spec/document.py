@@ -7,22 +7,13 @@ Duplicate keys and tags are refused, aliases are few, and size, depth and expans
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelops.errors import Location, ModelOpsError, failure
+from modelops.errors import Location
+from modelops.spec.text import SIZE_LIMIT, SNAPSHOT_SIZE_LIMIT, decode, size_limit, too_large
 
-SIZE_LIMIT = 1 << 20
-"""Bytes of one file."""
-SNAPSHOT_SIZE_LIMIT = 8 << 20
-"""Bytes of a DataSnapshot, which lists every file of a data set."""
-DEPTH_LIMIT = 32
-ALIAS_LIMIT = 32
-NODE_LIMIT = 1_000_000
-
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SNAPSHOT_PATH = re.compile(r"models/.+/data/[^/]+\.yaml")
+__all__ = ["SIZE_LIMIT", "SNAPSHOT_SIZE_LIMIT", "Document", "decode", "parse", "size_limit", "too_large"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,53 +28,6 @@ class Document:
     value: dict[str, Any]
     marks: dict[str, Location] = field(repr=False)
     keys: dict[str, Location] = field(repr=False)
-
-
-def size_limit(path: str) -> int:
-    """Return how many bytes the file at a repository path may have."""
-    return SNAPSHOT_SIZE_LIMIT if _SNAPSHOT_PATH.fullmatch(path) else SIZE_LIMIT
-
-
-def too_large(path: str, size: int) -> ModelOpsError:
-    """Return the error for a file that is over its limit; asked before the file is read."""
-    return failure(
-        "file-too-large",
-        f"{size:,} bytes is more than the {size_limit(path):,} that a spec may have",
-        location=Location(path),
-        hint="keep data out of specs: a snapshot records digests, not rows",
-    )
-
-
-def decode(data: bytes, path: str) -> str:
-    """Return the text of a file without its byte order mark; refuses oversize, binary and invalid UTF-8."""
-    if len(data) > size_limit(path):
-        raise too_large(path, len(data))
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8")
-        code = "binary-file" if b"\0" in data[:8192] else "invalid-utf8"
-        raise failure(
-            code,
-            f"byte 0x{data[error.start]:02x} at offset {error.start} is not UTF-8",
-            location=_position(before, len(before), path),
-            hint="save the file as UTF-8 text",
-        ) from None
-    found = _FORBIDDEN.search(text)
-    if found:
-        code = "binary-file" if found.group() == "\0" else "control-character"
-        raise failure(
-            code,
-            f"character U+{ord(found.group()):04X} may not stand in a YAML file",
-            location=_position(text, found.start(), path),
-            hint="save the file as UTF-8 text; write control characters as escapes in double quotes",
-        )
-    return text
-
-
-def _position(text: str, index: int, path: str) -> Location:
-    line_start = text.rfind("\n", 0, index) + 1
-    return Location(path, text.count("\n", 0, index) + 1, index - line_start + 1)
 
 
 def parse(data: bytes, path: str) -> Document:

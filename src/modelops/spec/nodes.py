@@ -8,8 +8,8 @@ import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
 from modelops.errors import Location, ModelOpsError, Problem, failure
-from modelops.spec.document import ALIAS_LIMIT, DEPTH_LIMIT, NODE_LIMIT
 from modelops.spec.scalars import plain_scalar
+from modelops.spec.text import ALIAS_LIMIT, DEPTH_LIMIT, NODE_LIMIT
 
 Node = Any
 """A node of libyaml's tree; its type stubs know half of its attributes."""
