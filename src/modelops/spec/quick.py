@@ -2,7 +2,7 @@
 
 A file is either read to exactly the value that ``document.parse`` gives, or not at all (``None``): at the first sign of
 anything else (anchors, tags, block scalars, trailing comments, wrapped texts, a mistake) the full reader takes over,
-and it alone finds problems and places.
+and it alone finds problems and places. Inside this module a ValueError without words means: not plain, leave it.
 """
 
 from __future__ import annotations
@@ -31,10 +31,6 @@ _DEEPEST = 24
 _NUMBER_START = frozenset("0123456789-+.")
 
 
-class _NotPlainError(Exception):
-    """Leaves the reader; never leaves this module."""
-
-
 _TOKENS: dict[str, str] = {"true": "true", "false": "false", "null": "null"}
 
 
@@ -49,7 +45,7 @@ def _as_json(found: re.Match[str]) -> str:
         spelled = f'"{text}"'
     elif text[0] in _NUMBER_START and not _JSON_NUMBER.fullmatch(text):
         if not isinstance(plain_scalar(text), str):
-            raise _NotPlainError
+            raise ValueError
         spelled = f'"{text}"'
     if len(_TOKENS) < 5000:
         _TOKENS[text] = spelled
@@ -59,7 +55,7 @@ def _as_json(found: re.Match[str]) -> str:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs) or "" in result:
-        raise _NotPlainError
+        raise ValueError
     return result
 
 
@@ -86,7 +82,7 @@ def _flow(text: str) -> Any:
         return tuple(json.loads(text))
     nested = text.count("[") + text.count("{")
     if nested > 8:
-        raise _NotPlainError
+        raise ValueError
     value = _DECODER.decode(_TOKEN.sub(_as_json, text))
     if nested > 1:
         return _frozen(value)
@@ -105,20 +101,20 @@ def _scalar(text: str) -> Any:
         if " #" in text:
             text = text[: text.index(" #")].rstrip(" ")
         if ": " in text or text[-1] == ":":
-            raise _NotPlainError
+            raise ValueError
         if first in _LETTERS:
             return _WORDS.get(text, text)
         if text[0:2] == "- " or text in ("-", "---", "..."):
-            raise _NotPlainError
+            raise ValueError
         return plain_scalar(text)
     if first == '"':
         inner = text[1:-1]
         if len(text) < 2 or text[-1] != '"' or '"' in inner or "\\" in inner:
-            raise _NotPlainError
+            raise ValueError
         return inner
     if first in "[{":
         return _flow(text)
-    raise _NotPlainError
+    raise ValueError
 
 
 _KEYS: dict[str, str] = {}
@@ -129,7 +125,7 @@ def _key(text: str) -> str:
     if text[0] == '"' and len(text) > 2 and text[-1] == '"' and '"' not in text[1:-1] and "\\" not in text:
         return text[1:-1]
     if not _NAME_ONLY.fullmatch(text):
-        raise _NotPlainError
+        raise ValueError
     if len(_KEYS) < 1000:
         _KEYS[text] = text
     return text
@@ -144,9 +140,9 @@ def _lift(text: str, texts: list[str]) -> str:
         indent = len(lines[0]) - len(lines[0].lstrip(" "))
         after = text[found.end() :].lstrip("\n")
         if any(line[-1] == " " or line[:indent].strip(" ") or line[indent] == " " for line in lines):
-            raise _NotPlainError
+            raise ValueError
         if len(after) - len(after.lstrip(" ")) > column or (after[:1] == " " and not after.strip(" \n")):
-            raise _NotPlainError
+            raise ValueError
         body = ("\n" if found[3][0] == "|" else " ").join(line[indent:] for line in lines)
         texts.append(body if found[3][-1] == "-" else body + "\n")
         return f"{found[1]}{found[2]}: \0{len(texts) - 1}\n"
@@ -169,7 +165,7 @@ def _blocks(lines: list[str], texts: list[str]) -> dict[str, Any]:
         body = head.lstrip(" ")
         if not body or body[0] == "#":
             if value and not body:
-                raise _NotPlainError
+                raise ValueError
             continue
         at = len(head) - len(body)
         dash = body[0] == "-" and body[1:2] == " "
@@ -181,19 +177,19 @@ def _blocks(lines: list[str], texts: list[str]) -> dict[str, Any]:
                 column = at
                 stack.append((column, container))
                 if len(stack) > _DEEPEST:
-                    raise _NotPlainError
+                    raise ValueError
             owner = None
         while at < column or (at == column and not dash and type(container) is list):
             stack.pop()
             if not stack:
-                raise _NotPlainError
+                raise ValueError
             column, container = stack[-1]
         if at != column or dash is not (type(container) is list):
-            raise _NotPlainError
+            raise ValueError
         if dash:
             rest = body[2:].lstrip(" ")
             if not rest:
-                raise _NotPlainError
+                raise ValueError
             if rest[0] in '[{"' or (not colon and rest[-1] != ":"):
                 container.append(_scalar(line[len(line) - len(rest) - len(colon) - len(value) :].rstrip(" ")))
                 continue
@@ -208,10 +204,10 @@ def _blocks(lines: list[str], texts: list[str]) -> dict[str, Any]:
         elif body[-1] == ":":
             body = body[:-1]
         else:
-            raise _NotPlainError
+            raise ValueError
         key = _KEYS.get(body) or _key(body)
         if key in container:
-            raise _NotPlainError
+            raise ValueError
         if value:
             container[key] = texts[int(value[1:])] if value[0] == "\0" else _scalar(value)
         else:
@@ -234,6 +230,6 @@ def read(data: bytes) -> dict[str, Any] | None:
         if "|" in text or ">" in text:
             text = _lift(text, texts)
         root = _blocks(text.split("\n"), texts)
-    except (_NotPlainError, ValueError):
+    except ValueError:
         return None
     return root or None
