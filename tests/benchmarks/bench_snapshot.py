@@ -1,7 +1,7 @@
 """Hashing one 2 GB file and 20,000 files of 50 KB beside plain sha256, and the no-op over the 20,000.
 
-Plain is hashlib.file_digest over the same files in the same process, caches warm, turns taken, best of three. All of it
-runs on one thread without waiting, so CPU seconds are what an idle machine takes by the wall clock; they are held against
+Plain is hashlib.file_digest over the same files in the same process, caches warm, turns taken, best of three. All runs
+on one thread without waiting, so CPU seconds are what an idle machine takes by the wall clock; they are held against
 the limits, since other work on the machine does not change them.
 """
 

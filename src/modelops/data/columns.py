@@ -210,7 +210,10 @@ class Guess:
             return
         if any(form.type != "datetime" for form in self._forms) and _is_code(values):
             self._forms = [form for form in self._forms if form.type == "datetime"]
-        trial = pc.unique(values) if len(self._forms) > 4 else values
+        self._keep_fitting(values.slice(0, 30))  # most types fail on the first few values, at little cost
+        self._keep_fitting(pc.unique(values) if len(self._forms) > 4 else values)
+
+    def _keep_fitting(self, trial: pa.Array) -> None:
         alive: list[ColumnForm] = []
         for form in self._forms:
             if form == ColumnForm("number") and alive:
