@@ -75,6 +75,7 @@ def test_hanging_code_is_stopped_at_its_limit(workshop: Workshop) -> None:
     assert "1 seconds" in problem.message
 
 
+@pytest.mark.slow
 def test_memory_is_limited(workshop: Workshop) -> None:
     """Allocating beyond the limit ends the build, not the machine."""
     problem = failing(workshop, body("return [bytearray(64 << 20) for _ in range(200)]"), training__memoryMib=256)

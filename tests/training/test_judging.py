@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from modelops.artifacts import BuildRecord
+from modelops.artifacts import BuildRecord, open_artifact, put_artifact
 from modelops.errors import ModelOpsError
 from modelops.spec.delivery import CodeReference, DataReference, ReleaseSpec, VerdictRecord
 from modelops.training import record_digest, subject
@@ -70,14 +70,17 @@ def test_predictions_of_other_rows_are_refused(built: Built) -> None:
 def test_a_champion_of_another_kind_is_refused(built: Built) -> None:
     """A stable release that calls another label positive cannot be compared."""
     workshop, record = built
-    request = workshop.request(data__positive="no")
-    other = record.model_copy(update={"positive": "no"})
+    files = dict(open_artifact(workshop.store, record.artifact.digest).files)
+    for path in ("models/signature.json", "models/smoke.json"):
+        files[path] = files[path].replace(b'"yes"', b'"ja"')
+    stored = put_artifact(workshop.store, files)
+    other = record.model_copy(update={"artifact": record.artifact.model_copy(update={"digest": stored.digest})})
     with pytest.raises(ModelOpsError, match="champion-differs"):
         subject(
-            request,
-            other,
+            workshop.request(),
+            record,
             materialise=workshop.materialise,
             read=workshop.read,
             store=workshop.store,
-            champion=release(record),
+            champion=release(other),
         )

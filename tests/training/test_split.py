@@ -50,7 +50,7 @@ def test_a_seeded_split_keeps_the_shares_of_the_classes(strata: list[int], share
 
 def test_a_seeded_split_is_the_same_in_every_version() -> None:
     """The rows of one seed are written down, so that a change of the algorithm cannot pass unseen."""
-    assert np.flatnonzero(seeded(np.zeros(12, dtype=int), 0.25, 7)).tolist() == [2, 10, 11]
+    assert np.flatnonzero(seeded(np.zeros(12, dtype=int), 0.25, 7)).tolist() == [2, 7, 10]
 
 
 @pytest.mark.parametrize("kind", ["hash", "time", "random"])

@@ -93,7 +93,8 @@ _NET = (1 << 0) | (1 << 1)
 
 def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent ends, so that no build outlives the one who waits for it."""
-    _libc().prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    if sys.platform == "linux":
+        _libc().prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
 
 
 def confine(scratch: Path, memory_bytes: int) -> None:
@@ -128,6 +129,8 @@ def readable_roots(scratch: Path) -> list[str]:
 
 def landlock_version() -> int:
     """Return the version of Landlock that the kernel offers, 0 for none."""
+    if sys.platform != "linux":
+        return 0
     return max(0, int(_libc().syscall(_CREATE_RULESET, None, 0, 1)))
 
 
@@ -136,7 +139,8 @@ def _libc() -> Any:
 
 
 def _data_bytes() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
         if line.startswith("VmData:"):
             return int(line.split()[1]) << 10
     return 0

@@ -33,11 +33,6 @@ class Target:
     positive: Scalar
     missing: int
 
-    def codes(self, labels: list[Scalar]) -> Array:
-        """Return the codes of labels; the label of another snapshot that is not in ``classes`` raises."""
-        places = {label: index for index, label in enumerate(self.classes)}
-        return np.array([places[label] for label in labels], dtype=np.float64)
-
 
 def encode(table: Any, data: ModelData, task: Task) -> Target:
     """Code the target column of a table.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from typing import Any
 
 from modelops.artifacts import BuildRecord
+from modelops.errors import Exit, failure
 
 __all__ = ["VARIABLE", "configured", "track"]
 
@@ -18,10 +20,23 @@ def configured(environment: Mapping[str, str]) -> bool:
 
 
 def track(record: BuildRecord, build: str, environment: Mapping[str, str]) -> str:
-    """Log a build to MLflow, one experiment per model, and return the run's id."""
-    import mlflow
+    """Log a build to MLflow, one experiment per model, and return the run's id.
 
-    client = mlflow.MlflowClient(tracking_uri=environment[VARIABLE])
+    A server that cannot be used raises ``tracking-failed``; the build itself is stored by then.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _logged(mlflow.MlflowClient(tracking_uri=environment[VARIABLE]), record, build)
+    except (MlflowException, OSError) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise failure(
+            "tracking-failed", f"the build is stored, but MLflow does not take it: {reason}", exit=Exit.WORLD
+        ) from None
+
+
+def _logged(client: Any, record: BuildRecord, build: str) -> str:
     experiment = client.get_experiment_by_name(record.model)
     number = experiment.experiment_id if experiment else client.create_experiment(record.model)
     run = client.create_run(number, run_name=build.removeprefix("sha256:")[:12])
