@@ -9,8 +9,6 @@ Ground truth, all of it also in ``truth()``:
   bank transfers. Fraud rises to 7 %, and 40 % of it is a new tactic, *mule accounts*: old accounts that slept for
   weeks wake up and send small amounts abroad by bank transfer in office hours. Large amounts and quick succession, by
   which card testing was known, are absent.
-* From July 2026 on. One honest payment in eight that is no bank transfer comes through a channel that did not exist
-  before: ``wallet``.
 * From July 2026 on. A new way to pay, the channel *instant*, takes over 8 % of the honest transactions.
 * 15 % of the fraud of either tactic is indistinguishable from honest business, so no model can reach a recall above
   0.85 except by raising false alarms.
@@ -29,7 +27,6 @@ import pandas as pd
 
 CHANGE = "2026-04"
 NEW_CHANNEL = "2026-07"
-NEW_CHANNEL = "2026-07"
 ROWS = 5000
 HOME = "DE"
 DISTANCE_KM = {"AT": 600, "FR": 880, "NL": 580, "PL": 520, "GB": 930, "US": 6700, "CA": 6400, "SG": 9900, "BR": 9600}
@@ -46,7 +43,6 @@ def truth() -> dict[str, object]:
     """Return the parameters of the process, before and from the change on."""
     return {
         "change": CHANGE,
-        "new_channel": {"from": NEW_CHANNEL, "name": "wallet", "share": 0.125},
         "rows_per_month": ROWS,
         "before": {"fraud_rate": 0.05, "mule_share": 0.0, "international_share": 0.07, "transfer_abroad": 0.25},
         "after": {"fraud_rate": 0.07, "mule_share": 0.4, "international_share": 0.36, "transfer_abroad": 0.75},
@@ -140,9 +136,6 @@ def month(year_month: str, seed: int = 0) -> pd.DataFrame:
             for name in honest.columns
         }
     )
-    if year_month >= NEW_CHANNEL:
-        wallet = (kind == 0) & (rows["channel"] != "transfer") & (rng.random(ROWS) < 0.125)
-        rows["channel"] = rows["channel"].where(~wallet, "wallet")
     if year_month >= NEW_CHANNEL:
         # Drawn from a generator of its own, so that all else in the month is what it would be without.
         moved = np.random.default_rng([seed, start.year, start.month, 1]).random(ROWS) < facts["new_channel"]["share"]

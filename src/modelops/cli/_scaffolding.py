@@ -158,9 +158,7 @@ def add_repository(site: Site, approvers: Sequence[str], result: Result) -> None
         *(
             []
             if approvers
-            else [
-                f"add reviewers to policies/approvals.yaml: it is {logins[0]} alone, and nobody approves their own change"
-            ]
+            else [f"add reviewers to policies/approvals.yaml beside {logins[0]}: nobody approves own changes"]
         ),
         "keep .modelops/keys/local.pem safe: it signs releases and is not in git",
         f"{_COMMIT} 'Begin with modelops'",
@@ -255,11 +253,21 @@ def add_model(site: Site, order: Order, result: Result) -> None:
             positive=order.positive,
         )  # fmt: skip
         draft = draft_model(table, wish, _environments(site), unreadable=opened.left_out)
-        spec = _take(site, opened, snapshots.wanted_by(draft.spec))
+        spec = _for_the_features(first, draft) or _take(site, opened, snapshots.wanted_by(draft.spec))
     path = f"models/{order.model}/data/{SNAPSHOT}.yaml"
     files = {**draft.files, path: dump("DataSnapshot", SNAPSHOT, spec, None, path)}
     write_new(site.root, files)
     _report(order, draft, opened, files, result)
+
+
+def _for_the_features(snapshot: DataSnapshotSpec, draft: Draft) -> DataSnapshotSpec | None:
+    """Return the snapshot with a profile of the features only, or None where a feature was read in another type."""
+    read = {column.name: column.type for column in snapshot.columns}
+    features = draft.spec.data.features
+    if any(read[feature.name] != feature.type for feature in features):
+        return None
+    profile = {feature.name: snapshot.profile[feature.name] for feature in features if feature.name in snapshot.profile}
+    return snapshot.model_copy(update={"profile": profile})
 
 
 def _report(order: Order, draft: Draft, opened: Opened, files: dict[str, bytes], result: Result) -> None:

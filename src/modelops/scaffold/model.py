@@ -19,7 +19,7 @@ from modelops.spec.dump import block, dump, quoted, schema_comment
 from modelops.spec.meta import API_VERSION, Plugin, Risk, Scalar
 from modelops.spec.model import Feature, ModelData, ModelSpec, Serving, Split, Task, Training
 
-LARGE = 2_000_000
+LARGE = 500_000
 """Rows times columns times classes from which histograms are used to find splits."""
 _SHOWN = 60
 
