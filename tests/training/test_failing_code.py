@@ -58,6 +58,7 @@ def test_syntax_errors_are_found_before_anything_runs(workshop: Workshop) -> Non
     assert workshop.reads == 0
 
 
+@pytest.mark.slow
 def test_an_exception_comes_with_its_own_traceback(workshop: Workshop) -> None:
     """The message holds the model's frames and no path of this machine; the location is the raising line."""
     problem = failing(workshop, RAISES)
@@ -167,7 +168,9 @@ def test_code_is_confined(workshop: Workshop, monkeypatch: pytest.MonkeyPatch, t
         "open('mine.txt', 'w').write('allowed')",
         "raise RuntimeError(str(sorted(os.environ)) + str(len(features)) + ' | '.join(seen))",
     )
-    message = failing(workshop, code, training__timeoutSeconds=30).message
+    problem = failing(workshop, code, training__timeoutSeconds=30)
+    assert problem.code == "training-failed"
+    message = problem.message
     assert "hunter2" not in message
     assert "AWS_SECRET_ACCESS_KEY" not in message
     assert "]180" in message
