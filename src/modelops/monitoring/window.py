@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ValidationError
 import scipy
+from pydantic import ValidationError
 
 from modelops import plugins
 from modelops.drift import Drift, Score
