@@ -272,7 +272,7 @@ def _months(story: Story) -> str:
         rate = answered.requests / answered.seconds
         story.say(f"{month}: {answered.requests} requests at {rate:.0f}/s, {_statuses(answered)}; {_drift_line(found)}")
         if month == "2026-04":
-            asked = answered.ids[len(answered.ids) // 2]
+            asked = answered.ids[100]
             story.say(f"retraining: {found['retraining']['reason']}")
             story.say(f"the monitor opened pull request {found['pullRequest']}")
     story.run("modelops", "pr", "list")
@@ -334,6 +334,7 @@ def _bad_release(story: Story) -> None:
 
 
 def _audit(story: Story, prediction: str) -> None:
+    story.at("2026-11-02T09:00:00Z")
     story.chapter(7, "The audit, months later")
     story.run("modelops", "audit", "prediction", prediction)
     story.run("modelops", "reproduce", MODEL, "1")

@@ -85,7 +85,15 @@ def _watch(workspace: Workspace, graph: Graph, tip: str, name: str, model: str) 
     site = workspace.site(name)
     table = read_window(site.runtime / FILE_NAME, model, since, now)
     report = monitoring.score_window(
-        monitor, entry.model.spec, reference.spec.profile, release.score_profile, table, since=since, until=now
+        monitor,
+        entry.model.spec,
+        reference.spec.profile,
+        release.score_profile,
+        table,
+        since=since,
+        until=now,
+        columns=reference.spec.columns,
+        name=model,
     )
     earlier = [row["level"] for row in _history(site, model) if parse_instant(row["until"]) < now]
     _remember(site, model, report)

@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modelops.releases.assemble import ModelApproval, next_number, release_files
+    from modelops.releases.approval import ModelApproval
+    from modelops.releases.assemble import next_number, release_files
     from modelops.releases.promotions import next_promotion, promotion_files, rollout_outcome_line, verify_promotion
     from modelops.releases.verify import verify_release
 
@@ -22,7 +23,7 @@ __all__ = [
 ]
 
 _PLACES = {
-    "ModelApproval": "assemble",
+    "ModelApproval": "approval",
     "next_number": "assemble",
     "next_promotion": "promotions",
     "promotion_files": "promotions",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from modelops.artifacts import BuildRecord
 from modelops.errors import Exit, failure
@@ -24,13 +22,12 @@ from modelops.evidence import (
     sign,
     statement,
 )
+from modelops.releases.approval import ModelApproval
 from modelops.releases.card import model_card
 from modelops.spec.data import DataSnapshotSpec
 from modelops.spec.delivery import (
-    Approval,
     CodeReference,
     DataReference,
-    PullRequestReference,
     ReleaseSpec,
     VerdictRecord,
 )
@@ -40,21 +37,6 @@ from modelops.spec.model import ModelSpec
 
 SIGNATURE_FILE = "model.sigstore.json"
 ARTIFACT_FOLDER = "models/"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelApproval:
-    """Who let the change of the model in: the merged pull request and the approvals that counted.
-
-    ``commit`` is the merge, ``policy`` the digest of the approval policy that was applied.
-    """
-
-    path: Literal["pull-request", "automatic", "emergency"]
-    commit: str
-    policy: str
-    pull_request: PullRequestReference | None
-    approvals: tuple[Approval, ...]
-    reason: str = ""
 
 
 def next_number(existing: Iterable[int]) -> int:

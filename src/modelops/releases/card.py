@@ -18,7 +18,7 @@ from modelops.spec.kinds import Resource
 from modelops.spec.model import FeatureType, ModelSpec, Task
 
 if TYPE_CHECKING:
-    from modelops.releases.assemble import ModelApproval
+    from modelops.releases.approval import ModelApproval
 
 PIPELINE_TAGS: dict[Task, str] = {
     "binary-classification": "tabular-classification",
