@@ -172,3 +172,19 @@ def test_a_model_whose_inputs_are_not_the_features_is_refused() -> None:
     check_model(data)
     with pytest.raises(ModelOpsError, match="are not the features"):
         onnx_score(data, signature(NUMBERS))
+
+
+def test_columns_may_be_called_anything() -> None:
+    """Names with spaces, umlauts and dashes export, and stay the names of the inputs."""
+    renamed = {"amount": "größe in m", "when": "last-seen", "age": "age", "country": "is active?"}
+    features = tuple(each.model_copy(update={"name": renamed[each.name]}) for each in MIXED)
+    columns = {renamed[name]: values for name, values in rows(MIXED).items()}
+    frame = to_frame(columns)
+    encoder = ColumnTransformer(
+        [("n", SimpleImputer(strategy="median"), [0, 1, 2]), ("c", OneHotEncoder(handle_unknown="ignore"), [3])]
+    )
+    target = (np.nan_to_num(columns["größe in m"]) > 0).astype(int)
+    estimator = make_pipeline(encoder, GradientBoostingClassifier(n_estimators=5)).fit(frame, target)
+    export = export_onnx(estimator, signature(features), columns)
+    assert export.data is not None, export.reason
+    assert {found.name for found in onnx.load_from_string(export.data).graph.input} == set(renamed.values())

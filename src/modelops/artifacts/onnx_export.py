@@ -28,7 +28,7 @@ TOLERANCE = 1e-6
 
 OPSET = 18
 IR_VERSION = 10
-EXPORTER = "1"
+EXPORTER = "2"
 """Part of the inputs digest: raised whenever the exported bytes of an unchanged estimator change."""
 
 _CONVERSION_ERRORS = (
@@ -169,6 +169,21 @@ def _inputs(signature: Signature, variant: _Variant) -> list[tuple[str, Any]]:
     ]
 
 
+def _restore_names(graph: Any, names: list[str]) -> None:
+    """Call the inputs by the features' names again: the converter rewrites those that are no identifiers."""
+    if len(graph.input) != len(names):
+        return
+    renamed = {found.name: name for found, name in zip(graph.input, names, strict=True) if found.name != name}
+    inner = {output for node in graph.node for output in node.output} | {item.name for item in graph.initializer}
+    # A feature that is called like something inside the graph keeps the converter's name, and is refused later.
+    if not renamed or inner & set(renamed.values()):
+        return
+    for found in graph.input:
+        found.name = renamed.get(found.name, found.name)
+    for node in graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+
+
 def _finished(model: Any, signature: Signature) -> bytes:
     """Return the bytes of a converted model with one output and only the nodes that it needs."""
     graph = model.graph
@@ -191,6 +206,7 @@ def _finished(model: Any, signature: Signature) -> bytes:
         for entry in model.opset_import:
             if entry.domain == "ai.onnx.ml":
                 entry.version = ML_OPSET
+    _restore_names(graph, [feature.name for feature in signature.features])
     model.ir_version = IR_VERSION
     data: bytes = model.SerializeToString(deterministic=True)
     return data

@@ -7,22 +7,34 @@ from dataclasses import asdict
 from typing import Any
 
 from modelops import training
-from modelops.reconcile.loop import plan_now
+from modelops.reconcile.loop import STATUS_FILE, Seen, conditions_of, look
 from modelops.reconcile.observe import observe_target
 from modelops.reconcile.workspace import Workspace, model_entry
 
 
-def _conditions(workspace: Workspace, name: str) -> list[dict[str, Any]]:
-    path = workspace.site(name).runtime / "status.json"
+def _written(workspace: Workspace, name: str) -> dict[str, dict[str, Any]]:
+    """Return the conditions that the last reconciliation left, by model."""
+    path = workspace.site(name).runtime / STATUS_FILE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["conditions"]
-    except (FileNotFoundError, ValueError, KeyError):
-        return []
-    return list(found)
+        return {row["model"]: row for row in json.loads(path.read_text(encoding="utf-8"))["conditions"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _conditions(workspace: Workspace, name: str, seen: Seen) -> list[dict[str, Any]]:
+    """Return how every model stands now; what stalled the last reconciliation stands while it still has to be done."""
+    written = _written(workspace, name)
+    rows = []
+    for condition in conditions_of(workspace, seen):
+        now = asdict(condition)
+        last = written.get(condition.model, {})
+        stalled = last.get("type") == "Stalled" and last.get("revision") == seen.tip
+        rows.append(last if stalled and condition.reason == "pending" else now)
+    return rows
 
 
 def status_of_environments(workspace: Workspace) -> list[dict[str, Any]]:
-    """Return, per environment, what runs, whether it is in sync, and the conditions of the last reconciliation."""
+    """Return, per environment, what runs, whether it is in sync, and the conditions."""
     _, graph = workspace.desired()
     rows = []
     for name in sorted(
@@ -30,16 +42,16 @@ def status_of_environments(workspace: Workspace) -> list[dict[str, Any]]:
         key=lambda key: (graph.environments[key].spec.order is None, graph.environments[key].spec.order, key),
     ):
         observed = observe_target(graph, name, workspace.site(name))
-        plan = plan_now(workspace, name).plan
+        seen = look(workspace, name, {})
         rows.append(
             {
                 "environment": name,
                 "running": observed.running,
                 "url": observed.url,
                 "message": observed.message,
-                "synced": not plan.actions and not plan.refused,
+                "synced": not seen.plan.actions and not seen.plan.refused,
                 "arms": [asdict(arm) for arm in observed.arms],
-                "conditions": _conditions(workspace, name),
+                "conditions": _conditions(workspace, name, seen),
             }
         )
     return rows
@@ -91,6 +103,6 @@ def model_text(found: dict[str, Any]) -> str:
         measured = list((run.get("metrics") or {}).items())[:4]
         text = ", ".join(f"{name} {value:.4g}" for name, value in measured)
         lines.append(
-            f"  run {run['started']} {run['outcome']} in {run['duration']:.1f} s: {text or run.get('problem') or ''}"
+            f"  run {run['started']} {run['outcome']} in {run['seconds']:.1f} s: {text or run['message'] or ''}"
         )
     return "\n".join(lines)
