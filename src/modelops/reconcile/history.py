@@ -36,12 +36,14 @@ def _deployment(data: bytes, path: str) -> DeploymentSpec:
 
 def deployment_history(repository: Repository, tip: str, model: str, environment: str) -> tuple[Moment, ...]:
     """Return the moments of a deployment on the branch, newest first; a merge counts as one moment."""
-    path = deployment_path(model, environment)
+    commits = repository.log(path := deployment_path(model, environment), tip, first_parent=True)
+    versions = repository.read_versions((commit.id for commit in commits), path)
     moments: list[Moment] = []
-    for commit in repository.log(path, tip, first_parent=True):
-        if path not in repository.paths(commit.id, path):
+    for commit in commits:
+        data = versions[commit.id]
+        if data is None:
             continue
-        spec = _deployment(repository.read(commit.id, path), path)
+        spec = _deployment(data, path)
         parent = commit.parents[0] if commit.parents else None
         moments.append(Moment(commit.id, parent, commit.time, commit.subject, spec.stable, spec.candidate))
     return tuple(moments)

@@ -6,13 +6,13 @@ import contextlib
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from modelops.clock import format_instant
 from modelops.errors import Exit, ModelOpsError, Problem, failure
-from modelops.reconcile.actions import Action, Blocked, Wait, describe, runnable
+from modelops.reconcile.actions import Action, Blocked, Entry, Serve, Wait, describe, runnable
 from modelops.reconcile.apply import apply
 from modelops.reconcile.observe import environment_facts, observe_target, target_of
 from modelops.reconcile.plan import ModelFacts, Plan, plan_environment
@@ -21,6 +21,7 @@ from modelops.reconcile.workspace import Workspace, environment
 from modelops.spec.graph import Graph
 
 MAXIMUM_ACTIONS = 100
+STATUS_FILE = "status.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,14 @@ def _leases(workspace: Workspace, graph: Graph, name: str) -> Iterator[dict[str,
         yield held
 
 
-def look(workspace: Workspace, name: str, held: dict[str, str]) -> Seen:
-    """Observe an environment at the tip of the branch and plan it."""
-    tip, graph = workspace.desired()
+def look(workspace: Workspace, name: str, held: Mapping[str, str], stuck: Collection[str] = ()) -> Seen:
+    """Observe an environment at the tip of the branch as last fetched or landed, and plan it."""
+    tip, graph = workspace.known()
     module, _ = target_of(graph, name)
-    facts = environment_facts(workspace, graph, tip, name, held)
     observed = observe_target(graph, name, workspace.site(name))
-    return Seen(tip, graph, facts, plan_environment(name, facts, observed, module.table_digest))
+    loaded = frozenset(arm.digest for arm in observed.arms if arm.ready)
+    facts = environment_facts(workspace, graph, tip, name, held, loaded)
+    return Seen(tip, graph, facts, plan_environment(name, facts, observed, module.table_digest, stuck))
 
 
 def plan_now(workspace: Workspace, name: str) -> Seen:
@@ -86,39 +88,50 @@ def plan_now(workspace: Workspace, name: str) -> Seen:
     return look(workspace, name, {})
 
 
+def _subject(entry: Entry) -> str:
+    """Return what the failure of an action stalls: its model, or the routing table that the runtime was to take."""
+    return entry.digest if isinstance(entry, Serve) else entry.model
+
+
 def reconcile(workspace: Workspace, name: str, *, say: Callable[[str], None] = lambda text: None) -> Result:
     """Make an environment match git as far as it can be done now.
 
     Stopping after any action and running again ends in the same state: every action reads what it needs from git and
-    the runtime, and none is taken twice. A failing action stalls this run only; the next one tries again.
+    the runtime, and none is taken twice. A failing action stalls its own model, and only until the next run.
     """
     _, graph = workspace.desired()
     environment(graph, name)
     done: list[str] = []
-    problems: tuple[Problem, ...] = ()
-    code = Exit.OK
+    failed: dict[str, ModelOpsError] = {}
     with _leases(workspace, graph, name) as held:
         seen = look(workspace, name, held)
         for _ in range(MAXIMUM_ACTIONS):
-            if not seen.plan.actions:
+            action = next((entry for entry in seen.plan.actions if _subject(entry) not in failed), None)
+            if action is None:
                 break
-            action = seen.plan.actions[0]
             say(describe(action))
             try:
                 done.append(apply(workspace, seen.graph, seen.tip, _as_action(action), seen.facts))
             except ModelOpsError as error:
-                problems, code = error.problems, error.exit
-                break
-            seen = look(workspace, name, held)
+                failed[_subject(action)] = error
+                say(f"failed: {error.problems[0].message}")
+            seen = look(workspace, name, held, failed)
         else:
             raise failure("no-rest", f"{name} did not come to rest in {MAXIMUM_ACTIONS} actions", exit=Exit.BUG)
-    conditions = _conditions(workspace, seen, problems)
-    write_atomically(
-        workspace.site(name).runtime / "status.json",
-        json.dumps({"conditions": [asdict(condition) for condition in conditions]}, indent=2, sort_keys=True).encode(),
-    )
-    blocked = any(isinstance(entry, Blocked) for entry in seen.plan.entries)
-    return Result(seen.plan, tuple(done), conditions, problems, code if problems else Exit.NO if blocked else Exit.OK)
+        # What failed and then was no longer wanted is history; what is still to be done stalls.
+        undone = {_subject(entry) for entry in seen.plan.actions}
+        failed = {subject: error for subject, error in failed.items() if subject in undone}
+        conditions = conditions_of(workspace, seen, failed)
+        write_atomically(workspace.site(name).runtime / STATUS_FILE, _status_bytes(conditions))
+    problems = tuple(dict.fromkeys(problem for error in failed.values() for problem in error.problems))
+    blocked = [Exit.NO] if seen.plan.refused else []
+    code = max([Exit.OK, *blocked, *(error.exit for error in failed.values())])
+    return Result(seen.plan, tuple(done), conditions, problems, code)
+
+
+def _status_bytes(conditions: tuple[Condition, ...]) -> bytes:
+    rows = [asdict(condition) for condition in conditions]
+    return json.dumps({"conditions": rows}, indent=2, sort_keys=True).encode()
 
 
 def _as_action(entry: object) -> Action:
@@ -127,16 +140,21 @@ def _as_action(entry: object) -> Action:
     return entry  # type: ignore[return-value]
 
 
-def _conditions(workspace: Workspace, seen: Seen, problems: tuple[Problem, ...]) -> tuple[Condition, ...]:
+def conditions_of(
+    workspace: Workspace, seen: Seen, failed: Mapping[str, ModelOpsError] | None = None
+) -> tuple[Condition, ...]:
+    """Return how every model stands, given what was seen and which actions failed just now."""
+    failed = failed or {}
     now = format_instant(workspace.clock())
     conditions = []
     for facts in seen.facts:
         mine = [entry for entry in seen.plan.entries if getattr(entry, "model", facts.model) == facts.model]
         blocked = next((entry for entry in mine if isinstance(entry, Blocked)), None)
         waiting = next((entry for entry in mine if isinstance(entry, Wait)), None)
+        error = next((failed[_subject(entry)] for entry in mine if _subject(entry) in failed), None)
         kind: Literal["Ready", "Reconciling", "Stalled"]
-        if problems:
-            kind, reason, message = "Stalled", problems[0].code, problems[0].message
+        if error is not None:
+            kind, reason, message = "Stalled", error.problems[0].code, error.problems[0].message
         elif blocked is not None:
             kind, reason, message = "Stalled", blocked.code, blocked.reason
         elif waiting is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,14 +11,15 @@ import numpy as np
 from pydantic import ValidationError
 
 from modelops import plugins
+from modelops.artifacts import open_artifact
 from modelops.clock import parse_instant
-from modelops.errors import Location
+from modelops.errors import ModelOpsError
 from modelops.predictions import FILE_NAME as LOG_FILE
 from modelops.predictions import ArmRows, arm_rows
 from modelops.reconcile.actions import Role
 from modelops.reconcile.history import deployment_history
 from modelops.reconcile.plan import ModelFacts, Refusal, RolloutState, Unrecorded, salt
-from modelops.reconcile.promotion import needs_record, refusals
+from modelops.reconcile.promotion import needs_record, refusals, unacceptable
 from modelops.reconcile.state import read_rollout
 from modelops.reconcile.workspace import Workspace, environment, model_entry, parameters
 from modelops.spec.delivery import DeploymentSpec, ReleaseSpec, RolloutPlanSpec
@@ -40,7 +41,7 @@ def running_table(site: Site) -> RoutingTable | None:
     """Return the routing table that the runtime was last given; an unreadable one counts as none."""
     try:
         return RoutingTable.model_validate_json((site.runtime / FILE_NAME).read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None
 
 
@@ -122,7 +123,13 @@ def _legitimacy(
         if bad_record is not None:
             refused.append(bad_record)
         refused += refusals(workspace, graph, tip, facts.model, facts.environment, number, role)
-        if moment is not None:
+        if moment is None:
+            continue
+        args = (workspace, graph, tip, facts.model, facts.environment, number, role, moment, history)
+        problem = unacceptable(*args)
+        if problem is not None:
+            refused.append(problem)
+        else:
             unrecorded.append(Unrecorded(role, number, moment.commit))
     return tuple(refused), tuple(unrecorded)
 
@@ -132,35 +139,73 @@ def _running_route(site: Site, model: str) -> Route | None:
     return table.models.get(model) if table is not None else None
 
 
+def _artifacts(
+    workspace: Workspace, numbers: Mapping[Role, int], releases: Mapping[int, ReleaseSpec], loaded: Collection[str]
+) -> tuple[tuple[int, ...], tuple[Refusal, ...]]:
+    """Return which releases the store has lost, and which ones it holds with other bytes than were released.
+
+    What runs was verified when it was loaded, so that a pass over a healthy environment reads no artifact.
+    """
+    lost: dict[int, None] = {}
+    damaged: list[Refusal] = []
+    for role, number in numbers.items():
+        digest = releases[number].artifact.digest
+        if digest in loaded and workspace.store.has(digest):
+            continue
+        try:
+            open_artifact(workspace.store, digest)
+        except ModelOpsError as error:
+            problem = error.problems[0]
+            if problem.code == "not-in-store":
+                lost[number] = None
+                continue
+            reason = f"the artifact of release {number} is damaged: {problem.message}"
+            hint = f"delete {problem.location} and reconcile again: it is rebuilt from git" if problem.location else ""
+            damaged.append(Refusal(role, problem.code, reason, hint or problem.hint or "copy the store again"))
+    return tuple(lost), tuple(damaged)
+
+
 def model_facts(
-    workspace: Workspace, graph: Graph, tip: str, name: str, model: str, held: Mapping[str, str]
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    name: str,
+    model: str,
+    held: Mapping[str, str],
+    loaded: Collection[str] | None,
 ) -> ModelFacts | None:
-    """Return the facts about one model in one environment, or None when it has no release there."""
+    """Return the facts about one model in one environment, or None when it has no release there.
+
+    ``loaded`` are the artifacts that the runtime answers with; None leaves the store out of it.
+    """
     entry = model_entry(graph, model)
     resource = entry.deployments.get(name)
     if resource is None:
         return None
     deployment: DeploymentSpec = resource.spec
-    numbers = [number for number in (deployment.stable, deployment.candidate) if number is not None]
+    roles: dict[Role, int | None] = {"stable": deployment.stable, "candidate": deployment.candidate}
+    numbers = {role: number for role, number in roles.items() if number is not None}
     if not numbers:
         return None
     site = workspace.site(name)
-    releases: dict[int, ReleaseSpec] = {number: entry.releases[number].spec for number in numbers}
+    releases: dict[int, ReleaseSpec] = {number: entry.releases[number].spec for number in numbers.values()}
+    lost, damaged = _artifacts(workspace, numbers, releases, loaded) if loaded is not None else ((), ())
     facts = ModelFacts(
         model=model,
         environment=name,
-        where=Location(resource.path) if not numbers else resource.where("spec"),
+        where=resource.where("spec"),
         serving=entry.model.spec.serving,
         stable=deployment.stable,
         candidate=deployment.candidate,
         denied=tuple(denied.release for denied in deployment.denied),
         digests={number: release.artifact.digest for number, release in releases.items()},
-        lost=tuple(number for number, release in releases.items() if not workspace.store.has(release.artifact.digest)),
+        lost=lost,
         held_by=held.get(model),
         running=_running_route(site, model),
         direct=environment(graph, name).spec.rollout == "direct",
     )
     refused, unrecorded = _legitimacy(workspace, graph, tip, facts)
+    refused += damaged
     if facts.candidate is not None and facts.stable is not None and not facts.direct and entry.rollout is None:
         hint = f"write models/{model}/rollout.yaml, or say `rollout: direct` in policies/environments/{name}.yaml"
         refused += (Refusal("candidate", "no-rollout-plan", f"{model} has no rollout plan to judge it by", hint),)
@@ -168,9 +213,14 @@ def model_facts(
 
 
 def environment_facts(
-    workspace: Workspace, graph: Graph, tip: str, name: str, held: Mapping[str, str]
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    name: str,
+    held: Mapping[str, str],
+    loaded: Collection[str] | None,
 ) -> tuple[ModelFacts, ...]:
     """Return the facts about every model that has a release in an environment."""
     environment(graph, name)
-    found = (model_facts(workspace, graph, tip, name, model, held) for model in sorted(graph.models))
+    found = (model_facts(workspace, graph, tip, name, model, held, loaded) for model in sorted(graph.models))
     return tuple(facts for facts in found if facts is not None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -177,12 +177,19 @@ def route(facts: ModelFacts) -> Route | None:
     )
 
 
-def _rollout(facts: ModelFacts, serving: bool) -> list[Entry]:
-    """Return the next entry of a rollout; ``serving`` says that the runtime answers with the present routes."""
+def _rollout(facts: ModelFacts, serving: bool, refused: Mapping[str, str]) -> list[Entry]:
+    """Return the next entry of a rollout.
+
+    ``serving`` says that the runtime answers with the present routes, ``refused`` why it could not load an artifact.
+    """
     candidate, stable = facts.candidate, facts.stable
     if candidate is None or _refused(facts, "candidate") or candidate in facts.lost:
         return []
     model, name, where = facts.model, facts.environment, facts.where
+    broken = refused.get(facts.digests[candidate])
+    if broken is not None and (stable is None or facts.direct):
+        hint = f"withdraw it: modelops rollback {model} --environment {name}"
+        return [Blocked(model, name, "release-not-loaded", f"release {candidate}: {broken}", hint, where)]
     if stable is None or facts.direct:
         reason = "rollouts here are direct, and it answers"
         if stable is None:
@@ -196,6 +203,8 @@ def _rollout(facts: ModelFacts, serving: bool) -> list[Entry]:
         if state.outcome == "rollback" and not serving:
             return []
         return [Conclude(model, name, candidate, stable, state.outcome, state.reason, where)]
+    if broken is not None:
+        return [_failed(facts, candidate, f"the runtime cannot load it: {broken}", ())]
     if not serving or facts.next_step is None or facts.progress is None:
         return []
     step = facts.next_step(facts.progress)
@@ -204,14 +213,21 @@ def _rollout(facts: ModelFacts, serving: bool) -> list[Entry]:
             return [Wait(model, name, step.reason, step.checks)]
         case "advance":
             return [SetStep(model, name, candidate, stable, step.step, step.weight, step.reason, step.checks, where)]
-        case "rollback" if facts.on_failure == "hold":
-            hint = f"withdraw it: modelops rollback {model} --environment {name}"
-            return [Blocked(model, name, "rollout-held", f"release {candidate} failed: {step.reason}", hint, where)]
-        case "promote" | "rollback":
-            return [Judge(model, name, candidate, step.action, step.reason, step.checks, where)]
+        case "rollback":
+            return [_failed(facts, candidate, step.reason, step.checks)]
+        case "promote":
+            return [Judge(model, name, candidate, "promote", step.reason, step.checks, where)]
 
 
-def _entries(facts: ModelFacts, serving: bool) -> list[Entry]:
+def _failed(facts: ModelFacts, candidate: int, reason: str, checks: tuple[Check, ...]) -> Entry:
+    model, name, where = facts.model, facts.environment, facts.where
+    if facts.on_failure == "hold":
+        hint = f"withdraw it: modelops rollback {model} --environment {name}"
+        return Blocked(model, name, "rollout-held", f"release {candidate} failed: {reason}", hint, where)
+    return Judge(model, name, candidate, "rollback", reason, checks, where)
+
+
+def _entries(facts: ModelFacts, serving: bool, refused: Mapping[str, str]) -> list[Entry]:
     if facts.held_by is not None:
         return [Wait(facts.model, facts.environment, f"another reconciler works on it: {facts.held_by}")]
     entries: list[Entry] = [
@@ -225,16 +241,26 @@ def _entries(facts: ModelFacts, serving: bool) -> list[Entry]:
         if missing.role not in blocked
     ]
     entries += [Restore(facts.model, facts.environment, lost, facts.digests[lost], facts.where) for lost in facts.lost]
-    return entries + _rollout(facts, serving)
+    broken = refused.get(facts.digests[facts.stable]) if facts.stable is not None else None
+    if broken is not None and facts.stable not in facts.lost and "stable" not in blocked:
+        hint = f"go back: modelops rollback {facts.model} --environment {facts.environment}"
+        reason = f"release {facts.stable}: {broken}"
+        entries.append(Blocked(facts.model, facts.environment, "release-not-loaded", reason, hint, facts.where))
+    return entries + _rollout(facts, serving, refused)
 
 
 def plan_environment(
-    environment: str, models: tuple[ModelFacts, ...], observed: Observed, digest: Callable[[RoutingTable], str]
+    environment: str,
+    models: tuple[ModelFacts, ...],
+    observed: Observed,
+    digest: Callable[[RoutingTable], str],
+    stuck: Collection[str] = (),
 ) -> Plan:
     """Return what makes an environment match git.
 
     Records and restorations come first, then the one change of the runtime, then the next move of each rollout. A
-    rollout moves only while the runtime answers with the routes that git and the rollout's step call for.
+    rollout moves only while the runtime answers with the routes that git and the rollout's step call for. What failed
+    for the ``stuck`` models holds up no other model, nor the runtime.
     """
     routes = {facts.model: found for facts in models if (found := route(facts)) is not None}
     table = RoutingTable(environment=environment, models=routes)
@@ -242,8 +268,9 @@ def plan_environment(
     # A model that another reconciler holds must not be moved by us, so the shared table waits for it as well.
     free = all(facts.held_by is None for facts in models)
     serving = observed.running and observed.table == wanted
-    entries = [entry for facts in models for entry in _entries(facts, serving)]
-    preparing = any(isinstance(entry, RecordPromotion | Restore) for entry in entries)
+    refused = {arm.digest: arm.error or "it is not ready" for arm in observed.arms if not arm.ready}
+    entries = [entry for facts in models for entry in _entries(facts, serving, refused)]
+    preparing = any(isinstance(entry, RecordPromotion | Restore) and entry.model not in stuck for entry in entries)
     if (routes or observed.running) and not serving and free and not preparing:
         entries.append(Serve(environment, table, wanted, _why(table, observed)))
     order = {RecordPromotion: 0, Restore: 1, Serve: 2, Judge: 3, SetStep: 4, Conclude: 5, Wait: 6, Blocked: 7}

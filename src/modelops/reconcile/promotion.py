@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from modelops.clock import format_instant
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.evidence import check_promotion, check_release, digest_bytes
+from modelops.evidence import ROLLOUT_OUTCOME, Statement, check_promotion, check_release, digest_bytes
 from modelops.forges import PullRequest
 from modelops.gates._run import passed
 from modelops.reconcile.actions import Role
-from modelops.reconcile.approvals import judge_approvals
+from modelops.reconcile.approvals import judge_approvals, policy_at
 from modelops.reconcile.history import Moment, deployment_history, deployment_path, ever_stable, introduced
 from modelops.reconcile.plan import Refusal
 from modelops.reconcile.workspace import MACHINE, Workspace, environment, model_entry, slug, trust
@@ -34,14 +34,17 @@ class Proposal:
 
 def release_evidence(workspace: Workspace, revision: str, model: str, number: int) -> bytes:
     """Return a release's signed statements, empty when the file is missing."""
-    path = f"models/{model}/releases/{number}/{EVIDENCE}"
-    return workspace.repository.read(revision, path) if path in workspace.repository.paths(revision, path) else b""
+    return _bytes(workspace, revision, f"models/{model}/releases/{number}/{EVIDENCE}")
 
 
 def promotion_evidence(workspace: Workspace, revision: str, model: str, name: str) -> bytes:
     """Return a promotion's signed statements, empty when the file is missing."""
-    path = f"models/{model}/promotions/{name}.intoto.jsonl"
-    return workspace.repository.read(revision, path) if path in workspace.repository.paths(revision, path) else b""
+    return _bytes(workspace, revision, f"models/{model}/promotions/{name}.intoto.jsonl")
+
+
+def _bytes(workspace: Workspace, revision: str, path: str) -> bytes:
+    # The listing of a whole revision is kept, one per question is not.
+    return workspace.repository.read(revision, path) if path in workspace.repository.paths(revision) else b""
 
 
 def _previous(graph: Graph, name: str) -> str | None:
@@ -215,7 +218,7 @@ def needs_record(
     """Return the change that still lacks a record, and why an existing record does not count.
 
     A candidate needs the record of the commit that set it. A stable release needs one too, or to have become stable in
-    a commit that follows a recorded candidacy.
+    a commit that follows a recorded candidacy whose rollout is signed to have succeeded.
     """
     moment = introduced(history, role)
     record = covering_promotion(graph, model, name, number)
@@ -224,28 +227,52 @@ def needs_record(
     if record is None:
         return moment, None
     try:
-        check_promotion(record, promotion_evidence(workspace, tip, model, record.name), trust(graph))
+        said = check_promotion(record, promotion_evidence(workspace, tip, model, record.name), trust(graph))
     except ModelOpsError as error:
         problem = error.problems[0]
         return None, Refusal(role, problem.code, problem.message, problem.hint or "restore the record from git")
-    if role == "candidate" and record.spec.commit != moment.commit and not _landed_with(record, moment):
-        return moment, None
-    if role == "stable" and record.spec.commit != moment.commit and not _was_candidate(history, moment, number):
-        return moment, None
-    return None, None
+    if record.spec.commit == moment.commit or _landed_with(record, moment, role):
+        return None, None
+    if role == "stable" and _was_candidate(history, moment, number) and any(map(_succeeded, said)):
+        return None, None
+    return moment, None
 
 
-def _landed_with(record: Resource[PromotionSpec], moment: Moment) -> bool:
+def _landed_with(record: Resource[PromotionSpec], moment: Moment, role: Role) -> bool:
     """An automatic or emergency record is part of the very commit that makes the change, so it names its parent."""
-    return record.spec.path != "pull-request" and record.spec.commit == moment.parent
+    path = "automatic" if role == "candidate" else "emergency"
+    return record.spec.path == path and record.spec.commit == moment.parent
 
 
 def _was_candidate(history: tuple[Moment, ...], moment: Moment, number: int) -> bool:
-    """Tell whether a release was on trial right before it became stable, or its own record made it so."""
-    older = [candidate for candidate in history if candidate.commit == moment.parent] or list(
-        history[history.index(moment) + 1 :][:1]
-    )
-    return bool(older) and older[0].candidate == number
+    """Tell whether a release was on trial right before it became stable."""
+    before = history[history.index(moment) + 1 :][:1]
+    return bool(before) and before[0].candidate == number
+
+
+def _succeeded(said: Statement) -> bool:
+    return said.predicate_type == ROLLOUT_OUTCOME and said.predicate.get("outcome") == "succeeded"
+
+
+def unacceptable(
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    model: str,
+    name: str,
+    number: int,
+    role: Role,
+    moment: Moment,
+    history: tuple[Moment, ...],
+) -> Refusal | None:
+    """Return why a change cannot be recorded as approved, or None when it can, or when the forge cannot say now."""
+    try:
+        _promotion(workspace, graph, tip, model, name, number, role, moment, history)
+    except ModelOpsError as error:
+        problem = error.problems[0]
+        if error.exit is Exit.NO:
+            return Refusal(role, problem.code, problem.message, problem.hint or "revert the change")
+    return None
 
 
 def record_promotion(workspace: Workspace, model: str, name: str, number: int, role: Role, commit: str) -> str | None:
@@ -326,7 +353,7 @@ def approved_promotion(
 ) -> PromotionSpec:
     """Judge a merged promotion by the approval policy of its base commit, and describe it."""
     base = moment.parent or moment.commit
-    policy = workspace.graph(base).approvals
+    policy = policy_at(workspace.repository, base)
     if policy is None:
         raise failure(
             "no-approval-policy",

@@ -56,7 +56,7 @@ def desired_of(workspace: Workspace, name: str) -> Desired:
     """Return what git says about an environment, as a renderer needs it."""
     tip, graph = workspace.desired()
     environment(graph, name)
-    facts = environment_facts(workspace, graph, tip, name, {})
+    facts = environment_facts(workspace, graph, tip, name, {}, None)
     routes = {each.model: found for each in facts if (found := route(each)) is not None}
     return Desired(
         table=RoutingTable(environment=name, models=routes),

@@ -10,8 +10,9 @@ import socket
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TextIO
 
-from modelops.errors import Exit, failure
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.reconcile.plan import RolloutState
 from modelops.reconcile.workspace import slug
 from modelops.targets import Site
@@ -30,13 +31,18 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise failure(
-            "runtime-unwritable",
-            f"cannot write {path}: {error.strerror}",
-            exit=Exit.WORLD,
-            retryable=True,
-            hint="free disk space or repair the permissions; the next pass goes on from here",
-        ) from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> ModelOpsError:
+    """Return the error for a file of the runtime directory that could not be written."""
+    return failure(
+        "runtime-unwritable",
+        f"cannot write {path}: {error.strerror}",
+        exit=Exit.WORLD,
+        retryable=True,
+        hint="free disk space or repair the permissions; the next pass goes on from here",
+    )
 
 
 def _rollout_path(site: Site, model: str) -> Path:
@@ -49,7 +55,7 @@ def read_rollout(site: Site, model: str) -> RolloutState | None:
         data = json.loads(_rollout_path(site, model).read_text(encoding="utf-8"))
         data["checks"] = tuple(data.get("checks", ()))
         return RolloutState(**data)
-    except (FileNotFoundError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError):
         return None
 
 
@@ -63,6 +69,14 @@ def forget_rollout(site: Site, model: str) -> None:
     _rollout_path(site, model).unlink(missing_ok=True)
 
 
+def _opened(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 @contextlib.contextmanager
 def lease(site: Site, model: str) -> Iterator[str | None]:
     """Hold the lease of (model, environment); yields None when held, else who holds it.
@@ -70,15 +84,17 @@ def lease(site: Site, model: str) -> Iterator[str | None]:
     The lease is a lock of the kernel, which frees it the moment its holder dies, so that nothing has to expire.
     """
     path = site.runtime / "leases" / f"{slug(model)}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
+    with _opened(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             yield file.read().strip() or "an unnamed process"
             return
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        try:
+            # Unbuffered: what does not fit on the disk must not be tried again when the file is closed.
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
+        except OSError as error:
+            raise unwritable(path, error) from error
         yield None

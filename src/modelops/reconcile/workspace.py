@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,6 +29,8 @@ from modelops.targets import Site
 LOCK_FILE = "requirements.lock"
 MACHINE = Person("modelops", "modelops@modelops.invalid")
 """Who commits what the loop decides; never counted among the people who approve."""
+_GRAPHS = 4
+"""How many revisions' graphs are kept: the tip, the base that judges it, the work tree's, and one more."""
 _GENERATED = ("releases/", "promotions/", "environments/", "data/")
 
 
@@ -51,7 +54,7 @@ class Workspace:
     repository: Repository
     environ: Mapping[str, str]
     clock: Clock
-    _graphs: dict[str, Graph] = field(default_factory=dict)
+    _graphs: OrderedDict[str, Graph] = field(default_factory=OrderedDict)
 
     @property
     def root(self) -> Path:
@@ -79,9 +82,11 @@ class Workspace:
             return build_graph(self.repository.work_tree_files(("models", "policies")))
         commit = self.repository.resolve(revision)
         if commit not in self._graphs:
-            self._graphs.clear()
             paths = [path for path in self.repository.paths(commit) if place(path) is not None]
             self._graphs[commit] = build_graph(self.repository.read_many(commit, paths))
+            if len(self._graphs) > _GRAPHS:
+                self._graphs.popitem(last=False)
+        self._graphs.move_to_end(commit)
         return self._graphs[commit]
 
     @cached_property
@@ -103,6 +108,10 @@ class Workspace:
         """Fetch, and return the tip of the project's branch with its graph."""
         if self.repository.has_remote:
             self.repository.fetch()
+        return self.known()
+
+    def known(self) -> tuple[str, Graph]:
+        """Return the tip of the project's branch as last fetched or landed, with its graph."""
         tip = self.tip()
         return tip, self.graph(tip)
 

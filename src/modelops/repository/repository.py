@@ -338,6 +338,10 @@ class Repository:
             tree = self._listing(commit, "")
         return objects.read_files(self._git, wanted, tree)
 
+    def read_versions(self, commits: Iterable[str], path: str) -> dict[str, bytes | None]:
+        """Return the bytes that one file has in many commits (full ids), None where it is not there."""
+        return objects.read_versions(self._git, commits, path)
+
     def tree_id(self, revision: str, path: str) -> str | None:
         """Return the id of a folder's tree at a revision, or None when there is no such folder."""
         return objects.tree_id(self._git, self._commit(revision), path)

@@ -16,16 +16,22 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 from pydantic import Field
 
-from modelops.errors import Exit, failure
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.spec.meta import Strict
 from modelops.spec.routing import FILE_NAME, RoutingTable
 from modelops.targets import Desired, Observed, ObservedArm, Site
 
 STARTUP_SECONDS = 60.0
+DRAIN_SECONDS = 40.0
+"""How long a server that was told to end may go on answering; longer than it gives its own requests."""
+PATIENCE_SECONDS = 10.0
+"""How long a server that lives but does not answer is waited for before it is replaced: it may only be busy."""
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""The servers that this process started, by process id, so that the ended ones do not stay as zombies."""
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "MODELOPS_CLOCK", "SYSTEMROOT")
 
 
@@ -62,20 +68,31 @@ def _write(path: Path, data: bytes) -> None:
                 temporary.unlink(missing_ok=True)
                 raise
     except OSError as error:
-        raise failure(
-            "runtime-unwritable",
-            f"cannot write {path}: {error.strerror}",
-            exit=Exit.WORLD,
-            retryable=True,
-            hint="free disk space or repair the permissions; the next pass goes on from here",
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> ModelOpsError:
+    return failure(
+        "runtime-unwritable",
+        f"cannot write {path}: {error.strerror}",
+        exit=Exit.WORLD,
+        retryable=True,
+        hint="free disk space or repair the permissions; the next pass goes on from here",
+    )
+
+
+def _append(path: Path) -> BinaryIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 @contextlib.contextmanager
 def _supervising(site: Site) -> Iterator[None]:
     """Hold the right to start and stop this environment's server; the kernel frees it when its holder dies."""
-    site.runtime.mkdir(parents=True, exist_ok=True)
-    with (site.runtime / "server.lock").open("a") as lock:
+    with _append(site.runtime / "server.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -83,12 +100,12 @@ def _supervising(site: Site) -> Iterator[None]:
 def _record(site: Site) -> Mapping[str, object]:
     try:
         record = json.loads((site.runtime / "server.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
 
 
-def _status(host: str, port: int, timeout: float = 2.0) -> Mapping[str, object] | None:
+def _status(host: str, port: int, timeout: float) -> Mapping[str, object] | None:
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
         connection.request("GET", "/modelops/status")
@@ -101,12 +118,12 @@ def _status(host: str, port: int, timeout: float = 2.0) -> Mapping[str, object] 
         connection.close()
 
 
-def observe(params: Params, site: Site) -> Observed:
+def observe(params: Params, site: Site, timeout: float = 2.0) -> Observed:
     """Ask the server what it serves; a server that does not answer, or answers for another site, is not running."""
     port = _record(site).get("port")
     if not isinstance(port, int):
         return Observed(False, None, None, (), "no server was started yet")
-    status = _status(params.host, port)
+    status = _status(params.host, port, timeout)
     if status is None:
         return Observed(False, None, None, (), f"nothing answers on {params.host}:{port}")
     if status.get("runtime") != str(site.runtime.resolve()):
@@ -133,26 +150,13 @@ def _free_port(host: str) -> int:
         return port
 
 
-def _start(params: Params, site: Site) -> None:
-    known = _record(site).get("port")
-    port = params.port or (known if isinstance(known, int) else 0) or _free_port(params.host)
+def _spawn(params: Params, site: Site, port: int) -> subprocess.Popen[bytes]:
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    command = [
-        sys.executable,
-        "-m",
-        "modelops",
-        "serve",
-        site.environment,
-        "--runtime",
-        str(site.runtime),
-        "--store",
-        str(site.store),
-        "--host",
-        params.host,
-        "--port",
-        str(port),
-    ]
-    with (site.runtime / "server.log").open("ab") as log:
+    command = [sys.executable, "-m", "modelops", "serve", site.environment]
+    command += ["--runtime", str(site.runtime), "--store", str(site.store), "--host", params.host, "--port", str(port)]
+    # The port is known to whoever comes next even if we are killed before the process id is.
+    _write(site.runtime / "server.json", json.dumps({"port": port}).encode())
+    with _append(site.runtime / "server.log") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -162,20 +166,33 @@ def _start(params: Params, site: Site) -> None:
             env=environment,
             cwd=site.runtime,
         )
+    _children[process.pid] = process
     _write(site.runtime / "server.json", json.dumps({"pid": process.pid, "port": port}).encode())
+    return process
+
+
+def _start(params: Params, site: Site) -> None:
+    """Start a server and wait until it answers; a port that was once picked freely is given up when it is taken."""
+    known = _record(site).get("port")
+    port = params.port or (known if isinstance(known, int) else 0) or _free_port(params.host)
+    process = _spawn(params, site, port)
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
-        if observe(params, site).running:
-            return
         if process.poll() is not None:
-            tail = (site.runtime / "server.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
+            said = _last_words(site)
+            if not params.port and port == known and "[port-taken]" in said:
+                known, port = None, _free_port(params.host)
+                process = _spawn(params, site, port)
+                continue
             raise failure(
                 "server-died",
-                f"the server of {site.environment} ended with {process.returncode}: {' / '.join(tail)}",
+                f"the server of {site.environment} ended with {process.returncode}: {said}",
                 exit=Exit.WORLD,
                 retryable=True,
                 hint=f"read {site.runtime / 'server.log'}",
             )
+        if observe(params, site).running:
+            return
         time.sleep(0.03)
     process.kill()
     raise failure(
@@ -187,6 +204,11 @@ def _start(params: Params, site: Site) -> None:
     )
 
 
+def _last_words(site: Site) -> str:
+    lines = (site.runtime / "server.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return " / ".join(lines[-3:])
+
+
 def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
     """Write the routing table and see that a server answers with it; an artifact it refuses is named."""
     wanted = table_digest(table)
@@ -195,7 +217,7 @@ def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
         data = table_bytes(table)
         if not path.is_file() or path.read_bytes() != data:
             _write(path, data)
-        if not observe(params, site).running:
+        if not observe(params, site, PATIENCE_SECONDS if _servers(site) else 2.0).running:
             _end(site)
             _start(params, site)
     deadline = time.monotonic() + STARTUP_SECONDS
@@ -221,29 +243,46 @@ def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
         time.sleep(0.02)
 
 
-def _is_our_server(pid: int, site: Site) -> bool:
-    """Tell whether a process is the server of this site, so that a reused process id is never killed."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return b"serve" in words and str(site.runtime).encode() in words
+def _command_lines() -> Iterator[tuple[int, str]]:
+    """Yield every process that can be seen, with its command line; from /proc, or from ps where there is none."""
+    proc = Path("/proc")
+    if (proc / "self" / "cmdline").exists():
+        for folder in proc.iterdir():
+            # A process that ends meanwhile, and a zombie, have no command line.
+            with contextlib.suppress(OSError):
+                if folder.name.isdigit() and (line := (folder / "cmdline").read_bytes()):
+                    yield int(folder.name), os.fsdecode(line.rstrip(b"\0").replace(b"\0", b" "))
+        return
+    listed = subprocess.run(["ps", "-axww", "-o", "pid=,command="], capture_output=True, check=False)
+    for row in os.fsdecode(listed.stdout).splitlines():
+        pid, _, text = row.strip().partition(" ")
+        yield int(pid), text.strip()
+
+
+def _servers(site: Site) -> list[int]:
+    """Return the processes that serve this site, found by what they run, so that a reused process id is never killed.
+
+    A server whose starter was killed before it could write the process id down is found as well.
+    """
+    for process in list(_children.values()):
+        if process.poll() is not None:
+            del _children[process.pid]
+    words = f" modelops serve {site.environment} --runtime {site.runtime} "
+    return [pid for pid, line in _command_lines() if words in line]
 
 
 def _end(site: Site) -> None:
-    pid = _record(site).get("pid")
-    if not isinstance(pid, int) or not _is_our_server(pid, site):
-        return
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    for _ in range(250):
-        if not _is_our_server(pid, site):
+    for number, patience in ((signal.SIGTERM, DRAIN_SECONDS), (signal.SIGKILL, 5.0)):
+        deadline = time.monotonic() + patience
+        for pid in _servers(site):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        while _servers(site):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
+        else:
             return
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        time.sleep(0.02)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def stop(site: Site) -> None:

@@ -1,0 +1,71 @@
+"""Worlds at the stages of the loop, each made once and copied by the tests that change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from git_world import nobodys_configuration
+from reconcile.loop_world import STRICT, World, begin
+
+Live = Callable[[str], World]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let git read nobody's configuration."""
+    with nobodys_configuration(tmp_path_factory.mktemp("git")):
+        yield
+
+
+@pytest.fixture(scope="session")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], World]:
+    """Return worlds by stage, all of them at rest.
+
+    ``merged``: the model is on main. ``released``: release 1 is stable in staging. ``promoted``: and in production.
+    ``second``: release 2 is stable in staging. ``third``: and so is release 3, which fails on strange requests.
+    """
+    folder = tmp_path_factory.mktemp("stages")
+    made: dict[str, World] = {}
+
+    def stage(name: str) -> World:
+        if name in made:
+            return made[name]
+        if name == "merged":
+            world = begin(folder / name)
+        else:
+            before = {"released": "merged", "promoted": "released", "second": "promoted", "third": "second"}[name]
+            world = stage(before).copy(folder / name)
+        try:
+            if name == "promoted":
+                world.promote()
+                world.reconcile()
+            elif name != "merged":
+                if name == "second":
+                    world.change_model([("C: 1.0", "C: 0.5")], "softer")
+                if name == "third":
+                    world.change_model([STRICT], "strict")
+                world.ok("release", "--yes")
+                world.reconcile("staging")
+        finally:
+            world.stop()
+        made[name] = world
+        return world
+
+    return stage
+
+
+@pytest.fixture
+def live(stages: Callable[[str], World], tmp_path: Path) -> Iterator[Live]:
+    """Return an own copy of a stage; its servers end with the test."""
+    worlds: list[World] = []
+
+    def take(stage: str) -> World:
+        worlds.append(stages(stage).copy(tmp_path / f"world-{len(worlds)}"))
+        return worlds[-1]
+
+    yield take
+    for world in worlds:
+        world.stop()
