@@ -105,6 +105,7 @@ def test_april_drifts_in_the_stated_features_and_march_does_not(
     assert score(quarter, months["2026-04"], "amount") < 0.25
 
 
+@pytest.mark.slow
 def test_recall_falls_in_april_and_retraining_recovers_it(months: dict[str, pd.DataFrame]) -> None:
     """The new tactic halves recall; a model that has seen April finds May's fraud again."""
     path = "models/fraud-detection/model.yaml"

@@ -20,10 +20,11 @@ MOST_INDICATORS = 20
 
 def train(features: pd.DataFrame, target: pd.Series, parameters: dict[str, Any], seed: int) -> Pipeline:
     """Return a fitted pipeline."""
-    numbers = list(features.select_dtypes("number").columns)
-    categories = [name for name in features.columns if name not in set(numbers)]
-    few = [name for name in categories if features[name].nunique() <= MOST_INDICATORS]
-    many = [name for name in categories if name not in set(few)]
+    # By position, not by name: that works whatever a column is called, also where the model is exported to.
+    numbers = [place for place, kind in enumerate(features.dtypes) if kind.kind in "biuf"]
+    categories = [place for place in range(features.shape[1]) if place not in set(numbers)]
+    few = [place for place in categories if features.iloc[:, place].nunique() <= MOST_INDICATORS]
+    many = [place for place in categories if place not in set(few)]
     steps = [
         ("number", SimpleImputer(strategy="median", keep_empty_features=True), numbers),
         ("few", OneHotEncoder(handle_unknown="ignore", sparse_output=False), few),
