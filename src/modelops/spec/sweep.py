@@ -7,13 +7,11 @@ plugins are slow to import, before it takes folders too.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,8 +152,7 @@ def sweep(
             if only is None or resource.path in only:
                 findings.problems += parameter_problems(shelf, plugin, resource, dotted)
 
-    with _collector_paused():
-        _share(work, check_policies, processes or os.cpu_count() or 1)
+    _share(work, check_policies, processes or os.cpu_count() or 1)
     findings.problems += _late_parameters(findings.named, read, only, metric_names)
     judge.used |= findings.used
     findings.warnings += judge.unused()
@@ -176,18 +173,6 @@ def _by_folder(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, list[st
             model = found[1] if found else None
             folders.setdefault(model or "", []).append(path)
     return policies, list(folders.items())
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep the cycle collector from walking thousands of live records; a folder's are freed by their counts."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _share(work: _Work, first: Callable[[], None], processes: int) -> None:
