@@ -275,11 +275,73 @@ def _report(order: Order, draft: Draft, opened: Opened, files: dict[str, bytes],
     result.files += sorted(files)
     result.features = {feature.name: feature.type for feature in draft.spec.data.features}
     result.left_out = {finding.name: finding.remark for finding in draft.left_out}
+    result.next = [*_before_a_model(result), *_steps(name)]
+
+
+def _missing_policies(site: Site, files: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the gate policies that an example names and this repository lacks."""
+    model: ModelSpec = next(
+        load_resource(data, path).spec for path, data in files.items() if path.endswith("/model.yaml")
+    )
+    packaged = repository_files("", ())
+    paths = [f"policies/gates/{gate}.yaml" for gate in model.gates]
+    return {path: packaged[path] for path in paths if not (site.root / path).exists()}
+
+
+def _steps(name: str) -> list[str]:
+    return [
+        f"read models/{name}/model.yaml",
+        f"{_COMMIT} 'Propose {name}'",
+        f"modelops build {name}",
+    ]
+
+
+def add_model(site: Site, order: Order, result: Result) -> None:
+    """Take a snapshot of the user's data, draft a model from it, and write both."""
+    from modelops import data as snapshots
+    from modelops.scaffold.model import Wish, draft_model
+    from modelops.scaffold.target import require_column
+
+    owner = order.owner or re.sub(r"[^a-z0-9]+", "-", _identity(site)[0].lower()).strip("-") or "unknown"
+    with tempfile.TemporaryDirectory(prefix="modelops-") as scratch:
+        opened = _open_data(site, order, owner, Path(scratch))
+        if opened.names is not None:
+            require_column(order.target, opened.names, "--target")
+        first = _take(site, opened, snapshots.Wanted(order.target, order.time))
+        table = _read(site, opened, first)
+        wish = Wish(
+            name=order.model, target=order.target, snapshot=SNAPSHOT, owner=owner, source=opened.label,
+            risk=cast("Risk", order.risk), id=order.id, time=order.time, task=cast("Task | None", order.task),
+            positive=order.positive,
+        )  # fmt: skip
+        draft = draft_model(table, wish, _environments(site), unreadable=opened.left_out)
+        spec = _for_the_features(first, draft) or _take(site, opened, snapshots.wanted_by(draft.spec))
+    path = f"models/{order.model}/data/{SNAPSHOT}.yaml"
+    files = {**draft.files, path: dump("DataSnapshot", SNAPSHOT, spec, None, path)}
+    write_new(site.root, files)
+    _report(order, draft, opened, files, result)
+
+
+def _for_the_features(snapshot: DataSnapshotSpec, draft: Draft) -> DataSnapshotSpec | None:
+    """Return the snapshot with a profile of the features only, or None where a feature was read in another type."""
+    read = {column.name: column.type for column in snapshot.columns}
+    features = draft.spec.data.features
+    if any(read[feature.name] != feature.type for feature in features):
+        return None
+    profile = {feature.name: snapshot.profile[feature.name] for feature in features if feature.name in snapshot.profile}
+    return snapshot.model_copy(update={"profile": profile})
+
+
+def _report(order: Order, draft: Draft, opened: Opened, files: dict[str, bytes], result: Result) -> None:
+    result.model, result.task = order.model, draft.spec.task
+    result.files += sorted(files)
+    result.features = {feature.name: feature.type for feature in draft.spec.data.features}
+    result.left_out = {finding.name: finding.remark for finding in draft.left_out}
     gates = [path for path in files if path.startswith("policies/gates/")]
     first = (
         [] if result.next else [f"merge {gates[0]} on its own first: a change is judged by the policies of its base"]
     )
-    result.next = [*_before_a_model(result), *first, *_steps(order.model)]
+    result.next = [*_before_a_model(result), *_steps(order.model)]
     if opened.outside:
         result.next.append(f"{opened.outside} lies outside the repository: other machines need it at the same place")
 

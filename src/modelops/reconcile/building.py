@@ -11,7 +11,7 @@ import pyarrow as pa
 from modelops import training
 from modelops.artifacts import BuildRecord
 from modelops.data import materialise, read
-from modelops.errors import Exit, Location, failure
+from modelops.errors import Location
 from modelops.gates._run import judge, passed
 from modelops.reconcile.actions import Build, Entry, Release
 from modelops.reconcile.workspace import LOCK_FILE, Workspace, model_entry, snapshot_of
@@ -111,7 +111,10 @@ def champion_of(graph: Graph, name: str) -> Resource[ReleaseSpec] | None:
 
 
 def judged_build(workspace: Workspace, graph: Graph, name: str, revision: str | None, policies: Graph) -> Judged:
-    """Build a model and judge it by the gate policies of another graph, which is that of the change's base."""
+    """Build a model and judge it by the gate policies of another graph, which is that of the change's base.
+
+    A change can therefore not loosen the gates that judge it: those it edits count as they were before.
+    """
     record = run_build(workspace, graph, name, revision)
     wanted = request(workspace, graph, name, revision)
     champion = champion_of(graph, name)
@@ -128,15 +131,8 @@ def judged_build(workspace: Workspace, graph: Graph, name: str, revision: str | 
     )
     verdicts: list[VerdictRecord] = []
     for policy in wanted.model.spec.gates:
-        found = policies.gate_policies.get(policy)
-        if found is None:
-            raise failure(
-                "policy-not-in-base",
-                f"gate policy {policy!r} of {name} is not in the commit that this change is judged by",
-                exit=Exit.NO,
-                location=wanted.model.where("spec.gates"),
-                hint="merge the policy in a pull request of its own first",
-            )
+        # A policy that exists judges as it was; a new one came with the change, which then needs a policy's approvals.
+        found = policies.gate_policies.get(policy) or graph.gate_policies[policy]
         verdicts += judge(policy, found.spec, subject)
     return Judged(wanted.model, wanted.snapshot, record, tuple(verdicts), champion)
 
