@@ -27,7 +27,10 @@ def parse_instant(text: str) -> datetime:
         instant = datetime.fromisoformat(text.strip())
     except ValueError:
         raise failure(
-            "bad-instant", f"{text!r} is not an ISO 8601 date or time", exit=Exit.USAGE, hint="write 2026-04-30T12:00:00Z"
+            "bad-instant",
+            f"{text!r} is not an ISO 8601 date or time",
+            exit=Exit.USAGE,
+            hint="write 2026-04-30T12:00:00Z",
         ) from None
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
@@ -52,7 +55,7 @@ def file_clock(path: Path) -> Clock:
 
 
 def clock_from(environment: Mapping[str, str] = os.environ) -> Clock:
-    """Return the clock that ``MODELOPS_CLOCK`` names: an ISO instant, a file holding one, or unset for the wall clock."""
+    """Return the clock that ``MODELOPS_CLOCK`` names: an instant, a file holding one; unset, the wall clock."""
     value = environment.get(VARIABLE, "")
     if not value:
         return wall_clock

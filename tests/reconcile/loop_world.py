@@ -247,16 +247,26 @@ class World:
         found: dict[str, Any] = done.json
         return found
 
-    def process(self, *words: str) -> subprocess.Popen[str]:
+    def process(self, *words: str, root: Path | None = None) -> subprocess.Popen[str]:
         """Start a Python process in the checkout that runs a piece of code or a verb."""
         return subprocess.Popen(
             [sys.executable, *words],
-            cwd=self.root,
+            cwd=root or self.root,
             env=self.environ(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def clone(self, name: str) -> Path:
+        """Return another checkout of the remote, with this one's key and store."""
+        folder = self.folder / name
+        git(self.folder, "clone", "-q", str(self.remote), name)
+        identify(folder, ADA)
+        for part in ("keys", "store"):
+            if (self.root / ".modelops" / part).is_dir():
+                shutil.copytree(self.root / ".modelops" / part, folder / ".modelops" / part)
+        return folder
 
     # --- git
 
@@ -323,12 +333,12 @@ class World:
         return int(json.loads((self.runtime(environment) / "server.json").read_text())["pid"])
 
     def ask(
-        self, count: int = 1, environment: str = "production", *, strange: bool = False, seed: int = 1, first: int = 0
+        self, count: int = 1, environment: str = "production", *, strange: bool = False, shift: float = 0.0
     ) -> list[tuple[int, dict[str, Any]]]:
         """Send single-row requests of as many customers; strange ones come from a country never seen."""
         connection = http.client.HTTPConnection(urlsplit(self.url(environment)).netloc, timeout=30)
         answers = []
-        for number, row in enumerate(rows(count, seed), first):
+        for number, row in enumerate(rows(count, 1, shift=shift)):
             inputs = [
                 {"name": "amount", "shape": [1], "datatype": "FP64", "data": [row["amount"]]},
                 {"name": "country", "shape": [1], "datatype": "BYTES", "data": ["XX" if strange else row["country"]]},
@@ -339,6 +349,18 @@ class World:
             answers.append((response.status, json.loads(response.read())))
         connection.close()
         return answers
+
+    def label(self, answers: Sequence[tuple[int, dict[str, Any]]]) -> None:
+        """Report a truth for every answer."""
+        connection = http.client.HTTPConnection(urlsplit(self.url()).netloc, timeout=30)
+        items = [
+            {"id": body["parameters"]["prediction_id"], "label": number % 2} for number, (_, body) in enumerate(answers)
+        ]
+        connection.request("POST", f"/v2/models/{MODEL}/feedback", json.dumps(items))
+        response = connection.getresponse()
+        assert response.status == 200, response.read()
+        response.read()
+        connection.close()
 
     def release_answering(self, environment: str = "production") -> int:
         """Return which release answers one request."""

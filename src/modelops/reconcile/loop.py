@@ -149,14 +149,14 @@ def conditions_of(
     conditions = []
     for facts in seen.facts:
         mine = [entry for entry in seen.plan.entries if getattr(entry, "model", facts.model) == facts.model]
-        blocked = next((entry for entry in mine if isinstance(entry, Blocked)), None)
+        blocked = [entry for entry in mine if isinstance(entry, Blocked)]
         waiting = next((entry for entry in mine if isinstance(entry, Wait)), None)
         error = next((failed[_subject(entry)] for entry in mine if _subject(entry) in failed), None)
         kind: Literal["Ready", "Reconciling", "Stalled"]
         if error is not None:
             kind, reason, message = "Stalled", error.problems[0].code, error.problems[0].message
-        elif blocked is not None:
-            kind, reason, message = "Stalled", blocked.code, blocked.reason
+        elif blocked:
+            kind, reason, message = "Stalled", blocked[0].code, "; ".join(entry.reason for entry in blocked)
         elif waiting is not None:
             kind, reason, message = "Reconciling", "rollout", waiting.reason
         elif any(runnable(entry) for entry in mine):

@@ -240,7 +240,14 @@ def _entries(facts: ModelFacts, serving: bool, refused: Mapping[str, str]) -> li
         for missing in facts.unrecorded
         if missing.role not in blocked
     ]
-    entries += [Restore(facts.model, facts.environment, lost, facts.digests[lost], facts.where) for lost in facts.lost]
+    wanted = {
+        number for role, number in (("stable", facts.stable), ("candidate", facts.candidate)) if role not in blocked
+    }
+    entries += [
+        Restore(facts.model, facts.environment, lost, facts.digests[lost], facts.where)
+        for lost in facts.lost
+        if lost in wanted
+    ]
     broken = refused.get(facts.digests[facts.stable]) if facts.stable is not None else None
     if broken is not None and facts.stable not in facts.lost and "stable" not in blocked:
         hint = f"go back: modelops rollback {facts.model} --environment {facts.environment}"

@@ -36,7 +36,7 @@ class RolloutPlanSpec(Strict):
 
 
 class Performance(Strict):
-    """The metric watched on labels that have arrived; fails when its interval lies beyond ``minimum`` or ``maximum``."""
+    """The metric watched on labels that have arrived; fails when its whole interval lies beyond a limit."""
 
     metric: str
     minimum: float | None = None
@@ -56,7 +56,7 @@ class Retraining(Strict):
     cooldown_days: Annotated[int, Field(ge=0)] = 14
     lookback_days: Annotated[int, Field(ge=1)] = 90
     minimum_rows: Annotated[int, Field(ge=1)] = 500
-    keep_reference: bool = Field(default=True, description="also keep the rows of the snapshot the stable one was trained on")
+    keep_reference: bool = Field(default=True, description="also keep the rows that the stable release was trained on")
 
 
 class MonitorSpec(Strict):

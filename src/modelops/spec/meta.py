@@ -18,7 +18,9 @@ class Strict(BaseModel):
     )
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="kebab-case, 1 to 63 characters")]
+Name = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="kebab-case, 1 to 63 characters")
+]
 ModelName = Annotated[
     str,
     Field(

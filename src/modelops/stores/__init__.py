@@ -43,6 +43,6 @@ class StoreModule(Protocol):
     """What a module on this shelf exposes."""
 
     @property
-    def Params(self) -> type[Strict]: ...  # noqa: N802 - the module's class is the attribute
+    def Params(self) -> type[Strict]: ...
 
     def open(self, params: Any, root: Path) -> Store: ...

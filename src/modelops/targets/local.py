@@ -243,9 +243,8 @@ def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
         time.sleep(0.02)
 
 
-def _command_lines() -> Iterator[tuple[int, str]]:
+def command_lines(proc: Path = Path("/proc")) -> Iterator[tuple[int, str]]:
     """Yield every process that can be seen, with its command line; from /proc, or from ps where there is none."""
-    proc = Path("/proc")
     if (proc / "self" / "cmdline").exists():
         for folder in proc.iterdir():
             # A process that ends meanwhile, and a zombie, have no command line.
@@ -268,7 +267,7 @@ def _servers(site: Site) -> list[int]:
         if process.poll() is not None:
             del _children[process.pid]
     words = f" modelops serve {site.environment} --runtime {site.runtime} "
-    return [pid for pid, line in _command_lines() if words in line]
+    return [pid for pid, line in command_lines() if words in line]
 
 
 def _end(site: Site) -> None:

@@ -96,7 +96,12 @@ def find(store: Store, inputs: str) -> BuildRecord | None:
         raise failure("bad-build-record", f"the store's {reference(inputs)} is the build of other inputs")
     if not store.has(record.artifact.digest):
         return None
-    open_artifact(store, record.artifact.digest)
+    try:
+        open_artifact(store, record.artifact.digest)
+    except ModelOpsError as error:
+        if error.problems[0].code == "not-in-store":
+            return None
+        raise
     _verified(store, record.holdout)
     return record
 
