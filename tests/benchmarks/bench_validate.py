@@ -34,14 +34,23 @@ def timed(arguments: list[str], folder: Path, environment: dict[str, str]) -> tu
 
 def git(folder: Path, *arguments: str) -> None:
     """Run git with an identity of its own."""
-    who = ["-c", "user.name=Bench", "-c", "user.email=bench@example.com"]
+    who = [
+        "-c",
+        "user.name=Bench",
+        "-c",
+        "user.email=bench@example.com",
+        "-c",
+        "gc.auto=0",
+        "-c",
+        "maintenance.auto=false",
+    ]
     subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 def measure(models: int, environment: dict[str, str]) -> None:
     """Print the figures for so many models."""
     python = sys.executable
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         for path, data in world(models).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
