@@ -12,7 +12,7 @@ from modelops.errors import Exit
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "modelops"
 
-_CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
+_CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DEFAULT = "FILES"
 
 
@@ -102,7 +102,8 @@ class Reader(ast.NodeVisitor):
             return
         for first, second in zip(node.elts, node.elts[1:], strict=False):
             codes = constants(first)
-            if len(codes) == 1 and is_sentence(second):
+            # One word in a tuple may be anything; codes of one word are found where they are raised.
+            if len(codes) == 1 and "-" in codes[0] and is_sentence(second):
                 exit = next(
                     (e.attr for e in node.elts if isinstance(e, ast.Attribute) and e.attr in Exit.__members__), None
                 )

@@ -47,7 +47,7 @@ WRITTEN_BY = {
     "DataSnapshot": "`modelops data snapshot`, `modelops init --model`, and `modelops monitor` for a retraining.",
     "RolloutPlan": "People; `modelops init --model` drafts one.",
     "Monitor": "People; `modelops init --model` drafts one.",
-    "Deployment": "`modelops promote` (by pull request), `modelops release`, `modelops reconcile`, `modelops rollback`.",
+    "Deployment": "`modelops promote` (by pull request), `modelops release`, `reconcile` and `rollback`.",
     "Release": "`modelops release`, with `evidence.intoto.jsonl`, `model.sigstore.json` and `MODEL_CARD.md` beside it.",
     "Promotion": "`modelops release`, `modelops reconcile` and `modelops rollback`, with signed statements in "
     "`<name>.intoto.jsonl` beside it.",
@@ -420,8 +420,8 @@ def errors_page() -> str:
     return page(
         "Error codes",
         "Every error is one sentence followed by its code in brackets, with a place and a hint where there are any. "
-        "Codes are stable; sentences may change. An ellipsis stands for what is filled in. The exit code is listed where the "
-        "code that raises the error states it; problems that are collected and raised together end with "
+        "Codes are stable; sentences may change. An ellipsis stands for what is filled in. The exit code is listed "
+        "where the code that raises the error states it; problems that are collected and raised together end with "
         "[3](exit-codes.md). The server answers some of them over HTTP instead.",
         table(("code", "exit", "says", "raised in"), rows),
     )
