@@ -11,6 +11,7 @@ from modelops.cli.output import confirm, emit, note, output_option, table, yes_o
 
 if TYPE_CHECKING:
     from modelops.reconcile.loop import Result
+    from modelops.reconcile.plan import Plan
 
 
 def show_result(result: Result, output: str) -> int:
@@ -62,12 +63,15 @@ def command(environment: str, watch: bool, interval: float, stop: bool, yes: boo
         module.stop(workspace.site(environment))
         note(f"{environment} is stopped; modelops reconcile {environment} starts it again")
         return 0
-    seen = loop.plan_now(workspace, environment)
-    note(seen.plan.explain())
-    if seen.plan.actions:
-        confirm("Carry this out?", yes)
+
+    def agree(plan: Plan) -> None:
+        note(plan.explain())
+        if plan.actions:
+            confirm("Carry this out?", yes)
+
     if not watch:
-        return show_result(loop.reconcile(workspace, environment, say=note), output)
+        return show_result(loop.reconcile(workspace, environment, say=note, agree=agree), output)
+    agree(loop.plan_now(workspace, environment).plan)
 
     def report(found: loop.Result | Problem) -> None:
         if isinstance(found, Problem):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from modelops.errors import ModelOpsError
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.forges import PullRequest, Review
 from modelops.repository import Repository
 from modelops.spec.delivery import Approval
@@ -23,6 +23,7 @@ __all__ = [
     "involved_in",
     "judge_approvals",
     "judge_pull",
+    "judge_whole",
     "models_at",
     "policy_at",
     "risks_at",
@@ -183,6 +184,28 @@ def judge_pull(
     reasons = dict.fromkeys(reason for verdict in verdicts for reason in verdict.reasons)
     ok = all(verdict.ok for verdict in verdicts)
     return ApprovalVerdict(ok, tuple(counted[login] for login in sorted(counted)), tuple(reasons))
+
+
+def judge_whole(
+    repository: Repository, pull: PullRequest, base: str
+) -> tuple[Resource[ApprovalPolicySpec], ApprovalVerdict]:
+    """Judge everything that a pull request changes by the approval policy of its base; without one nobody may approve.
+
+    The whole of it counts, whoever merged it and however: a pull request that brings a looser gate with its model needs
+    the approvals of a policy's change too.
+    """
+    policy = policy_at(repository, base)
+    if policy is None:
+        raise failure(
+            "no-approval-policy",
+            f"{base[:10]} has no {POLICY}, so nobody may approve a change of it",
+            exit=Exit.NO,
+            hint="merge an approval policy first; modelops init writes one",
+        )
+    changed = repository.changed_paths(repository.merge_base(base, pull.head), pull.head)
+    changes = classify(changed, models_at(repository, base, pull.head))
+    risks = risks_at(repository, {change.model for change in changes}, base, pull.head)
+    return policy, judge_pull(policy, pull, changes, risks, involved_in(repository, base, pull.head))
 
 
 def _matches(rule: ApprovalRule, change: ChangeKind, environment: str | None, risk: Risk | None) -> bool:

@@ -8,17 +8,18 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from modelops.clock import format_instant
 from modelops.errors import Exit, ModelOpsError, Problem, failure
 from modelops.reconcile.actions import Action, Blocked, Entry, Serve, Wait, describe, runnable
 from modelops.reconcile.apply import apply
-from modelops.reconcile.observe import environment_facts, observe_target, target_of
+from modelops.reconcile.observe import environment_facts, observe_target, running_table, target_of
 from modelops.reconcile.plan import ModelFacts, Plan, plan_environment
 from modelops.reconcile.state import lease, write_atomically
 from modelops.reconcile.workspace import Workspace, environment
 from modelops.spec.graph import Graph
+from modelops.targets import Site
 
 MAXIMUM_ACTIONS = 100
 STATUS_FILE = "status.json"
@@ -93,18 +94,29 @@ def _subject(entry: Entry) -> str:
     return entry.digest if isinstance(entry, Serve) else entry.model
 
 
-def reconcile(workspace: Workspace, name: str, *, say: Callable[[str], None] = lambda text: None) -> Result:
-    """Make an environment match git as far as it can be done now.
+def reconcile(
+    workspace: Workspace,
+    name: str,
+    *,
+    say: Callable[[str], None] = lambda text: None,
+    agree: Callable[[Plan], None] = lambda plan: None,
+) -> Result:
+    """Make an environment match git as far as it can be done now; ``agree`` sees the first plan and may raise.
 
     Stopping after any action and running again ends in the same state: every action reads what it needs from git and
     the runtime, and none is taken twice. A failing action stalls its own model, and only until the next run.
     """
-    _, graph = workspace.desired()
+    try:
+        _, graph = workspace.desired()
+    except ModelOpsError:
+        keep_running(workspace, name)
+        raise
     environment(graph, name)
     done: list[str] = []
     failed: dict[str, ModelOpsError] = {}
     with _leases(workspace, graph, name) as held:
         seen = look(workspace, name, held)
+        agree(seen.plan)
         for _ in range(MAXIMUM_ACTIONS):
             action = next((entry for entry in seen.plan.actions if _subject(entry) not in failed), None)
             if action is None:
@@ -127,6 +139,28 @@ def reconcile(workspace: Workspace, name: str, *, say: Callable[[str], None] = l
     blocked = [Exit.NO] if seen.plan.refused else []
     code = max([Exit.OK, *blocked, *(error.exit for error in failed.values())])
     return Result(seen.plan, tuple(done), conditions, problems, code)
+
+
+def keep_running(workspace: Workspace, name: str) -> None:
+    """Restart what ran before when main cannot be read or fetched: what people broke must not stay down as well."""
+    site = workspace.site(name)
+    table = running_table(site)
+    revision = next((row["revision"] for row in read_conditions(site)), None)
+    if table is None or revision is None:
+        return
+    graph = workspace.graph(str(revision))
+    if not observe_target(graph, name, site).running:
+        module, params = target_of(graph, name)
+        module.apply(params, site, table)
+
+
+def read_conditions(site: Site) -> list[dict[str, Any]]:
+    """Return the conditions that the last reconciliation left."""
+    try:
+        rows = json.loads((site.runtime / STATUS_FILE).read_text(encoding="utf-8"))["conditions"]
+        return [{"model": row["model"], "revision": row["revision"], **row} for row in rows]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _status_bytes(conditions: tuple[Condition, ...]) -> bytes:

@@ -10,7 +10,7 @@ from modelops.evidence import ROLLOUT_OUTCOME, Statement, check_promotion, check
 from modelops.forges import PullRequest
 from modelops.gates._run import passed
 from modelops.reconcile.actions import Role
-from modelops.reconcile.approvals import judge_approvals, policy_at
+from modelops.reconcile.approvals import judge_whole
 from modelops.reconcile.history import Moment, deployment_history, deployment_path, ever_stable, introduced
 from modelops.reconcile.plan import Refusal
 from modelops.reconcile.workspace import MACHINE, Workspace, environment, model_entry, slug, trust
@@ -234,7 +234,10 @@ def needs_record(
     if record.spec.commit == moment.commit or _landed_with(record, moment, role):
         return None, None
     if role == "stable" and _was_candidate(history, moment, number) and any(map(_succeeded, said)):
-        return None, None
+        # The signed outcome came with this very commit; one that was there before speaks of an earlier rollout.
+        path = f"models/{model}/promotions/{record.name}.intoto.jsonl"
+        if moment.parent is None or path in workspace.repository.changed_paths(moment.parent, moment.commit):
+            return None, None
     return moment, None
 
 
@@ -353,21 +356,8 @@ def approved_promotion(
 ) -> PromotionSpec:
     """Judge a merged promotion by the approval policy of its base commit, and describe it."""
     base = moment.parent or moment.commit
-    policy = policy_at(workspace.repository, base)
-    if policy is None:
-        raise failure(
-            "no-approval-policy",
-            f"{base[:10]} has no policies/approvals.yaml, so nobody may approve",
-            exit=Exit.NO,
-            hint="merge an approval policy first",
-        )
     repository = workspace.repository
-    commits = repository.log(revision=f"{base}..{pull.head}")
-    involved = {person.login for commit in commits for person in commit.people}
-    entry = model_entry(graph, model)
-    verdict = judge_approvals(
-        policy, pull, change="promotion", environment=name, risk=entry.model.spec.risk, involved=involved
-    )
+    policy, verdict = judge_whole(repository, pull, base)
     if not verdict.ok:
         raise failure(
             "approval-missing",

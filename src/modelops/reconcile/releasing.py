@@ -8,7 +8,7 @@ from modelops.clock import format_instant
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.evidence import digest_bytes
 from modelops.reconcile import building
-from modelops.reconcile.approvals import judge_approvals
+from modelops.reconcile.approvals import judge_whole, policy_at
 from modelops.reconcile.building import Judged
 from modelops.reconcile.history import deployment_path
 from modelops.reconcile.promotion import pull_reference
@@ -28,24 +28,16 @@ def model_approval(workspace: Workspace, graph: Graph, tip: str, model: str) -> 
     """
     commit = workspace.repository.log(building.input_paths(workspace, tip, model), tip, first_parent=True, limit=1)[0]
     base = commit.parents[0] if commit.parents else commit.id
-    policy = workspace.graph(base).approvals or graph.approvals
-    risk = model_entry(graph, model).model.spec.risk
-    if policy is None:
-        raise failure(
-            "no-approval-policy",
-            "policies/approvals.yaml does not exist, so nobody may approve",
-            exit=Exit.NO,
-            hint="modelops init writes one",
-        )
     pull = workspace.forge.merged_with(commit.id)
     if pull is None:
-        asked = [rule.minimum for rule in policy.spec.rules if rule.change == "model" and risk in rule.risk]
-        if not asked or max(asked) > 0:
+        policy = policy_at(workspace.repository, base)
+        risk = model_entry(graph, model).model.spec.risk
+        rules = policy.spec.rules if policy is not None else ()
+        asked = [rule.minimum for rule in rules if rule.change == "model" and risk in rule.risk]
+        if policy is None or not asked or max(asked) > 0:
             raise _unapproved(model, [f"{commit.id[:10]} came without a pull request"])
         return ModelApproval("automatic", commit.id, policy.digest, None, (), "the policy asks for no approval")
-    commits = workspace.repository.log(revision=f"{base}..{pull.head}")
-    involved = {person.login for found in commits for person in found.people}
-    verdict = judge_approvals(policy, pull, change="model", environment=None, risk=risk, involved=involved)
+    policy, verdict = judge_whole(workspace.repository, pull, base)
     if not verdict.ok:
         raise _unapproved(model, verdict.reasons)
     reference = pull_reference(workspace.repository, pull, base, commit.id)

@@ -8,11 +8,13 @@ from modelops.clock import format_instant
 from modelops.errors import Exit, failure
 from modelops.evidence import digest_bytes
 from modelops.reconcile.history import deployment_history, deployment_path, ever_stable
-from modelops.reconcile.promotion import covering_promotion, release_evidence
+from modelops.reconcile.promotion import covering_promotion, promotion_evidence, release_evidence
+from modelops.reconcile.state import read_rollout
 from modelops.reconcile.workspace import Workspace, environment, model_entry
 from modelops.repository import Landing
 from modelops.spec.delivery import DeploymentSpec, PromotionSpec
 from modelops.spec.edit import append, remove, set_value
+from modelops.spec.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,10 @@ def rollback(workspace: Workspace, model: str, name: str, reason: str) -> Rolled
         outcome[:] = [(withdrawn, stable)]
         subject = f"Roll {model} in {name} back to release {stable}"
         files = {path: data}
-        record = covering_promotion(graph, model, name, stable)
-        if record is None or deployment.stable != stable:
+        if deployment.stable != stable:
             files |= _record(workspace, tip, model, name, stable, reason)
+        else:
+            files |= _aborted(workspace, graph, tip, model, name, withdrawn, stable, reason)
         return Landing(files, f"{subject}\n\n{reason}\n")
 
     commit = workspace.repository.land(workspace.branch, change, workspace.person, workspace.clock())
@@ -79,6 +82,31 @@ def _previous(workspace: Workspace, tip: str, model: str, name: str, deployment:
             hint="there is nothing to return to; repair it with a new release",
         )
     return deployment.stable, before[0]
+
+
+def _aborted(
+    workspace: Workspace, graph: Graph, tip: str, model: str, name: str, withdrawn: int, stable: int, reason: str
+) -> dict[str, bytes]:
+    """Add the signed end of the rollout to the candidate's promotion, if it got as far as being recorded."""
+    from modelops.releases import rollout_outcome_line
+
+    record = covering_promotion(graph, model, name, withdrawn)
+    if record is None:
+        return {}
+    state = read_rollout(workspace.site(name), model)
+    running = state if state is not None and state.candidate == withdrawn else None
+    line = rollout_outcome_line(
+        record.spec,
+        stable=stable,
+        outcome="aborted",
+        reason=f"{workspace.login}: {reason}",
+        step=running.step + 1 if running else 0,
+        checks=running.checks if running else (),
+        at=format_instant(workspace.clock()),
+        signer=workspace.signer,
+    )
+    evidence = promotion_evidence(workspace, tip, model, record.name)
+    return {f"models/{model}/promotions/{record.name}.intoto.jsonl": evidence + line}
 
 
 def _record(workspace: Workspace, tip: str, model: str, name: str, stable: int, reason: str) -> dict[str, bytes]:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
 from modelops import training
-from modelops.reconcile.loop import STATUS_FILE, Seen, conditions_of, look
+from modelops.reconcile.loop import Seen, conditions_of, look, read_conditions
 from modelops.reconcile.observe import observe_target
 from modelops.reconcile.workspace import Workspace, model_entry
 
 
-def _written(workspace: Workspace, name: str) -> dict[str, dict[str, Any]]:
-    """Return the conditions that the last reconciliation left, by model."""
-    path = workspace.site(name).runtime / STATUS_FILE
-    try:
-        return {row["model"]: row for row in json.loads(path.read_text(encoding="utf-8"))["conditions"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
 def _conditions(workspace: Workspace, name: str, seen: Seen) -> list[dict[str, Any]]:
     """Return how every model stands now; what stalled the last reconciliation stands while it still has to be done."""
-    written = _written(workspace, name)
+    written = {row["model"]: row for row in read_conditions(workspace.site(name))}
     rows = []
     for condition in conditions_of(workspace, seen):
         now = asdict(condition)

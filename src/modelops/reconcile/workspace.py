@@ -20,6 +20,7 @@ from modelops.repository import Person, Repository
 from modelops.spec.data import DataSnapshotSpec
 from modelops.spec.graph import Graph, ModelEntry, build_graph
 from modelops.spec.kinds import AnyResource, Resource, place
+from modelops.spec.load import load_resource
 from modelops.spec.meta import Plugin
 from modelops.spec.model import ModelSpec
 from modelops.spec.policy import EnvironmentSpec, ProjectSpec, TrustPolicySpec
@@ -27,6 +28,7 @@ from modelops.stores import Store
 from modelops.targets import Site
 
 LOCK_FILE = "requirements.lock"
+PROJECT_FILE = "policies/project.yaml"
 MACHINE = Person("modelops", "modelops@modelops.invalid")
 """Who commits what the loop decides; never counted among the people who approve."""
 _GRAPHS = 4
@@ -91,9 +93,15 @@ class Workspace:
 
     @cached_property
     def project(self) -> ProjectSpec:
-        """The project file, or its defaults when there is none, from the newest commit of the work tree's branch."""
-        project = self.graph(self.repository.head()).project
-        return project.spec if project is not None else ProjectSpec()
+        """The project file of the commit that is checked out, or its defaults when there is none.
+
+        It is read alone, so that a broken file elsewhere does not keep what runs from being looked after.
+        """
+        head = self.repository.head()
+        if PROJECT_FILE not in self.repository.paths(head, PROJECT_FILE):
+            return ProjectSpec()
+        spec: ProjectSpec = load_resource(self.repository.read(head, PROJECT_FILE), PROJECT_FILE).spec
+        return spec
 
     @property
     def branch(self) -> str:

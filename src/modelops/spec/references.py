@@ -237,8 +237,10 @@ def _release_problems(release: Resource[ReleaseSpec], folder: Folder, known: Kno
 
 def _promotion_problems(promotion: Resource[PromotionSpec], folder: Folder, known: Known) -> Iterator[Problem]:
     spec = promotion.spec
-    if promotion.name != f"{spec.environment}-{spec.release}":
-        said = f"the record says {spec.environment}-{spec.release}"
+    # Numbered per environment, as one release can come back: production-3 may be the second promotion of release 1.
+    environment, _, number = promotion.name.rpartition("-")
+    if environment != spec.environment or not number.isdigit():
+        said = f"the record is about {spec.environment}, so its name is {spec.environment}-<number>"
         yield at(promotion, "metadata.name", "name-mismatch", said, "promotions are written by modelops")
     if spec.model != folder.name:
         yield at(promotion, "spec.model", "name-mismatch", f"{spec.model!r} is another model", f"write {folder.name}")

@@ -217,7 +217,7 @@ def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
         data = table_bytes(table)
         if not path.is_file() or path.read_bytes() != data:
             _write(path, data)
-        if not observe(params, site, PATIENCE_SECONDS if _servers(site) else 2.0).running:
+        if not observe(params, site, PATIENCE_SECONDS if servers(site) else 2.0).running:
             _end(site)
             _start(params, site)
     deadline = time.monotonic() + STARTUP_SECONDS
@@ -258,7 +258,7 @@ def command_lines(proc: Path = Path("/proc")) -> Iterator[tuple[int, str]]:
         yield int(pid), text.strip()
 
 
-def _servers(site: Site) -> list[int]:
+def servers(site: Site) -> list[int]:
     """Return the processes that serve this site, found by what they run, so that a reused process id is never killed.
 
     A server whose starter was killed before it could write the process id down is found as well.
@@ -273,10 +273,10 @@ def _servers(site: Site) -> list[int]:
 def _end(site: Site) -> None:
     for number, patience in ((signal.SIGTERM, DRAIN_SECONDS), (signal.SIGKILL, 5.0)):
         deadline = time.monotonic() + patience
-        for pid in _servers(site):
+        for pid in servers(site):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-        while _servers(site):
+        while servers(site):
             if time.monotonic() > deadline:
                 break
             time.sleep(0.02)

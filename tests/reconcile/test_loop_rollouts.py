@@ -1,0 +1,156 @@
+"""Rollouts under real traffic, and the emergency path back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+
+from git_world import git
+from modelops.evidence import ROLLOUT_OUTCOME, check_promotion
+from modelops.reconcile.promotion import covering_promotion, promotion_evidence
+from modelops.reconcile.workspace import trust
+from modelops.targets import Site, local
+from reconcile.loop_world import MODEL, World
+
+Live = Callable[[str], World]
+
+
+def on_trial(live: Live, stage: str, release: int) -> World:
+    """Return a world in which a release has the first step of its rollout in production."""
+    world = live(stage)
+    world.promote("--release", str(release))
+    found = world.reconcile()
+    assert weights(world) == {1: 0.7, release: 0.3}
+    assert "no data" in found["conditions"][0]["message"]
+    return world
+
+
+def weights(world: World) -> dict[int, float]:
+    return {arm["release"]: arm["weight"] for arm in world.routes()["models"][MODEL]["arms"]}
+
+
+def outcomes(world: World, release: int) -> list[str]:
+    """Return the signed outcomes of a release's rollouts in production."""
+    workspace = world.workspace()
+    tip, graph = workspace.desired()
+    record = covering_promotion(graph, MODEL, "production", release)
+    assert record is not None
+    said = check_promotion(record, promotion_evidence(workspace, tip, MODEL, record.name), trust(graph))
+    return [one.predicate["outcome"] for one in said if one.predicate_type == ROLLOUT_OUTCOME]
+
+
+def test_a_good_candidate_becomes_stable_by_a_commit(live: Live) -> None:
+    """It holds without data, takes more traffic step by step, and ends as stable in git with its evidence."""
+    world = on_trial(live, "second", 2)
+    assert world.reconcile()["done"] == []
+    assert {status for status, _ in world.ask(150)} == {200}
+    world.reconcile()
+    assert weights(world) == {1: 0.4, 2: 0.6}
+    assert world.deployment()["stable"] == 1
+    world.ask(80)
+    found = world.reconcile()
+    assert [condition["type"] for condition in found["conditions"]] == ["Ready"]
+    assert (world.deployment()["stable"], world.deployment()["candidate"]) == (2, None)
+    assert weights(world) == {2: 1.0}
+    assert outcomes(world, 2) == ["succeeded"]
+    assert (
+        git(world.remote, "log", "-1", "--format=%an %s", "main") == "modelops churn release 2 is stable in production"
+    )
+    assert world.run("plan", "production", "--exit-code").code == 0
+    assert not (world.runtime() / "rollouts" / f"{MODEL}.json").exists()
+
+    # The way back: the previous release at once, with a record, and the withdrawn one denied.
+    done = world.ok("rollback", MODEL, "--environment", "production", "--reason", "complaints", "--yes")
+    assert "release 2 is withdrawn, release 1 is stable" in done.err
+    assert world.release_answering() == 1
+    deployment = world.deployment()
+    assert (deployment["stable"], deployment["candidate"]) == (1, None)
+    assert [dict(denied) for denied in deployment["denied"]] == [{"release": 2, "reason": "complaints"}]
+    _, graph = world.workspace().desired()
+    record = covering_promotion(graph, MODEL, "production", 1)
+    assert record is not None
+    assert (record.spec.path, record.spec.reason) == ("emergency", "ada: complaints")
+    assert world.run("plan", "production", "--exit-code").code == 0
+    refused = world.run("promote", MODEL, "--to", "production", "--release", "2", "--yes")
+    assert (refused.code, "[release-denied]" in refused.err) == (1, True)
+
+    done = world.run("rollback", MODEL, "--environment", "production", "--reason", "again", "--yes")
+    assert (done.code, "[nothing-to-roll-back]" in done.err) == (1, True)
+
+
+def test_an_erroring_candidate_is_withdrawn(live: Live) -> None:
+    """Its traffic leaves before the commit says so; it is denied, and not taken again."""
+    world = on_trial(live, "third", 3)
+    statuses = {status for status, _ in world.ask(80, strange=True)}
+    assert statuses == {200, 500}
+    done = world.reconcile()["done"]
+    back = next(index for index, line in enumerate(done) if "release 1 100%" in line)
+    committed = next(index for index, line in enumerate(done) if "rollback, commit" in line)
+    assert back < committed
+    deployment = world.deployment()
+    assert (deployment["stable"], deployment["candidate"]) == (1, None)
+    assert "errors: candidate" in deployment["denied"][0]["reason"]
+    assert outcomes(world, 3) == ["failed"]
+    assert {status for status, _ in world.ask(80, strange=True)} == {200}
+    refused = world.run("promote", MODEL, "--to", "production", "--release", "3", "--yes")
+    assert (refused.code, "[release-denied]" in refused.err) == (1, True)
+    assert world.run("plan", "production", "--exit-code").code == 0
+
+
+def test_a_deleted_runtime_starts_the_rollout_again(live: Live) -> None:
+    """Losing the runtime in the middle of a rollout leads back to its first step, never to all of the traffic."""
+    world = on_trial(live, "second", 2)
+    world.ask(150)
+    world.reconcile()
+    assert weights(world)[2] == 0.6
+    os.kill(world.pid(), signal.SIGKILL)
+    shutil.rmtree(world.runtime())
+    found = world.reconcile()
+    assert weights(world) == {1: 0.7, 2: 0.3}
+    assert found["conditions"][0]["type"] == "Reconciling"
+    assert world.deployment()["stable"] == 1
+
+    # Also while the server lives, which nobody can find by its record any more.
+    orphan = world.pid()
+    shutil.rmtree(world.runtime())
+    world.reconcile()
+    assert weights(world) == {1: 0.7, 2: 0.3}
+    site = Site("production", world.runtime(), world.root / ".modelops" / "store")
+    assert local.servers(site) == [world.pid()] != [orphan]
+
+
+def test_rollback_during_a_rollout_withdraws_the_candidate(live: Live) -> None:
+    """The stable release keeps its place and takes all of the traffic; the candidate is denied."""
+    world = on_trial(live, "second", 2)
+    world.ok("rollback", MODEL, "--environment", "production", "--reason", "a bad feeling", "--yes")
+    assert weights(world) == {1: 1.0}
+    deployment = world.deployment()
+    assert (deployment["stable"], deployment["candidate"]) == (1, None)
+    assert deployment["denied"][0]["release"] == 2
+    assert outcomes(world, 2) == ["aborted"]
+    assert world.run("plan", "production", "--exit-code").code == 0
+
+
+def test_a_newer_promotion_supersedes_the_older(live: Live) -> None:
+    """It closes the open pull request for the same model and environment, and leaves that of another model alone."""
+    world = live("third")
+    other = world.propose({"models/other.txt": "x\n"}, "other", "Promote other")
+    workspace = world.workspace()
+    workspace.forge.close(other.number)
+    world.push({"models/other.txt": "y\n"}, "again", "other")
+    other = workspace.forge.open(
+        title="Promote other", body="", source="other", as_="ada", now=workspace.clock(),
+        labels=("promote:other:production",),
+    )  # fmt: skip
+    first = world.ok("promote", MODEL, "--to", "production", "--release", "2", "--yes", "-o", "json").json
+    second = world.ok("promote", MODEL, "--to", "production", "--release", "3", "--yes", "-o", "json").json
+    assert (first["superseded"], second["superseded"]) == ([], [first["pullRequest"]])
+    forge = world.workspace().forge
+    old = forge.get(first["pullRequest"])
+    assert (old.state, old.superseded_by) == ("closed", second["pullRequest"])
+    assert forge.get(other.number).state == "open"
+    # Asked again, the open one is kept.
+    again = world.ok("promote", MODEL, "--to", "production", "--release", "3", "--yes", "-o", "json").json
+    assert (again["pullRequest"], again["superseded"]) == (second["pullRequest"], [])
