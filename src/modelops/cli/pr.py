@@ -287,13 +287,6 @@ def _changed(desk: Desk, pull: PullRequest) -> list[str]:
 
 
 def _judge(desk: Desk, pull: PullRequest) -> ApprovalVerdict:
-    from modelops.reconcile import approvals
+    from modelops.reconcile.approvals import judge_whole
 
-    repository = desk.repository
-    policy = approvals.policy_at(repository, pull.base)
-    if policy is None:
-        reason = f"{pull.target} has no policies/approvals.yaml, so nobody may approve a change of it"
-        return approvals.ApprovalVerdict(False, (), (reason,))
-    changes = approvals.classify(_changed(desk, pull), approvals.models_at(repository, pull.base, pull.head))
-    risks = approvals.risks_at(repository, {change.model for change in changes}, pull.base, pull.head)
-    return approvals.judge_pull(policy, pull, changes, risks, approvals.involved_in(repository, pull.base, pull.head))
+    return judge_whole(desk.repository, pull, pull.base)[1]

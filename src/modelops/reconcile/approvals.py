@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from modelops.errors import Exit, ModelOpsError, failure
+from modelops.errors import ModelOpsError
 from modelops.forges import PullRequest, Review
 from modelops.repository import Repository
 from modelops.spec.delivery import Approval
@@ -188,7 +188,7 @@ def judge_pull(
 
 def judge_whole(
     repository: Repository, pull: PullRequest, base: str
-) -> tuple[Resource[ApprovalPolicySpec], ApprovalVerdict]:
+) -> tuple[Resource[ApprovalPolicySpec] | None, ApprovalVerdict]:
     """Judge everything that a pull request changes by the approval policy of its base; without one nobody may approve.
 
     The whole of it counts, whoever merged it and however: a pull request that brings a looser gate with its model needs
@@ -196,11 +196,8 @@ def judge_whole(
     """
     policy = policy_at(repository, base)
     if policy is None:
-        raise failure(
-            "no-approval-policy",
-            f"{base[:10]} has no {POLICY}, so nobody may approve a change of it",
-            exit=Exit.NO,
-            hint="merge an approval policy first; modelops init writes one",
+        return None, ApprovalVerdict(
+            False, (), (f"{pull.target} has no {POLICY}, so nobody may approve a change of it",)
         )
     changed = repository.changed_paths(repository.merge_base(base, pull.head), pull.head)
     changes = classify(changed, models_at(repository, base, pull.head))

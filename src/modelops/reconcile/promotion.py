@@ -358,7 +358,7 @@ def approved_promotion(
     base = moment.parent or moment.commit
     repository = workspace.repository
     policy, verdict = judge_whole(repository, pull, base)
-    if not verdict.ok:
+    if policy is None or not verdict.ok:
         raise failure(
             "approval-missing",
             f"pull request {pull.number} was merged without the approvals that {name} needs: "

@@ -38,7 +38,7 @@ def model_approval(workspace: Workspace, graph: Graph, tip: str, model: str) -> 
             raise _unapproved(model, [f"{commit.id[:10]} came without a pull request"])
         return ModelApproval("automatic", commit.id, policy.digest, None, (), "the policy asks for no approval")
     policy, verdict = judge_whole(workspace.repository, pull, base)
-    if not verdict.ok:
+    if policy is None or not verdict.ok:
         raise _unapproved(model, verdict.reasons)
     reference = pull_reference(workspace.repository, pull, base, commit.id)
     return ModelApproval("pull-request", commit.id, policy.digest, reference, verdict.counted, pull.title)
