@@ -10,8 +10,10 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,7 @@ from modelops.scaffold.repository import trust_policy
 from modelops.spec.data import Source
 from modelops.spec.dump import dump
 from modelops.spec.load import load_resource
+from modelops.targets import Site, local
 
 ADA = Person("Ada", "ada@example.com")
 MODEL = "churn"
@@ -332,6 +335,12 @@ class World:
     def pid(self, environment: str = "production") -> int:
         return int(json.loads((self.runtime(environment) / "server.json").read_text())["pid"])
 
+    def kill(self, environment: str = "production") -> None:
+        """Kill the server of an environment and wait until it is gone."""
+        os.kill(self.pid(environment), signal.SIGKILL)
+        while local.servers(Site(environment, self.runtime(environment), self.root)):
+            time.sleep(0.005)
+
     def ask(
         self, count: int = 1, environment: str = "production", *, strange: bool = False, shift: float = 0.0
     ) -> list[tuple[int, dict[str, Any]]]:
@@ -374,8 +383,6 @@ class World:
 
     def stop(self) -> None:
         """End every server of this world."""
-        from modelops.targets import Site, local
-
         for name in ENVIRONMENTS:
             if self.runtime(name).is_dir():
                 local.stop(Site(name, self.runtime(name), self.root / ".modelops" / "store"))

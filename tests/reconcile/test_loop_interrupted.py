@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -182,7 +181,7 @@ def test_a_killed_server_is_replaced(live: Live) -> None:
     world.reconcile()
     world.ask(5)
     before, url, routes = world.pid(), world.url(), world.routes()
-    os.kill(before, signal.SIGKILL)
+    world.kill()
     found = world.reconcile()
     assert len(found["done"]) == 1
     assert (world.pid() != before, world.url(), world.routes()) == (True, url, routes)

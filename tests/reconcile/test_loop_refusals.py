@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,11 +67,6 @@ def forge_release(world: World, number: int, verdict: str = "pass", signer: Sign
         signer=signer or workspace.signer,
     )
     world.push({f"models/{MODEL}/{path}": data.decode() for path, data in files.items()}, f"Release {number}")
-
-
-def kill(world: World) -> None:
-    """Kill the server of production."""
-    os.kill(world.pid(), signal.SIGKILL)
 
 
 def changed(world: World, path: str, old: str, new: str) -> None:
@@ -155,7 +148,7 @@ def test_denied(world: World) -> None:
     assert (done.code, "[release-denied]" in done.err, "it broke" in done.err) == (1, True, True)
     # Asked for on main it is a problem of the files, which stops the loop but not what runs.
     ask_for(world, 2)
-    kill(world)
+    world.kill()
     done = world.run("reconcile", "production", "--yes")
     assert (done.code, "production.yaml:7:14" in done.err) == (3, True), done.err
     done = world.run("status")
@@ -239,7 +232,7 @@ def test_an_unknown_model_is_named(world: World) -> None:
 def test_a_refused_change_holds_up_no_restart(world: World) -> None:
     """While one change is refused, a killed server is started again with the stable release."""
     ask_for(world, 2, approve=False)
-    kill(world)
+    world.kill()
     refused(world, "approval-missing")
 
 
@@ -251,7 +244,7 @@ def test_what_ran_is_looked_after_when_main_cannot_be_read(world: World, trouble
         world.push({f"models/{MODEL}/model.yaml": "apiVersion: modelops/v1\n"}, "Break it")
     else:
         world.remote.rename(away)
-    kill(world)
+    world.kill()
     try:
         done = world.run("reconcile", "production", "--yes")
     finally:

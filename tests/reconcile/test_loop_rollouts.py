@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from collections.abc import Callable
 
 from git_world import git
@@ -105,7 +103,7 @@ def test_a_deleted_runtime_starts_the_rollout_again(live: Live) -> None:
     world.ask(150)
     world.reconcile()
     assert weights(world)[2] == 0.6
-    os.kill(world.pid(), signal.SIGKILL)
+    world.kill()
     shutil.rmtree(world.runtime())
     found = world.reconcile()
     assert weights(world) == {1: 0.7, 2: 0.3}

@@ -14,8 +14,16 @@ import click
 @click.option(
     "--runtime", type=click.Path(path_type=Path), help="Folder of routes.json and the log; .modelops/runtime/ENV."
 )
+@click.option(
+    "--table",
+    "table_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The routing table, where it is not in the runtime folder: a ConfigMap, or a file of the image.",
+)
 @click.option("--store", type=click.Path(path_type=Path), help="Folder of the OCI layout; .modelops/store.")
-def command(environment: str, host: str, port: int, runtime: Path | None, store: Path | None) -> None:
+def command(
+    environment: str, host: str, port: int, runtime: Path | None, table_file: Path | None, store: Path | None
+) -> None:
     """Answer the Open Inference Protocol v2 for what the routing table of ENV names.
 
     The routing table is watched: a new one is taken up without a lost request. SIGTERM drains.
@@ -29,7 +37,7 @@ def command(environment: str, host: str, port: int, runtime: Path | None, store:
     from modelops.spec.routing import FILE_NAME
 
     folder = runtime or Path(".modelops/runtime") / environment
-    table = folder / FILE_NAME
+    table = table_file or folder / FILE_NAME
     if not table.is_file():
         raise failure(
             "no-routing-table",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from modelops import training
 from modelops.clock import format_instant
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.evidence import digest_bytes
@@ -113,6 +114,9 @@ def _files(
             approved_by=approval,
         ).items()
     }
+    if training.inputs_digest(building.request(workspace, graph, model, head)) != judged.record.inputs:
+        # The model changed while this was built: the release is kept, and the newer one is what environments get.
+        return files
     for found in graph.environments.values():
         if found.spec.promotion == "automatic" and found.name in model_entry(graph, model).deployments:
             files |= _automatic(workspace, graph, head, files, model, found.name, number, prefix)

@@ -28,6 +28,8 @@ from modelops.targets import Desired, Observed, ObservedArm, Site
 STARTUP_SECONDS = 60.0
 DRAIN_SECONDS = 40.0
 """How long a server that was told to end may go on answering; longer than it gives its own requests."""
+RELEASE_SECONDS = 1.0
+"""How long a port that a server was just killed on is waited for."""
 PATIENCE_SECONDS = 10.0
 """How long a server that lives but does not answer is waited for before it is replaced: it may only be busy."""
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -143,11 +145,30 @@ def observe(params: Params, site: Site, timeout: float = 2.0) -> Observed:
     )
 
 
-def _free_port(host: str) -> int:
+def _bindable(host: str, port: int) -> bool:
     with socket.socket() as listener:
-        listener.bind((host, 0))
-        port: int = listener.getsockname()[1]
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _choose_port(params: Params, site: Site) -> int:
+    """Return the fixed port, the one that was picked before if it is free by now, or another free one."""
+    known = _record(site).get("port")
+    port = params.port or (known if isinstance(known, int) else 0)
+    # A server that was just killed holds its port a moment longer than its name in the list of processes.
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while port and not _bindable(params.host, port) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if params.port or (port and _bindable(params.host, port)):
         return port
+    with socket.socket() as listener:
+        listener.bind((params.host, 0))
+        free: int = listener.getsockname()[1]
+        return free
 
 
 def _spawn(params: Params, site: Site, port: int) -> subprocess.Popen[bytes]:
@@ -172,21 +193,14 @@ def _spawn(params: Params, site: Site, port: int) -> subprocess.Popen[bytes]:
 
 
 def _start(params: Params, site: Site) -> None:
-    """Start a server and wait until it answers; a port that was once picked freely is given up when it is taken."""
-    known = _record(site).get("port")
-    port = params.port or (known if isinstance(known, int) else 0) or _free_port(params.host)
-    process = _spawn(params, site, port)
+    """Start a server and wait until it answers."""
+    process = _spawn(params, site, _choose_port(params, site))
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            said = _last_words(site)
-            if not params.port and port == known and "[port-taken]" in said:
-                known, port = None, _free_port(params.host)
-                process = _spawn(params, site, port)
-                continue
             raise failure(
                 "server-died",
-                f"the server of {site.environment} ended with {process.returncode}: {said}",
+                f"the server of {site.environment} ended with {process.returncode}: {_last_words(site)}",
                 exit=Exit.WORLD,
                 retryable=True,
                 hint=f"read {site.runtime / 'server.log'}",

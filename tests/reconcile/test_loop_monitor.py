@@ -1,0 +1,137 @@
+"""From drifted traffic to a retraining pull request that builds; and releases rebuilt from git."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from git_world import git
+from modelops.targets import Site, local
+from reconcile.loop_world import MODEL, World
+
+Live = Callable[[str], World]
+
+
+def monitored(world: World) -> tuple[int, dict[str, object]]:
+    """Run the monitor and return its exit code and what it says about the model."""
+    done = world.run("monitor", "production", "--yes", "-o", "json")
+    assert done.code in (0, 1), done.err
+    (found,) = done.json
+    return done.code, found
+
+
+def test_drift_opens_one_pull_request_that_builds(live: Live) -> None:
+    """Quiet traffic opens nothing; drifted, labelled traffic opens one pull request, and no second one too soon."""
+    world = live("promoted")
+    world.reconcile()
+    world.ask(120)
+    world.at("2026-03-02T12:00:00Z")
+    code, found = monitored(world)
+    assert (code, found["pullRequest"]) == (0, None)
+
+    world.at("2026-03-20T12:00:00Z")
+    local_clock_settles()
+    world.label(world.ask(200, shift=3.0))
+    world.at("2026-04-10T12:00:00Z")
+    code, found = monitored(world)
+    number = found["pullRequest"]
+    assert (code, isinstance(number, int)) == (1, True), found["retraining"]
+    pull = world.workspace().forge.get(int(str(number)))
+    assert "amount" in pull.body
+    changed = git(world.remote, "diff", "--name-only", "main", pull.head).splitlines()
+    assert sorted(Path(path).name for path in changed) == ["model.yaml", "production-20260410t120000.yaml"]
+
+    world.at("2026-04-11T12:00:00Z")
+    code, found = monitored(world)
+    assert (code, found["pullRequest"]) == (1, None)
+    assert "already open" in json.dumps(found["retraining"])
+    world.ok("pr", "close", str(number))
+    code, found = monitored(world)
+    assert found["pullRequest"] is None
+    assert "cooling down until 2026-04-24" in json.dumps(found["retraining"])
+
+    git(world.root, "fetch", "-q")
+    git(world.root, "checkout", "-q", "--detach", pull.head)
+    built = world.run("build", "--since", "origin/main", "-o", "json")
+    assert built.code in (0, 1), built.err
+    (row,) = built.json
+    assert (row["model"], len(row["metrics"]) > 0) == (MODEL, True)
+
+
+def local_clock_settles() -> None:
+    """Wait until every process has seen the new logical time."""
+    time.sleep(0.05)
+
+
+def test_monitor_needs_something_to_watch(live: Live) -> None:
+    """A model without a stable release is not watched; an unknown environment is named."""
+    world = live("released")
+    assert world.ok("monitor", "production", "--yes").out.strip() == "no monitored model is stable in production"
+    done = world.run("monitor", "moon", "--yes")
+    assert (done.code, "[unknown-environment]" in done.err) == (2, True)
+
+
+def test_a_release_is_reproduced(live: Live) -> None:
+    """The rebuild from git, into an empty store, is identical to the byte."""
+    world = live("released")
+    done = world.ok("reproduce", MODEL, "1", "-o", "json")
+    assert done.json["identical"] is True
+    assert {row["what"] for row in done.json["comparison"]} >= {"artifact", "inputs", "code tree", "metric roc-auc"}
+    done = world.run("reproduce", MODEL, "7")
+    assert (done.code, "[unknown-release]" in done.err) == (2, True)
+
+
+def test_data_that_changed_on_disk_is_named(live: Live) -> None:
+    """A release cannot be rebuilt from other rows: the file that changed is named."""
+    world = live("released")
+    rows = world.root / "data" / "rows.csv"
+    rows.write_text(rows.read_text().replace(",DE,", ",FR,", 1))
+    shutil.rmtree(world.root / ".modelops" / "cache")
+    done = world.run("reproduce", MODEL, "1")
+    assert (done.code, "rows.csv" in done.err) == (3, True), done.err
+
+
+@pytest.mark.slow
+def test_other_code_is_never_identical(live: Live) -> None:
+    """A release that names a commit with other code is told apart by every digest."""
+    world = live("released")
+    world.change_model([("C: 1.0", "C: 0.9")], "softer")
+    path = f"models/{MODEL}/releases/1/release.yaml"
+    text = world.show(path)
+    old = text.split("commit:")[1].split()[0].strip('",}')
+    world.push({path: text.replace(old, world.tip()) + "\n"}, "Forge the release")
+    done = world.run("reproduce", MODEL, "1")
+    assert done.code == 1
+    assert "! artifact" in done.out
+    assert "NOT identical" in done.out
+
+
+def test_serve_takes_its_table_from_elsewhere(live: Live) -> None:
+    """With --table the routes come from that file, as from a ConfigMap, and the log stays in the runtime folder."""
+    world = live("promoted")
+    table = world.folder / "etc" / "routes.json"
+    table.parent.mkdir()
+    (world.runtime() / "routes.json").rename(table)
+    store = world.root / ".modelops" / "store"
+    words = ["--table", str(table), "--runtime", str(world.runtime()), "--store", str(store), "--port", "0"]
+    server = world.process("-m", "modelops", "serve", "production", *words)
+    try:
+        assert server.stderr is not None
+        line = server.stderr.readline()
+        assert "serving production on http" in line
+        (world.runtime() / "server.json").write_text(json.dumps({"port": int(line.rpartition(":")[2])}))
+        while not local.observe(local.Params(), Site("production", table.parent, store)).arms:
+            (table.parent / "server.json").write_text((world.runtime() / "server.json").read_text())
+        assert world.release_answering() == 1
+        assert (world.runtime() / "predictions.sqlite").exists()
+        assert not (table.parent / "predictions.sqlite").exists()
+    finally:
+        server.kill()
+        server.communicate()
+    done = world.run("serve", "production", "--table", str(world.folder / "none.json"))
+    assert (done.code, "[no-routing-table]" in done.err) == (3, True)
