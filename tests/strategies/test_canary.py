@@ -48,7 +48,7 @@ def test_errors_of_the_candidate_alone_roll_back_within_a_handful():
     assert caught.action == "rollback"
     found = check(caught, "errors")
     assert found.verdict == "fail"
-    assert found.statistic > found.threshold == pytest.approx(60.0)
+    assert found.statistic > found.threshold == pytest.approx(80.0)
     assert found.counts == {"candidateEvents": 4, "candidateRequests": 40, "stableEvents": 0, "stableRequests": 760}
 
 
@@ -203,3 +203,16 @@ def test_power():
     plan = params(steps=STEPS[:3])
     caught = sum(_ends_in_rollback(seed, plan, errors=(0.01, 0.05)) for seed in range(60))
     assert caught >= 57
+
+
+def test_errors_at_full_weight_roll_back():
+    """With all the traffic there is no stable beside the candidate; what stable did before is the measure then."""
+    before = segment(2, 0.5, arm(500, 5), arm(500, 5))
+    broken = canary.next_step(params(), progress([before, segment(3, 1.0, arm(500, 500), arm())]))
+    assert broken.action == "rollback"
+    assert "errors-at-full-weight: candidate 100.00% of 500" in broken.reason
+    sound = canary.next_step(params(), progress([before, segment(3, 1.0, arm(500, 5), arm())]))
+    assert sound.action == "promote"
+    assert check(sound, "errors-at-full-weight").verdict == "pass"
+    alone = canary.next_step(params(), progress([segment(3, 1.0, arm(500, 5), arm())]))
+    assert check(alone, "errors-at-full-weight").verdict == "no-data"

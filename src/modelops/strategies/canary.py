@@ -2,7 +2,8 @@
 
 The comparisons are always-valid, so the loop may look as often as it likes. ``alpha`` is the chance that a candidate
 that is no worse than its limits is rolled back, over the whole rollout and all guards together; each guard that can
-fail gets an equal part of it (Bonferroni).
+fail gets an equal part of it (Bonferroni). At weight 1 nothing runs beside the candidate: its errors are then held
+against what stable did before.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 import numpy as np
+import scipy
 from pydantic import Field, model_validator
 
 from modelops.spec.delivery import VerdictWord
@@ -157,7 +159,7 @@ def _forward(params: Params, at: int, checks: tuple[Check, ...]) -> Step:
 
 def _checks(params: Params, segments: tuple[Segment, ...], enough: bool) -> tuple[Check, ...]:
     fallible = (
-        (params.errors is not None)
+        (params.errors is not None) * (1 + (params.steps[-1].weight >= 1))
         + (params.slow is not None)
         + (params.outcome is not None)
         + (params.scores is not None and params.scores.maximum_shift is not None)
@@ -168,6 +170,8 @@ def _checks(params: Params, segments: tuple[Segment, ...], enough: bool) -> tupl
     if params.errors is not None:
         counts = [(segment, segment.candidate.errors, segment.stable.errors) for segment in segments]
         checks.append(_harm("errors", params.errors, counts, alpha, enough))
+        if any(segment.weight >= 1 for segment in segments):
+            checks.append(_full_weight(params.errors, segments, alpha, enough))
     if params.slow is not None:
         checks.append(_harm("slow", params.slow, _slow_counts(params, segments), alpha, enough))
     if params.maximum_error_rate is not None:
@@ -219,6 +223,32 @@ def _harm(name: str, harm: Harm, counts: list[tuple[Segment, int, int]], alpha: 
     compared = f"{name}: candidate {rate:.2%} of {totals['candidateRequests']}, stable {stable_rate:.2%}"
     reason = f"{compared} of {totals['stableRequests']} requests"
     return Check(name, _word(shown, enough), reason, _evalue(log_evalue), 1 / alpha, alpha, totals)
+
+
+def _full_weight(harm: Harm, segments: tuple[Segment, ...], alpha: float, enough: bool) -> Check:
+    """Test the candidate's error rate in the step where it has all the traffic, and nothing runs beside it.
+
+    What stable did in the steps before stands in: the limit is ``maximumRatio`` times the upper bound of its rate
+    (Clopper and Pearson, at half of alpha) plus ``minimumDifference``; the e-value at the other half.
+    """
+    name, alone = "errors-at-full-weight", [segment for segment in segments if segment.weight >= 1]
+    before = [segment.stable for segment in segments if segment.weight < 1]
+    requests, errors = sum(one.candidate.requests for one in alone), sum(one.candidate.errors for one in alone)
+    stable_requests, stable_errors = sum(arm.requests for arm in before), sum(arm.errors for arm in before)
+    totals = {
+        "candidateEvents": errors,
+        "candidateRequests": requests,
+        "stableEvents": stable_errors,
+        "stableRequests": stable_requests,
+    }
+    if not requests or stable_requests <= stable_errors:
+        return Check(name, "no-data", f"{name}: there is nothing to compare", None, 2 / alpha, alpha, totals)
+    bound = float(scipy.special.betaincinv(stable_errors + 1, stable_requests - stable_errors, 1 - alpha / 2))
+    limit = harm.maximum_ratio * bound + harm.minimum_difference
+    log_evalue = log_share_evalue(errors, requests - errors, limit)
+    reason = f"{name}: candidate {errors / requests:.2%} of {requests}, limit {limit:.2%} from stable before"
+    word = _word(log_evalue >= -math.log(alpha / 2), enough)
+    return Check(name, word, reason, _evalue(log_evalue), 2 / alpha, alpha, totals)
 
 
 def _error_rate(limit: float, segments: tuple[Segment, ...], alpha: float, enough: bool) -> Check:
