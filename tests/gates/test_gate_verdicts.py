@@ -336,3 +336,16 @@ def test_drift_gate_without_counterpart():
     assert run("drift", {}, replace(whole, champion_profile={})).verdict == "no-data"
     swapped = {"region": whole.champion_profile["income"]}
     assert "changed type" in run("drift", {}, replace(whole, champion_profile=swapped)).reason
+
+
+def test_champion_counts_what_the_metric_rests_on():
+    """A thousand rows with one positive cannot compare areas, whatever the interval says."""
+    whole = subject(1000)
+    true = np.zeros(1000)
+    true[3] = 1.0
+    generator = np.random.default_rng(0)
+    better, worse = (replace(whole.holdout, y_true=true, y_score=generator.random(1000)) for _ in range(2))
+    better.y_score[3] = 0.99
+    found = run("champion", {"metric": "roc-auc", "margin": 0.1}, replace(whole, holdout=better, champion=worse))
+    assert found.verdict == "no-data"
+    assert "compared on 1 rows" in found.reason

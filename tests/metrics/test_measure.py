@@ -279,3 +279,12 @@ def test_loss_per_row():
     assert loss_per_row(predictions).tolist() == [0.0, 1.0]
     errors = Predictions("regression", np.array([1.0, 2.0]), np.array([3.0, 2.0]), np.array([3.0, 2.0]))
     assert loss_per_row(errors).tolist() == [4.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "name", ["accuracy", "precision", "recall", "f1", "roc-auc", "average-precision", "balanced-accuracy", "log-loss"]
+)
+def test_a_difference_rests_on_the_rows_that_the_metric_does(name):
+    """A paired difference counts the same rows as the metric itself, so few positives are not hidden by many rows."""
+    first = binary(400, rate=0.05)
+    assert paired_difference(name, first, first).n == measure(name, first).n

@@ -30,7 +30,10 @@ Estimate = tuple[float, float, float, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """First minus second of a metric on the same ``n`` rows, in the metric's own unit, with its interval."""
+    """First minus second of a metric on the same rows, in the metric's own unit, with its interval.
+
+    ``n`` is what the metric is a share of, as for ``measure``; where the two differ in it, the smaller.
+    """
 
     value: float
     lower: float
@@ -130,7 +133,7 @@ def measure(
         lower = lower if name == "bias" else max(0.0, lower)
     elif family == "rank":
         value, lower, upper, method = auc.interval(predictions.y_true, predictions.y_score, level)
-        n = _rarest(predictions)
+        n = _support(name, predictions)
     else:
         value, lower, upper, n, method = _rows(name, predictions, level, seed)
     return MetricValue(
@@ -144,6 +147,22 @@ def measure_all(
     """Measure several metrics, leaving out those that are undefined on these rows."""
     found = (measure(name, predictions, level=level, seed=seed) for name in names)
     return tuple(value for value in found if value is not None)
+
+
+def _support(name: str, predictions: Predictions) -> int:
+    """Return what a metric is a share of, see ``measure``: a difference on few positives is no surer for many rows."""
+    positive, chosen = predictions.y_true == 1, predictions.y_pred == 1
+    match name:
+        case "recall" | "average-precision":
+            return int(positive.sum())
+        case "precision":
+            return int(chosen.sum())
+        case "f1":
+            return int((positive | chosen).sum())
+        case "roc-auc" | "balanced-accuracy":
+            return _rarest(predictions)
+        case _:
+            return len(predictions)
 
 
 def _rarest(predictions: Predictions) -> int:
@@ -189,11 +208,7 @@ def _cells(name: str, predictions: Predictions, level: float, seed: int) -> Esti
     counts, (true, predicted), prior = _cell_counts((predictions.y_true, predictions.y_pred))
     value = float(from_cells(name, counts[None, :], true, predicted)[0])
     draws = [from_cells(name, weights, true, predicted) for weights in posterior_cells(counts, prior, seed)]
-    n = len(predictions)
-    if name == "f1":
-        n = int(((predictions.y_true == 1) | (predictions.y_pred == 1)).sum())
-    elif name == "balanced-accuracy":
-        n = _rarest(predictions)
+    n = _support(name, predictions)
     return value, *percentile(np.concatenate(draws), level), n, "dirichlet posterior, 2000 draws"
 
 
@@ -206,7 +221,7 @@ def _strata(name: str, predictions: Predictions) -> tuple[IntArray, ...]:
 def _rows(name: str, predictions: Predictions, level: float, seed: int) -> Estimate:
     value_of, n = of_weighted_rows(name, predictions), len(predictions)
     value = float(value_of(np.ones((1, n)))[0])
-    counted = int((predictions.y_true == 1).sum()) if name == "average-precision" else n
+    counted = _support(name, predictions)
     if n > BOOTSTRAP_ROWS:
         lower, upper = _by_influence(value, influence(name, predictions), level)
         bounds = (lower if name == "r2" else max(0.0, lower)), (upper if name == "rmse" else min(1.0, upper))
@@ -245,7 +260,7 @@ def paired_difference(
         return None
     if undefined(name, first) is not None or undefined(name, second) is not None:
         return None
-    n, family = len(first), metric(name).interval
+    n, family = min(_support(name, first), _support(name, second)), metric(name).interval
     if family == "rank":
         return Difference(*auc.paired(first.y_true, first.y_score, second.y_score, level), n, "paired delong")
     if family == "mean":
@@ -276,18 +291,20 @@ def _paired_cells(name: str, first: Predictions, second: Predictions, level: flo
 
     draws = np.concatenate([value_of(weights) for weights in posterior_cells(counts, prior, seed)])
     value = float(value_of(counts[None, :])[0])
-    return _difference(value, percentile(draws, level), len(first), "dirichlet posterior of joint cells, 2000 draws")
+    n = min(_support(name, first), _support(name, second))
+    return _difference(value, percentile(draws, level), n, "dirichlet posterior of joint cells, 2000 draws")
 
 
 def _paired_rows(name: str, first: Predictions, second: Predictions, level: float, seed: int) -> Difference:
     of_first, of_second, n = of_weighted_rows(name, first), of_weighted_rows(name, second), len(first)
+    support = _support(name, first)
     value = float((of_first(np.ones((1, n))) - of_second(np.ones((1, n))))[0])
     if n > BOOTSTRAP_ROWS:
         terms = influence(name, first) - influence(name, second)
-        return _difference(value, _by_influence(value, terms, level), n, "paired influence functions")
+        return _difference(value, _by_influence(value, terms, level), support, "paired influence functions")
     draws = [of_first(counts) - of_second(counts) for counts in resampled_counts(_strata(name, first), n, seed)]
     bounds = percentile(np.concatenate(draws), level)
-    return _difference(value, bounds, n, "paired percentile bootstrap, 2000 resamples")
+    return _difference(value, bounds, support, "paired percentile bootstrap, 2000 resamples")
 
 
 def _difference(value: float, bounds: tuple[float, float], n: int, method: str) -> Difference:
