@@ -129,3 +129,23 @@ def test_features_become_typed_columns(tmp_path: Path) -> None:
     assert table.column("abroad").to_pylist() == [True, None, None, None]
     opened = table.column("opened").to_pylist()
     assert [value and value.timestamp() for value in opened] == [1767312000.0, 1767312000.5, None, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "expected"),
+    [
+        ("integer", "1e30", None),
+        ("integer", "9223372036854775808", None),
+        ("number", "1152921504606846977", float(2**60)),
+        ("datetime", "1e30", None),
+    ],
+)
+def test_a_number_beyond_its_type_does_not_stop_the_reader(
+    tmp_path: Path, kind: str, sent: str, expected: object
+) -> None:
+    """One absurd value in one request is a null or the nearest number; the window around it is still read."""
+    path = tmp_path / "predictions.sqlite"
+    with PredictionLog(path) as writer:
+        writer.write([make_row("a", 1.0, features=f'{{"x":{sent}}}')])
+    found = feature_columns(read_window(path, "fraud"), [Feature(name="x", type=kind)])
+    assert found.column("x").to_pylist() == [expected]

@@ -237,19 +237,24 @@ def _column(values: list[Any], kind: str) -> pa.Array:
         case "datetime":
             return pa.array([_microseconds(value) for value in values], pa.timestamp("us", "UTC"))
         case "integer":
-            return pa.array([int(v) if _is_number(v) and v == int(v) else None for v in values], pa.int64())
+            return pa.array([_int64(int(v)) if _is_number(v) and v == int(v) else None for v in values], pa.int64())
         case _:
-            return pa.array([value if _is_number(value) else None for value in values], pa.float64())
+            return pa.array([float(value) if _is_number(value) else None for value in values], pa.float64())
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _int64(value: int) -> int | None:
+    """Return a whole number, or None for one that 64 bits cannot hold: a caller may have sent anything."""
+    return value if -(2**63) <= value < 2**63 else None
+
+
 def _microseconds(value: Any) -> int | None:
     """Return microseconds since 1970 UTC for epoch seconds or an ISO 8601 text."""
     if _is_number(value):
-        return round(float(value) * 1_000_000)
+        return _int64(round(float(value) * 1_000_000))
     if not isinstance(value, str):
         return None
     try:
