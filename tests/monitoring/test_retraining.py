@@ -132,6 +132,8 @@ def test_rows_of_the_previous_snapshot_come_first() -> None:
         ("integer", ["2", "2.0"], [2, 2]),
         ("number", ["2.5", "1e3"], [2.5, 1000.0]),
         ("number", ["nan", "inf"], []),
+        ("number", ["true", "0"], [1.0, 0.0]),
+        ("integer", ["1e30", "true"], [1]),
         ("integer", ["2.5", "x"], []),
         ("boolean", ["2", ""], []),
     ],
@@ -150,3 +152,22 @@ def test_a_snapshot_without_the_target_cannot_be_extended() -> None:
     with pytest.raises(ModelOpsError) as caught:
         labelled_rows(table(), model(target="other"), snapshot())
     assert caught.value.problems[0].code == "target-absent"
+
+
+@pytest.mark.parametrize(("kind", "entity", "expected"), [("category", "c7", "c7"), ("integer", "17", 17)])
+def test_an_entity_that_is_the_rows_id_stays_the_entity(kind: str, entity: str, expected: object) -> None:
+    """Rows of one customer share an id, so that a split by hash keeps them in one part."""
+    spec, declared = snapshot(), model()
+    columns = tuple(
+        each.model_copy(update={"type": kind}) if each.name == "customer" else each for each in spec.columns
+    )
+    declared = declared.model_copy(
+        update={
+            "data": declared.data.model_copy(update={"id": "customer"}),
+            "serving": declared.serving.model_copy(update={"entity": "customer"}),
+        }
+    )
+    logged = log({"amount": [1.0, 2.0]}, truth=["0", "1"])
+    logged = logged.set_column(logged.schema.get_field_index("entity"), "entity", pa.array([entity, entity]))
+    rows = labelled_rows(logged, declared, spec.model_copy(update={"columns": columns}))
+    assert rows.column("customer").to_pylist() == [expected, expected]

@@ -27,6 +27,8 @@ _ARROW: dict[FeatureType, pa.DataType] = {
     "category": pa.string(),
     "datetime": pa.timestamp("us", "UTC"),
 }
+_DIGIT = {"true": "1", "false": "0"}
+"""A label of 0 and 1 may be sent as a boolean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,9 @@ def labelled_rows(
     """Return training rows from the answered rows whose truth has arrived, after the rows of ``previous`` if given.
 
     Columns and types are those of the old snapshot. Features come from the log, the target from feedback, the event
-    time from the time of the prediction, the row's id from the prediction's id, and the column that traffic is assigned
-    by from the logged entity; other columns are null unless the caller sent them. A truth that is no value of the
-    target's type is left out.
+    time from the time of the prediction, the column that traffic is assigned by from the logged entity, and a row's id
+    that is not that column from the prediction's id; other columns are null unless the caller sent them. A truth that
+    is no value of the target's type is left out.
     """
     target = model.data.target
     kinds = {column.name: column.type for column in old.columns}
@@ -124,10 +126,14 @@ def _filled(
     if name == model.data.time and kind == "datetime":
         micros = [round(seconds * 1_000_000) for seconds in rows.column("time").to_pylist()]
         return pc.coalesce(values, pa.array(micros, pa.timestamp("us", "UTC")))
+    # The entity first: where it is the row's id as well, a prediction's own id would put one customer's rows on both
+    # sides of a split by hash.
+    if name == model.serving.entity and kind in ("category", "integer"):
+        entities = rows.column("entity").to_pylist()
+        known = entities if kind == "category" else [_integer(text) for text in entities]
+        return pc.coalesce(values, pa.array(known, _ARROW[kind]))
     if kind == "category" and name == model.data.id:
         return pc.coalesce(values, rows.column("id"))
-    if kind == "category" and name == model.serving.entity:
-        return pc.coalesce(values, rows.column("entity"))
     return values
 
 
@@ -139,14 +145,14 @@ def _truth(text: str, kind: FeatureType) -> object:
         case "boolean":
             return True if text in spellings(True) else False if text in ("false", "0") else None
         case "integer":
-            return _integer({"true": "1", "false": "0"}.get(text, text))
+            return _integer(_DIGIT.get(text, text))
         case _:
-            return _finite(text)
+            return _finite(_DIGIT.get(text, text))
 
 
 def _integer(text: str) -> int | None:
     number = _finite(text)
-    return int(number) if number is not None and number.is_integer() else None
+    return int(number) if number is not None and number.is_integer() and abs(number) < 2**63 else None
 
 
 def _finite(text: str) -> float | None:
