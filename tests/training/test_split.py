@@ -17,7 +17,7 @@ from training.building_blocks import model, people
 shares = st.floats(0.05, 0.95)
 
 
-@given(st.lists(st.text(), unique=True, min_size=1, max_size=50), shares)
+@given(st.lists(st.text(min_size=1), unique=True, min_size=1, max_size=50), shares)
 def test_a_row_stays_on_its_side_whatever_rows_surround_it(ids: list[str], share: float) -> None:
     """A hash split decides by the id alone, and a larger test share only adds test rows."""
     whole = by_hash(np.array(ids, dtype=object), share)
@@ -83,3 +83,10 @@ def test_a_row_without_time_cannot_be_split_by_time() -> None:
     """The row is named, counted from 1."""
     with pytest.raises(ModelOpsError, match="row 2 of those with a target has no time"):
         by_time(np.array([1.0, np.nan, 3.0]), 0.5)
+
+
+def test_rows_without_an_id_are_in_both_parts():
+    """Rows whose id is missing are divided one by one, not all put where the hash of nothing lies."""
+    mask = by_hash(np.array([""] * 2000, dtype=object), 0.25)
+    assert 0.2 < mask.mean() < 0.3
+    assert by_hash(np.array(["a", "", "a"], dtype=object), 0.5)[[0, 2]].tolist() in ([True, True], [False, False])

@@ -61,11 +61,13 @@ def _declared(name: str | None, what: str) -> str:
 
 
 def by_hash(ids: Array, share: float) -> Array:
-    """Return the mask of test rows: those whose SHA-256 of the id lies in the first ``share`` of its range."""
+    """Return the mask of test rows: those whose SHA-256 of the id lies in the first ``share`` of its range.
+
+    A row without an id is one of its own, known by its position: all of them in one part would leave the other blind.
+    """
     limit = int(share * 2**64)
-    return np.array(
-        [int.from_bytes(hashlib.sha256(str(value).encode()).digest()[:8], "big") < limit for value in ids], dtype=bool
-    )
+    keys = (str(value) if value != "" else f"\0{position}" for position, value in enumerate(ids))
+    return np.array([int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") < limit for key in keys], bool)
 
 
 def by_time(times: Array, share: float) -> Array:
