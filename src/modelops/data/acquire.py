@@ -112,7 +112,8 @@ def download(url: str, destination: Path, limits: Limits, expected: int | None =
             urllib.request.urlopen(request, timeout=limits.silence_seconds) as answer,  # noqa: S310
             destination.open("wb") as file,
         ):
-            announced = int(answer.headers.get("Content-Length") or -1)
+            length = answer.headers.get("Content-Length") or ""
+            announced = int(length) if length.isdecimal() else -1
             size = 0
             while data := answer.read(_CHUNK):
                 size += len(data)
