@@ -266,6 +266,20 @@ def test_files_that_cannot_follow_now_follow_later(tmp_path: Path) -> None:
     assert {"x", "y", "z"} <= {path.name for path in repository.root.iterdir()}
 
 
+def test_files_that_wait_are_not_forgotten_by_other_moves(tmp_path: Path) -> None:
+    """A ref without a work tree that moves meanwhile, or a move that loses its race, leaves waiting files waiting."""
+    repository = lonely(tmp_path / "r")
+    lock = repository.root / ".git/index.lock"
+    lock.touch()
+    commit = repository.land("main", adding("x"), ADA, NOON, warn=lambda line: None)
+    assert repository.swap(Swap("refs/modelops/test", None, commit), warn=lambda line: None)
+    assert not repository.swap(Swap("refs/heads/main", "1" * 40, commit), warn=lambda line: None)
+    lock.unlink()
+    assert repository.swap(Swap("refs/modelops/other", None, commit))
+    assert (repository.root / "x").exists()
+    assert repository.dirty_paths() == ()
+
+
 def test_a_journal_of_a_move_that_never_happened_is_forgotten(tmp_path: Path) -> None:
     """A process killed before the branch moved leaves nothing behind that matters."""
     repository = lonely(tmp_path / "r")

@@ -137,17 +137,9 @@ def swap_with_work_tree(git: Git, common: Path, swaps: Sequence[Swap], message: 
     journal = folder / "moving.json"
     try:
         with _locked(folder):
-            waiting = {(place, ref): old for place, ref, old, _ in _finish(git, journal, warn)}
-            moves = []
-            for swap in swaps:
-                place = worktree_of(git, swap.ref.removeprefix("refs/heads/"))
-                if place and swap.new is None:
-                    raise failure(
-                        "branch-checked-out", "a branch that is checked out cannot be deleted", exit=Exit.USAGE
-                    )
-                if place:
-                    moves.append([str(place), swap.ref, waiting.get((str(place), swap.ref), swap.old), swap.new])
-            _note(journal, moves)
+            waiting = _finish(git, journal, warn)
+            # What waits stays noted: of two moves of one ref only that which its branch shows is made.
+            _note(journal, [*waiting, *_moves(git, swaps, waiting)])
             moved = swap_local(git, swaps, message)
             _finish(git, journal, warn)
             return moved
@@ -175,8 +167,8 @@ def _moves(git: Git, swaps: Sequence[Swap], waiting: Sequence[Move]) -> list[Mov
             continue
         if swap.new is None:
             raise failure("branch-checked-out", "a branch that is checked out cannot be deleted", exit=Exit.USAGE)
-        moves.append((str(place), swap.ref, behind.pop((str(place), swap.ref), swap.old), swap.new))
-    return moves + [move for move in waiting if (move[0], move[1]) in behind]
+        moves.append((str(place), swap.ref, behind.get((str(place), swap.ref), swap.old), swap.new))
+    return moves
 
 
 def _note(journal: Path, moves: Sequence[Move]) -> None:
