@@ -19,7 +19,7 @@ from modelops.cli import main
 from modelops.clock import parse_instant
 from modelops.errors import ModelOpsError
 from modelops.evidence import Signer
-from modelops.predictions import PredictionLog, Row
+from modelops.predictions import PredictionLog, Row, find
 from modelops.releases import rollout_outcome_line
 from modelops.repository import Repository
 from modelops.repository.history import Person
@@ -199,6 +199,16 @@ def test_the_promotion_is_the_one_in_force_at_the_time(project: Project) -> None
     promoted = project.answer("p-april").promotion
     assert promoted is not None
     assert promoted.name == "production-3"
+
+
+def test_a_later_promotion_does_not_excuse_an_earlier_answer(project: Project) -> None:
+    """A release that ran months before anyone promoted it ran without a record, whatever was approved since."""
+    changed = project.log.with_name("early.sqlite")
+    with PredictionLog(changed) as log:
+        log.write([find(project.log, "p-april").row._replace(time=parse_instant("2025-06-01").timestamp())])
+    answer = audit.prediction(project.repository, "p-april", logs={"production": changed})
+    assert answer.promotion is None
+    assert not answer.ok
 
 
 def test_an_unknown_id_says_where_it_was_looked_for(project: Project) -> None:

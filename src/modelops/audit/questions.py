@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from modelops.predictions import FILE_NAME, Logged, find
 from modelops.repository import Repository
 from modelops.spec.delivery import ReleaseSpec
 from modelops.spec.kinds import AnyResource
+
+_RECORDED_WITHIN = timedelta(days=1)
 
 
 def prediction_logs(root: Path) -> dict[str, Path]:
@@ -220,9 +222,14 @@ def _data(records: Records, spec: ReleaseSpec) -> Data:
 
 
 def _promotion_before(promotions: tuple[PromotionAnswer, ...], at: datetime) -> PromotionAnswer | None:
-    """Return the newest promotion not after an instant; the record of a merge may be written moments later."""
+    """Return the newest promotion not after an instant, else the first of the next day.
+
+    The record of a merge is written by the pass after it; one of a later time does not say why the release ran before.
+    """
     before = [one for one in promotions if _not_after(one, at)]
-    return before[-1] if before else promotions[0] if promotions else None
+    # One that cannot be read has no time, and may be the one.
+    soon = [one for one in promotions if not one.promoted_at or _not_after(one, at + _RECORDED_WITHIN)]
+    return before[-1] if before else soon[0] if soon else None
 
 
 def _not_after(promotion: PromotionAnswer, at: datetime) -> bool:
