@@ -211,7 +211,8 @@ class Files(http.server.BaseHTTPRequestHandler):
             return
         self.send_response(200)
         extra = 10 if self.path == "/cut.csv" else 0
-        self.send_header("Content-Length", str(len(self.content) + extra))
+        length = "plenty" if self.path == "/odd.csv" else str(len(self.content) + extra)
+        self.send_header("Content-Length", length)
         self.end_headers()
         self.wfile.write(self.content)
 
@@ -241,6 +242,12 @@ def test_a_url_is_fetched_pinned_and_verified(project: Project, server: str) -> 
         assert project.rows(spec).num_rows == 2, "what was placed stays"
     finally:
         Files.content = kept
+
+
+def test_a_length_that_is_no_number_is_not_a_length(project: Project, server: str) -> None:
+    """A server that announces nonsense still gives its file."""
+    source, paths = data.url_source(f"{server}/odd.csv", owner="team")
+    assert data.take(source, **project.places, paths=paths).rows == 2
 
 
 @pytest.mark.parametrize(
