@@ -28,7 +28,7 @@ from modelops.reconcile.plan import ModelFacts, Refusal, RolloutState, Unrecorde
 from modelops.spec.model import Serving
 from modelops.spec.routing import RoutingTable
 from modelops.strategies import ArmData, Check, Progress, Segment, Step
-from modelops.targets import Observed
+from modelops.targets import Observed, ObservedArm
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 NONE = np.empty(0)
@@ -186,6 +186,55 @@ def test_a_rollback_resalts() -> None:
     """The assignment of entities changes with every denied release and every rollout."""
     salts = {salt(facts()), salt(facts(denied=(2,))), salt(facts(candidate=2)), salt(facts(candidate=3, denied=(2,)))}
     assert len(salts) == 4
+
+
+def not_loading(each: ModelFacts, release: int, role: str) -> Observed:
+    """Return a runtime that could not load a release; it keeps the routes it had unless it had none."""
+    arm = ObservedArm("churn", role, release, each.digests[release], False, "an operator is missing")
+    first = each.stable is None or role == "stable"
+    return replace(answering(each if first else facts()), arms=(arm,))
+
+
+def test_a_candidate_that_does_not_load_is_rolled_back() -> None:
+    """A candidate that the runtime cannot load loses its trial; with onFailure: hold a person decides."""
+    trial = on_trial()
+    serve, judge = entries(trial, not_loading(trial, 2, "candidate"))
+    assert isinstance(serve, Serve)
+    assert isinstance(judge, Judge)
+    assert (judge.outcome, judge.reason) == ("rollback", "the runtime cannot load it: an operator is missing")
+    held = on_trial(on_failure="hold")
+    assert [type(entry) for entry in entries(held, not_loading(held, 2, "candidate"))] == [Serve, Blocked]
+
+
+@pytest.mark.parametrize("changes", [{"stable": None, "candidate": 2}, {"candidate": 2, "direct": True}])
+def test_what_does_not_load_does_not_become_stable(changes: dict[str, object]) -> None:
+    """Without traffic to judge by, a release that does not answer its smoke rows is not concluded."""
+    first = facts(**changes)
+    (entry,) = [one for one in entries(first, not_loading(first, 2, "candidate")) if not isinstance(one, Serve)]
+    assert isinstance(entry, Blocked)
+    assert entry.code == "release-not-loaded"
+
+
+def test_a_stable_release_that_does_not_load_is_said() -> None:
+    """A runtime that came up without the stable release is not ready."""
+    (entry,) = entries(facts(), not_loading(facts(), 1, "stable"))
+    assert isinstance(entry, Blocked)
+    assert (entry.code, "modelops rollback churn" in entry.hint) == ("release-not-loaded", True)
+
+
+def test_a_stuck_model_holds_up_no_other() -> None:
+    """What could not be prepared for one model leaves the runtime to the others."""
+    stuck = facts(model="ads", candidate=2, unrecorded=(Unrecorded("candidate", 2, "c" * 40),))
+    waiting = plan_environment("production", (stuck, facts()), IDLE, digest)
+    assert [type(entry) for entry in waiting.entries] == [RecordPromotion]
+    going = plan_environment("production", (stuck, facts()), IDLE, digest, {"ads"})
+    assert [type(entry) for entry in going.entries] == [RecordPromotion, Serve]
+
+
+def test_nothing_is_restored_for_what_may_not_run() -> None:
+    """A refused candidate whose artifact is lost is not rebuilt."""
+    refusal = Refusal("candidate", "approval-missing", "nobody approved", "ask somebody")
+    assert [type(entry) for entry in entries(facts(candidate=2, lost=(2,), refusals=(refusal,)))] == [Blocked]
 
 
 FACTS = st.builds(
