@@ -85,6 +85,9 @@ def test_champion_absent_or_on_other_rows():
     assert run("champion", {"metric": "f1", "margin": 0.0}, alone).verdict == "pass"
     assert "no stable release" in run("champion", {"metric": "f1", "margin": 0.0}, alone).reason
     assert run("champion", {"metric": "f1", "margin": 0.0, "whenAbsent": "no-data"}, alone).verdict == "no-data"
+    unlike = replace(whole, champion=None, incomparable="there is no column 'age'")
+    found = run("champion", {"metric": "f1", "margin": 0.0}, unlike)
+    assert (found.verdict, "no column 'age'" in found.reason) == ("no-data", True)
     other = replace(whole, champion=predictions(rows(300, 99)))
     assert "same rows" in run("champion", {"metric": "f1", "margin": 0.0}, other).reason
 

@@ -30,6 +30,8 @@ class Params(Strict):
 
 def evaluate(params: Params, subject: Subject) -> Verdict:
     """Judge the paired improvement (positive is better whatever the metric's direction) against minus the margin."""
+    if subject.champion is None and subject.incomparable:
+        return no_data(f"release {subject.champion_release} cannot be compared: {subject.incomparable}", 0)
     if subject.champion is None:
         return Verdict(params.when_absent, "there is no stable release to compare with")
     candidate, champion = subject.holdout.at(params.threshold), subject.champion.at(params.threshold)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from modelops.artifacts import Artifact, BuildRecord, Predictor, columns, load_predictor, open_artifact
 from modelops.artifacts.predictor import class_indices
-from modelops.errors import failure
+from modelops.errors import ModelOpsError, failure
 from modelops.gates import Subject
 from modelops.metrics import Predictions
 from modelops.spec.data import Sketch
@@ -52,12 +52,13 @@ def subject(
         raise failure("bad-holdout", "the holdout predictions are of other rows than the split gives")
     predictor = load_predictor(open_artifact(store, record.artifact.digest))
     test = parts.table.take(pa.array(parts.test))
+    compared, incomparable = _comparison(champion, store, test, parts, holdout)
     return Subject(
         model=spec,
         train=parts.table.take(pa.array(parts.train)).to_pandas(),
         test=test.to_pandas(),
         holdout=holdout,
-        champion=_champion_predictions(champion, store, test, parts, holdout) if champion else None,
+        champion=compared,
         champion_release=champion.version if champion else None,
         latency=latency_sample(predictor, columns(test, predictor.signature.features)),
         artifact_size=record.artifact.size,
@@ -65,7 +66,26 @@ def subject(
         champion_profile=champion_profile,
         declared_columns={column.name: column.type for column in snapshot.columns},
         seed=spec.training.seed,
+        incomparable=incomparable,
     )
+
+
+INCOMPARABLE = frozenset({"champion-differs", "missing-column", "bad-value", "not-in-store"})
+"""Why a stable release may be unable to answer the candidate's rows; anything else, a changed byte say, is an error."""
+
+
+def _comparison(
+    champion: ReleaseSpec | None, store: Store, test: pa.Table, parts: Divided, candidate: Predictions
+) -> tuple[Predictions | None, str]:
+    """Return the stable release's predictions, or None and why it cannot be compared with the candidate."""
+    if champion is None:
+        return None, ""
+    try:
+        return _champion_predictions(champion, store, test, parts, candidate), ""
+    except ModelOpsError as error:
+        if not {problem.code for problem in error.problems} <= INCOMPARABLE:
+            raise
+        return None, error.problems[0].message
 
 
 def _champion_predictions(
