@@ -43,7 +43,8 @@ class Subject:
 
     ``train`` and ``test`` hold features, target, id, time and sensitive columns of the snapshot's rows, as read;
     ``holdout`` are the candidate's predictions on ``test`` in row order and ``champion`` the stable release's on the
-    same rows (None when there is none, or when it cannot answer them, which ``incomparable`` then explains). ``latency`` are seconds per single-row prediction of the served artifact.
+    same rows: None when there is none, or when it cannot answer them, which ``incomparable`` then explains.
+    ``latency`` are seconds per single-row prediction of the served artifact.
     """
 
     model: ModelSpec
