@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from git_world import nobodys_configuration
-from reconcile.loop_world import STRICT, World, begin
+from git_world import git, nobodys_configuration
+from reconcile.loop_world import MODEL, STRICT, World, begin
 
 Live = Callable[[str], World]
 
@@ -25,7 +25,8 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], World]:
     """Return worlds by stage, all of them at rest.
 
     ``merged``: the model is on main. ``released``: release 1 is stable in staging. ``promoted``: and in production.
-    ``second``: release 2 is stable in staging. ``third``: and so is release 3, which fails on strange requests.
+    ``changed``: a change of the model is merged and built. ``second``: release 2, made from it, is stable in staging.
+    ``third``: and so is release 3, which fails on strange requests.
     """
     folder = tmp_path_factory.mktemp("stages")
     made: dict[str, World] = {}
@@ -36,15 +37,18 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], World]:
         if name == "merged":
             world = begin(folder / name)
         else:
-            before = {"released": "merged", "promoted": "released", "second": "promoted", "third": "second"}[name]
+            order = ("merged", "released", "promoted", "changed", "second", "third")
+            before = order[order.index(name) - 1]
             world = stage(before).copy(folder / name)
         try:
             if name == "promoted":
                 world.promote()
                 world.reconcile()
+            elif name == "changed":
+                world.change_model([("C: 1.0", "C: 0.5")], "softer")
+                git(world.root, "pull", "-q", "--ff-only")
+                world.ok("build", MODEL)
             elif name != "merged":
-                if name == "second":
-                    world.change_model([("C: 1.0", "C: 0.5")], "softer")
                 if name == "third":
                     world.change_model([STRICT], "strict")
                 world.ok("release", "--yes")

@@ -39,10 +39,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def test_equal_inputs_are_released_once(live: Live) -> None:
     """Two clones that release the same change at once make one release; both leave with success."""
-    world = live("promoted")
-    world.change_model([("C: 1.0", "C: 0.7")], "softer")
-    git(world.root, "pull", "-q", "--ff-only")
-    world.ok("build", MODEL)
+    world = live("changed")
     other = world.clone("other")
     processes = [world.process("-m", "modelops", "release", "--yes", root=root) for root in (world.root, other)]
     said = sorted(finish(process) for process in processes)

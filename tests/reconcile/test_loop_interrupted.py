@@ -224,6 +224,7 @@ def test_two_reconcilers_at_once(copies: Callable[[], World], undisturbed: tuple
     assert end(world) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_server_that_nobody_knows_of_is_found(live: Live) -> None:
     """A server whose starter was killed before it wrote the process id down is ended, and only that."""
     world = live("promoted")

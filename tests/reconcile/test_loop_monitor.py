@@ -55,13 +55,6 @@ def test_drift_opens_one_pull_request_that_builds(live: Live) -> None:
     assert found["pullRequest"] is None
     assert "cooling down until 2026-04-24" in json.dumps(found["retraining"])
 
-    git(world.root, "fetch", "-q")
-    git(world.root, "checkout", "-q", "--detach", pull.head)
-    built = world.run("build", "--since", "origin/main", "-o", "json")
-    assert built.code in (0, 1), built.err
-    (row,) = built.json
-    assert (row["model"], len(row["metrics"]) > 0) == (MODEL, True)
-
 
 def local_clock_settles() -> None:
     """Wait until every process has seen the new logical time."""
@@ -76,6 +69,26 @@ def test_monitor_needs_something_to_watch(live: Live) -> None:
     assert (done.code, "[unknown-environment]" in done.err) == (2, True)
 
 
+@pytest.mark.slow
+def test_the_retraining_pull_request_builds(live: Live) -> None:
+    """What the monitor proposes can be built from its branch, on the rows it took."""
+    world = live("promoted")
+    world.reconcile()
+    world.at("2026-03-20T12:00:00Z")
+    local_clock_settles()
+    world.label(world.ask(200, shift=3.0))
+    world.at("2026-04-10T12:00:00Z")
+    _, found = monitored(world)
+    pull = world.workspace().forge.get(int(str(found["pullRequest"])))
+    git(world.root, "fetch", "-q")
+    git(world.root, "checkout", "-q", "--detach", pull.head)
+    built = world.run("build", "--since", "origin/main", "-o", "json")
+    assert built.code in (0, 1), built.err
+    (row,) = built.json
+    assert (row["model"], len(row["metrics"]) > 0) == (MODEL, True)
+
+
+@pytest.mark.slow
 def test_a_release_is_reproduced(live: Live) -> None:
     """The rebuild from git, into an empty store, is identical to the byte."""
     world = live("released")

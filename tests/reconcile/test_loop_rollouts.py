@@ -9,7 +9,6 @@ from git_world import git
 from modelops.evidence import ROLLOUT_OUTCOME, check_promotion
 from modelops.reconcile.promotion import covering_promotion, promotion_evidence
 from modelops.reconcile.workspace import trust
-from modelops.targets import Site, local
 from reconcile.loop_world import MODEL, World
 
 Live = Callable[[str], World]
@@ -109,14 +108,6 @@ def test_a_deleted_runtime_starts_the_rollout_again(live: Live) -> None:
     assert weights(world) == {1: 0.7, 2: 0.3}
     assert found["conditions"][0]["type"] == "Reconciling"
     assert world.deployment()["stable"] == 1
-
-    # Also while the server lives, which nobody can find by its record any more.
-    orphan = world.pid()
-    shutil.rmtree(world.runtime())
-    world.reconcile()
-    assert weights(world) == {1: 0.7, 2: 0.3}
-    site = Site("production", world.runtime(), world.root / ".modelops" / "store")
-    assert local.servers(site) == [world.pid()] != [orphan]
 
 
 def test_rollback_during_a_rollout_withdraws_the_candidate(live: Live) -> None:

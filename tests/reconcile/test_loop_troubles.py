@@ -7,7 +7,8 @@ import json
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,14 +20,21 @@ Live = Callable[[str], World]
 PRODUCTION = f"models/{MODEL}/environments/production.yaml"
 
 
-def test_a_lost_store_is_rebuilt(live: Live) -> None:
-    """Without a store the released artifact is rebuilt from git, with the same digest, and answers again."""
+@pytest.mark.parametrize("what", ["the store", pytest.param("one blob", marks=pytest.mark.slow)])
+def test_a_lost_store_is_rebuilt(live: Live, what: str) -> None:
+    """Without its bytes a released artifact is rebuilt from git, with the same digest, and answers again."""
     world = live("promoted")
     world.reconcile()
     before = world.ask(3)
     digest = world.routes()["models"][MODEL]["arms"][0]["digest"]
     world.kill()
-    shutil.rmtree(world.root / ".modelops" / "store")
+    store = world.root / ".modelops" / "store"
+    if what == "the store":
+        shutil.rmtree(store)
+    else:
+        blobs = store / "blobs" / "sha256"
+        manifest = json.loads((blobs / digest.removeprefix("sha256:")).read_bytes())
+        (blobs / manifest["layers"][0]["digest"].removeprefix("sha256:")).unlink()
     found = world.reconcile()
     assert found["done"][0].startswith(f"restored {MODEL} release 1 by rebuilding it")
     assert world.routes()["models"][MODEL]["arms"][0]["digest"] == digest
@@ -51,11 +59,27 @@ def test_what_cannot_be_rebuilt_is_said(live: Live) -> None:
     assert world.release_answering("staging") == 2
 
 
-def taken(port: int) -> socket.socket:
-    """Listen on a port as soon as its killed owner has let go of it."""
+@contextlib.contextmanager
+def taken(port: int) -> Iterator[int]:
+    """Be another program on a port, as soon as its killed owner has let go of it; it hangs up on whoever calls."""
     while True:
         with contextlib.suppress(OSError):
-            return socket.create_server(("127.0.0.1", port))
+            listener = socket.create_server(("127.0.0.1", port))
+            break
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                listener.accept()[0].close()
+
+    thread = threading.Thread(target=hang_up)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
 
 
 def test_a_taken_port_is_given_up(live: Live) -> None:
@@ -70,11 +94,11 @@ def test_a_taken_port_is_given_up(live: Live) -> None:
         assert world.release_answering() == 1
 
 
+@pytest.mark.slow
 def test_a_taken_fixed_port_is_named_and_heals(live: Live) -> None:
     """A port that the environment's file fixes is waited for: exit 4, and the next pass heals."""
     world = live("promoted")
-    with taken(0) as listener:
-        port = listener.getsockname()[1]
+    with taken(0) as port:
         path = "policies/environments/production.yaml"
         world.push({path: world.show(path).replace("port: 0", f"port: {port}") + "\n"}, "Fix the port")
         found = world.reconcile(code=4)
@@ -86,7 +110,14 @@ def test_a_taken_fixed_port_is_named_and_heals(live: Live) -> None:
     assert world.url().endswith(f":{port}")
 
 
-@pytest.mark.parametrize("place", ["runtime", "leases", "server.json", "predictions.sqlite"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "leases",
+        "predictions.sqlite",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("runtime", "server.json")),
+    ],
+)
 def test_a_runtime_that_cannot_be_written(live: Live, place: str) -> None:
     """Something in the way of the runtime's files is exit 4 with the file's name; without it the next pass heals."""
     world = live("promoted")
@@ -116,7 +147,7 @@ def fill(path: Path) -> None:
             pass
 
 
-@pytest.mark.parametrize("room", ["16k", "256k"])
+@pytest.mark.parametrize("room", ["16k", pytest.param("256k", marks=pytest.mark.slow)])
 def test_a_full_disk(live: Live, room: str) -> None:
     """A runtime on a full disk is exit 4 and loses nothing; with room again the next pass heals."""
     world = live("promoted")
@@ -159,7 +190,7 @@ def test_a_saved_plan(live: Live, tmp_path: Path) -> None:
     assert world.run("apply", str(tmp_path / "none.json"), "--yes").code == 2
 
 
-@pytest.mark.parametrize("state", ["dirty", "detached"])
+@pytest.mark.parametrize("state", ["dirty", pytest.param("detached", marks=pytest.mark.slow)])
 def test_states_of_the_checkout_that_do_not_matter(live: Live, state: str) -> None:
     """Local work and a detached HEAD are left as they are; the loop works on main all the same."""
     world = live("released")
