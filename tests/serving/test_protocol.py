@@ -221,6 +221,9 @@ BAD_BODIES: list[tuple[str, Any, str]] = [
     ("NaN", b'{"inputs":[{"name":"x","shape":[1],"datatype":"FP64","data":[NaN]}]}', "not valid"),
     ("Infinity", b'{"inputs":[{"name":"x","shape":[1],"datatype":"FP64","data":[1e999]}]}', "out of range"),
     ("huge integer", xy(data=[10**400]), "out of range"),
+    ("integer of more than 64 bits", xy(datatype="INT64", data=[2**70]), "out of range of INT64"),
+    ("integer of more bits than declared", xy(datatype="INT8", data=[300]), "out of range of INT8"),
+    ("negative unsigned integer", xy(datatype="UINT16", data=[-1]), "out of range of UINT16"),
     ("null in a feature that is not nullable", xy(data=[None]), "not nullable"),
     ("text as number", xy(data=["1.5"]), "not a value of FP64"),
     ("boolean as number", xy(data=[True]), "not a value of FP64"),
@@ -254,6 +257,39 @@ def test_bad_requests_get_400_with_a_reason(server: Running, body: Any, words: s
     assert words in reply.json["error"]
     assert "Traceback" not in reply.json["error"]
     assert server.ask(INFER, {"inputs": XY}).status == 200
+
+
+@pytest.mark.parametrize("words", [b"\x16\x03\x01\x02\x00", b"POST / HTTP/1.1\r\nContent-Length: -5"])
+def test_what_is_not_http_gets_the_protocols_error_too(server: Running, words: bytes) -> None:
+    """Bytes that are no HTTP request get 400 with {"error": ...} and a closed connection."""
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(words + b"\r\n\r\n")
+        head, _, body = b"".join(iter(lambda: connection.recv(4096), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert list(json.loads(body)) == ["error"]
+    assert server.ask(INFER, {"inputs": XY}).status == 200
+
+
+def test_a_large_float_may_be_written_as_an_integer(server: Running) -> None:
+    """JavaScript writes 1e20 without an exponent: it is answered and logged as the float it is."""
+    reply = server.ask(INFER, xy(data=[10**20]))
+    assert reply.status == 200
+    server.ask("/v2/models/fraud/feedback", {"id": reply.json["parameters"]["prediction_id"], "label": True})
+    row = find(server.log, reply.json["parameters"]["prediction_id"])
+    assert row is not None
+    assert json.loads(row.row.features)["x"] == 1e20
+
+
+def test_more_rows_than_the_log_takes_are_refused_whole(server: Running) -> None:
+    """A batch that the log could never hold is a 413 that says so, and none of its rows is logged."""
+    rows = 70_000
+    before = server.status()["log"]["written"]
+    columns = [tensor(name, "FP64", [0.5] * rows) for name in ("x", "y")]
+    reply = server.ask(INFER, {"inputs": columns})
+    assert reply.status == 413
+    assert "70000 rows" in reply.json["error"]
+    assert server.status()["log"]["written"] == before
 
 
 BAD_CUSTOMERS: list[tuple[dict[str, Any], str]] = [

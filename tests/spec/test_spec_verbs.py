@@ -14,6 +14,8 @@ from jsonschema import Draft202012Validator
 
 from git_world import git, nobodys_configuration
 from modelops.cli import main
+from modelops.cli.output import save
+from modelops.errors import Exit, ModelOpsError
 from modelops.spec.document import parse
 from modelops.spec.kinds import KINDS, place
 from spec_world import NAME, world
@@ -257,3 +259,10 @@ def test_validation_leaves_heavy_libraries_alone(folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["15 files, 1 model: ok", "[]"]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A path of the caller's that no file can be made at is the world's fault, and says so."""
+    with pytest.raises(ModelOpsError, match="cannot be written: No such file or directory") as caught:
+        save(tmp_path / "nowhere" / "report.md", "text")
+    assert (caught.value.problems[0].code, caught.value.exit) == ("unwritable", Exit.WORLD)

@@ -69,6 +69,13 @@ def test_an_exception_comes_with_its_own_traceback(workshop: Workshop) -> None:
     assert str(problem.location) == "models/churn/train.py:3:1"
 
 
+def test_a_message_that_no_terminal_can_write(workshop: Workshop) -> None:
+    """Half a surrogate pair in an exception is spelled out, so that the ledger and the terminal can hold it."""
+    problem = failing(workshop, body(r"raise ValueError('\ud800 bad')"))
+    assert problem.code == "training-failed"
+    assert r"ValueError: \ud800 bad" in problem.message
+
+
 def test_hanging_code_is_stopped_at_its_limit(workshop: Workshop) -> None:
     """The limit is named, and so is the key that sets it."""
     problem = failing(workshop, body("time.sleep(600)"), training__timeoutSeconds=1)

@@ -98,7 +98,9 @@ def _save_traceback() -> str:
     import tempfile
     import traceback
 
-    with tempfile.NamedTemporaryFile("w", prefix="modelops-", suffix=".log", delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", errors="backslashreplace", prefix="modelops-", suffix=".log", delete=False
+    ) as file:
         file.write(f"modelops {__version__}, Python {sys.version}\n")
         traceback.print_exc(file=file)
         return file.name

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from modelops.cli.output import emit, note, output_option
+from modelops.cli.output import emit, note, output_option, save
 from modelops.errors import Exit
 
 
@@ -32,7 +32,7 @@ def command(
     built = build_change(workspace, models, since=since, dirty=dirty, say=note)
     text = "\n\n".join(found.markdown for found in built)
     if report is not None:
-        report.write_text(text + "\n", encoding="utf-8")
+        save(report, text + "\n")
         note(f"wrote {report}")
     if pull_request is not None and built:
         now = workspace.clock()

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -36,6 +37,17 @@ def emit(output: str, data: Any, text: str | Callable[[], str]) -> None:
     rendered = text() if callable(text) else text
     if rendered:
         click.echo(rendered)
+
+
+def save(path: Path, text: str) -> None:
+    """Write a file that the caller named; a place that cannot be written is the caller's to change."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        from modelops.errors import Exit, failure
+
+        message = f"{path} cannot be written: {error.strerror}"
+        raise failure("unwritable", message, exit=Exit.WORLD, hint="choose another path") from None
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from modelops.cli.output import emit, note, output_option
+from modelops.cli.output import emit, note, output_option, save
 from modelops.errors import Exit
 
 
@@ -39,7 +39,7 @@ def command(
         if environment is None:
             raise click.UsageError("--out needs an environment: only its plan can be applied")
         document = {"digest": plan.digest, **plan.to_dict()}
-        out.write_text(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        save(out, json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         note(f"saved {out}: carry it out with modelops apply {out}")
     emit(output, {"digest": plan.digest, **plan.to_dict()}, plan.explain)
     if plan.refused:

@@ -16,7 +16,7 @@ import numpy as np
 
 from modelops.artifacts import Outputs
 from modelops.clock import Clock
-from modelops.errors import ModelOpsError, failure
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions import PredictionLog, Row, label_text
 from modelops.serving.inputs import Bound
 from modelops.serving.protocol import InferRequest, decode_request
@@ -107,12 +107,22 @@ class Inference:
         return Answer(200, result.body, b"application/octet-stream", (length,))
 
     async def _record(self, model: LoadedModel, result: _Result, arm: str, now: float, elapsed: float) -> None:
+        self._require_room(result.bound.rows)
         rows = _rows(model, result, arm, now, elapsed * 1000)
         if model.route.log == "acknowledged":
             await self._log.append_acknowledged(rows)
             return
         for row in rows:
             self._log.append(row)
+
+    def _require_room(self, rows: int) -> None:
+        """Refuse a request before any of its rows is logged when the log cannot take all of them."""
+        capacity = self._log.capacity
+        if rows > capacity:
+            raise failure("body-too-large", f"the request has {rows} rows, the log takes {capacity}; send fewer")
+        if rows + self._log.depth > capacity:
+            message = f"the prediction log has {self._log.depth} rows waiting"
+            raise failure("log-full", message, exit=Exit.WORLD, hint="try again", retryable=True)
 
 
 def _handle(model: LoadedModel, release: int | None, body: bytes, header_length: int | None, now: float) -> _Result:

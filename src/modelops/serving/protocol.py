@@ -50,6 +50,8 @@ _NUMPY = {
 }
 FLOATS = frozenset({"FP16", "FP32", "FP64"})
 INTEGERS = frozenset(name for name in _NUMPY if "INT" in name)
+_LIMITS = {name: np.iinfo(_NUMPY[name].name) for name in INTEGERS}
+_RANGES = {name: (int(limits.min), int(limits.max)) for name, limits in _LIMITS.items()}
 _MISSING = type(None)
 _JSON_TYPES = {
     **{name: frozenset({float, int, _MISSING}) for name in FLOATS},
@@ -158,7 +160,23 @@ def _complete(tensor: Tensor, rest: memoryview) -> memoryview:
     if not found <= types:
         wrong = next(value for value in data if type(value) not in types)
         raise refusal(f"input {tensor.name!r}: {_shown(wrong)} is not a value of {tensor.datatype}")
+    if int in found:
+        tensor.data = _bounded(tensor, data)
     return rest
+
+
+def _bounded(tensor: Tensor, data: list[Any]) -> list[Any]:
+    """Refuse a whole number that its datatype cannot hold; in a float tensor a large one is a float written out."""
+    low, high = _RANGES.get(tensor.datatype, _RANGES["INT64"])
+    wrong = next((value for value in data if value is not None and not low <= value <= high), None)
+    if wrong is None:
+        return data
+    if tensor.datatype in INTEGERS:
+        raise refusal(f"input {tensor.name!r}: {_shown(wrong)} is out of range of {tensor.datatype}")
+    try:
+        return [None if value is None else float(value) for value in data]
+    except OverflowError:
+        raise refusal(f"input {tensor.name!r} holds a number that is out of range") from None
 
 
 def _flat(name: str, data: list[Any], shape: list[int]) -> list[Any]:

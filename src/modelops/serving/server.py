@@ -11,8 +11,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import orjson
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from modelops.clock import Clock
 from modelops.errors import Exit, failure
@@ -35,6 +37,17 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to the service."""
         yield
+
+
+class _Http(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, with the error of the inference protocol for what is not HTTP at all."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer in JSON and close."""
+        body = orjson.dumps({"error": msg})
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+        self.transport.write(head + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
 
 
 class Service:
@@ -82,7 +95,7 @@ def serve(table: Path, store: Store, log: Path, host: str, port: int, clock: Clo
 
 def _config(app: App) -> uvicorn.Config:
     return uvicorn.Config(
-        app, http="httptools", loop="none", ws="none", lifespan="off", interface="asgi3", log_config=None,
+        app, http=_Http, loop="none", ws="none", lifespan="off", interface="asgi3", log_config=None,
         access_log=False, proxy_headers=False, server_header=False, date_header=False, timeout_keep_alive=75,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )  # fmt: skip

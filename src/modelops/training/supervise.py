@@ -137,7 +137,8 @@ def _reported(data: bytes, entrypoint: str) -> ModelOpsError:
 def _problem(entry: Mapping[str, Any], entrypoint: str) -> Problem:
     def text(name: str) -> str | None:
         value = entry.get(name)
-        return str(value)[:4000] if value is not None else None
+        # JSON can spell half a surrogate pair, which neither a ledger nor a terminal can write.
+        return str(value)[:4000].encode("utf-8", "backslashreplace").decode() if value is not None else None
 
     file, line = text("file"), entry.get("line")
     location = None
