@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint format install lock docs clean
+
+.PHONY: demo test test-all tutorial lint format install lock docs clean
 
 demo: $(STAMP)
 	$(BIN)/modelops demo
@@ -14,6 +15,9 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -n auto -m "not benchmark"
+
+tutorial: $(STAMP)
+	$(BIN)/python -m pytest tests/docs/test_tutorial.py tests/workflows -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
