@@ -13,9 +13,8 @@ import yaml
 from modelops.artifacts import BuildRecord
 from modelops.errors import ModelOpsError
 from modelops.evidence import Signer, digest_bytes
-from modelops.releases import report, report_key
 from modelops.releases.markdown import code, escape, table
-from modelops.releases.report import LIMIT
+from modelops.releases.report import LIMIT, report, report_key
 from modelops.spec.data import Column
 from modelops.spec.delivery import MetricValue, ReleaseSpec
 from modelops.spec.load import load_resource
