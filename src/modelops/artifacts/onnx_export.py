@@ -15,7 +15,7 @@ from modelops.artifacts.onnx_impute import convert_imputer, imputer_shape
 from modelops.artifacts.onnx_session import MATRIX, check_model, onnx_score
 from modelops.artifacts.onnx_trees import conversion_functions
 from modelops.artifacts.predictor import Predictor, difference, sklearn_score
-from modelops.artifacts.probe import Probe, probes
+from modelops.artifacts.probe import Probe, probes, scored
 from modelops.artifacts.signature import Signature
 from modelops.errors import ModelOpsError
 
@@ -65,7 +65,8 @@ def export_onnx(estimator: Any, signature: Signature, rows: Mapping[str, Array])
     ``rows`` are frame columns, one array of shape (n,) per feature. A conversion is accepted when no score differs by
     more than ``TOLERANCE`` and no label differs.
     """
-    expected = list(_expected(estimator, signature, rows))
+    asked = tuple(probes(estimator, signature.features, rows))
+    expected = list(scored(sklearn_score(estimator, signature), asked))
     refused = next((probe.kind for probe, _ in expected if probe is not None and _ is None and probe.must_accept), None)
     if refused:
         return Export(None, None, f"the estimator refuses {refused}")
@@ -90,45 +91,41 @@ def _variants(signature: Signature) -> Iterator[_Variant]:
     yield _Variant("columns of float32", matrix=False, double=False)
 
 
-def _expected(
-    estimator: Any, signature: Signature, rows: Mapping[str, Array]
-) -> Iterator[tuple[Probe, np.ndarray[Any, np.dtype[np.float64]] | None]]:
-    """Yield each probe with scikit-learn's scores, or None where scikit-learn refuses its rows."""
-    score = sklearn_score(estimator, signature)
-    for probe in probes(estimator, signature.features, rows):
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            try:
-                scores = score(probe.columns)
-            except (ValueError, TypeError):
-                yield probe, None
-                continue
-        yield probe, scores if np.isfinite(scores).all() else None
-
-
 def _compare(data: bytes, signature: Signature, expected: list[tuple[Probe, Any]]) -> float | str:
     """Return the largest difference over all probes, or the sentence that says where the conversion parts."""
     try:
         predictor = Predictor(signature, onnx_score(data, signature))
     except ModelOpsError as error:
         return error.problems[0].message
-    largest = 0.0
     for probe, scores in expected:
-        if scores is None:
-            if probe.kind.startswith(("missing", "an unseen")):
-                return f"scikit-learn refuses {probe.kind}, which ONNX would answer"
-            continue
-        try:
-            found = predictor.predict_columns(probe.columns)
-        except ModelOpsError as error:
-            return f"at {probe.kind}: {error.problems[0].message}"
-        distance = difference(found.scores, scores)
-        if distance > TOLERANCE:
-            return f"differs by {distance:.2g} at {probe.kind}"
-        if signature.task != "regression" and (predictor.indices(found.scores) != predictor.indices(scores)).any():
-            return f"flips a label at {probe.kind}"
-        largest = max(largest, distance)
+        if scores is None and probe.kind.startswith(("missing", "an unseen")):
+            return f"scikit-learn refuses {probe.kind}, which ONNX would answer"
+    truths = {probe.kind: scores for probe, scores in expected if scores is not None}
+    answered = scored(
+        lambda columns: predictor.predict_columns(columns).scores, [p for p, s in expected if s is not None]
+    )
+    largest = 0.0
+    try:
+        for probe, found in answered:
+            part = _parts(predictor, signature, probe.kind, found, truths[probe.kind])
+            if isinstance(part, str):
+                return part
+            largest = max(largest, part)
+    except ModelOpsError as error:
+        return error.problems[0].message
     return largest
+
+
+def _parts(predictor: Predictor, signature: Signature, kind: str, found: Array | None, scores: Array) -> float | str:
+    """Return the distance between two implementations on one probe, or the sentence that says how they part."""
+    if found is None:
+        return f"gives no number at {kind}"
+    distance = difference(found, scores)
+    if distance > TOLERANCE:
+        return f"differs by {distance:.2g} at {kind}"
+    if signature.task != "regression" and (predictor.indices(found) != predictor.indices(scores)).any():
+        return f"flips a label at {kind}"
+    return distance
 
 
 def _converted(estimator: Any, signature: Signature, variant: _Variant) -> bytes | str:

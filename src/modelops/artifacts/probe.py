@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from modelops.artifacts.frame import to_frame
 from modelops.artifacts.signature import Input
 from modelops.artifacts.trees import split_thresholds
 
-__all__ = ["Probe", "probes"]
+__all__ = ["Probe", "probes", "scored"]
 
 Array = np.ndarray[Any, Any]
 Columns = Mapping[str, Array]
@@ -22,6 +22,9 @@ Columns = Mapping[str, Array]
 MAXIMUM_ROWS = 2000
 MAXIMUM_THRESHOLDS = 120
 """Thresholds probed per feature, evenly chosen; each gives three rows."""
+
+MAXIMUM_CELLS = 4_000_000
+"""Values in one call of an implementation: probes are answered together, as a call costs far more than a row."""
 
 UNSEEN = "\u2603 unseen category"
 _EXTREMES = (0.0, -1.0, 16_777_217.0, 1e9 + 0.1, -1e15, 3e38, 1e300)
@@ -63,6 +66,50 @@ def probes(estimator: Any, features: tuple[Input, ...], rows: Columns) -> Iterat
                 yield Probe(f"{feature.name!r} = {value:g}", _with(base, feature.name, np.array([value, -value])))
 
 
+def scored(score: Callable[[Columns], Array], asked: Sequence[Probe]) -> Iterator[tuple[Probe, Array | None]]:
+    """Yield each probe with its scores, or None where the implementation refuses its rows or answers no number.
+
+    Probes are put into one call as long as all of them are answered; a call that fails is repeated probe by probe, so
+    that it is known which of them it was.
+    """
+    for batch in _batches(asked):
+        together = {name: np.concatenate([probe.columns[name] for probe in batch]) for name in batch[0].columns}
+        scores = _answer(score, together)
+        if scores is None:
+            yield from ((probe, _answer(score, probe.columns)) for probe in batch)
+            continue
+        ends = np.cumsum([_count(probe.columns) for probe in batch])
+        yield from zip(batch, np.split(scores, ends[:-1]), strict=True)
+
+
+def _batches(asked: Sequence[Probe]) -> Iterator[list[Probe]]:
+    batch: list[Probe] = []
+    cells = 0
+    for probe in asked:
+        size = _count(probe.columns) * len(probe.columns)
+        if batch and cells + size > MAXIMUM_CELLS:
+            yield batch
+            batch, cells = [], 0
+        batch.append(probe)
+        cells += size
+    if batch:
+        yield batch
+
+
+def _count(columns: Columns) -> int:
+    return len(next(iter(columns.values())))
+
+
+def _answer(score: Callable[[Columns], Array], columns: Columns) -> Array | None:
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            scores = score(columns)
+        except (ValueError, TypeError):
+            return None
+    return scores if np.isfinite(scores).all() else None
+
+
 def _repeat(value: Any, count: int) -> Array:
     if isinstance(value, str):
         result = np.empty(count, dtype=object)
@@ -86,8 +133,9 @@ def _thresholds(estimator: Any, numeric: list[Input], base: Columns) -> Iterator
     if not splits:
         return
     positions = {name: index for index, name in enumerate(base)}
+    known = {} if before is None else _affine(before, [feature.name for feature in numeric], base)
     for feature in numeric:
-        maps = [(positions[feature.name], 1.0, 0.0)] if before is None else _affine(before, feature.name, base)
+        maps = [(positions[feature.name], 1.0, 0.0)] if before is None else known.get(feature.name, [])
         values: list[float] = []
         for column, slope, offset in maps:
             found = np.unique(splits.get(column, np.empty(0)))
@@ -100,24 +148,43 @@ def _thresholds(estimator: Any, numeric: list[Input], base: Columns) -> Iterator
             yield feature, np.concatenate([exact, np.nextafter(exact, -np.inf), np.nextafter(exact, np.inf), single])
 
 
-def _affine(before: Any, name: str, base: Columns) -> list[tuple[int, float, float]]:
-    """Return (column, slope, offset) of the transformed columns that are affine in one feature, found by trying it."""
+def _points(name: str, base: Columns) -> Array:
+    """Return three values inside the range of a column: its ends, and a third of the way between them."""
     known = base[name][np.isfinite(base[name])]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     if not low < high:
         high = low + 1.0
-    points = np.array([low, high, low + (high - low) / 3])
-    rows = {key: np.repeat(column[:1], 3) for key, column in base.items()}
+    return np.array([low, high, low + (high - low) / 3])
+
+
+def _affine(before: Any, names: Sequence[str], base: Columns) -> dict[str, list[tuple[int, float, float]]]:
+    """Return, per feature, (column, slope, offset) of the transformed columns that are affine in it, found by trying.
+
+    A transform that refuses some feature's points is asked again in halves, until only that feature is left out.
+    """
+    if not names:
+        return {}
+    points = {name: _points(name, base) for name in names}
+    rows = {key: np.repeat(column[:1], 3 * len(names)) for key, column in base.items()}
+    for place, name in enumerate(names):
+        rows[name] = rows[name].copy()
+        rows[name][3 * place : 3 * place + 3] = points[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            output = before.transform(to_frame({**rows, name: points}))
+            output = before.transform(to_frame(rows))
         except (ValueError, TypeError):
-            return []
+            half = len(names) // 2
+            return {} if half == 0 else _affine(before, names[:half], base) | _affine(before, names[half:], base)
     dense = np.asarray(output.todense() if hasattr(output, "todense") else output)
     if dense.dtype.kind != "f":
-        return []
-    slopes = (dense[1] - dense[0]) / (high - low)
-    offsets = dense[0] - slopes * low
-    fits = np.isclose(dense[2], slopes * points[2] + offsets, rtol=1e-9, atol=1e-12) & (slopes != 0)
+        return {}
+    return {name: _fits(dense[3 * place : 3 * place + 3], points[name]) for place, name in enumerate(names)}
+
+
+def _fits(output: Array, points: Array) -> list[tuple[int, float, float]]:
+    low, high, between = points
+    slopes = (output[1] - output[0]) / (high - low)
+    offsets = output[0] - slopes * low
+    fits = np.isclose(output[2], slopes * between + offsets, rtol=1e-9, atol=1e-12) & (slopes != 0)
     return [(int(i), float(slopes[i]), float(offsets[i])) for i in np.flatnonzero(fits)]
