@@ -32,11 +32,15 @@ _EXTREMES = (0.0, -1.0, 16_777_217.0, 1e9 + 0.1, -1e15, 3e38, 1e300)
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Some rows of one kind, as frame columns; those that ``must_accept`` may not be refused by the estimator."""
+    """Some rows of one kind, as frame columns; those that ``must_accept`` may not be refused by the estimator.
+
+    Probes of one ``family`` are likely to be refused all or none.
+    """
 
     kind: str
     columns: dict[str, Array]
     must_accept: bool = False
+    family: str = ""
 
 
 def probes(estimator: Any, features: tuple[Input, ...], rows: Columns) -> Iterator[Probe]:
@@ -51,7 +55,7 @@ def probes(estimator: Any, features: tuple[Input, ...], rows: Columns) -> Iterat
     for feature in features:
         if feature.nullable:
             gap: Any = "" if feature.type == "category" else math.nan
-            yield Probe(f"missing {feature.name!r}", _with(base, feature.name, _repeat(gap, 8)))
+            yield Probe(f"missing {feature.name!r}", _with(base, feature.name, _repeat(gap, 8)), family="missing")
         if feature.type == "category":
             yield Probe(f"an unseen category of {feature.name!r}", _with(base, feature.name, _repeat(UNSEEN, 8)))
     nullable = [feature for feature in features if feature.nullable]
@@ -63,7 +67,8 @@ def probes(estimator: Any, features: tuple[Input, ...], rows: Columns) -> Iterat
     for value in _EXTREMES:
         for feature in numeric:
             if feature.type != "boolean":
-                yield Probe(f"{feature.name!r} = {value:g}", _with(base, feature.name, np.array([value, -value])))
+                values = _with(base, feature.name, np.array([value, -value]))
+                yield Probe(f"{feature.name!r} = {value:g}", values, family=f"{value:g}")
 
 
 def scored(score: Callable[[Columns], Array], asked: Sequence[Probe]) -> Iterator[tuple[Probe, Array | None]]:
@@ -87,7 +92,7 @@ def _batches(asked: Sequence[Probe]) -> Iterator[list[Probe]]:
     cells = 0
     for probe in asked:
         size = _count(probe.columns) * len(probe.columns)
-        if batch and cells + size > MAXIMUM_CELLS:
+        if batch and (cells + size > MAXIMUM_CELLS or probe.family != batch[0].family):
             yield batch
             batch, cells = [], 0
         batch.append(probe)
