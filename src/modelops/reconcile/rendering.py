@@ -57,6 +57,14 @@ def desired_of(workspace: Workspace, name: str) -> Desired:
     tip, graph = workspace.desired()
     environment(graph, name)
     facts = environment_facts(workspace, graph, tip, name, {}, None)
+    refused = [
+        Problem(refusal.code, f"{each.model} in {name}: {refusal.reason}", each.where, hint=refusal.hint)
+        for each in facts
+        for refusal in each.refusals
+    ]
+    if refused:
+        # What may not run here may not be handed to another runtime either.
+        raise ModelOpsError(*refused, exit=Exit.NO)
     routes = {each.model: found for each in facts if (found := route(each)) is not None}
     return Desired(
         table=RoutingTable(environment=name, models=routes),
