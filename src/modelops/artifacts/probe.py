@@ -67,8 +67,8 @@ def probes(estimator: Any, features: tuple[Input, ...], rows: Columns) -> Iterat
     for value in _EXTREMES:
         for feature in numeric:
             if feature.type != "boolean":
-                values = _with(base, feature.name, np.array([value, -value]))
-                yield Probe(f"{feature.name!r} = {value:g}", values, family=f"{value:g}")
+                both = _with(base, feature.name, np.array([value, -value]))
+                yield Probe(f"{feature.name!r} = {value:g}", both, family=f"{value:g}")
 
 
 def scored(score: Callable[[Columns], Array], asked: Sequence[Probe]) -> Iterator[tuple[Probe, Array | None]]:
