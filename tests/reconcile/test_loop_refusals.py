@@ -190,6 +190,9 @@ def test_an_edited_promotion_record(world: World) -> None:
     """A promotion record that was edited after it was signed no longer covers the release it is about."""
     changed(world, f"models/{MODEL}/promotions/production-1.yaml", "promotedAt:", "promotedAt: ")
     refused(world, "subject-mismatch")
+    rendered = world.run("render", "production", "-o", str(world.root.parent / "rendered"))
+    assert (rendered.code, "subject-mismatch" in rendered.err) == (1, True)
+    assert not (world.root.parent / "rendered").exists()
 
 
 def test_a_damaged_artifact_is_named_and_never_served(world: World) -> None:
