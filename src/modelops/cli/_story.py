@@ -263,7 +263,7 @@ def _months(story: Story) -> str:
     asked = ""
     earlier: list[Row] = []
     for month, rows in _generated(story, "2026-01", "2026-04").items():
-        rows = rows[::4]
+        rows = rows[::2]
         answered = traffic.send(rows)
         traffic.label([*earlier, *rows[: len(rows) // 2]], "is_fraud")
         earlier = rows[len(rows) // 2 :]
@@ -306,8 +306,8 @@ def _roll_out(story: Story, first: str, last: str) -> None:
     """Send traffic and reconcile in turn until the rollout has ended."""
     traffic = _traffic(story)
     rows = [row for month in _generated(story, first, last).values() for row in month]
-    for start in range(0, len(rows), 1000):
-        answered = traffic.send(rows[start : start + 1000], pieces=2)
+    for start in range(0, len(rows), 500):
+        answered = traffic.send(rows[start : start + 500], pieces=2)
         result = story.ask("reconcile", "production", "--yes")
         for line in result["done"]:
             story.say(f"  after {start + answered.requests} requests ({_statuses(answered)}): {line}")

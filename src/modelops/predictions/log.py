@@ -17,7 +17,7 @@ from typing import Any
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions.schema import CREATE, VERSION, Row, check_version
 
-WINDOW_SECONDS = 0.05
+WINDOW_SECONDS = 0.005
 """How long a buffered row may wait for company before it is committed."""
 
 _LARGEST_BATCH = 4096

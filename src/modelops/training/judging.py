@@ -26,7 +26,7 @@ __all__ = ["latency_sample", "score_with", "subject"]
 
 Array = np.ndarray[Any, Any]
 
-LATENCY_ROWS = 400
+LATENCY_ROWS = 500
 _WARM_UP = 30
 
 
