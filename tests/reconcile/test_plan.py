@@ -24,16 +24,31 @@ from modelops.reconcile.actions import (
     describe,
     to_dict,
 )
-from modelops.reconcile.plan import ModelFacts, Refusal, RolloutState, Unrecorded, plan_environment, route, salt
+from modelops.reconcile.plan import (
+    ModelFacts,
+    Refusal,
+    RolloutState,
+    StepState,
+    Unrecorded,
+    plan_environment,
+    route,
+    salt,
+)
 from modelops.spec.model import Serving
 from modelops.spec.routing import RoutingTable
-from modelops.strategies import ArmData, Check, Progress, Segment, Step
+from modelops.strategies import ArmData, Check, Progress, Segment, Step, Traffic
 from modelops.targets import Observed, ObservedArm
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 NONE = np.empty(0)
 ARM = ArmData(100, 0, 0, NONE, NONE)
-PROGRESS = Progress(0, NOW, NOW, (Segment(0, 0.05, ARM, ARM),))
+
+
+def share(candidate: float) -> Traffic:
+    return Traffic({"stable": 1 - candidate, "candidate": candidate})
+
+
+PROGRESS = Progress(0, NOW, NOW, (Segment(0, share(0.05), {"stable": ARM, "candidate": ARM}),))
 IDLE = Observed(False, None, None, (), "no server was started yet")
 
 
@@ -51,7 +66,7 @@ def facts(**changes: object) -> ModelFacts:
         "candidate": None,
         "denied": (),
         "digests": {n: "sha256:" + str(n) * 64 for n in range(1, 10)},
-        "first_weight": 0.05,
+        "begin": share(0.05),
     }
     return ModelFacts(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -69,7 +84,8 @@ def entries(each: ModelFacts, observed: Observed | None = None) -> list[object]:
 
 def on_trial(step: Step | None = None, **changes: object) -> ModelFacts:
     found = facts(candidate=2, progress=PROGRESS, next_step=lambda progress: step, **changes)
-    return replace(found, rollout=RolloutState(2, 1, salt(found), 0, 0.05, "2026-05-01T00:00:00Z"))
+    steps = (StepState(share(0.05), "2026-05-01T00:00:00Z"),)
+    return replace(found, rollout=RolloutState({"stable": 1, "candidate": 2}, salt(found), steps))
 
 
 def test_nothing_to_do_when_the_world_matches_git() -> None:
@@ -96,7 +112,7 @@ def test_a_first_release_becomes_stable_once_it_answers() -> None:
     assert isinstance(serve, Serve)
     (conclude,) = entries(first)
     assert isinstance(conclude, Conclude)
-    assert (conclude.outcome, conclude.release, conclude.stable) == ("promote", 1, None)
+    assert (conclude.outcome, conclude.release, conclude.arms) == ("promote", 1, {"candidate": 1})
 
 
 def test_a_candidate_gets_no_traffic_before_its_rollout_begins() -> None:
@@ -104,7 +120,7 @@ def test_a_candidate_gets_no_traffic_before_its_rollout_begins() -> None:
     before = facts(candidate=2)
     (begin,) = entries(before)
     assert isinstance(begin, SetStep)
-    assert (begin.step, begin.weight) == (0, 0.05)
+    assert (begin.step, begin.traffic) == (0, share(0.05))
     (serve,) = entries(on_trial(), answering(before))
     assert isinstance(serve, Serve)
     assert [arm.weight for arm in serve.table.models["churn"].arms] == [0.95, 0.05]
@@ -113,10 +129,10 @@ def test_a_candidate_gets_no_traffic_before_its_rollout_begins() -> None:
 @pytest.mark.parametrize(
     ("step", "kind"),
     [
-        (Step("hold", 0, 0.05, "12 of 200 requests"), Wait),
-        (Step("advance", 1, 0.25, "enough"), SetStep),
-        (Step("promote", 3, 1.0, "all steps passed"), Judge),
-        (Step("rollback", 0, 0.0, "errors", (Check("errors", "fail", "11 of 12"),)), Judge),
+        (Step("hold", 0, share(0.05), "12 of 200 requests"), Wait),
+        (Step("advance", 1, share(0.25), "enough"), SetStep),
+        (Step("promote", 3, share(1.0), "all steps passed"), Judge),
+        (Step("rollback", 0, share(0.0), "errors", (Check("errors", "fail", "11 of 12"),)), Judge),
     ],
 )
 def test_the_strategy_decides_the_next_entry(step: Step, kind: type) -> None:
@@ -140,7 +156,7 @@ def test_a_failed_candidate_loses_its_traffic_before_the_commit() -> None:
 
 def test_a_plan_that_holds_on_failure_blocks_instead_of_rolling_back() -> None:
     """onFailure: hold leaves the traffic where it is and says what to do."""
-    (entry,) = entries(on_trial(Step("rollback", 0, 0.0, "errors"), on_failure="hold"))
+    (entry,) = entries(on_trial(Step("rollback", 0, share(0.0), "errors"), on_failure="hold"))
     assert isinstance(entry, Blocked)
     assert entry.code == "rollout-held"
 
@@ -150,7 +166,7 @@ def test_a_direct_environment_takes_the_candidate_once_it_answers() -> None:
     direct = facts(candidate=2, direct=True)
     (entry,) = entries(direct)
     assert isinstance(entry, Conclude)
-    assert (entry.stable, entry.release, entry.outcome) == (1, 2, "promote")
+    assert (entry.arms, entry.release, entry.outcome) == ({"stable": 1, "candidate": 2}, 2, "promote")
 
 
 @pytest.mark.parametrize("kind", ["refused", "unrecorded", "lost"])
@@ -201,7 +217,7 @@ def test_a_candidate_that_does_not_load_is_rolled_back() -> None:
     serve, judge = entries(trial, not_loading(trial, 2, "candidate"))
     assert isinstance(serve, Serve)
     assert isinstance(judge, Judge)
-    assert (judge.outcome, judge.reason) == ("rollback", "the runtime cannot load it: an operator is missing")
+    assert (judge.outcome, judge.reason) == ("rollback", "the runtime cannot load release 2: an operator is missing")
     held = on_trial(on_failure="hold")
     assert [type(entry) for entry in entries(held, not_loading(held, 2, "candidate"))] == [Serve, Blocked]
 

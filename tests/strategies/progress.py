@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from modelops.strategies import ArmData, Progress, Segment
+from modelops.strategies import ArmData, Progress, Segment, Traffic
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 NONE = np.empty(0)
@@ -18,7 +18,8 @@ def arm(requests: int = 0, errors: int = 0, slow: int = 0, scores=NONE, losses=N
 
 
 def segment(step: int, weight: float, candidate: ArmData, stable: ArmData) -> Segment:
-    return Segment(step, weight, stable, candidate)
+    traffic = Traffic({"stable": round(1 - weight, 9), "candidate": weight})
+    return Segment(step, traffic, {"stable": stable, "candidate": candidate})
 
 
 def progress(segments: Sequence[Segment] = (), step: int | None = None, minutes: float = 60.0) -> Progress:
@@ -47,4 +48,4 @@ def drawn(
         arms.append(
             arm(n, int(generator.binomial(n, errors[place])), int(generator.binomial(n, slow[place])), scores, lost)
         )
-    return Segment(step, weight, *arms)
+    return segment(step, weight, arms[1], arms[0])

@@ -151,7 +151,7 @@ def test_waiting_and_deadline():
     assert late.action == "hold"
     assert "deadline" in late.reason
     ended = canary.next_step(params(steps=steps, onDeadline="rollback"), progress([few], minutes=61))
-    assert (ended.action, ended.weight) == ("rollback", 0.0)
+    assert (ended.action, ended.traffic.weights["candidate"]) == ("rollback", 0.0)
 
 
 def test_stable_must_answer_too():
@@ -187,7 +187,12 @@ def _sum(parts):
         )
 
     first = parts[0]
-    return segment(first.step, first.weight, total([p.candidate for p in parts]), total([p.stable for p in parts]))
+    return segment(
+        first.step,
+        first.weight("candidate"),
+        total([p.arm("candidate") for p in parts]),
+        total([p.arm("stable") for p in parts]),
+    )
 
 
 @pytest.mark.parametrize("runs", [80, pytest.param(1000, marks=pytest.mark.slow)])

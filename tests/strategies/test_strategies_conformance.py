@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from modelops import plugins
-from modelops.strategies import Progress
+from modelops.strategies import Progress, Step
 from strategies.progress import START, arm, drawn, progress, segment
 
 EXAMPLES: dict[str, dict[str, object]] = {
@@ -22,6 +22,10 @@ KEYS = plugins.keys("strategies")
 def strategy(key: str):
     module = plugins.load("strategies", key)
     return module, module.Params.model_validate_json(json.dumps(EXAMPLES[key]))
+
+
+def share(found: Step) -> float:
+    return found.traffic.weights["candidate"]
 
 
 def weights(key: str) -> list[float]:
@@ -49,7 +53,7 @@ def test_pure_and_deterministic(key):
     before = copy.deepcopy(seen)
     first = module.next_step(params, seen)
     assert first == module.next_step(params, seen) == module.next_step(params, before)
-    np.testing.assert_array_equal(seen.segments[0].stable.scores, before.segments[0].stable.scores)
+    np.testing.assert_array_equal(seen.segments[0].arm("stable").scores, before.segments[0].arm("stable").scores)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -59,7 +63,7 @@ def test_without_data_nothing_moves(key):
     for at, weight in enumerate(weights(key)):
         for segments in ([], [segment(at, weight, arm(), arm())], [segment(at, weight, arm(), arm(1000))]):
             found = module.next_step(params, progress(segments, step=at, minutes=1e6))
-            assert (found.action, found.step, found.weight) == ("hold", at, weight)
+            assert (found.action, found.step, share(found)) == ("hold", at, weight)
             assert "no data" in found.reason
 
 
@@ -69,17 +73,17 @@ def test_no_step_is_skipped(key, total):
     """From each step a good candidate gets one step further at most, and is promoted only from the last."""
     module, params = strategy(key)
     generator, segments, planned = np.random.default_rng(2), [], weights(key)
-    assert module.weight(params, 0) == planned[0]
+    assert module.begin(params, ("stable", "candidate")).weights["candidate"] == planned[0]
     for at, weight in enumerate(planned):
         segments.append(drawn(generator, at, weight, total))
         found = module.next_step(params, progress(segments))
         if found.action == "advance":
-            assert (found.step, found.weight) == (at + 1, planned[at + 1])
+            assert (found.step, share(found)) == (at + 1, planned[at + 1])
         elif found.action == "promote":
             assert at == len(planned) - 1
-            assert found.weight == 1.0
+            assert share(found) == 1.0
         else:
-            assert (found.action, found.step, found.weight) == ("hold", at, weight)
+            assert (found.action, found.step, share(found)) == ("hold", at, weight)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -91,7 +95,7 @@ def test_rollback_takes_all_traffic_away_and_stays(key):
         for minutes in (0.0, 1e6):
             seen = progress([segment(0, weight, arm(n, n), arm(19 * n))], minutes=minutes)
             found = module.next_step(params, seen)
-            assert (found.action, found.weight) == ("rollback", 0.0)
+            assert (found.action, share(found)) == ("rollback", 0.0)
             assert any(check.verdict == "fail" for check in found.checks)
 
 

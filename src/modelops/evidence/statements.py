@@ -162,7 +162,7 @@ def rollout_outcome(
     environment: str,
     candidate: int,
     stable: int | None,
-    outcome: Literal["succeeded", "failed", "aborted"],
+    outcome: Literal["succeeded", "failed", "withdrawn", "aborted"],
     reason: str,
     step: int,
     checks: Sequence[Mapping[str, Any]],

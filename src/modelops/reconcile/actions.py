@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, assert_never
 
 from modelops.errors import Location
 from modelops.spec.routing import RoutingTable
-from modelops.strategies import Check
+from modelops.strategies import Check, Traffic
 
-Role = Literal["stable", "candidate"]
-Outcome = Literal["promote", "rollback"]
+Role = str
+"""The name of an arm: stable, candidate, or challenger-<release>."""
+Outcome = Literal["promote", "keep", "rollback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,43 +70,62 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class SetStep:
-    """Give the candidate the traffic share of a step of its rollout."""
+    """Give the arms of a rollout the traffic of one of its steps; ``arms`` maps their names to releases."""
 
     model: str
     environment: str
-    release: int
-    stable: int
+    arms: Mapping[str, int]
     step: int
-    weight: float
+    traffic: Traffic
     reason: str
     checks: tuple[Check, ...]
+    where: Location
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeTest:
+    """Send rows of the candidate's snapshot to the candidate and to stable, and note what they answer."""
+
+    model: str
+    environment: str
+    arms: Mapping[str, int]
+    requests: int
+    reason: str
     where: Location
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Write down that a rollout is decided, so that traffic moves before anything else."""
+    """Write down that a rollout is decided, so that traffic moves before anything else.
+
+    ``winner`` is the arm that becomes stable, ``failed`` are the arms that are denied.
+    """
 
     model: str
     environment: str
-    release: int
     outcome: Outcome
     reason: str
     checks: tuple[Check, ...]
     where: Location
+    winner: str
+    failed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Conclude:
-    """Commit the end of a rollout: the new stable, or the removal and denial of the candidate, with its evidence."""
+    """Commit the end of a rollout with its evidence: the new stable, or the removal of what was on trial.
+
+    ``release`` is the one that becomes stable, or the candidate; ``failed`` names the arms that are denied.
+    """
 
     model: str
     environment: str
+    arms: Mapping[str, int]
     release: int
-    stable: int | None
     outcome: Outcome
     reason: str
     where: Location
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +150,7 @@ class Blocked:
     where: Location
 
 
-Action = Build | Release | RecordPromotion | Restore | Serve | SetStep | Judge | Conclude
+Action = Build | Release | RecordPromotion | Restore | Serve | SmokeTest | SetStep | Judge | Conclude
 Entry = Action | Wait | Blocked
 
 
@@ -155,17 +176,18 @@ def describe(entry: Entry) -> str:
             return f"restore {entry.model} release {entry.release}: {entry.digest[:19]} is not in the store"
         case Serve():
             return f"serve {entry.environment}: {entry.reason}"
+        case SmokeTest():
+            return f"smoke {entry.model} in {entry.environment}: {entry.requests} requests: {entry.reason}"
         case SetStep():
             return (
-                f"shift {entry.model} in {entry.environment}: release {entry.release} to {entry.weight:.0%} "
+                f"shift {entry.model} in {entry.environment}: {shares(entry.traffic, entry.arms)} "
                 f"(step {entry.step + 1}): {entry.reason}"
             )
         case Judge():
-            return (
-                f"decide {entry.model} in {entry.environment}: {entry.outcome} release {entry.release}: {entry.reason}"
-            )
+            return f"decide {entry.model} in {entry.environment}: {entry.outcome} {entry.winner}: {entry.reason}"
         case Conclude():
-            word = "becomes stable" if entry.outcome == "promote" else "is withdrawn and denied"
+            words = {"promote": "becomes stable", "keep": "is withdrawn", "rollback": "is withdrawn and denied"}
+            word = words[entry.outcome]
             return f"conclude {entry.model} in {entry.environment}: release {entry.release} {word}: {entry.reason}"
         case Wait():
             return f"wait for {entry.model} in {entry.environment}: {entry.reason}"
@@ -175,6 +197,13 @@ def describe(entry: Entry) -> str:
             assert_never(entry)
 
 
+def shares(traffic: Traffic, arms: Mapping[str, int]) -> str:
+    """Return who takes how much, in words; stable takes the rest."""
+    weights = [f"release {arms[arm]} to {weight:.0%}" for arm, weight in traffic.weights.items() if arm != "stable"]
+    copies = [f"release {arms[arm]} gets a copy of {share:.0%}" for arm, share in traffic.shadows.items()]
+    return ", ".join(weights + copies)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, RoutingTable):
         return value.model_dump(by_alias=True, mode="json")
@@ -182,6 +211,10 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Check):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Traffic):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value

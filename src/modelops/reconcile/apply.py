@@ -17,10 +17,12 @@ from modelops.reconcile.actions import (
     Restore,
     Serve,
     SetStep,
+    SmokeTest,
+    shares,
 )
-from modelops.reconcile.history import deployment_path
+from modelops.reconcile.history import arms_of, deployment_path
 from modelops.reconcile.observe import target_of
-from modelops.reconcile.plan import ModelFacts, RolloutState, checks_as_data, salt
+from modelops.reconcile.plan import ModelFacts, RolloutState, StepState, checks_as_data, salt
 from modelops.reconcile.promotion import covering_promotion, promotion_evidence, record_promotion
 from modelops.reconcile.state import forget_rollout, read_rollout, write_rollout
 from modelops.reconcile.workspace import MACHINE, Workspace, model_entry
@@ -55,6 +57,8 @@ def apply(workspace: Workspace, graph: Graph, tip: str, action: Action, facts: t
             module, params = target_of(graph, action.environment)
             observed = module.apply(params, workspace.site(action.environment), action.table)
             return f"{action.environment} answers on {observed.url}: {action.reason}"
+        case SmokeTest():
+            return _smoke_test(workspace, graph, action)
         case SetStep():
             return _set_step(workspace, action, _facts_of(action.model, facts))
         case Judge():
@@ -88,18 +92,31 @@ def restore(workspace: Workspace, graph: Graph, action: Restore) -> str:
 
 
 def _set_step(workspace: Workspace, action: SetStep, facts: ModelFacts) -> str:
+    site = workspace.site(action.environment)
+    before = read_rollout(site, action.model) if action.step else None
+    step = StepState(action.traffic, format_instant(workspace.clock()))
     state = RolloutState(
-        candidate=action.release,
-        stable=action.stable,
+        arms=dict(action.arms),
         salt=salt(facts),
-        step=action.step,
-        weight=action.weight,
-        started=format_instant(workspace.clock()),
+        steps=(*(before.steps[: action.step] if before is not None else ()), step),
         reason=action.reason,
         checks=checks_as_data(action.checks),
     )
-    write_rollout(workspace.site(action.environment), action.model, state)
-    return f"{action.model} release {action.release} is to take {action.weight:.0%} in {action.environment}"
+    write_rollout(site, action.model, state)
+    return f"{action.model} in {action.environment}: {shares(action.traffic, action.arms)}"
+
+
+def _smoke_test(workspace: Workspace, graph: Graph, action: SmokeTest) -> str:
+    from modelops.reconcile.smoking import smoke
+
+    site = workspace.site(action.environment)
+    state = read_rollout(site, action.model)
+    if state is None:
+        return f"{action.model}: the rollout is no longer known"
+    found = smoke(workspace, graph, action.model, action.environment, action.arms, action.requests)
+    write_rollout(site, action.model, replace(state, smoke=found))
+    said = found.reason or f"{found.errors} of {found.requests} smoke requests failed, {found.stable_errors} of stable"
+    return f"{action.model} in {action.environment}: {said}"
 
 
 def _judge(workspace: Workspace, action: Judge, facts: ModelFacts) -> str:
@@ -107,59 +124,77 @@ def _judge(workspace: Workspace, action: Judge, facts: ModelFacts) -> str:
     state = read_rollout(site, action.model) or facts.rollout
     if state is None:
         return f"{action.model}: the rollout is no longer known"
-    decided = replace(state, outcome=action.outcome, reason=action.reason, checks=checks_as_data(action.checks))
+    decided = replace(
+        state,
+        outcome=action.outcome,
+        winner=action.winner,
+        failed=action.failed,
+        reason=action.reason,
+        checks=checks_as_data(action.checks),
+    )
     write_rollout(site, action.model, decided)
-    return f"{action.model} release {action.release} in {action.environment}: {action.outcome}, {action.reason}"
+    return f"{action.model} in {action.environment}: {action.outcome} {action.winner}, {action.reason}"
 
 
 def conclude(workspace: Workspace, action: Conclude) -> str:
     """Commit the end of a rollout together with its signed evidence, unless git has moved on."""
-    from modelops.releases import rollout_outcome_line
-
     site = workspace.site(action.environment)
     state = read_rollout(site, action.model)
-    if state is not None and state.candidate != action.release:
+    if state is not None and state.arms != action.arms:
         state = None
     path = deployment_path(action.model, action.environment)
 
     def change(tip: str) -> Landing | None:
         graph = workspace.graph(tip)
-        entry = model_entry(graph, action.model)
-        deployment: DeploymentSpec = entry.deployments[action.environment].spec
-        if deployment.candidate != action.release or deployment.stable != action.stable:
+        deployment: DeploymentSpec = model_entry(graph, action.model).deployments[action.environment].spec
+        if arms_of(deployment) != action.arms:
             return None
-        data = workspace.repository.read(tip, path)
+        data = remove(workspace.repository.read(tip, path), "spec.candidate", path)
+        if deployment.challengers:
+            data = remove(data, "spec.challengers", path)
         if action.outcome == "promote":
-            data = set_value(remove(data, "spec.candidate", path), "spec.stable", action.release, path)
-        else:
-            denied = {"release": action.release, "reason": action.reason}
-            data = append(remove(data, "spec.candidate", path), "spec.denied", denied, path)
-        record = covering_promotion(graph, action.model, action.environment, action.release)
-        if record is None:
-            raise failure(
-                "promotion-missing",
-                f"{action.model} release {action.release} has no promotion record in {action.environment}",
-                exit=Exit.NO,
-                hint=f"run modelops reconcile {action.environment} again",
-            )
-        line = rollout_outcome_line(
-            record.spec,
-            stable=action.stable,
-            outcome="succeeded" if action.outcome == "promote" else "failed",
-            reason=action.reason,
-            step=state.step + 1 if state else 0,
-            checks=state.checks if state else (),
-            at=format_instant(workspace.clock()),
-            signer=workspace.signer,
-        )
-        evidence_path = f"models/{action.model}/promotions/{record.name}.intoto.jsonl"
-        evidence = promotion_evidence(workspace, tip, action.model, record.name)
-        word = "is stable" if action.outcome == "promote" else "is withdrawn"
+            data = set_value(data, "spec.stable", action.release, path)
+        for arm in action.failed:
+            data = append(data, "spec.denied", {"release": action.arms[arm], "reason": action.reason}, path)
+        files = {path: data}
+        for arm, release in action.arms.items():
+            if arm != "stable":
+                files |= _outcome(workspace, graph, tip, action, arm, release, state)
+        word = {"promote": "is stable", "keep": "is withdrawn", "rollback": "is withdrawn"}[action.outcome]
         subject = f"{action.model} release {action.release} {word} in {action.environment}"
-        return Landing({path: data, evidence_path: evidence + line}, f"{subject}\n\n{action.reason}\n")
+        return Landing(files, f"{subject}\n\n{action.reason}\n")
 
     commit = workspace.repository.land(workspace.branch, change, MACHINE, workspace.clock())
     forget_rollout(site, action.model)
     if commit is None:
         return f"{action.model} in {action.environment}: git says so already"
     return f"{action.model} release {action.release} in {action.environment}: {action.outcome}, commit {commit[:10]}"
+
+
+def _outcome(
+    workspace: Workspace, graph: Graph, tip: str, action: Conclude, arm: str, release: int, state: RolloutState | None
+) -> dict[str, bytes]:
+    """Return the promotion's evidence of one arm with the signed end of the rollout added."""
+    from modelops.releases import rollout_outcome_line
+
+    record = covering_promotion(graph, action.model, action.environment, release)
+    if record is None:
+        raise failure(
+            "promotion-missing",
+            f"{action.model} release {release} has no promotion record in {action.environment}",
+            exit=Exit.NO,
+            hint=f"run modelops reconcile {action.environment} again",
+        )
+    won = action.outcome == "promote" and action.release == release
+    line = rollout_outcome_line(
+        record.spec,
+        stable=action.arms.get("stable"),
+        outcome="succeeded" if won else "failed" if arm in action.failed else "withdrawn",
+        reason=action.reason,
+        step=state.step + 1 if state else 0,
+        checks=state.checks if state else (),
+        at=format_instant(workspace.clock()),
+        signer=workspace.signer,
+    )
+    evidence = promotion_evidence(workspace, tip, action.model, record.name)
+    return {f"models/{action.model}/promotions/{record.name}.intoto.jsonl": evidence + line}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,8 +20,24 @@ class Moment:
     parent: str | None
     time: datetime
     subject: str
-    stable: int | None
-    candidate: int | None
+    arms: Mapping[str, int]
+
+    @property
+    def stable(self) -> int | None:
+        """The release that takes the traffic."""
+        return self.arms.get("stable")
+
+    @property
+    def candidate(self) -> int | None:
+        """The release on trial."""
+        return self.arms.get("candidate")
+
+
+def arms_of(deployment: DeploymentSpec) -> dict[str, int]:
+    """Return every release that a deployment names, by the arm that it is; stable first."""
+    named = {"stable": deployment.stable, "candidate": deployment.candidate}
+    named |= {f"challenger-{release}": release for release in deployment.challengers}
+    return {arm: release for arm, release in named.items() if release is not None}
 
 
 def deployment_path(model: str, environment: str) -> str:
@@ -45,7 +62,7 @@ def deployment_history(repository: Repository, tip: str, model: str, environment
             continue
         spec = _deployment(data, path)
         parent = commit.parents[0] if commit.parents else None
-        moments.append(Moment(commit.id, parent, commit.time, commit.subject, spec.stable, spec.candidate))
+        moments.append(Moment(commit.id, parent, commit.time, commit.subject, arms_of(spec)))
     return tuple(moments)
 
 
@@ -53,10 +70,10 @@ def introduced(history: tuple[Moment, ...], role: str) -> Moment | None:
     """Return the moment since which a role has had its present value."""
     if not history:
         return None
-    present = getattr(history[0], role)
+    present = history[0].arms.get(role)
     since = history[0]
     for moment in history[1:]:
-        if getattr(moment, role) != present:
+        if moment.arms.get(role) != present:
             break
         since = moment
     return since

@@ -17,7 +17,7 @@ from modelops.errors import ModelOpsError
 from modelops.predictions import FILE_NAME as LOG_FILE
 from modelops.predictions import ArmRows, arm_rows
 from modelops.reconcile.actions import Role
-from modelops.reconcile.history import deployment_history
+from modelops.reconcile.history import arms_of, deployment_history
 from modelops.reconcile.plan import ModelFacts, Refusal, RolloutState, Unrecorded, salt
 from modelops.reconcile.promotion import needs_record, refusals, unacceptable
 from modelops.reconcile.state import read_rollout
@@ -60,30 +60,31 @@ def _losses(model: ModelSpec, rows: ArmRows) -> np.ndarray[Any, np.dtype[np.floa
     return np.array(wrong, dtype=np.float64)
 
 
-_NOTHING = ArmData(0, 0, 0, np.empty(0), np.empty(0))
-
-
-def _arm(model: ModelSpec, rows: ArmRows | None) -> ArmData:
-    if rows is None:
-        return _NOTHING
+def _arm(model: ModelSpec, rows: ArmRows) -> ArmData:
     return ArmData(rows.requests, rows.errors, rows.slow, rows.scores, _losses(model, rows))
 
 
-def progress(
-    site: Site, model: str, spec: ModelSpec, state: RolloutState, weights: Mapping[int, float], now: datetime
-) -> Progress:
+def progress(site: Site, model: str, spec: ModelSpec, state: RolloutState, now: datetime) -> Progress:
     """Return what traffic has said in each step of a rollout so far."""
     rows = arm_rows(site.runtime / LOG_FILE, model, state.salt, objective_ms=spec.serving.latency_objective_ms)
     segments = tuple(
         Segment(
-            step,
-            weights.get(step, state.weight),
-            _arm(spec, rows.get((step + 1, "stable"))),
-            _arm(spec, rows.get((step + 1, "candidate"))),
+            number,
+            step.traffic,
+            {arm: _arm(spec, rows[number + 1, arm]) for arm in state.arms if (number + 1, arm) in rows},
         )
-        for step in range(state.step + 1)
+        for number, step in enumerate(state.steps)
     )
-    return Progress(state.step, parse_instant(state.started), now, segments)
+    return Progress(
+        state.step,
+        parse_instant(state.steps[-1].started),
+        now,
+        segments,
+        tuple(state.arms),
+        parse_instant(state.steps[0].started),
+        state.smoke,
+        seed=int(state.salt, 16) + state.step,
+    )
 
 
 def _with_rollout(workspace: Workspace, graph: Graph, site: Site, facts: ModelFacts) -> ModelFacts:
@@ -97,15 +98,14 @@ def _with_rollout(workspace: Workspace, graph: Graph, site: Site, facts: ModelFa
     facts = replace(
         facts,
         rollout=state,
-        first_weight=module.weight(params, 0),
+        begin=module.begin(params, tuple(facts.arms)),
         on_failure=plan.on_failure,
         next_step=lambda seen: module.next_step(params, seen),
     )
     if state is None or state.outcome is not None or state.salt != salt(facts):
         return facts
-    weights = {step: module.weight(params, step) for step in range(state.step + 1)}
-    seen = progress(site, facts.model, entry.model.spec, state, weights, workspace.clock())
-    return replace(facts, progress=seen)
+    seen = progress(site, facts.model, entry.model.spec, state, workspace.clock())
+    return replace(facts, progress=replace(seen, tolerant=plan.on_failure == "alert"))
 
 
 def _legitimacy(
@@ -114,11 +114,7 @@ def _legitimacy(
     history = deployment_history(workspace.repository, tip, facts.model, facts.environment)
     refused: list[Refusal] = []
     unrecorded: list[Unrecorded] = []
-    role: Role
-    for role in ("stable", "candidate"):
-        number = facts.stable if role == "stable" else facts.candidate
-        if number is None:
-            continue
+    for role, number in facts.arms.items():
         moment, bad_record = needs_record(workspace, graph, tip, facts.model, facts.environment, role, number, history)
         if bad_record is not None:
             refused.append(bad_record)
@@ -183,8 +179,7 @@ def model_facts(
     if resource is None:
         return None
     deployment: DeploymentSpec = resource.spec
-    roles: dict[Role, int | None] = {"stable": deployment.stable, "candidate": deployment.candidate}
-    numbers = {role: number for role, number in roles.items() if number is not None}
+    numbers = arms_of(deployment)
     if not numbers:
         return None
     site = workspace.site(name)
@@ -197,6 +192,8 @@ def model_facts(
         serving=entry.model.spec.serving,
         stable=deployment.stable,
         candidate=deployment.candidate,
+        challengers=deployment.challengers,
+        paused=deployment.paused,
         denied=tuple(denied.release for denied in deployment.denied),
         digests={number: release.artifact.digest for number, release in releases.items()},
         lost=lost,

@@ -14,11 +14,13 @@ from modelops.reconcile.actions import (
     Conclude,
     Entry,
     Judge,
+    Outcome,
     RecordPromotion,
     Restore,
     Role,
     Serve,
     SetStep,
+    SmokeTest,
     Wait,
     describe,
     runnable,
@@ -26,23 +28,45 @@ from modelops.reconcile.actions import (
 )
 from modelops.spec.model import Serving
 from modelops.spec.routing import Route, RouteArm, RoutingTable
-from modelops.strategies import Check, Progress, Step
+from modelops.strategies import Check, Progress, Smoke, Step, Traffic
 from modelops.targets import Observed
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutState:
-    """How far a rollout came, as the runtime remembers it; losing it restarts the rollout at its first step."""
+class StepState:
+    """One step of a rollout: who answers in it, and the ISO 8601 instant at which it began."""
 
-    candidate: int
-    stable: int
-    salt: str
-    step: int
-    weight: float
+    traffic: Traffic
     started: str
-    outcome: Literal["promote", "rollback"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutState:
+    """How far a rollout came, as the runtime remembers it; losing it restarts the rollout at its first step.
+
+    ``arms`` maps the name of every arm to its release, ``steps`` holds each step so far, the last one is running.
+    ``winner`` and ``failed`` name arms; ``smoke`` is what smoke requests found in the running step.
+    """
+
+    arms: Mapping[str, int]
+    salt: str
+    steps: tuple[StepState, ...]
+    outcome: Outcome | None = None
+    winner: str = "candidate"
+    failed: tuple[str, ...] = ()
+    smoke: Smoke | None = None
     reason: str = ""
     checks: tuple[Mapping[str, object], ...] = ()
+
+    @property
+    def step(self) -> int:
+        """The number of the running step, from 0."""
+        return len(self.steps) - 1
+
+    @property
+    def traffic(self) -> Traffic:
+        """Who answers in the running step."""
+        return self.steps[-1].traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +104,22 @@ class ModelFacts:
     refusals: tuple[Refusal, ...] = ()
     unrecorded: tuple[Unrecorded, ...] = ()
     rollout: RolloutState | None = None
-    first_weight: float = 1.0
+    begin: Traffic | None = None
     next_step: Callable[[Progress], Step] | None = None
     progress: Progress | None = None
-    on_failure: Literal["rollback", "hold"] = "rollback"
+    on_failure: Literal["rollback", "hold", "alert"] = "rollback"
+    challengers: tuple[int, ...] = ()
+    paused: bool = False
     held_by: str | None = None
     running: Route | None = None
     direct: bool = False
+
+    @property
+    def arms(self) -> dict[Role, int]:
+        """Every release that git names here, by the arm that it is; stable first."""
+        named = {"stable": self.stable, "candidate": self.candidate}
+        named |= {f"challenger-{release}": release for release in self.challengers}
+        return {role: release for role, release in named.items() if release is not None}
 
 
 @dataclass(frozen=True)
@@ -125,22 +158,30 @@ class Plan:
 
 def salt(facts: ModelFacts) -> str:
     """Return the salt of the assignment: a function of git alone, new for every rollout and after every rollback."""
-    text = "\n".join((facts.model, facts.environment, str(facts.stable), str(facts.candidate), *map(str, facts.denied)))
+    parts = (facts.model, facts.environment, facts.stable, facts.candidate, *facts.denied)
+    text = "\n".join((*map(str, parts), *(f"challenger-{release}" for release in facts.challengers)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _refused(facts: ModelFacts, role: Role) -> bool:
-    return any(refusal.role == role for refusal in facts.refusals) or any(
-        missing.role == role for missing in facts.unrecorded
+def _may_run(facts: ModelFacts, role: Role) -> bool:
+    """Tell whether an arm is named, recorded, not refused, and in the store."""
+    return (
+        role in facts.arms
+        and facts.arms[role] not in facts.lost
+        and all(refusal.role != role for refusal in facts.refusals)
+        and all(missing.role != role for missing in facts.unrecorded)
     )
+
+
+def _trial_runs(facts: ModelFacts) -> bool:
+    """Tell whether a rollout can run: a candidate, and nothing the matter with any arm on trial."""
+    return facts.candidate is not None and all(_may_run(facts, role) for role in facts.arms if role != "stable")
 
 
 def _current(facts: ModelFacts) -> RolloutState | None:
     """Return the remembered rollout if it is about what git says now."""
     state = facts.rollout
-    if state is None or (state.candidate, state.stable, state.salt) != (facts.candidate, facts.stable, salt(facts)):
-        return None
-    return state
+    return state if state is not None and state.salt == salt(facts) and state.arms == facts.arms else None
 
 
 def route(facts: ModelFacts) -> Route | None:
@@ -149,29 +190,37 @@ def route(facts: ModelFacts) -> Route | None:
     While its stable release is refused, unrecorded or lost, the model goes on as it runs: nothing is taken down and
     nothing unproven is put up.
     """
-    if facts.stable is not None and (_refused(facts, "stable") or facts.stable in facts.lost):
+    if facts.stable is not None and not _may_run(facts, "stable"):
         return facts.running
-    weights: list[tuple[Role, int, float]] = []
-    candidate_runs = (
-        facts.candidate is not None and not _refused(facts, "candidate") and facts.candidate not in facts.lost
-    )
-    state = _current(facts)
-    if facts.stable is None or (facts.direct and candidate_runs):
-        if candidate_runs and facts.candidate is not None:
-            weights = [("candidate", facts.candidate, 1.0)]
-    elif candidate_runs and facts.candidate is not None and state is not None and state.outcome != "rollback":
-        weights = [("stable", facts.stable, round(1 - state.weight, 9)), ("candidate", facts.candidate, state.weight)]
+    runs = _trial_runs(facts)
+    state = _current(facts) if runs and not facts.direct and facts.stable is not None else None
+    traffic = Traffic({"stable": 1.0})
+    if facts.stable is None or (facts.direct and runs):
+        if not runs:
+            return None
+        traffic = Traffic({"candidate": 1.0})
+    elif state is not None and state.outcome not in ("rollback", "keep"):
+        traffic = state.traffic
     else:
-        weights = [("stable", facts.stable, 1.0)]
-    arms = tuple(RouteArm(name=role, release=n, digest=facts.digests[n], weight=w) for role, n, w in weights)
-    if not arms:
-        return None
+        state = None
+    arms = tuple(
+        RouteArm(
+            name=role,
+            release=release,
+            digest=facts.digests[release],
+            weight=traffic.weights.get(role, 0.0),
+            shadow=traffic.shadows.get(role, 0.0),
+        )
+        for role, release in facts.arms.items()
+        if role in traffic.weights or role in traffic.shadows
+    )
     return Route(
         arms=arms,
         salt=salt(facts),
         # Steps are logged from 1, so that the traffic of a rollout is never mixed with what ran before it.
-        step=state.step + 1 if state is not None and len(arms) == 2 else 0,
+        step=state.step + 1 if state is not None else 0,
         log=facts.serving.log,
+        log_full=facts.serving.log_full,
         entity=facts.serving.entity,
         latency_objective_ms=facts.serving.latency_objective_ms,
     )
@@ -183,48 +232,69 @@ def _rollout(facts: ModelFacts, serving: bool, refused: Mapping[str, str]) -> li
     ``serving`` says that the runtime answers with the present routes, ``refused`` why it could not load an artifact.
     """
     candidate, stable = facts.candidate, facts.stable
-    if candidate is None or _refused(facts, "candidate") or candidate in facts.lost:
+    if candidate is None or not _trial_runs(facts):
         return []
     model, name, where = facts.model, facts.environment, facts.where
-    broken = refused.get(facts.digests[candidate])
-    if broken is not None and (stable is None or facts.direct):
+    on_trial = {role: release for role, release in facts.arms.items() if role != "stable"}
+    broken = {role: refused[d] for role, release in on_trial.items() if (d := facts.digests[release]) in refused}
+    if broken and (stable is None or facts.direct):
         hint = f"withdraw it: modelops rollback {model} --environment {name}"
-        return [Blocked(model, name, "release-not-loaded", f"release {candidate}: {broken}", hint, where)]
+        return [Blocked(model, name, "release-not-loaded", _unloaded(facts, broken), hint, where)]
     if stable is None or facts.direct:
         reason = "rollouts here are direct, and it answers"
         if stable is None:
             reason = "first release here, there is no stable one to compare it with"
-        return [Conclude(model, name, candidate, stable, "promote", reason, where)] if serving else []
+        return [Conclude(model, name, facts.arms, candidate, "promote", reason, where)] if serving else []
     state = _current(facts)
     if state is None:
-        return [SetStep(model, name, candidate, stable, 0, facts.first_weight, "the rollout begins", (), where)]
+        if facts.begin is None or facts.paused:
+            return [Wait(model, name, "the rollout is paused")] if facts.paused else []
+        return [SetStep(model, name, facts.arms, 0, facts.begin, "the rollout begins", (), where)]
     if state.outcome is not None:
         # Traffic leaves a failed candidate before anything else happens.
-        if state.outcome == "rollback" and not serving:
+        if state.outcome != "promote" and not serving:
             return []
-        return [Conclude(model, name, candidate, stable, state.outcome, state.reason, where)]
-    if broken is not None:
-        return [_failed(facts, candidate, f"the runtime cannot load it: {broken}", ())]
+        release = facts.arms[state.winner] if state.outcome == "promote" else candidate
+        return [Conclude(model, name, facts.arms, release, state.outcome, state.reason, where, state.failed)]
+    if broken:
+        step = Step("rollback", state.step, state.traffic, _unloaded(facts, broken), failed=tuple(broken))
+        return [_failed(facts, step)]
     if not serving or facts.next_step is None or facts.progress is None:
         return []
-    step = facts.next_step(facts.progress)
-    match step.action:
-        case "hold":
-            return [Wait(model, name, step.reason, step.checks)]
-        case "advance":
-            return [SetStep(model, name, candidate, stable, step.step, step.weight, step.reason, step.checks, where)]
-        case "rollback":
-            return [_failed(facts, candidate, step.reason, step.checks)]
-        case "promote":
-            return [Judge(model, name, candidate, "promote", step.reason, step.checks, where)]
+    return [_moved(facts, facts.next_step(facts.progress))]
 
 
-def _failed(facts: ModelFacts, candidate: int, reason: str, checks: tuple[Check, ...]) -> Entry:
+def _unloaded(facts: ModelFacts, broken: Mapping[str, str]) -> str:
+    return "; ".join(
+        f"the runtime cannot load release {facts.arms[role]}: {reason}" for role, reason in sorted(broken.items())
+    )
+
+
+def _moved(facts: ModelFacts, step: Step) -> Entry:
+    """Return the entry that a strategy's step asks for; a paused rollout only ever goes back."""
     model, name, where = facts.model, facts.environment, facts.where
-    if facts.on_failure == "hold":
+    if step.action == "rollback":
+        return _failed(facts, step)
+    if step.action == "hold":
+        return Wait(model, name, step.reason, step.checks)
+    if facts.paused:
+        return Wait(model, name, f"the rollout is paused; it would {step.action}: {step.reason}", step.checks)
+    match step.action:
+        case "advance":
+            return SetStep(model, name, facts.arms, step.step, step.traffic, step.reason, step.checks, where)
+        case "smoke":
+            return SmokeTest(model, name, facts.arms, step.requests, step.reason, where)
+        case "promote" | "keep":
+            return Judge(model, name, step.action, step.reason, step.checks, where, step.winner, ())
+
+
+def _failed(facts: ModelFacts, step: Step) -> Entry:
+    model, name, where = facts.model, facts.environment, facts.where
+    if facts.on_failure != "rollback":
         hint = f"withdraw it: modelops rollback {model} --environment {name}"
-        return Blocked(model, name, "rollout-held", f"release {candidate} failed: {reason}", hint, where)
-    return Judge(model, name, candidate, "rollback", reason, checks, where)
+        reason = f"release {facts.candidate} failed: {step.reason}"
+        return Blocked(model, name, "rollout-held", reason, hint, where)
+    return Judge(model, name, "rollback", step.reason, step.checks, where, "stable", step.failed)
 
 
 def _entries(facts: ModelFacts, serving: bool, refused: Mapping[str, str]) -> list[Entry]:
@@ -240,9 +310,7 @@ def _entries(facts: ModelFacts, serving: bool, refused: Mapping[str, str]) -> li
         for missing in facts.unrecorded
         if missing.role not in blocked
     ]
-    wanted = {
-        number for role, number in (("stable", facts.stable), ("candidate", facts.candidate)) if role not in blocked
-    }
+    wanted = {number for role, number in facts.arms.items() if role not in blocked}
     entries += [
         Restore(facts.model, facts.environment, lost, facts.digests[lost], facts.where)
         for lost in facts.lost
@@ -280,8 +348,8 @@ def plan_environment(
     preparing = any(isinstance(entry, RecordPromotion | Restore) and entry.model not in stuck for entry in entries)
     if (routes or observed.running) and not serving and free and not preparing:
         entries.append(Serve(environment, table, wanted, _why(table, observed)))
-    order = {RecordPromotion: 0, Restore: 1, Serve: 2, Judge: 3, SetStep: 4, Conclude: 5, Wait: 6, Blocked: 7}
-    return Plan(environment, tuple(sorted(entries, key=lambda entry: order[type(entry)])))
+    order = (RecordPromotion, Restore, Serve, Judge, SmokeTest, SetStep, Conclude, Wait, Blocked)
+    return Plan(environment, tuple(sorted(entries, key=lambda entry: order.index(type(entry)))))
 
 
 def _why(table: RoutingTable, observed: Observed) -> str:
@@ -305,6 +373,10 @@ def checks_as_data(checks: tuple[Check, ...]) -> tuple[Mapping[str, object], ...
             "threshold": check.threshold,
             "alpha": check.alpha,
             "counts": dict(check.counts or {}),
+            "arm": check.arm,
+            "lower": check.lower,
+            "upper": check.upper,
+            "pValue": check.p_value,
         }
         for check in checks
     )

@@ -94,7 +94,7 @@ def _aborted(
     if record is None:
         return {}
     state = read_rollout(workspace.site(name), model)
-    running = state if state is not None and state.candidate == withdrawn else None
+    running = state if state is not None and withdrawn in state.arms.values() else None
     line = rollout_outcome_line(
         record.spec,
         stable=stable,

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TextIO
 
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.reconcile.plan import RolloutState
+from modelops.reconcile.plan import RolloutState, StepState
 from modelops.reconcile.workspace import slug
+from modelops.strategies import Smoke, Traffic
 from modelops.targets import Site
 
 
@@ -53,9 +54,11 @@ def read_rollout(site: Site, model: str) -> RolloutState | None:
     """Return the remembered rollout of a model; an unreadable one counts as forgotten."""
     try:
         data = json.loads(_rollout_path(site, model).read_text(encoding="utf-8"))
-        data["checks"] = tuple(data.get("checks", ()))
-        return RolloutState(**data)
-    except (OSError, ValueError, TypeError):
+        data["steps"] = tuple(StepState(Traffic(**step["traffic"]), step["started"]) for step in data["steps"])
+        data["smoke"] = Smoke(**data["smoke"]) if data["smoke"] is not None else None
+        data["checks"], data["failed"] = tuple(data["checks"]), tuple(data["failed"])
+        return RolloutState(**data) if data["steps"] else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

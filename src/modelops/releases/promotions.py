@@ -48,7 +48,7 @@ def rollout_outcome_line(
     promotion: PromotionSpec,
     *,
     stable: int | None,
-    outcome: Literal["succeeded", "failed", "aborted"],
+    outcome: Literal["succeeded", "failed", "withdrawn", "aborted"],
     reason: str,
     step: int,
     checks: Sequence[Mapping[str, Any]],

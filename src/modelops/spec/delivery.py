@@ -21,18 +21,45 @@ class Denied(Strict):
 
 
 class DeploymentSpec(Strict):
-    """The spec of a Deployment: which release takes the traffic and which one is on trial."""
+    """The spec of a Deployment: which release takes the traffic and which ones are on trial.
+
+    ``challengers`` are further releases on trial beside the candidate, for strategies that take more than two arms.
+    While ``paused`` a rollout neither moves forward nor ends well; harm still sends the traffic back.
+    """
 
     stable: ReleaseNumber | None = None
     candidate: ReleaseNumber | None = None
+    challengers: Annotated[tuple[ReleaseNumber, ...], Field(max_length=6)] = ()
+    paused: bool = False
     denied: tuple[Denied, ...] = ()
 
 
+class Expectation(Strict):
+    """What a rollout is planned for: the traffic, and the harm that its steps must be able to see.
+
+    ``error_rate`` is that of stable, ``effect`` how many times as many errors must be noticed, ``power`` the chance
+    of noticing them. A step that cannot see it before its deadline is refused, or warned about.
+    """
+
+    requests_per_hour: Annotated[float, Field(gt=0)]
+    error_rate: OpenShare = 0.01
+    effect: Annotated[float, Field(gt=1)] = 2.0
+    power: OpenShare = 0.8
+    on_too_short: Literal["refuse", "warn"] = "refuse"
+
+
 class RolloutPlanSpec(Strict):
-    """The spec of a RolloutPlan: one strategy and what happens when it fails."""
+    """The spec of a RolloutPlan: one strategy, what it is planned for, and what its end does.
+
+    ``on_failure``: ``rollback`` withdraws and denies the candidate, ``hold`` leaves the traffic as it is until a person
+    acts, ``alert`` reports the failure and goes on. ``on_success``: ``commit`` makes the winner stable,
+    ``pull-request`` opens one, so that a person decides.
+    """
 
     strategy: Plugin
-    on_failure: Literal["rollback", "hold"] = "rollback"
+    expect: Expectation | None = None
+    on_failure: Literal["rollback", "hold", "alert"] = "rollback"
+    on_success: Literal["commit", "pull-request"] = "commit"
 
 
 class Performance(Strict):

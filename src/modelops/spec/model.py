@@ -64,10 +64,13 @@ class Serving(Strict):
     """How predictions are answered and logged.
 
     ``log``: ``acknowledged`` answers after the row is on disk, ``buffered`` within a bounded window, ``off`` never.
+    ``log_full``: when the log takes no more, ``refuse`` the request or ``drop`` the row and count it.
+    ``side_effects`` says that a prediction does something in the world, so that no copy of a request may be sent.
     ``entity`` names the feature or request parameter whose value is assigned to an arm and sticks to it.
     """
 
     log: Literal["acknowledged", "buffered", "off"] = "buffered"
+    log_full: Literal["refuse", "drop"] = "refuse"
     entity: str | None = None
     threshold: OpenShare = 0.5
     latency_objective_ms: Annotated[float, Field(gt=0)] = 50.0

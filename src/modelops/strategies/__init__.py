@@ -1,23 +1,40 @@
 """Rollout strategies: each file decides the next step of a rollout from what traffic has said so far.
 
-A strategy file exposes ``Params``, ``weight(params, step)`` and ``next_step(params, progress)``; both are pure.
+A strategy file exposes ``Params``, ``ARMS`` and the pure functions ``begin``, ``next_step``, ``forecast`` and
+``objections``. Time and counts arrive as arguments, so the same code runs in the loop, in a replay and in a simulation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from modelops.spec.delivery import VerdictWord
+from modelops.spec.delivery import Expectation, VerdictWord
 from modelops.spec.meta import Strict
+from modelops.spec.model import ModelSpec
 
-__all__ = ["ArmData", "Check", "Progress", "Segment", "Step", "Strategy"]
+__all__ = [
+    "ArmData",
+    "Check",
+    "Forecast",
+    "Objection",
+    "PairData",
+    "Progress",
+    "Segment",
+    "Smoke",
+    "Step",
+    "Strategy",
+    "Traffic",
+]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+Units = np.ndarray[Any, np.dtype[np.uint64]]
+_NONE = np.empty(0)
+_NOBODY = np.empty(0, dtype=np.uint64)
 
 
 @dataclass(frozen=True)
@@ -25,39 +42,103 @@ class ArmData:
     """What one arm did in one segment.
 
     ``errors`` are answers with status 500 or above, ``slow`` the answers above the latency objective; ``scores`` the
-    scores of the successful answers; ``losses`` one loss per labelled answer (0/1 error, or squared error).
+    scores of the successful answers. Of the answers whose label has arrived, in one order: ``losses`` (0/1 error, or
+    squared error), ``outcomes`` (the label as a number: 1 for the positive class) and ``units`` (a hash of the entity).
+    ``entities`` counts the different entities that the arm answered.
     """
+
+    requests: int = 0
+    errors: int = 0
+    slow: int = 0
+    scores: Array = field(default_factory=lambda: _NONE)
+    losses: Array = field(default_factory=lambda: _NONE)
+    outcomes: Array = field(default_factory=lambda: _NONE)
+    units: Units = field(default_factory=lambda: _NOBODY)
+    entities: int = 0
+
+
+@dataclass(frozen=True)
+class PairData:
+    """What a shadow said to copies of requests that stable answered, compared by prediction.
+
+    ``errors`` and ``slow`` count the shadow's answers, ``stable_errors`` and ``stable_slow`` stable's answers to the
+    same requests, ``dropped`` the copies that were never made. Of the pairs that both answered: ``agreed`` counts equal
+    labels (None for regression), ``differences`` are the shadow's score minus that of stable.
+    """
+
+    pairs: int = 0
+    errors: int = 0
+    slow: int = 0
+    stable_errors: int = 0
+    stable_slow: int = 0
+    dropped: int = 0
+    agreed: int | None = None
+    differences: Array = field(default_factory=lambda: _NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Who answers in a step: the weight of every arm (they sum to 1), and the share of requests copied to shadows."""
+
+    weights: Mapping[str, float]
+    shadows: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Smoke:
+    """What the smoke requests of a rollout found: rows of the snapshot, sent to the candidate and to stable."""
 
     requests: int
     errors: int
+    stable_errors: int
     slow: int
-    scores: Array
-    losses: Array
+    stable_slow: int
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """The traffic of one step: the candidate's intended weight and what both arms did concurrently."""
+    """The traffic of one step: who was to answer, what every arm did concurrently, and what shadows said."""
 
     step: int
-    weight: float
-    stable: ArmData
-    candidate: ArmData
+    traffic: Traffic
+    arms: Mapping[str, ArmData]
+    shadows: Mapping[str, PairData] = field(default_factory=dict)
+
+    def arm(self, name: str) -> ArmData:
+        """Return what an arm did; one that answered nothing did nothing."""
+        return self.arms.get(name, _IDLE)
+
+    def weight(self, name: str) -> float:
+        """Return the share of the traffic that an arm was to have."""
+        return self.traffic.weights.get(name, 0.0)
+
+
+_IDLE = ArmData()
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a rollout stands; ``segments`` are in order, the last one is the running step."""
+    """Where a rollout stands; ``segments`` are in order, the last one is the running step.
+
+    ``arms`` are all arms that git names, ``stable`` first. ``seed`` is for strategies that draw: a function of the
+    rollout and its step. When ``tolerant``, failed guards are reported and end nothing.
+    """
 
     step: int
     step_started: datetime
     now: datetime
     segments: tuple[Segment, ...]
+    arms: tuple[str, ...] = ("stable", "candidate")
+    started: datetime | None = None
+    smoke: Smoke | None = None
+    seed: int = 0
+    tolerant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison of the arms, with everything needed to repeat it."""
+    """One comparison of the arms, with everything needed to repeat it; ``arm`` is the one on trial."""
 
     name: str
     verdict: VerdictWord
@@ -66,27 +147,75 @@ class Check:
     threshold: float | None = None
     alpha: float | None = None
     counts: Mapping[str, int] | None = None
+    arm: str = "candidate"
+    lower: float | None = None
+    upper: float | None = None
+    p_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do next: hold at the weight, advance to the next step's weight, promote, or roll back."""
+    """What to do next.
 
-    action: Literal["hold", "advance", "promote", "rollback"]
+    ``hold`` leaves the traffic, ``advance`` goes to ``step`` with ``traffic``, ``smoke`` asks for ``requests`` smoke
+    requests before the next look, ``promote`` ends with ``winner`` as the new stable, ``keep`` ends with stable as it
+    was and nobody denied, ``rollback`` ends with every arm on trial withdrawn and those in ``failed`` denied.
+    """
+
+    action: Literal["hold", "advance", "smoke", "promote", "keep", "rollback"]
     step: int
-    weight: float
+    traffic: Traffic
     reason: str
     checks: tuple[Check, ...] = ()
+    winner: str = "candidate"
+    failed: tuple[str, ...] = ()
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a step needs to see the effect it guards against, at the expected traffic.
+
+    ``requests`` counts all arms together, ``minutes`` how long they take; None where no traffic would be enough.
+    ``sees`` is False when that is later than the step's deadline, or never; ``path`` is the parameter to change.
+    """
+
+    step: int
+    what: str
+    requests: int | None
+    minutes: float | None
+    deadline_minutes: float | None
+    sees: bool
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a plan does not fit a model: ``path`` is the parameter that says so, "" for the strategy itself."""
+
+    path: str
+    message: str
+    hint: str = ""
 
 
 class Strategy(Protocol):
-    """What a module on this shelf exposes."""
+    """What a module on this shelf exposes; ``ARMS`` is the fewest and the most arms it takes, stable included."""
+
+    ARMS: tuple[int, int]
 
     @property
     def Params(self) -> type[Strict]: ...
 
-    def weight(self, params: Any, step: int) -> float:
-        """Return the candidate's share of the traffic in a step."""
+    def begin(self, params: Any, arms: Sequence[str]) -> Traffic:
+        """Return the traffic of the first step."""
         ...
 
     def next_step(self, params: Any, progress: Progress) -> Step: ...
+
+    def forecast(self, params: Any, expectation: Expectation) -> tuple[Forecast, ...]:
+        """Return what each step needs at the expected traffic."""
+        ...
+
+    def objections(self, params: Any, model: ModelSpec) -> tuple[Objection, ...]:
+        """Return why a model may not be rolled out like this."""
+        ...

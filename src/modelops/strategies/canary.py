@@ -17,12 +17,15 @@ import numpy as np
 import scipy
 from pydantic import Field, model_validator
 
-from modelops.spec.delivery import VerdictWord
+from modelops.spec.delivery import Expectation, VerdictWord
 from modelops.spec.meta import OpenShare, Share, Strict
-from modelops.strategies import ArmData, Array, Check, Progress, Segment, Step
+from modelops.spec.model import ModelSpec
+from modelops.strategies import ArmData, Array, Check, Forecast, Objection, Progress, Segment, Step, Traffic
 from modelops.strategies._sequential import distribution_distance, distribution_radius, log_share_evalue, mean_contrast
 
-__all__ = ["Params", "next_step", "weight"]
+__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections"]
+
+ARMS = (2, 2)
 
 _LARGEST = 1e12  # e-values are written down up to here; more says nothing more
 
@@ -100,22 +103,37 @@ class Params(Strict):
         return self
 
 
-def weight(params: Params, step: int) -> float:
-    """Return the candidate's share of the traffic in a step; past the last step, that of the last."""
-    return params.steps[min(step, len(params.steps) - 1)].weight
+def _traffic(weight: float) -> Traffic:
+    return Traffic({"stable": round(1 - weight, 9), "candidate": weight})
+
+
+def begin(params: Params, arms: Sequence[str]) -> Traffic:
+    """Return the traffic of the first step."""
+    return _traffic(params.steps[0].weight)
+
+
+def forecast(params: Params, expectation: Expectation) -> tuple[Forecast, ...]:
+    """Return nothing yet."""
+    return ()
+
+
+def objections(params: Params, model: ModelSpec) -> tuple[Objection, ...]:
+    """Return nothing: a canary asks nothing of a model."""
+    return ()
 
 
 def next_step(params: Params, progress: Progress) -> Step:
     """Roll back on any failed check, advance by one step when the running one has seen enough, else hold."""
     at = progress.step
     if not 0 <= at < len(params.steps):
-        return Step("hold", at, params.steps[-1].weight, f"the plan has {len(params.steps)} steps and no step {at + 1}")
+        return Step("hold", at, _running(progress), f"the plan has {len(params.steps)} steps and no step {at + 1}")
     step = params.steps[at]
     running = progress.segments[-1] if progress.segments and progress.segments[-1].step == at else None
     checks = _checks(params, progress.segments, _enough(step, running))
     failed = [check for check in checks if check.verdict == "fail"]
-    if failed:
-        return Step("rollback", at, 0.0, "; ".join(check.reason for check in failed), checks)
+    if failed and not progress.tolerant:
+        reason = "; ".join(check.reason for check in failed)
+        return Step("rollback", at, _traffic(0.0), reason, checks, failed=("candidate",))
     minutes = (progress.now - progress.step_started).total_seconds() / 60
     waiting = _waiting_for(params, step, running, minutes, checks, last=at == len(params.steps) - 1)
     if waiting is None:
@@ -123,23 +141,29 @@ def next_step(params: Params, progress: Progress) -> Step:
     if step.deadline_minutes is not None and minutes > step.deadline_minutes:
         action: Literal["hold", "rollback"] = params.on_deadline
         reason = f"step {at + 1} passed its deadline of {step.deadline_minutes:g} minutes: {waiting}"
-        return Step(action, at, 0.0 if action == "rollback" else step.weight, reason, checks)
-    return Step("hold", at, step.weight, waiting, checks)
+        gone = action == "rollback"
+        traffic = _traffic(0.0 if gone else step.weight)
+        return Step(action, at, traffic, reason, checks, failed=("candidate",) if gone else ())
+    return Step("hold", at, _traffic(step.weight), waiting, checks)
+
+
+def _running(progress: Progress) -> Traffic:
+    return progress.segments[-1].traffic if progress.segments else _traffic(0.0)
 
 
 def _enough(step: CanaryStep, running: Segment | None) -> bool:
-    return running is not None and running.candidate.requests >= step.min_requests
+    return running is not None and running.arm("candidate").requests >= step.min_requests
 
 
 def _waiting_for(
     params: Params, step: CanaryStep, running: Segment | None, minutes: float, checks: Sequence[Check], *, last: bool
 ) -> str | None:
     """Say what the running step still waits for, or None when it has all it needs."""
-    if running is None or running.candidate.requests == 0:
+    if running is None or running.arm("candidate").requests == 0:
         return "no data: the candidate has answered nothing in this step"
-    if running.candidate.requests < step.min_requests:
-        return f"the candidate has answered {running.candidate.requests} of {step.min_requests} requests"
-    if step.weight < 1 and running.stable.requests == 0:
+    if running.arm("candidate").requests < step.min_requests:
+        return f"the candidate has answered {running.arm('candidate').requests} of {step.min_requests} requests"
+    if step.weight < 1 and running.arm("stable").requests == 0:
         return "no data: stable has answered nothing in this step, so there is nothing to compare with"
     if minutes < step.min_minutes:
         return f"{minutes:.1f} of {step.min_minutes:g} minutes have passed"
@@ -153,8 +177,8 @@ def _forward(params: Params, at: int, checks: tuple[Check, ...]) -> Step:
     requests = params.steps[at].min_requests
     reason = f"step {at + 1} of {len(params.steps)}: at least {requests} requests and no evidence of harm"
     if at == len(params.steps) - 1:
-        return Step("promote", at, 1.0, reason, checks)
-    return Step("advance", at + 1, params.steps[at + 1].weight, reason, checks)
+        return Step("promote", at, _traffic(1.0), reason, checks)
+    return Step("advance", at + 1, _traffic(params.steps[at + 1].weight), reason, checks)
 
 
 def _checks(params: Params, segments: tuple[Segment, ...], enough: bool) -> tuple[Check, ...]:
@@ -168,9 +192,9 @@ def _checks(params: Params, segments: tuple[Segment, ...], enough: bool) -> tupl
     alpha = params.alpha / max(1, fallible)
     checks: list[Check] = []
     if params.errors is not None:
-        counts = [(segment, segment.candidate.errors, segment.stable.errors) for segment in segments]
+        counts = [(segment, segment.arm("candidate").errors, segment.arm("stable").errors) for segment in segments]
         checks.append(_harm("errors", params.errors, counts, alpha, enough))
-        if any(segment.weight >= 1 for segment in segments):
+        if any(segment.weight("candidate") >= 1 for segment in segments):
             checks.append(_full_weight(params.errors, segments, alpha, enough))
     if params.slow is not None:
         checks.append(_harm("slow", params.slow, _slow_counts(params, segments), alpha, enough))
@@ -188,9 +212,9 @@ def _slow_counts(params: Params, segments: tuple[Segment, ...]) -> list[tuple[Se
     forgiven = params.warmup_requests
     counts = []
     for segment in segments:
-        counted = max(0, segment.candidate.slow - forgiven)
-        forgiven = max(0, forgiven - segment.candidate.requests)
-        counts.append((segment, counted, segment.stable.slow))
+        counted = max(0, segment.arm("candidate").slow - forgiven)
+        forgiven = max(0, forgiven - segment.arm("candidate").requests)
+        counts.append((segment, counted, segment.arm("stable").slow))
     return counts
 
 
@@ -205,16 +229,20 @@ def _harm(name: str, harm: Harm, counts: list[tuple[Segment, int, int]], alpha: 
     log_evalue = 0.0
     totals = {"candidateEvents": 0, "candidateRequests": 0, "stableEvents": 0, "stableRequests": 0}
     for segment, of_candidate, of_stable in counts:
-        requests = segment.candidate.requests + segment.stable.requests
-        if not 0 < segment.weight < 1 or segment.stable.requests == 0 or segment.candidate.requests == 0:
+        requests = segment.arm("candidate").requests + segment.arm("stable").requests
+        if (
+            not 0 < segment.weight("candidate") < 1
+            or segment.arm("stable").requests == 0
+            or segment.arm("candidate").requests == 0
+        ):
             continue
-        weight = max(segment.weight, segment.candidate.requests / requests)
+        weight = max(segment.weight("candidate"), segment.arm("candidate").requests / requests)
         share = harm.maximum_ratio * weight / (harm.maximum_ratio * weight + 1 - weight)
         log_evalue += log_share_evalue(of_candidate, of_stable, share)
         totals["candidateEvents"] += of_candidate
         totals["stableEvents"] += of_stable
-        totals["candidateRequests"] += segment.candidate.requests
-        totals["stableRequests"] += segment.stable.requests
+        totals["candidateRequests"] += segment.arm("candidate").requests
+        totals["stableRequests"] += segment.arm("stable").requests
     if not totals["candidateRequests"]:
         return Check(name, "no-data", f"{name}: the arms have no concurrent requests", None, 1 / alpha, alpha, totals)
     rate = totals["candidateEvents"] / totals["candidateRequests"]
@@ -231,9 +259,12 @@ def _full_weight(harm: Harm, segments: tuple[Segment, ...], alpha: float, enough
     What stable did in the steps before stands in: the limit is ``maximumRatio`` times the upper bound of its rate
     (Clopper and Pearson, at half of alpha) plus ``minimumDifference``; the e-value at the other half.
     """
-    name, alone = "errors-at-full-weight", [segment for segment in segments if segment.weight >= 1]
-    before = [segment.stable for segment in segments if segment.weight < 1]
-    requests, errors = sum(one.candidate.requests for one in alone), sum(one.candidate.errors for one in alone)
+    name, alone = "errors-at-full-weight", [segment for segment in segments if segment.weight("candidate") >= 1]
+    before = [segment.arm("stable") for segment in segments if segment.weight("candidate") < 1]
+    requests, errors = (
+        sum(one.arm("candidate").requests for one in alone),
+        sum(one.arm("candidate").errors for one in alone),
+    )
     stable_requests, stable_errors = sum(arm.requests for arm in before), sum(arm.errors for arm in before)
     totals = {
         "candidateEvents": errors,
@@ -253,8 +284,8 @@ def _full_weight(harm: Harm, segments: tuple[Segment, ...], alpha: float, enough
 
 def _error_rate(limit: float, segments: tuple[Segment, ...], alpha: float, enough: bool) -> Check:
     """Test whether the candidate's error rate is above an absolute limit; the same e-value with the limit as share."""
-    requests = sum(segment.candidate.requests for segment in segments)
-    errors = sum(segment.candidate.errors for segment in segments)
+    requests = sum(segment.arm("candidate").requests for segment in segments)
+    errors = sum(segment.arm("candidate").errors for segment in segments)
     counts = {"candidateEvents": errors, "candidateRequests": requests}
     if not requests:
         return Check("error-rate", "no-data", "error-rate: no requests yet", None, 1 / alpha, alpha, counts)
@@ -274,8 +305,12 @@ def _evalue(log_evalue: float) -> float:
 
 def _score_shift(scores: Scores, segments: tuple[Segment, ...], alpha: float, steps: int) -> Check:
     """Bound the distance of the arms' score distributions within each segment, with an equal part of alpha a step."""
-    concurrent = [item for item in segments if 0 < item.weight < 1]
-    usable = [pair for item in concurrent if min(map(len, pair := (_finite(item.candidate), _finite(item.stable)))) > 0]
+    concurrent = [item for item in segments if 0 < item.weight("candidate") < 1]
+    usable = [
+        pair
+        for item in concurrent
+        if min(map(len, pair := (_finite(item.arm("candidate")), _finite(item.arm("stable"))))) > 0
+    ]
     if not usable:
         return Check("scores", "no-data", "scores: the arms have no concurrent scores")
     lower, upper, distance, counts = 0.0, 0.0, 0.0, {"candidate": 0, "stable": 0}
@@ -301,8 +336,8 @@ def _finite(arm: ArmData) -> Array:
 
 def _outcome(outcome: Outcome, segments: tuple[Segment, ...], alpha: float) -> Check:
     """Bound candidate loss - (1 + relative margin) * stable loss with a confidence sequence."""
-    concurrent = [segment for segment in segments if 0 < segment.weight < 1]
-    pairs = [(segment.candidate.losses, segment.stable.losses) for segment in concurrent]
+    concurrent = [segment for segment in segments if 0 < segment.weight("candidate") < 1]
+    pairs = [(segment.arm("candidate").losses, segment.arm("stable").losses) for segment in concurrent]
     counts = {
         "candidateLabels": sum(len(of_candidate) for of_candidate, _ in pairs),
         "stableLabels": sum(len(of_stable) for _, of_stable in pairs),

@@ -1,0 +1,87 @@
+"""Smoke requests: rows of the candidate's snapshot, sent to the candidate and to stable before any user is."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from modelops.artifacts.frame import columns
+from modelops.errors import Exit, ModelOpsError, failure
+from modelops.reconcile.building import materialiser, reader
+from modelops.reconcile.observe import observe_target
+from modelops.reconcile.workspace import Workspace, model_entry
+from modelops.spec.graph import Graph
+from modelops.spec.model import Feature
+from modelops.strategies import Smoke
+
+TIMEOUT_SECONDS = 30.0
+
+
+def smoke(
+    workspace: Workspace, graph: Graph, model: str, environment: str, arms: Mapping[str, int], requests: int
+) -> Smoke:
+    """Send the same rows to the candidate and to stable by version, and count what fails and what is slow.
+
+    The rows are spread evenly over the snapshot that the candidate was trained on. A snapshot that cannot be had here
+    leaves no requests, and the reason.
+    """
+    observed = observe_target(graph, environment, workspace.site(environment))
+    if observed.url is None:
+        raise failure("not-running", f"{environment} is not running", exit=Exit.WORLD, retryable=True)
+    spec = model_entry(graph, model).model.spec
+    try:
+        bodies = _bodies(workspace, graph, model, arms["candidate"], requests)
+    except ModelOpsError as error:
+        return Smoke(0, 0, 0, 0, 0, f"the snapshot's rows cannot be had here: {error.problems[0].message}")
+    objective = spec.serving.latency_objective_ms / 1000
+    errors, slow = _sent(observed.url, model, arms["candidate"], bodies, objective)
+    stable_errors, stable_slow = _sent(observed.url, model, arms["stable"], bodies, objective)
+    return Smoke(len(bodies), errors, stable_errors, slow, stable_slow)
+
+
+def _bodies(workspace: Workspace, graph: Graph, model: str, release: int, requests: int) -> list[bytes]:
+    code = model_entry(graph, model).releases[release].spec.code.commit
+    entry = model_entry(workspace.graph(code), model)
+    snapshot = entry.snapshots[entry.model.spec.data.snapshot]
+    table = reader(snapshot)(materialiser(workspace, model, snapshot, code)())
+    count = min(requests, table.num_rows)
+    features = entry.model.spec.data.features
+    arrays = columns(table.take([at * table.num_rows // count for at in range(count)]), features)
+    return [_body(features, [arrays[feature.name][row] for feature in features]) for row in range(count)]
+
+
+def _body(features: Sequence[Feature], values: Sequence[Any]) -> bytes:
+    inputs = []
+    for feature, value in zip(features, values, strict=True):
+        text = feature.type == "category"
+        missing = not value if text else math.isnan(value)
+        data = None if missing else str(value) if text else float(value)
+        inputs.append(
+            {"name": feature.name, "shape": [1], "datatype": "BYTES" if text else "FP64", "data": [data]},
+        )
+    return json.dumps({"inputs": inputs}).encode()
+
+
+def _sent(url: str, model: str, release: int, bodies: Sequence[bytes], objective: float) -> tuple[int, int]:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT_SECONDS)
+    path = f"/v2/models/{quote(model, safe='')}/versions/{release}/infer"
+    errors, slow = 0, 0
+    for body in bodies:
+        began = perf_counter()
+        try:
+            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            response.read()
+            errors += response.status != 200
+        except (OSError, http.client.HTTPException):
+            # A closed connection is opened again by the next request.
+            connection.close()
+            errors += 1
+        slow += perf_counter() - began > objective
+    connection.close()
+    return errors, slow
