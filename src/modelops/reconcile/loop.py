@@ -79,7 +79,9 @@ def look(workspace: Workspace, name: str, held: Mapping[str, str], stuck: Collec
     observed = observe_target(graph, name, workspace.site(name))
     loaded = frozenset(arm.digest for arm in observed.arms if arm.ready)
     facts = environment_facts(workspace, graph, tip, name, held, loaded)
-    return Seen(tip, graph, facts, plan_environment(name, facts, observed, module.table_digest, stuck))
+    access = environment(graph, name).spec.access
+    keys = graph.access[access].spec.keys if access is not None else None
+    return Seen(tip, graph, facts, plan_environment(name, facts, observed, module.table_digest, stuck, keys))
 
 
 def plan_now(workspace: Workspace, name: str) -> Seen:

@@ -26,6 +26,7 @@ from modelops.reconcile.actions import (
     runnable,
     to_dict,
 )
+from modelops.spec.access import ApiKey
 from modelops.spec.model import Serving
 from modelops.spec.routing import Route, RouteArm, RoutingTable
 from modelops.strategies import Check, Progress, Smoke, Step, Traffic
@@ -330,6 +331,7 @@ def plan_environment(
     observed: Observed,
     digest: Callable[[RoutingTable], str],
     stuck: Collection[str] = (),
+    keys: tuple[ApiKey, ...] | None = None,
 ) -> Plan:
     """Return what makes an environment match git.
 
@@ -338,7 +340,7 @@ def plan_environment(
     for the ``stuck`` models holds up no other model, nor the runtime.
     """
     routes = {facts.model: found for facts in models if (found := route(facts)) is not None}
-    table = RoutingTable(environment=environment, models=routes)
+    table = RoutingTable(environment=environment, models=routes, keys=keys)
     wanted = digest(table)
     # A model that another reconciler holds must not be moved by us, so the shared table waits for it as well.
     free = all(facts.held_by is None for facts in models)

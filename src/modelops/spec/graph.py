@@ -63,6 +63,7 @@ def build_graph(
         collection.of("GatePolicy"),
         collection.of("Rule"),
         dict(sorted(entries.items())),
+        collection.of("AccessPolicy"),
         tuple(warnings),
     )
 
@@ -85,7 +86,7 @@ def policy_problems(collection: Collection, known: Known) -> Iterator[Problem]:
             said = f"{path} is missing"
             yield Problem("missing-policy", said, Location(path), None, "scaffold it: modelops init")
     yield from _signing_problems(collection)
-    yield from _environment_problems(collection)
+    yield from _environment_problems(collection, known)
     yield from _approval_problems(collection, known)
     for policy in collection.of("GatePolicy").values():
         names = [gate.name for gate in policy.spec.gates]
@@ -120,9 +121,13 @@ def _signing_problems(collection: Collection) -> Iterator[Problem]:
         yield at(project, "spec.signing.key", "unknown-key-name", said, nearest(key_name, names, "keys"))
 
 
-def _environment_problems(collection: Collection) -> Iterator[Problem]:
+def _environment_problems(collection: Collection, known: Known) -> Iterator[Problem]:
     orders: dict[int, str] = {}
     for environment in collection.of("Environment").values():
+        access = environment.spec.access
+        if access is not None and not known.has("AccessPolicy", None, access):
+            hint = nearest(access, known.all("AccessPolicy"), "access policies")
+            yield at(environment, "spec.access", "unknown-access", f"there is no access policy {access!r}", hint)
         order = environment.spec.order
         if order is None:
             continue

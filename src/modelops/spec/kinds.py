@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from modelops.errors import Location
+from modelops.spec.access import AccessPolicySpec
 from modelops.spec.data import DataSnapshotSpec
 from modelops.spec.delivery import DeploymentSpec, MonitorSpec, PromotionSpec, ReleaseSpec, RolloutPlanSpec
 from modelops.spec.meta import Metadata, Strict
@@ -36,6 +37,7 @@ KINDS: dict[str, type[Strict]] = {
     "Rule": RuleSpec,
     "ApprovalPolicy": ApprovalPolicySpec,
     "TrustPolicy": TrustPolicySpec,
+    "AccessPolicy": AccessPolicySpec,
 }
 IMMUTABLE_KINDS = frozenset({"Release", "Promotion", "DataSnapshot"})
 
@@ -56,6 +58,7 @@ PLACES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"policies/rules/(?P<name>[^/]+)", "Rule"),
         (r"policies/approvals", "ApprovalPolicy"),
         (r"policies/trust", "TrustPolicy"),
+        (r"policies/access/(?P<name>[^/]+)", "AccessPolicy"),
     )
 )
 

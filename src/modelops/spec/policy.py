@@ -33,13 +33,15 @@ class EnvironmentSpec(Strict):
     ``order`` places it in the chain of promotion: a release enters only after it was stable in the environment of the
     next lower order. Without an order it stands outside the chain. ``promotion: automatic`` sets every new release as
     candidate in the commit that makes the release. ``rollout: direct`` lets a candidate that loads and answers its
-    smoke rows become stable without traffic to judge it by, for environments that have none.
+    smoke rows become stable without traffic to judge it by, for environments that have none. ``access`` names the
+    access policy that says who may call its server.
     """
 
     target: Plugin
     order: Annotated[int, Field(ge=0)] | None = None
     promotion: Literal["automatic", "pull-request"] = "pull-request"
     rollout: Literal["plan", "direct"] = "plan"
+    access: Name | None = None
 
 
 class Gate(Strict):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from modelops.spec.access import ApiKey
 from modelops.spec.meta import Digest, ModelName, Name, Share, Strict
 
 FILE_NAME = "routes.json"
@@ -63,7 +64,8 @@ class Route(Strict):
 
 
 class RoutingTable(Strict):
-    """All routes of one environment."""
+    """All routes of one environment, and who may call it: without ``keys`` everyone who reaches it."""
 
     environment: Name
     models: dict[ModelName, Route]
+    keys: tuple[ApiKey, ...] | None = None

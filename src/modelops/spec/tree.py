@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from modelops.errors import Problem
+from modelops.spec.access import AccessPolicySpec
 from modelops.spec.data import DataSnapshotSpec
 from modelops.spec.delivery import DeploymentSpec, MonitorSpec, PromotionSpec, ReleaseSpec, RolloutPlanSpec
 from modelops.spec.kinds import AnyResource, Resource
@@ -59,6 +60,7 @@ class Graph:
     gate_policies: Mapping[str, Resource[GatePolicySpec]]
     rules: Mapping[str, Resource[RuleSpec]]
     models: Mapping[str, ModelEntry]
+    access: Mapping[str, Resource[AccessPolicySpec]] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
 
 
