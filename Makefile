@@ -17,7 +17,7 @@ test-all: $(STAMP)
 	$(BIN)/python -m pytest -n auto -m "not benchmark"
 
 tutorial: $(STAMP)
-	$(BIN)/python -m pytest tests/docs/test_tutorial.py tests/workflows -m slow
+	$(BIN)/python -m pytest tests/docs/test_tutorial.py tests/docs/test_demo.py tests/workflows -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

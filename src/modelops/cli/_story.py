@@ -103,6 +103,11 @@ class Story:
         """Run a verb with JSON output, quietly."""
         return json.loads(self.run("modelops", *words, "-o", "json", expect=expect, show=False))
 
+    def require(self, holds: bool, claim: str) -> None:
+        """End the story when what it tells has not happened."""
+        if not holds:
+            raise failure("story-broken", f"it was not so that {claim}", exit=Exit.BUG)
+
     def chapter(self, number: int, title: str) -> None:
         """Begin a chapter."""
         now = self.clock.read_text(encoding="utf-8")[:10]
@@ -225,9 +230,6 @@ def _url(story: Story, environment: str) -> str:
 
 
 def _traffic(story: Story) -> Traffic:
-    metadata = story.run("modelops", "validate", "-o", "json", show=False)
-    if not metadata:
-        raise failure("story-broken", "validate printed nothing", exit=Exit.BUG)
     from modelops.spec.load import load_resource
 
     path = f"models/{MODEL}/model.yaml"
@@ -270,6 +272,8 @@ def _months(story: Story) -> str:
         found = story.ask("monitor", "production", "--yes")[0]
         rate = answered.requests / answered.seconds
         story.say(f"{month}: {answered.requests} requests at {rate:.0f}/s, {_statuses(answered)}; {_drift_line(found)}")
+        level = "alert" if month == "2026-04" else "none"
+        story.require(found["report"]["level"] == level, f"the level of {month} is {level}")
         if month == "2026-04":
             asked = answered.ids[100]
             story.say(f"retraining: {found['retraining']['reason']}")
@@ -296,9 +300,32 @@ def _retrain(story: Story) -> None:
     story.run("git", "checkout", "-q", "main", show=False)
     _approve_and_merge(story, int(pull["number"]))
     story.run("modelops", "release", "--yes")
+    _require_better(story)
     story.run("modelops", "reconcile", "staging", "--yes")
     _promote(story)
     _roll_out(story, "2026-05", "2026-06")
+    _require_stable(story, 2)
+
+
+def _require_better(story: Story) -> None:
+    """The retrained release must beat the stable one on the same recent rows, with its whole interval."""
+    from modelops.spec.load import load_resource
+
+    path = f"models/{MODEL}/releases/2/release.yaml"
+    release = load_resource(story.run("git", "show", f"origin/main:{path}", show=False).encode(), path)
+    compared = next(verdict for verdict in release.spec.verdicts if verdict.type == "champion")
+    lower = compared.lower
+    story.require(lower is not None and lower > 0, f"release 2 is better than release 1: {compared.reason}")
+
+
+def _require_stable(story: Story, release: int) -> None:
+    """A rollout must have ended, with this release in production and nothing on trial."""
+    from modelops.spec.load import load_resource
+
+    path = f"models/{MODEL}/environments/production.yaml"
+    found = load_resource((story.checkout / path).read_bytes(), path).spec
+    ended = (found.stable, found.candidate) == (release, None)
+    story.require(ended, f"the rollout ended with release {release} in production")
 
 
 def _roll_out(story: Story, first: str, last: str) -> None:
@@ -330,6 +357,7 @@ def _bad_release(story: Story) -> None:
     story.run("modelops", "reconcile", "staging", "--yes")
     _promote(story)
     _roll_out(story, "2026-07", "2026-07")
+    _require_stable(story, 2)
 
 
 def _audit(story: Story, prediction: str) -> None:

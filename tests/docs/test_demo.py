@@ -1,0 +1,26 @@
+"""The demonstration tells what happened: it ends well only if everything it claims was measured."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelops.spec.load import load_resource
+
+
+@pytest.mark.slow
+def test_the_demonstration(tmp_path: Path) -> None:
+    """All seven chapters come true, and git says how they ended: release 2 is stable, release 3 is denied."""
+    command = [sys.executable, "-m", "modelops", "demo", "--keep", str(tmp_path / "demo")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert told.returncode == 0, told.stderr[-3000:]
+    for chapter in range(1, 8):
+        assert f"\n{chapter}. " in told.stdout
+    assert "the rebuild is identical" in told.stdout
+    path = "models/fraud-detection/environments/production.yaml"
+    (found,) = (tmp_path / "demo").glob(f"*/{path}")
+    spec = load_resource(found.read_bytes(), path).spec
+    assert (spec.stable, spec.candidate, [denied.release for denied in spec.denied]) == (2, None, [3])
