@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelops.predictions import arm_rows, count, find, read_window
-from modelops.serving import assignment
+from modelops.serving import assign
 from modelops.stores import Store
 from serving.served_models import Running, route, running, tensor, write_table
 
@@ -36,11 +36,12 @@ def test_entities_stick_to_the_arm_of_their_hash(tmp_path: Path, store: Store, d
     with running(tmp_path, store, {"fraud": both(digests, 0.3, step=2)}) as server:
         for entity in [f"c{i}" for i in range(40)] * 2:
             answer = server.ask(INFER, for_entity(entity)).json
-            expected = "candidate" if assignment("salt-1", entity) < 0.3 else "stable"
+            expected = assign("salt-1", [("stable", 0.7), ("candidate", 0.3)], entity)
             assert answer["parameters"]["arm"] == expected
             assert answer["model_version"] == ("2" if expected == "candidate" else "1")
         arms = arm_rows(server.log, "fraud", "salt-1", objective_ms=1e9)
-    expected_share = sum(assignment("salt-1", f"c{i}") < 0.3 for i in range(40)) * 2
+    weights = [("stable", 0.7), ("candidate", 0.3)]
+    expected_share = sum(assign("salt-1", weights, f"c{i}") == "candidate" for i in range(40)) * 2
     assert {key: arm.requests for key, arm in arms.items()} == {
         (2, "candidate"): expected_share, (2, "stable"): 80 - expected_share,
     }  # fmt: skip

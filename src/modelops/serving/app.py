@@ -1,36 +1,38 @@
-"""The ASGI application: finds the endpoint of a path and always answers in the protocol's form."""
+"""The application: finds the endpoint of a path and always answers in the protocol's form."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import orjson
 
 from modelops import __version__
 from modelops.clock import Clock
-from modelops.errors import ModelOpsError, failure
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions import PredictionLog
 from modelops.serving.feedback import take_feedback
-from modelops.serving.infer import Answer, Inference
-from modelops.serving.metrics import CONTENT_TYPE, ServerMetrics
-from modelops.serving.protocol import BODY_LIMIT, STATUS, inflate, refusal
+from modelops.serving.http import JSON, RETRY, Answer, Request
+from modelops.serving.infer import Inference
+from modelops.serving.metrics import CONTENT_TYPE, ServerMetrics, exposition
+from modelops.serving.protocol import STATUS, compressed, inflate, refusal
 from modelops.serving.table import Endpoint, LoadedModel, LoadedTable
 from modelops.serving.watch import Watcher
 
 __all__ = ["App"]
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+REQUEST_SECONDS = 30.0
+"""How long an answer may be waited for; a caller may ask for less by X-Request-Timeout-Ms."""
+PENDING_REQUESTS = 1024
+PENDING_BYTES = 256 << 20
+"""How many requests may wait for a thread or the disk, and how many bytes their bodies may hold together."""
 
-_JSON = (b"content-type", b"application/json")
-_DRAIN_LIMIT = 8 * BODY_LIMIT
-_POST = frozenset({"infer", "feedback", "index"})
-_BROKEN = orjson.dumps({"error": "the server failed on this request; its log has the reason"})
+_POST = frozenset({"infer", "feedback", "index", "load"})
+_GET = (b"GET", b"HEAD")
 
 
 class App:
@@ -43,51 +45,83 @@ class App:
         self._metrics = metrics
         self._clock = clock
         self._inference = Inference(log, clock)
+        self._pending = 0
+        self._pending_bytes = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; whatever happens inside, the caller gets JSON and a status."""
-        if scope["type"] != "http":
-            return
-        answer: Answer | None = None
+    def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        """Answer one request, at once or by a coroutine that never raises what is expected to go wrong."""
         model = ""
         try:
             table = self._watcher.table
-            endpoint = table.paths.get(scope["raw_path"]) or _find(table, scope["raw_path"])
+            endpoint = table.paths.get(request.path) or _find(table, request.path)
             model = endpoint.model
-            answer = await self._answer(table, endpoint, scope, receive)
+            result = self._answer(table, endpoint, request)
+            return result if isinstance(result, Answer) else self._bounded(model, request, result)
         except ModelOpsError as error:
-            answer = _refused(error)
-            if _is_refusal(answer):
-                self._metrics.refused(model, answer.status)
-        finally:
-            # Also when something raises that nobody expects: the caller gets an answer, the server's log the traceback.
-            if answer is None:
-                self._metrics.refused(model, 500)
-                answer = Answer(500, _BROKEN)
-            headers = [_JSON if answer.content_type is None else (b"content-type", answer.content_type)]
-            headers.append((b"content-length", b"%d" % len(answer.body)))
-            headers.extend(answer.headers)
-            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            await send({"type": "http.response.body", "body": answer.body})
+            return self._refused(model, error)
 
-    async def _answer(self, table: LoadedTable, endpoint: Endpoint, scope: Scope, receive: Receive) -> Answer:
+    def broken(self) -> Answer:
+        """Count and answer a request on which the server itself failed."""
+        self._metrics.refused("", 500)
+        return _json({"error": "the server failed on this request; its log has the reason"}, 500)
+
+    def _answer(self, table: LoadedTable, endpoint: Endpoint, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
         kind = endpoint.kind
-        method = scope["method"]
-        if (method != "POST") if kind in _POST else (method not in ("GET", "HEAD")):
+        if (request.method != b"POST") if kind in _POST else (request.method not in _GET):
             allowed = "POST" if kind in _POST else "GET"
+            method = request.method.decode("latin-1")
             raise failure("method-not-allowed", f"{method} is not allowed here, {allowed} is")
         if kind == "infer":
-            body, header_length = await _read(scope, receive)
-            return await self._inference.answer(table.models[endpoint.model], endpoint.release, body, header_length)
+            return self._inference.answer(table.models[endpoint.model], endpoint.release, request)
         if kind == "feedback":
-            body, _ = await _read(scope, receive)
-            model = table.models[endpoint.model]
-            return await take_feedback(model, body, self._log, self._metrics, self._clock)
-        if kind == "metrics":
-            return Answer(200, self._metrics.text(), CONTENT_TYPE)
-        return self._describe(table, endpoint)
+            body = inflate(request.body, request.headers.get(b"content-encoding", b"").decode("latin-1").lower())
+            return take_feedback(table.models[endpoint.model], body, self._log, self._metrics, self._clock)
+        answer = self._describe(table, endpoint, request)
+        return compressed(answer, request.headers.get(b"accept-encoding", b""))
 
-    def _describe(self, table: LoadedTable, endpoint: Endpoint) -> Answer:
+    def _bounded(
+        self, model: str, request: Request, waiting: Coroutine[Any, Any, Answer]
+    ) -> Coroutine[Any, Any, Answer]:
+        """Refuse what waits when too much waits already, or let it wait until its deadline."""
+        try:
+            seconds = _deadline(request)
+            if self._pending >= PENDING_REQUESTS or self._pending_bytes + len(request.body) > PENDING_BYTES:
+                message = f"{self._pending} requests are waiting"
+                raise failure("overloaded", message, exit=Exit.WORLD, hint="try again", retryable=True)
+        except ModelOpsError:
+            waiting.close()
+            raise
+        return self._wait(model, waiting, seconds, len(request.body))
+
+    async def _wait(self, model: str, waiting: Coroutine[Any, Any, Answer], seconds: float, size: int) -> Answer:
+        self._pending += 1
+        self._pending_bytes += size
+        try:
+            async with asyncio.timeout(seconds):
+                return await waiting
+        except ModelOpsError as error:
+            return self._refused(model, error)
+        except TimeoutError:
+            return self._refused(model, failure("deadline-exceeded", f"there was no answer within {seconds:g} s"))
+        finally:
+            self._pending -= 1
+            self._pending_bytes -= size
+
+    def _refused(self, model: str, error: ModelOpsError) -> Answer:
+        problem = error.problems[0]
+        status = STATUS.get(problem.code, 500)
+        if status != 500:
+            # A failure of a release is no refusal; its own counts know it.
+            self._metrics.refused(model, status)
+        text = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        if status == 503:
+            headers = RETRY
+        elif status == 405:
+            headers = ((b"allow", b"POST" if text.endswith("POST is") else b"GET"),)
+        return Answer(status, orjson.dumps({"error": text}), JSON, headers)
+
+    def _describe(self, table: LoadedTable, endpoint: Endpoint, request: Request) -> Answer:
         match endpoint.kind:
             case "server":
                 return _json(_SERVER)
@@ -95,10 +129,14 @@ class App:
                 return _json({"live": True})
             case "ready":
                 return self._ready(table)
+            case "metrics":
+                return Answer(200, exposition(self._metrics.families()), CONTENT_TYPE)
             case "status":
                 return _json(self._status(table))
             case "index":
                 return _json(_index(table))
+            case "load":
+                raise refusal("what is served is decided in git, not by this request")
             case "model-ready":
                 return _model_ready(table.models[endpoint.model])
             case _:
@@ -128,31 +166,27 @@ class App:
 _SERVER = {"name": "modelops", "version": __version__, "extensions": ["binary_tensor_data", "model_repository"]}
 
 
-def _is_refusal(answer: Answer) -> bool:
-    """Tell whether an answer is a refusal rather than a failed release, which its own counters know."""
-    return answer.status != 500
+def _deadline(request: Request) -> float:
+    value = request.headers.get(b"x-request-timeout-ms")
+    if value is None:
+        return REQUEST_SECONDS
+    if not value.isdigit() or not 0 < len(value) < 10 or int(value) == 0:
+        raise refusal("X-Request-Timeout-Ms is not a number of milliseconds above 0")
+    return min(int(value) / 1000, REQUEST_SECONDS)
 
 
 def _json(data: Any, status: int = 200) -> Answer:
     return Answer(status, orjson.dumps(data))
 
 
-def _refused(error: ModelOpsError) -> Answer:
-    problem = error.problems[0]
-    status = STATUS.get(problem.code, 500)
-    text = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    if status == 503:
-        headers = ((b"retry-after", b"1"),)
-    elif status == 405:
-        headers = ((b"allow", b"POST" if text.endswith("POST is") else b"GET"),)
-    return Answer(status, orjson.dumps({"error": text}), None, headers)
-
-
-def _find(table: LoadedTable, raw_path: bytes) -> Endpoint:
-    """Resolve a path in another percent-encoding, or say what is unknown about it."""
-    path = unquote(raw_path.decode("latin-1"))
-    found = table.paths.get(path.encode("utf-8", "replace"))
+def _find(table: LoadedTable, target: bytes) -> Endpoint:
+    """Resolve a target with a query, a host or another percent-encoding, or say what is unknown about it."""
+    try:
+        raw = urlsplit(target).path
+    except ValueError:
+        raw = target
+    path = unquote(raw.decode("latin-1"))
+    found = table.paths.get(raw) or table.paths.get(path.encode("utf-8", "replace"))
     if found is not None:
         return found
     rest = path.removeprefix("/v2/models/")
@@ -172,56 +206,6 @@ def _find(table: LoadedTable, raw_path: bytes) -> Endpoint:
         releases = ", ".join(str(arm.release) for arm in table.models[named].arms) or "none"
         raise failure("unknown-version", f"{named} serves no version {tail[1][:40]!r}", hint=f"served: {releases}")
     raise failure("unknown-path", f"there is nothing at {path[:200]!r}")
-
-
-async def _read(scope: Scope, receive: Receive) -> tuple[bytes, int | None]:
-    """Return the body, decompressed, and the length of its JSON part when binary tensors follow."""
-    encoding = ""
-    header_length: int | None = None
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            if len(value) > 18 or int(value) > BODY_LIMIT:
-                await _drain(scope, receive)
-                raise failure("body-too-large", f"the body is larger than {BODY_LIMIT} bytes")
-        elif name == b"inference-header-content-length":
-            if not value.isdigit() or len(value) > 18:
-                raise refusal("Inference-Header-Content-Length is not a number")
-            header_length = int(value)
-        elif name == b"content-encoding":
-            encoding = value.decode("latin-1").strip().lower()
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        body = await _read_rest(body, receive)
-    return (inflate(body, encoding) if encoding else body), header_length
-
-
-async def _read_rest(first: bytes, receive: Receive) -> bytes:
-    parts, size, more = [first], len(first), True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise refusal("the client went away")
-        size += len(message.get("body", b""))
-        more = message.get("more_body", False)
-        if size <= BODY_LIMIT:
-            parts.append(message.get("body", b""))
-        elif size > _DRAIN_LIMIT:
-            break
-    if size > BODY_LIMIT:
-        raise failure("body-too-large", f"the body is larger than {BODY_LIMIT} bytes")
-    return b"".join(parts)
-
-
-async def _drain(scope: Scope, receive: Receive) -> None:
-    """Read a refused body and forget it: a client that is still sending would lose the answer to a reset."""
-    if any(name == b"expect" for name, _ in scope["headers"]):
-        return
-    size, more = 0, True
-    while more and size <= _DRAIN_LIMIT:
-        message = await receive()
-        size += len(message.get("body", b""))
-        more = message.get("more_body", False)
 
 
 def _model_ready(model: LoadedModel) -> Answer:

@@ -10,7 +10,7 @@ import orjson
 from modelops.clock import Clock
 from modelops.errors import ModelOpsError, failure
 from modelops.predictions import PredictionLog, label_text
-from modelops.serving.infer import Answer
+from modelops.serving.http import Answer
 from modelops.serving.metrics import ServerMetrics
 from modelops.serving.protocol import refusal
 from modelops.serving.table import LoadedModel

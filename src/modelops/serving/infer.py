@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import re
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +16,19 @@ from modelops.artifacts import Outputs
 from modelops.clock import Clock
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions import PredictionLog, Row, label_text
+from modelops.serving.http import Answer, Request
 from modelops.serving.inputs import Bound
-from modelops.serving.protocol import InferRequest, decode_request
+from modelops.serving.protocol import InferRequest, compressed, decode_request, header_length, inflate
 from modelops.serving.table import LoadedArm, LoadedModel
+from modelops.serving.threads import Threads
 
-__all__ = ["Answer", "Inference"]
+__all__ = ["MODEL_ERRORS", "Inference", "sanitized", "scored"]
 
 INLINE_BYTES = 32_768
 """Larger requests are handled in a thread, so that the small ones do not wait for them."""
 INLINE_SECONDS = 0.005
 """Releases whose small requests cost more than this are called in a thread."""
+_SMALL_ROWS = 16
 
 # What estimators and runtimes raise on inputs that they cannot handle. Anything beyond is a defect of the server.
 MODEL_ERRORS = (
@@ -44,30 +45,29 @@ MODEL_ERRORS = (
     ValueError,
 )
 _PATHS = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+){2,}")
-
-
-class Answer(NamedTuple):
-    """An HTTP answer; the content type is JSON unless given."""
-
-    status: int
-    body: bytes
-    content_type: bytes | None = None
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+_BINARY = b"application/octet-stream"
 
 
 @dataclass(slots=True)
-class _Result:
-    """What the synchronous part of a request yields: the body, and everything that its log rows need."""
+class _Work:
+    """One request on its way; the first fields are given, each step fills in what the next ones need."""
 
-    arm: LoadedArm
+    model: LoadedModel
+    release: int | None
+    http: Request
     id: str
-    request: str
-    entity: str
-    bound: Bound
-    body: bytes = b""
-    json_length: int | None = None
-    scores: Sequence[float | None] = ()
-    labels: Sequence[str | None] = ()
+    now: float
+    started: float
+    request: InferRequest = field(init=False)
+    entity: str = field(init=False)
+    arm: LoadedArm = field(init=False)
+    bound: Bound = field(init=False)
+    scores: Sequence[float | None] = field(init=False)
+    labels: Sequence[str | None] = field(init=False)
+    input_seconds: float = field(init=False)
+    infer_seconds: float = field(init=False)
+    elapsed: float = field(init=False)
+    answer: Answer = field(init=False)
     error: str | None = None
 
 
@@ -77,100 +77,149 @@ class Inference:
     def __init__(self, log: PredictionLog, clock: Clock) -> None:
         self._log = log
         self._clock = clock
-        self._threads = ThreadPoolExecutor(2, "inference")
+        self._threads = Threads(2, "inference")
+        self._random: list[str] = []
 
-    async def answer(self, model: LoadedModel, release: int | None, body: bytes, header_length: int | None) -> Answer:
+    def answer(self, model: LoadedModel, release: int | None, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
         """Answer a request for a model; a pinned release is answered by the arm that holds it."""
         if not model.arms:
             raise failure("not-ready", f"no release of {model.name} could be loaded")
         started = perf_counter()
         now = self._clock().timestamp()
-        slowest = max(arm.seconds for arm in model.arms)
-        if len(body) <= INLINE_BYTES and slowest < INLINE_SECONDS:
-            result = _handle(model, release, body, header_length, now)
-        else:
-            loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._threads, _handle, model, release, body, header_length, now)
-        elapsed = perf_counter() - started
-        arm = result.arm
-        if model.route.log != "off":
-            await self._record(model, result, "pinned" if release is not None else arm.name, now, elapsed)
-        arm.metrics.requests()
-        arm.metrics.seconds(perf_counter() - started)
-        if result.error is not None:
-            arm.metrics.errors()
-            text = f"release {arm.release} of {model.name} failed on this input: {result.error}"
-            raise failure("model-failed", text, hint=f"prediction {result.id}")
-        if result.json_length is None:
-            return Answer(200, result.body)
-        length = (b"inference-header-content-length", b"%d" % result.json_length)
-        return Answer(200, result.body, b"application/octet-stream", (length,))
+        work = _Work(model, release, request, self._new_id(now), now, started)
+        if len(request.body) > INLINE_BYTES or b"content-encoding" in request.headers:
+            return self._in_thread(work, _prepare_and_predict)
+        _prepare(work)
+        if work.arm.seconds > INLINE_SECONDS:
+            return self._in_thread(work, _predict)
+        _predict(work)
+        return self._finish(work)
 
-    async def _record(self, model: LoadedModel, result: _Result, arm: str, now: float, elapsed: float) -> None:
-        self._require_room(result.bound.rows)
-        rows = _rows(model, result, arm, now, elapsed * 1000)
-        if model.route.log == "acknowledged":
-            await self._log.append_acknowledged(rows)
-            return
-        for row in rows:
-            self._log.append(row)
+    def _new_id(self, now: float) -> str:
+        """Return an id that sorts by time and that nobody can guess."""
+        if not self._random:
+            drawn = os.urandom(10 * 256).hex()
+            self._random = [drawn[start : start + 20] for start in range(0, len(drawn), 20)]
+        return f"{max(int(now * 1000), 0):012x}{self._random.pop()}"
 
-    def _require_room(self, rows: int) -> None:
-        """Refuse a request before any of its rows is logged when the log cannot take all of them."""
-        capacity = self._log.capacity
-        if rows > capacity:
-            raise failure("body-too-large", f"the request has {rows} rows, the log takes {capacity}; send fewer")
-        if rows + self._log.depth > capacity:
-            message = f"the prediction log has {self._log.depth} rows waiting"
-            raise failure("log-full", message, exit=Exit.WORLD, hint="try again", retryable=True)
+    async def _in_thread(self, work: _Work, step: Any) -> Answer:
+        await self._threads.run(step, work)
+        finished = self._finish(work)
+        return finished if isinstance(finished, Answer) else await finished
+
+    def _finish(self, work: _Work) -> Answer | Coroutine[Any, Any, Answer]:
+        """Log a prediction as its route says, then count and answer it."""
+        work.elapsed = perf_counter() - work.started
+        route = work.model.route
+        if route.log != "off" and self._has_room(work.bound.rows, route.log_full == "drop"):
+            rows = _rows(work)
+            if route.log == "acknowledged":
+                return self._acknowledged(work, rows)
+            for row in rows:
+                self._log.append(row)
+        return _answered(work)
+
+    async def _acknowledged(self, work: _Work, rows: Sequence[Row]) -> Answer:
+        await self._log.append_acknowledged(rows)
+        return _answered(work)
+
+    def _has_room(self, rows: int, drop: bool) -> bool:
+        """Tell whether the log takes all rows of a request; if not, its rows are dropped or it is refused."""
+        log = self._log
+        if rows + log.depth <= log.capacity:
+            return True
+        if drop:
+            log.stats.dropped += rows
+            return False
+        if rows > log.capacity:
+            raise failure("body-too-large", f"the request has {rows} rows, the log takes {log.capacity}; send fewer")
+        message = f"the prediction log has {log.depth} rows waiting"
+        raise failure("log-full", message, exit=Exit.WORLD, hint="try again", retryable=True)
 
 
-def _handle(model: LoadedModel, release: int | None, body: bytes, header_length: int | None, now: float) -> _Result:
-    """Decode, choose the arm, predict and encode; safe in any thread."""
-    request = decode_request(body, header_length)
-    id = f"{max(int(now * 1000), 0):012x}{os.urandom(10).hex()}"
-    entity = _entity(model, request) or request.id or id
-    arm = model.choose(entity) if release is None else model.of_release(release)
+def _answered(work: _Work) -> Answer:
+    """Count a prediction and return its answer; that of a release that failed is raised."""
+    arm = work.arm
+    counts = arm.counts
+    seconds = perf_counter() - work.started
+    counts.answered(seconds)
+    counts.rows += work.bound.rows
+    counts.input_seconds += work.input_seconds
+    counts.infer_seconds += work.infer_seconds
+    counts.last = work.now
+    if work.error is not None:
+        counts.errors += 1
+        counts.error_seconds += seconds
+        text = f"release {arm.release} of {work.model.name} failed on this input: {work.error}"
+        raise failure("model-failed", text, hint=f"prediction {work.id}")
+    if work.bound.rows <= _SMALL_ROWS:
+        arm.seconds += 0.05 * (work.infer_seconds - arm.seconds)
+    return work.answer
+
+
+def _prepare_and_predict(work: _Work) -> None:
+    _prepare(work)
+    _predict(work)
+
+
+def _prepare(work: _Work) -> None:
+    """Decode, choose the arm and bind the rows to its signature; safe in any thread."""
+    model, headers, body = work.model, work.http.headers, work.http.body
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None:
+        body = inflate(body, encoding.decode("latin-1").strip().lower())
+    request = work.request = decode_request(body, header_length(headers))
+    work.entity = _entity(model, request) or request.id or work.id
+    arm = model.choose(work.entity) if work.release is None else model.of_release(work.release)
     if arm is None:
-        raise failure("unknown-version", f"{model.name} no longer serves version {release}")
-    bound = arm.binder.bind(request, model.known)
+        if work.release is None:
+            raise failure("not-ready", f"the release of {model.name} that answers this entity is not loaded")
+        raise failure("unknown-version", f"{model.name} no longer serves version {work.release}")
+    work.arm = arm
+    work.bound = arm.binder.bind(request, model.known)
     if request.outputs:
         arm.encoder.check_requested(request)
-    result = _Result(arm, id, request.id or "", entity, bound)
-    started = perf_counter()
+
+
+def _predict(work: _Work) -> None:
+    """Predict and encode, or note why the release failed; safe in any thread."""
+    arm, request = work.arm, work.request
+    before = perf_counter()
+    work.input_seconds = before - work.started
     try:
-        predictor = arm.predictor
-        if bound.matrix is None:
-            outputs = predictor.predict_columns(bound.columns)
-        else:
-            outputs = predictor.predict_matrix(bound.matrix)
-        result.scores, result.labels = _scored(arm, outputs)
+        outputs, work.scores, work.labels = scored(arm, work.bound)
     except MODEL_ERRORS as error:
-        result.error = _sanitized(error)
-        result.scores = result.labels = (None,) * bound.rows
-        return result
-    if bound.rows <= 16:
-        arm.seconds += 0.05 * (perf_counter() - started - arm.seconds)
-    head: dict[str, Any] = {
-        "model_name": model.name,
-        "model_version": str(arm.release),
-        "parameters": {"release": arm.release, "arm": arm.name, "prediction_id": id},
-    }
+        work.error = sanitized(error)
+        work.scores = work.labels = (None,) * work.bound.rows
+        work.infer_seconds = perf_counter() - before
+        return
+    work.infer_seconds = perf_counter() - before
+    parameters = {"release": arm.release, "arm": arm.name, "prediction_id": work.id}
+    head: dict[str, Any] = {"model_name": work.model.name, "model_version": arm.version, "parameters": parameters}
     if request.id is not None:
         head["id"] = request.id
-    result.body, result.json_length = arm.encoder.encode(head, request, outputs)
-    return result
+    body, json_length = arm.encoder.encode(head, request, outputs)
+    if json_length is None:
+        answer = Answer(200, body)
+    else:
+        answer = Answer(200, body, _BINARY, ((b"inference-header-content-length", b"%d" % json_length),))
+    accepted = work.http.headers.get(b"accept-encoding")
+    work.answer = answer if accepted is None else compressed(answer, accepted)
 
 
-def _scored(arm: LoadedArm, outputs: Outputs) -> tuple[Sequence[float], Sequence[str | None]]:
-    """Return scores and labels to log; a prediction that is not finite is a failure of the release."""
+def scored(arm: LoadedArm, bound: Bound) -> tuple[Outputs, Sequence[float], Sequence[str | None]]:
+    """Return a release's outputs with scores and labels to log; a prediction that is not finite is a failure."""
+    if bound.matrix is None:
+        outputs = arm.predictor.predict_columns(bound.columns)
+    else:
+        outputs = arm.predictor.predict_matrix(bound.matrix)
     scores, labels = arm.encoder.logged(outputs)
     if not (math.isfinite(scores[0]) if len(scores) == 1 else np.isfinite(scores).all()):
         raise ValueError("the prediction is not a finite number")
-    return scores, labels
+    return outputs, scores, labels
 
 
-def _sanitized(error: BaseException) -> str:
+def sanitized(error: BaseException) -> str:
     """Return class and first line of an error, without paths and control characters, short enough for a log."""
     text = error.problems[0].message if isinstance(error, ModelOpsError) else str(error)
     name = error.problems[0].code if isinstance(error, ModelOpsError) else type(error).__name__
@@ -201,17 +250,16 @@ def _entity(model: LoadedModel, request: InferRequest) -> str:
     return ""
 
 
-def _rows(model: LoadedModel, result: _Result, arm: str, now: float, latency_ms: float) -> list[Row]:
-    route, bound = model.route, result.bound
-    release, status = result.arm.release, 200 if result.error is None else 500
-    feature_json = result.arm.binder.feature_json
+def _rows(work: _Work) -> list[Row]:
+    route, bound, arm, name = work.model.route, work.bound, work.arm, work.model.name
+    status, latency_ms = 200 if work.error is None else 500, work.elapsed * 1000
+    shown = arm.name if work.release is None else "pinned"
+    feature_json = arm.binder.feature_json
     return [
         Row(
-            result.id if bound.rows == 1 else f"{result.id}.{position}", now, model.name, release, arm, route.step,
-            route.salt, result.entity, feature_json(values), score, label, status, latency_ms, result.error,
-            result.request, position,
+            work.id if bound.rows == 1 else f"{work.id}.{position}", work.now, name, arm.release, shown, route.step,
+            route.salt, work.entity, feature_json(values), score, label, status, latency_ms, work.error,
+            work.request.id or "", position,
         )
-        for position, (values, score, label) in enumerate(
-            zip(bound.logged, result.scores, result.labels, strict=True)
-        )
+        for position, (values, score, label) in enumerate(zip(bound.logged, work.scores, work.labels, strict=True))
     ]  # fmt: skip

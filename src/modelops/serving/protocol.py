@@ -5,14 +5,26 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from modelops.errors import ModelOpsError, failure
+from modelops.serving.http import Answer
 
-__all__ = ["STATUS", "InferRequest", "RequestedOutput", "Tensor", "decode_request", "inflate", "refusal"]
+__all__ = [
+    "STATUS",
+    "InferRequest",
+    "RequestedOutput",
+    "Tensor",
+    "compressed",
+    "decode_request",
+    "header_length",
+    "inflate",
+    "refusal",
+]
 
 BODY_LIMIT = 8 << 20
 """Largest body in bytes, before and after decompression."""
@@ -29,6 +41,8 @@ STATUS = {
     "unsupported-encoding": 415,
     "model-failed": 500,
     "not-ready": 503,
+    "overloaded": 503,
+    "deadline-exceeded": 504,
     "log-full": 503,
     "log-unwritable": 503,
 }
@@ -113,6 +127,36 @@ def inflate(body: bytes, encoding: str, limit: int = BODY_LIMIT) -> bytes:
     if not stream.eof:
         raise refusal(f"the {encoding} body is cut off")
     return data
+
+
+COMPRESS_BYTES = 1024
+"""Smaller answers are not worth compressing."""
+_WBITS = {"gzip": 31, "deflate": 15}
+
+
+def compressed(answer: Answer, accepted: bytes) -> Answer:
+    """Return an answer as gzip or deflate if the client takes it and it is large enough to gain."""
+    if len(answer.body) < COMPRESS_BYTES:
+        return answer
+    for choice in accepted.decode("latin-1").lower().split(","):
+        name, _, quality = choice.partition(";")
+        encoding = name.strip()
+        if encoding in _WBITS and quality.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000"):
+            stream = zlib.compressobj(level=1, wbits=_WBITS[encoding])
+            body = stream.compress(answer.body) + stream.flush()
+            headers = (*answer.headers, (b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
+            return answer._replace(body=body, headers=headers)
+    return answer
+
+
+def header_length(headers: Mapping[bytes, bytes]) -> int | None:
+    """Return the length of the JSON part when binary tensors follow it, None without the header that says so."""
+    value = headers.get(b"inference-header-content-length")
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 18:
+        raise refusal("Inference-Header-Content-Length is not a number")
+    return int(value)
 
 
 def decode_request(body: bytes, header_length: int | None) -> InferRequest:

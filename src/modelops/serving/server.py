@@ -8,18 +8,16 @@ import errno
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import orjson
-import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from modelops.clock import Clock
 from modelops.errors import Exit, failure
 from modelops.predictions import PredictionLog
 from modelops.serving.app import App
+from modelops.serving.http import HttpServer, Limits
 from modelops.serving.metrics import ServerMetrics
 from modelops.serving.table import Loader
 from modelops.serving.watch import Watcher
@@ -27,33 +25,26 @@ from modelops.stores import Store
 
 __all__ = ["Service", "serve"]
 
-DRAIN_SECONDS = 30
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handlers, which would end the process before the log is closed."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the service."""
-        yield
-
-
-class _Http(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, with the error of the inference protocol for what is not HTTP at all."""
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer in JSON and close."""
-        body = orjson.dumps({"error": msg})
-        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % len(body)
-        self.transport.write(head + b"connection: close\r\n\r\n" + body)
-        self.transport.close()
+DRAIN_SECONDS = 30.0
+LINGER_SECONDS = 0.5
+"""How long a draining server waits for a last request on each connection, to answer it and say that it closes."""
+_BACKLOG = 2048
 
 
 class Service:
     """One server of one environment; ``port`` is known as soon as the object exists, also when 0 was asked for."""
 
-    def __init__(self, table: Path, store: Store, log: Path, *, host: str, port: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        table: Path,
+        store: Store,
+        log: Path,
+        *,
+        host: str,
+        port: int,
+        clock: Clock,
+        limits: Limits | None = None,
+    ) -> None:
         with contextlib.ExitStack() as opened:
             self._socket = opened.enter_context(_bind(host, port))
             self._log = opened.enter_context(PredictionLog(log))
@@ -63,7 +54,9 @@ class Service:
         metrics = ServerMetrics(self._log)
         self._watcher = Watcher(table, Loader(store, metrics), metrics)
         self._app = App(self._watcher, self._log, metrics, clock)
-        self._server = _Server(_config(self._app))
+        self._http = HttpServer(self._app, self._app.broken, limits)
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, started: Callable[[], None] | None = None) -> None:
         """Serve until ``stop`` or, on the main thread, SIGTERM or SIGINT; running requests are answered first."""
@@ -71,34 +64,34 @@ class Service:
             runner.run(self._serve(started))
 
     def stop(self) -> None:
-        """Stop accepting, answer what runs, and return from ``run``."""
+        """Stop accepting, answer what runs, and return from ``run``; for any thread."""
         self._app.draining = True
-        self._server.should_exit = True
+        if self._loop is None:
+            self._stopping.set()
+        else:
+            with contextlib.suppress(RuntimeError):  # its loop is closed: it has stopped
+                self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def _serve(self, started: Callable[[], None] | None) -> None:
+        self._loop = loop = asyncio.get_running_loop()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, self.stop)
-        watching = asyncio.create_task(self._watcher.run())
+                loop.add_signal_handler(number, self.stop)
+        listener = await loop.create_server(self._http.protocol, sock=self._socket, backlog=_BACKLOG)
+        beside = [asyncio.create_task(work) for work in (self._watcher.run(), self._http.sweep())]
         if started is not None:
             started()
-        await self._server.serve(sockets=[self._socket])
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+        await self._stopping.wait()
+        listener.close()
+        await self._http.drain(LINGER_SECONDS, DRAIN_SECONDS)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 def serve(table: Path, store: Store, log: Path, host: str, port: int, clock: Clock) -> None:
     """Serve a routing table until the process is told to end."""
     Service(table, store, log, host=host, port=port, clock=clock).run()
-
-
-def _config(app: App) -> uvicorn.Config:
-    return uvicorn.Config(
-        app, http=_Http, loop="none", ws="none", lifespan="off", interface="asgi3", log_config=None,
-        access_log=False, proxy_headers=False, server_header=False, date_header=False, timeout_keep_alive=75,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-    )  # fmt: skip
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -114,7 +107,7 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
-        bound.listen(2048)
+        bound.listen(_BACKLOG)
     except OSError as error:
         bound.close()
         if error.errno == errno.EADDRINUSE:

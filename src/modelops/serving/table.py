@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from modelops.artifacts import Predictor, load_predictor, open_artifact
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.serving.assignment import assignment
+from modelops.serving.assignment import assign
 from modelops.serving.inputs import Binder
-from modelops.serving.metrics import ArmMetrics, ServerMetrics
+from modelops.serving.metrics import ArmCounts, ServerMetrics
 from modelops.serving.outputs import Encoder
 from modelops.spec.routing import Route, RouteArm, RoutingTable
 from modelops.stores import Store
@@ -22,7 +22,10 @@ __all__ = ["ArmStatus", "Endpoint", "LoadedArm", "LoadedModel", "LoadedTable", "
 
 @dataclass(slots=True)
 class LoadedArm:
-    """One release that answers; ``seconds`` is a moving average of what a small request costs."""
+    """One release that answers; ``weight`` is the share of the entities that it gets.
+
+    ``seconds`` is a moving average of what a small request costs.
+    """
 
     name: str
     release: int
@@ -31,8 +34,13 @@ class LoadedArm:
     predictor: Predictor
     binder: Binder
     encoder: Encoder
-    metrics: ArmMetrics
+    counts: ArmCounts
+    shadow: float = 0.0
     seconds: float = 0.0
+    version: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.version = str(self.release)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +64,25 @@ class LoadedModel:
     route: Route
     arms: tuple[LoadedArm, ...]
     known: frozenset[str] = frozenset()
+    only: LoadedArm | None = None
+    shadows: tuple[LoadedArm, ...] = ()
 
-    def choose(self, entity: str) -> LoadedArm:
-        """Return the arm that answers an entity: the candidate owns [0, weight)."""
-        first = self.arms[0]
-        if len(self.arms) == 1:
-            return first
-        candidate, stable = (first, self.arms[1]) if first.name == "candidate" else (self.arms[1], first)
-        return candidate if assignment(self.route.salt, entity) < candidate.weight else stable
+    def choose(self, entity: str) -> LoadedArm | None:
+        """Return the arm that answers an entity.
+
+        An arm that could not be loaded is stood in for by stable, and by nobody when it is stable itself: no other arm
+        may answer more than its share.
+        """
+        if self.only is not None:
+            return self.only
+        name = assign(self.route.salt, [(arm.name, arm.weight) for arm in self.route.arms], entity)
+        stable = None
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+            if arm.name == "stable":
+                stable = arm
+        return stable
 
     def of_release(self, release: int) -> LoadedArm | None:
         """Return the arm that holds a release."""
@@ -193,13 +212,20 @@ class Loader:
                 f"artifact {arm.digest} is of the model {signature.model!r}, the route of {model!r} names it",
                 exit=Exit.WORLD,
             )
-        metrics = self._metrics.arm(model, arm.release, arm.name)
-        binder = Binder(signature, predictor.takes_matrix)
-        return LoadedArm(arm.name, arm.release, arm.digest, arm.weight, predictor, binder, Encoder(signature), metrics)
+        counts = self._metrics.arm(model, arm.release, arm.name)
+        binder, encoder = Binder(signature, predictor.takes_matrix), Encoder(signature)
+        return LoadedArm(arm.name, arm.release, arm.digest, arm.weight, predictor, binder, encoder, counts, arm.shadow)
 
 
 def _model(name: str, route: Route, arms: tuple[LoadedArm, ...]) -> LoadedModel:
-    return LoadedModel(name, route, arms, frozenset(feature for arm in arms for feature in arm.binder.names))
+    known = frozenset(feature for arm in arms for feature in arm.binder.names)
+    for arm in arms:
+        if arm.name == "stable":
+            loaded = {each.name for each in arms}
+            arm.weight += sum(each.weight for each in route.arms if each.name not in loaded)
+    takers = [arm for arm in route.arms if arm.weight > 0]
+    only = next((arm for arm in arms if len(takers) == 1 and arm.name == takers[0].name), None)
+    return LoadedModel(name, route, arms, known, only, tuple(arm for arm in arms if arm.shadow > 0))
 
 
 def _status(model: str, arm: RouteArm, error: str | None, engine: str | None = None) -> ArmStatus:

@@ -79,8 +79,7 @@ class Watcher:
                 self._loader.keep(table)
             if error is None:
                 self.problems, self._refused = (), None
-                self._metrics.table_taken.inc()
-                self._metrics.table_error.set(0)
+                self._metrics.table(taken=True)
             else:
                 self._refuse(error, table)
         self._seen = stamp
@@ -90,5 +89,4 @@ class Watcher:
 
     def _refuse(self, error: ModelOpsError, table: LoadedTable | None) -> None:
         self.problems, self._refused = error.problems, table
-        self._metrics.table_refused.inc()
-        self._metrics.table_error.set(1)
+        self._metrics.table(taken=False)

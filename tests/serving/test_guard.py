@@ -1,0 +1,122 @@
+"""API keys: who is let in, how often, and what a used-up budget says."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from modelops.errors import ModelOpsError
+from modelops.serving.guard import Guard, guard
+from modelops.spec.access import AccessPolicySpec, ApiKey
+
+KEY = b"a-long-random-key"
+DIGEST = hashlib.sha256(KEY).hexdigest()
+
+
+def made(**changes: object) -> Guard:
+    found = guard([ApiKey.model_validate({"name": "app", "sha256": DIGEST, **changes}, by_alias=True)], None, {})
+    assert found is not None
+    return found
+
+
+def code(one: Guard, headers: dict[bytes, bytes], model: str = "fraud", scope: str = "infer", now: float = 0.0) -> str:
+    try:
+        one.admit(headers, model, scope, now)  # type: ignore[arg-type]
+    except ModelOpsError as error:
+        return error.problems[0].code
+    return "admitted"
+
+
+SENT = {b"authorization": b"Bearer " + KEY}
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({}, "unauthenticated"),
+        ({b"authorization": b"Bearer wrong"}, "unauthenticated"),
+        ({b"authorization": b"Basic YTpi"}, "unauthenticated"),
+        ({b"authorization": b"Bearer "}, "unauthenticated"),
+        ({b"x-api-key": DIGEST.encode()}, "unauthenticated"),
+        (SENT, "admitted"),
+        ({b"authorization": b"bearer  " + KEY}, "admitted"),
+        ({b"x-api-key": KEY}, "admitted"),
+    ],
+)
+def test_only_the_key_itself_lets_in(headers, said):
+    """Neither nothing, another key, nor the hash that is in git opens the door."""
+    assert code(made(), headers) == said
+
+
+def test_scopes_and_models():
+    """A key does what its scopes say, to the models that it names."""
+    one = made(models=("fraud",), scopes=("infer",))
+    assert code(one, SENT) == "admitted"
+    assert code(one, SENT, model="churn") == "forbidden"
+    assert code(one, SENT, scope="feedback") == "forbidden"
+    assert code(one, SENT, model="", scope="admin") == "forbidden"
+
+
+def test_a_rate_allows_a_burst_and_then_the_average():
+    """Three at once, then one for every half second, also after a clock that went back."""
+    one = made(rate={"requestsPerSecond": 2.0, "burst": 3})
+    assert [code(one, SENT, now=100.0) for _ in range(4)] == ["admitted"] * 3 + ["rate-limited"]
+    assert [code(one, SENT, now=100.5) for _ in range(2)] == ["admitted", "rate-limited"]
+    assert code(one, SENT, now=50.0) == "rate-limited"
+    assert code(one, SENT, now=50.5) == "admitted"
+
+
+def test_a_used_up_budget_refuses_and_alerts_once(capsys):
+    """The rows of a window are counted, the alert names extraction, and the next window begins anew."""
+    one = made(budget={"rows": 100, "hours": 1.0})
+    one.admit(SENT, "fraud", "infer", 0.0).charge(60, 0.0)
+    one.admit(SENT, "fraud", "infer", 1.0).charge(60, 1.0)
+    assert code(one, SENT, now=2.0) == "budget-exhausted"
+    assert code(one, SENT, scope="feedback", now=2.0) == "admitted"
+    told = capsys.readouterr().err
+    assert told.count("possible model extraction: the key app has predicted 120 rows") == 1
+    assert code(one, SENT, now=3601.0) == "admitted"
+
+
+def test_what_was_used_survives_a_new_table():
+    """A changed policy is no way around a budget."""
+    one = made(budget={"rows": 10, "hours": 1.0})
+    one.admit(SENT, "fraud", "infer", 0.0).charge(10, 0.0)
+    changed = ApiKey(name="app", sha256=DIGEST, models=("fraud",), budget=next(iter(one.callers.values())).key.budget)
+    two = guard([changed], one, {})
+    assert two is not None
+    assert code(two, SENT, now=1.0) == "budget-exhausted"
+
+
+def test_a_key_from_the_environment(capsys):
+    """A variable holds the key itself; one that is not set lets nobody in."""
+    key = ApiKey(name="app", variable="APP_KEY")
+    there, missing = guard([key], None, {"APP_KEY": KEY.decode()}), guard([key], None, {})
+    assert there is not None
+    assert missing is not None
+    assert code(there, SENT) == "admitted"
+    assert code(missing, SENT) == "unauthenticated"
+    assert "APP_KEY is not set" in capsys.readouterr().err
+
+
+def test_without_a_policy_everyone_is_let_in():
+    """No keys, no guard."""
+    assert guard(None, None, {}) is None
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [],
+        [{"name": "app"}],
+        [{"name": "app", "sha256": DIGEST, "variable": "APP_KEY"}],
+        [{"name": "app", "sha256": DIGEST}, {"name": "app", "sha256": "0" * 64}],
+        [{"name": "app", "sha256": DIGEST}, {"name": "web", "sha256": DIGEST}],
+        [{"name": "app", "sha256": KEY.decode()}],
+    ],
+)
+def test_policies_that_make_no_sense(keys):
+    """No key, no place for it, two places, and names or keys that are given twice are refused."""
+    with pytest.raises(ValueError, match="validation error"):
+        AccessPolicySpec.model_validate({"keys": keys}, strict=False)
