@@ -48,13 +48,14 @@ def test_errors_of_the_candidate_alone_roll_back_within_a_handful():
     assert caught.action == "rollback"
     found = check(caught, "errors")
     assert found.verdict == "fail"
-    assert found.statistic > found.threshold == pytest.approx(80.0)
+    # Five guards can fail (errors and slow beside stable and at full weight, outcome), so each is held to 1 %.
+    assert found.statistic > found.threshold == pytest.approx(100.0)
     assert found.counts == {"candidateEvents": 4, "candidateRequests": 40, "stableEvents": 0, "stableRequests": 760}
 
 
 def test_evidence_adds_up_over_steps():
-    """Two, three and four errors in three steps are caught together though no step alone shows it."""
-    steps = ((0.05, 2, 5700), (0.25, 3, 900), (0.5, 4, 300))
+    """Two, three and five errors in three steps are caught together though no step alone shows it."""
+    steps = ((0.05, 2, 5700), (0.25, 3, 900), (0.5, 5, 300))
     segments = [segment(at, weight, arm(300, errors), arm(stable)) for at, (weight, errors, stable) in enumerate(steps)]
     alone = [canary.next_step(params(), progress([item])) for item in segments]
     assert all(check(step, "errors").verdict == "pass" for step in alone)
@@ -127,7 +128,7 @@ def test_outcome_from_labels():
     assert canary.next_step(params(), progress(unlabelled)).action == "promote"
     held = canary.next_step(params(outcome={"required": True}), progress(unlabelled))
     assert held.action == "hold"
-    assert "requires the outcome" in held.reason
+    assert "requires outcome" in held.reason
     labelled = [drawn(generator, at, step["weight"], 8000, labelled=1.0) for at, step in enumerate(STEPS)]
     assert canary.next_step(params(outcome={"required": True, "margin": 0.05}), progress(labelled)).action == "promote"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Self
 
 import numpy as np
 import scipy
@@ -15,6 +16,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 CONCENTRATION = 10.0
 _DECISION_SIZE = 1_000.0  # the effective sample size at which the confidence sequence is about tightest
 _FEWEST = 20  # values an arm needs in a segment before its variance is believed
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def log_beta_tail(a: float, b: float, x: float) -> float:
@@ -64,20 +66,145 @@ def log_share_evalue(events: int, others: int, share: float, concentration: floa
     a, b = concentration * share, concentration * (1 - share)
     two_sided = float(scipy.special.betaln(a + events, b + others) - scipy.special.betaln(a, b))
     two_sided -= events * math.log(share) + others * math.log1p(-share)
-    return two_sided + log_beta_tail(a + events, b + others, share) - log_beta_tail(a, b, share)
+    return two_sided + log_beta_tail(a + events, b + others, share) - _prior_tail(share, concentration)
+
+
+@lru_cache(maxsize=4096)
+def _prior_tail(share: float, concentration: float) -> float:
+    """Return the prior's part of the e-value, which every look at a step asks for again."""
+    return log_beta_tail(concentration * share, concentration * (1 - share), share)
+
+
+def share_bounds(events: int, others: int, alpha: float) -> tuple[float, float]:
+    """Return bounds of the share of ``events`` that hold at every look, each with an error rate of ``alpha``.
+
+    A share outside has an e-value of at least 1 / alpha against it. Without data they are 0 and 1.
+    """
+    return _lower_share(events, others, alpha), 1 - _lower_share(others, events, alpha)
+
+
+def _lower_share(events: int, others: int, alpha: float) -> float:
+    if events == 0:
+        return 0.0
+    centre = math.log(events / max(others, 0.5))
+    found = bisect(lambda at: log_share_evalue(events, others, _expit(at)) + math.log(alpha), centre - 60, centre)
+    return _expit(found)
+
+
+def _expit(value: float) -> float:
+    return 1 / (1 + math.exp(-value))
+
+
+def bisect(decreasing: Callable[[float], float], low: float, high: float) -> float:
+    """Return the largest argument between low and high where a decreasing function is not negative, else ``low``."""
+    if decreasing(low) < 0:
+        return low
+    for _ in range(45):
+        middle = (low + high) / 2
+        low, high = (middle, high) if decreasing(middle) >= 0 else (low, middle)
+    return low
+
+
+def log_rise_evalue(
+    now: tuple[int, int], before: tuple[int, int], ratio: float = 1.0, difference: float = 0.0
+) -> float:
+    r"""Return the logarithm of the e-value against "the rate now is at most ratio * the rate before + difference".
+
+    ``now`` and ``before`` are (events, others) of two arms that did not run beside each other. For each rate p that the
+    earlier one may have had, the product of an e-value against p itself (Jeffreys' mixture) and one against "the later
+    share is at most ratio * p + difference" is a supermartingale. The smallest product over all p is therefore an
+    e-value whatever p is (universal inference), with no part of alpha set aside for the uncertainty of the past.
+
+    References
+    ----------
+    L. Wasserman, A. Ramdas, S. Balakrishnan, "Universal inference", PNAS 117 (2020).
+    """
+    events, others = before
+    mixture = float(scipy.special.betaln(events + 0.5, others + 0.5) - scipy.special.betaln(0.5, 0.5))
+
+    def product(logit: float) -> float:
+        rate = _expit(logit)
+        past = mixture + events * math.log1p(math.exp(-logit)) + others * math.log1p(math.exp(logit))
+        return past + log_share_evalue(*now, min(ratio * rate + difference, 1.0))
+
+    # Below the observed rate both factors grow as p falls, so the minimum is not there.
+    low, high = math.log((events + 0.01) / (others + 0.01)) - 1, 20.0
+    return _smallest(product, min(low, high - 1), high)
+
+
+def _smallest(unimodal: Callable[[float], float], low: float, high: float) -> float:
+    """Return the minimum of a function with one valley, by golden section."""
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    at_left, at_right = unimodal(left), unimodal(right)
+    while high - low > 1e-3:
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - _GOLDEN * (high - low)
+            at_left = unimodal(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + _GOLDEN * (high - low)
+            at_right = unimodal(right)
+    return min(at_left, at_right)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What Holm's procedure said of one hypothesis: whether it is rejected, and the level it was held to."""
+
+    rejected: bool
+    level: float
+
+
+def holm(p_values: Sequence[float], alpha: float) -> list[Held]:
+    """Return Holm's step-down decision on each of several hypotheses; at most ``alpha`` for any false rejection.
+
+    With p-values that hold at every look the decisions do too: a true hypothesis is only ever the first false
+    rejection with a p-value of at most alpha divided by the number of true ones.
+    """
+    left, found = len(p_values), [Held(False, alpha)] * len(p_values)
+    stopped = False
+    for place in sorted(range(len(p_values)), key=p_values.__getitem__):
+        level = alpha / left
+        stopped = stopped or p_values[place] > level
+        found[place] = Held(not stopped, level)
+        left -= not stopped
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A difference with bounds that hold at every look at once; n counts the effective pairs of values behind it."""
+    """A difference with bounds that hold at every look at once; n counts the effective pairs of values behind it.
+
+    ``deviation`` is s and ``tuning`` :math:`r^2` of ``mean_contrast``.
+    """
 
     difference: float
     lower: float
     upper: float
     n: float
+    deviation: float
+    tuning: float
+
+    def at(self, alpha: float) -> Self:
+        """Return the same difference with the bounds of another error rate, under the same tuning."""
+        nr2 = self.n * self.tuning
+        half = self.deviation * math.sqrt(2 * (nr2 + 1) / (self.n * nr2) * math.log(math.sqrt(nr2 + 1) / alpha))
+        return replace(self, lower=self.difference - half, upper=self.difference + half)
+
+    def log_evalue(self, limit: float) -> float:
+        """Return the logarithm of the e-value against "the difference is at most limit"; the bounds invert it.
+
+        At or below the limit there is no evidence, and the value is 0 or less.
+        """
+        nr2, beyond = self.n * self.tuning, max(0.0, self.difference - limit)
+        exponent = beyond**2 * self.n * nr2 / (2 * self.deviation**2 * (nr2 + 1))
+        return exponent - math.log(nr2 + 1) / 2
 
 
-def mean_contrast(pairs: Sequence[tuple[Array, Array]], ratio: float, alpha: float) -> Contrast | None:
+def mean_contrast(
+    pairs: Sequence[tuple[Array, Array]], ratio: float, alpha: float, tuned: float | None = None
+) -> Contrast | None:
     r"""Return an asymptotic confidence sequence of mean(candidate) - ratio * mean(stable), stratified by segment.
 
     Segment k with :math:`n_c` and :math:`n_s` values has :math:`n_k = n_c n_s / (n_c + n_s)` effective pairs, contrast
@@ -88,7 +215,8 @@ def mean_contrast(pairs: Sequence[tuple[Array, Array]], ratio: float, alpha: flo
     .. math:: s \sqrt{\frac{2 (n r^2 + 1)}{(n r)^2} \ln\frac{\sqrt{n r^2 + 1}}{\alpha}}, \quad
               r^2 = \frac{-2 \ln\alpha + \ln(1 - 2 \ln\alpha)}{n^*}
 
-    with :math:`n^*` = 1,000.
+    with :math:`n^*` = 1,000; r is tuned for ``tuned`` where that is given, so that sequences of several error rates
+    lie inside each other.
 
     Parameters
     ----------
@@ -99,6 +227,8 @@ def mean_contrast(pairs: Sequence[tuple[Array, Array]], ratio: float, alpha: flo
         What the stable mean is multiplied with.
     alpha : float
         Error rate over all looks, two-sided, in (0, 1).
+    tuned : float, optional
+        The error rate that r is tuned for; ``alpha`` by default.
 
     Returns
     -------
@@ -123,10 +253,13 @@ def mean_contrast(pairs: Sequence[tuple[Array, Array]], ratio: float, alpha: flo
         spread += size**2 * variance
     if spread <= 0:
         return None
-    r2 = (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha))) / _DECISION_SIZE
-    deviation = math.sqrt(spread / n)
-    half = deviation * math.sqrt(2 * (n * r2 + 1) / (n * n * r2) * math.log(math.sqrt(n * r2 + 1) / alpha))
-    return Contrast(total / n, total / n - half, total / n + half, n)
+    squared = tuning(alpha if tuned is None else tuned)
+    return Contrast(total / n, 0.0, 0.0, n, math.sqrt(spread / n), squared).at(alpha)
+
+
+def tuning(alpha: float) -> float:
+    """Return the :math:`r^2` of a confidence sequence that is about tightest at the decision size."""
+    return (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha))) / _DECISION_SIZE
 
 
 def _variance(values: Array) -> float:
@@ -157,3 +290,17 @@ def distribution_radius(n: int, alpha: float) -> float:
     identification", Bernoulli 28 (2022), corollary 2.
     """
     return 0.85 * math.sqrt((math.log(math.log(math.e * n)) + 0.8 * math.log(1612 / alpha)) / n)
+
+
+def distribution_p_value(distance: float, first: int, second: int, limit: float) -> float:
+    """Return the p-value, valid at every look, of "the distributions are at most ``limit`` apart".
+
+    ``first`` and ``second`` are the numbers of values behind the observed distance. It is the error rate, shared
+    equally by the two samples, at which their bands just reach from the distance down to the limit.
+    """
+
+    def short(log_alpha: float) -> float:
+        part = math.exp(log_alpha) / 2
+        return distribution_radius(first, part) + distribution_radius(second, part) - (distance - limit)
+
+    return 1.0 if short(0.0) >= 0 else math.exp(bisect(short, -600.0, 0.0))
