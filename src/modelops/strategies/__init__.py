@@ -178,6 +178,8 @@ class Forecast:
 
     ``requests`` counts all arms together, ``minutes`` how long they take; None where no traffic would be enough.
     ``sees`` is False when that is later than the step's deadline, or never; ``path`` is the parameter to change.
+    ``fixed`` is what a test that looks only once would need, ``chance`` that of seeing the effect in a step that ends
+    as early as it may.
     """
 
     step: int
@@ -187,6 +189,8 @@ class Forecast:
     deadline_minutes: float | None
     sees: bool
     path: str = ""
+    fixed: int | None = None
+    chance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
