@@ -10,6 +10,7 @@ from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import power_proportions_2indep
 
 from modelops.spec.delivery import Expectation
+from modelops.strategies._judge import Guards, Harm, RateGuards
 from modelops.strategies._planning import (
     Watch,
     crossed,
@@ -20,6 +21,8 @@ from modelops.strategies._planning import (
     step_forecasts,
 )
 from modelops.strategies._sequential import Contrast, log_share_evalue, tuning
+
+ERRORS = RateGuards(errors=Harm(minimum_difference=0.0), slow=None)
 
 
 def share_seen(
@@ -120,7 +123,7 @@ def test_a_step_says_requests_minutes_and_whether_it_sees_in_time():
     """Minutes follow from the traffic, and a step with an early deadline does not see."""
     expectation = Expectation(requests_per_hour=600, error_rate=0.01, effect=2)
     steps = [Watch(0.5, "steps[0]", 1000, 0.0, deadline_minutes=60), Watch(0.6, "steps[1]", 1000, 0.0)]
-    first, short, second = step_forecasts(steps, expectation, alpha=0.05)
+    first, short, second = step_forecasts(ERRORS, steps, expectation)
     assert first.minutes == pytest.approx(first.requests / 10)
     assert (first.sees, first.path, second.sees) == (False, "steps[0]", True)
     assert (short.step, short.requests, short.sees) == (0, 2000, False)
@@ -131,9 +134,26 @@ def test_the_last_step_is_held_against_what_the_steps_before_it_saw():
     """At weight 1 the control is stable's past, which grows with the minimum requests of the steps before."""
     expectation = Expectation(requests_per_hour=600)
     longer = [
-        step_forecasts([Watch(0.1, "steps[0]", n), Watch(1.0, "steps[1]", 100)], expectation, alpha=0.05)[1]
+        step_forecasts(ERRORS, [Watch(0.1, "steps[0]", n), Watch(1.0, "steps[1]", 100)], expectation)[1]
         for n in (100, 3000)
     ]
     assert longer[0].requests is None
     assert not longer[0].sees
     assert longer[1].requests is not None
+
+
+def test_every_guard_that_can_fail_takes_its_part_of_alpha():
+    """More guards need more requests, as planning holds each to the level that Holm's procedure begins with."""
+    expectation = Expectation(requests_per_hour=600)
+    found = [
+        step_forecasts(guards, [Watch(0.5, "steps[0]")], expectation)[0].requests
+        for guards in (ERRORS, RateGuards(errors=ERRORS.errors), Guards(errors=ERRORS.errors))
+    ]
+    assert found == sorted(set(found))
+
+
+def test_errors_that_no_guard_looks_at_are_never_seen():
+    """A plan that expects to see errors and has no guard on them cannot."""
+    (found,) = step_forecasts(RateGuards(errors=None), [Watch(0.5, "steps[0]")], Expectation(requests_per_hour=600))
+    assert (found.requests, found.sees) == (None, False)
+    assert "no guard" in found.what

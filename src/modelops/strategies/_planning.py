@@ -16,6 +16,7 @@ import scipy
 
 from modelops.spec.delivery import Expectation
 from modelops.strategies import Forecast
+from modelops.strategies._judge import Guards, RateGuards
 from modelops.strategies._sequential import Contrast, log_rise_evalue, log_share_evalue, tuning
 
 MOST = 10**9
@@ -254,51 +255,42 @@ class Watch:
         return max(self.min_requests / self.weight, self.min_minutes / 60 * requests_per_hour)
 
 
+def _level(guards: RateGuards, steps: Sequence[Watch]) -> float:
+    """Return the level that Holm's procedure holds the first guard to: alpha shared by all that can fail."""
+    beside, alone = any(step.weight < 1 for step in steps), any(step.weight >= 1 for step in steps)
+    rates = sum(guard is not None for guard in (guards.errors, guards.slow))
+    count = rates * (beside + alone) + (guards.maximum_error_rate is not None)
+    if beside and isinstance(guards, Guards):
+        count += (guards.scores is not None and guards.scores.maximum_shift is not None) + (guards.outcome is not None)
+    return guards.alpha / max(1, count)
+
+
 def step_forecasts(
-    steps: Sequence[Watch],
-    expectation: Expectation,
-    *,
-    alpha: float,
-    ratio: float = 1.0,
-    difference: float = 0.0,
-    baseline: float = 0.0,
+    guards: RateGuards, steps: Sequence[Watch], expectation: Expectation, *, baseline: float = 0.0
 ) -> tuple[Forecast, ...]:
     """Return what each step of a growing rollout needs to see the expected effect on errors, on its own traffic.
 
     At weight 1 what stable did before stands in for a control: ``baseline`` requests, and its part of the earlier
     steps. A step that cannot get its own minimum of requests before its deadline is told of too.
     """
-    found: list[Forecast] = []
     base, rate = expectation.error_rate, min(1.0, expectation.error_rate * expectation.effect)
-    before = baseline
+    level, power, harm, before = _level(guards, steps), expectation.power, guards.errors, baseline
+    found: list[Forecast] = []
     for at, step in enumerate(steps):
         leaves = step.leaves_after(expectation.requests_per_hour)
         what = f"errors from {base:.3g} to {rate:.3g} at {step.weight:.0%}"
-        if step.weight < 1:
-            need = need_for_rate(base, rate, step.weight, alpha, expectation.power, ratio=ratio, difference=difference)
-            before += leaves * (1 - step.weight)
+        if harm is None:
+            need, what = Need(None), f"{what}: no guard looks at them"
         else:
-            need = need_for_rise(base, rate, before, alpha, expectation.power, ratio=ratio, difference=difference)
-        found.append(
-            forecast_of(
-                at,
-                what,
-                need,
-                expectation,
-                deadline=step.deadline_minutes,
-                leaves_after=leaves,
-                path=step.path,
-            )
-        )
+            control, test = (step.weight, need_for_rate) if step.weight < 1 else (round(before), need_for_rise)
+            ratio, difference = harm.maximum_ratio, harm.minimum_difference
+            need = test(base, rate, control, level, power, ratio=ratio, difference=difference)
+            what += f" after {before:,.0f} requests of stable" if step.weight >= 1 else ""
+        before += leaves * (1 - step.weight)
+        deadline = step.deadline_minutes
+        found.append(forecast_of(at, what, need, expectation, deadline=deadline, leaves_after=leaves, path=step.path))
         own = Need(math.ceil(step.min_requests / step.weight))
-        enough = forecast_of(
-            at,
-            f"{step.min_requests:,} requests of the arm on trial at {step.weight:.0%}",
-            own,
-            expectation,
-            deadline=step.deadline_minutes,
-            path=step.path,
-        )
-        if not enough.sees:
-            found.append(enough)
+        what = f"{step.min_requests:,} requests of the arm on trial at {step.weight:.0%}"
+        minimum = forecast_of(at, what, own, expectation, deadline=deadline, path=step.path)
+        found += [] if minimum.sees else [minimum]
     return tuple(found)

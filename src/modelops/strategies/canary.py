@@ -18,6 +18,7 @@ from modelops.spec.meta import Strict
 from modelops.spec.model import ModelSpec
 from modelops.strategies import Check, Forecast, Objection, Progress, Segment, Step, Traffic
 from modelops.strategies._judge import Guards, failures, judge, minutes_in_step, unlogged
+from modelops.strategies._planning import Watch, step_forecasts
 
 __all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections"]
 
@@ -63,8 +64,12 @@ def begin(params: Params, arms: Sequence[str]) -> Traffic:
 
 
 def forecast(params: Params, expectation: Expectation) -> tuple[Forecast, ...]:
-    """Return nothing yet."""
-    return ()
+    """Return what each step needs to see the expected rise in errors."""
+    steps = [
+        Watch(step.weight, f"steps[{at}]", step.min_requests, step.min_minutes, step.deadline_minutes)
+        for at, step in enumerate(params.steps)
+    ]
+    return step_forecasts(params, steps, expectation)
 
 
 def objections(params: Params, model: ModelSpec) -> tuple[Objection, ...]:
