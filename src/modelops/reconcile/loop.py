@@ -16,10 +16,11 @@ from modelops.reconcile.actions import Action, Blocked, Entry, Serve, Wait, desc
 from modelops.reconcile.apply import apply
 from modelops.reconcile.observe import environment_facts, observe_target, running_table, target_of
 from modelops.reconcile.plan import ModelFacts, Plan, plan_environment
-from modelops.reconcile.state import lease, write_atomically
+from modelops.reconcile.state import lease
 from modelops.reconcile.workspace import Workspace, environment
 from modelops.spec.graph import Graph
 from modelops.targets import Site
+from modelops.targets._files import write_atomically
 
 MAXIMUM_ACTIONS = 100
 STATUS_FILE = "status.json"

@@ -13,11 +13,11 @@ from modelops import plugins
 from modelops.errors import Exit, ModelOpsError, Problem, failure
 from modelops.reconcile.observe import environment_facts
 from modelops.reconcile.plan import route
-from modelops.reconcile.state import write_atomically
 from modelops.reconcile.workspace import Workspace, environment
 from modelops.spec.meta import Plugin
 from modelops.spec.routing import RoutingTable
 from modelops.targets import Desired
+from modelops.targets._files import write_atomically
 
 INDEX = ".modelops-rendered.json"
 """Lists what the last rendering wrote, so that a file that is no longer wanted can be removed and others never are."""

@@ -17,13 +17,13 @@ from modelops.errors import Exit, failure
 from modelops.forges import PullRequest
 from modelops.predictions import FILE_NAME, read_window
 from modelops.reconcile.building import materialiser, reader
-from modelops.reconcile.state import write_atomically
 from modelops.reconcile.workspace import MACHINE, Workspace, environment, model_entry, slug, snapshot_of
 from modelops.spec.delivery import DeploymentSpec, MonitorSpec, ReleaseSpec, Retraining
 from modelops.spec.dump import dump
 from modelops.spec.edit import set_value
 from modelops.spec.graph import Graph
 from modelops.targets import Site
+from modelops.targets._files import write_atomically
 
 
 @dataclass(frozen=True)

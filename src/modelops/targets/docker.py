@@ -11,10 +11,10 @@ from jinja2 import Environment, StrictUndefined
 from pydantic import Field
 
 from modelops import __version__
-from modelops.errors import Exit, failure
 from modelops.spec.meta import Strict
-from modelops.spec.routing import FILE_NAME, RoutingTable
-from modelops.targets import Desired, Observed, Site
+from modelops.spec.routing import FILE_NAME
+from modelops.targets import Desired
+from modelops.targets._render_only import render_only
 
 PORT = 8080
 USER = 10001
@@ -54,23 +54,11 @@ CMD {{ command }}
 _WHEELS = "Put a wheel of modelops here to build the image from it: python -m build --wheel --outdir wheels\n"
 
 
-def _render_only() -> Exception:
-    return failure(
-        "render-only",
-        "the target docker only renders: modelops does not talk to a Docker engine",
-        exit=Exit.USAGE,
-        hint="write the files with `modelops render ENV -o DIR` and run `docker compose up --build` there",
-    )
-
-
-def observe(params: Params, site: Site) -> Observed:
-    """Refuse: what an engine runs is not observed by this target."""
-    raise _render_only()
-
-
-def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
-    """Refuse: what an engine runs is not changed by this target."""
-    raise _render_only()
+observe = apply = render_only(
+    "docker",
+    "a Docker engine",
+    "write the files with `modelops render ENV -o DIR` and run `docker compose up --build` there",
+)
 
 
 def _command(environment: str) -> list[str]:

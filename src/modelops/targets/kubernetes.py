@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field
 
-from modelops.errors import Exit, failure
 from modelops.spec.meta import Name, Strict
 from modelops.spec.model import ModelSpec
 from modelops.spec.routing import FILE_NAME, Route, RoutingTable
-from modelops.targets import Desired, Observed, Site
+from modelops.targets import Desired
+from modelops.targets._render_only import render_only
 
 PORT = 8080
 USER = 10001
@@ -40,23 +40,11 @@ class Params(Strict):
     target_cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
 
 
-def _render_only() -> Exception:
-    return failure(
-        "render-only",
-        "the target kubernetes only renders: modelops does not talk to a cluster",
-        exit=Exit.USAGE,
-        hint="write the manifests with `modelops render ENV -o DIR` and let a GitOps tool apply them",
-    )
-
-
-def observe(params: Params, site: Site) -> Observed:
-    """Refuse: what a cluster runs is not observed by this target."""
-    raise _render_only()
-
-
-def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
-    """Refuse: what a cluster runs is not changed by this target."""
-    raise _render_only()
+observe = apply = render_only(
+    "kubernetes",
+    "a cluster",
+    "write the manifests with `modelops render ENV -o DIR` and let a GitOps tool apply them",
+)
 
 
 def _name(model: str) -> str:
@@ -69,7 +57,7 @@ def _selector(environment: str, model: str) -> dict[str, str]:
 
 def _labels(environment: str, model: str, spec: ModelSpec, route: Route) -> dict[str, str]:
     """Return what an object is about; a label holds 63 characters, so the digest is cut to 32 hexadecimal digits."""
-    stable = route.arms[0]
+    stable, *on_trial = route.arms
     labels = _selector(environment, model) | {
         "app.kubernetes.io/managed-by": "modelops",
         "modelops.dev/model": model.replace("/", "."),
@@ -77,9 +65,7 @@ def _labels(environment: str, model: str, spec: ModelSpec, route: Route) -> dict
         "modelops.dev/release": str(stable.release),
         "modelops.dev/digest": stable.digest.removeprefix("sha256:")[:32],
     }
-    if len(route.arms) > 1:
-        labels["modelops.dev/candidate"] = str(route.arms[1].release)
-    return labels
+    return labels | {f"modelops.dev/{arm.name}": str(arm.release) for arm in on_trial}
 
 
 def _metadata(params: Params, name: str, labels: Mapping[str, str], route: Route) -> Object:

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,10 +19,11 @@ from typing import Annotated, BinaryIO
 
 from pydantic import Field
 
-from modelops.errors import Exit, ModelOpsError, failure
+from modelops.errors import Exit, failure
 from modelops.spec.meta import Strict
 from modelops.spec.routing import FILE_NAME, RoutingTable
 from modelops.targets import Desired, Observed, ObservedArm, Site
+from modelops.targets._files import unwritable, write_atomically
 
 STARTUP_SECONDS = 60.0
 DRAIN_SECONDS = 40.0
@@ -38,10 +38,11 @@ _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "MODELOPS_CL
 
 
 class Params(Strict):
-    """Where the server listens; port 0 picks a free one and keeps it."""
+    """Where the server listens; port 0 picks a free one and keeps it. ``workers`` processes share the port."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 def table_bytes(table: RoutingTable) -> bytes:
@@ -55,40 +56,12 @@ def table_digest(table: RoutingTable) -> str:
     return "sha256:" + hashlib.sha256(table_bytes(table)).hexdigest()
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Replace a file atomically and durably."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                temporary.replace(path)
-            except OSError:
-                temporary.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> ModelOpsError:
-    return failure(
-        "runtime-unwritable",
-        f"cannot write {path}: {error.strerror}",
-        exit=Exit.WORLD,
-        retryable=True,
-        hint="free disk space or repair the permissions; the next pass goes on from here",
-    )
-
-
 def _append(path: Path) -> BinaryIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("ab")
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 @contextlib.contextmanager
@@ -175,8 +148,9 @@ def _spawn(params: Params, site: Site, port: int) -> subprocess.Popen[bytes]:
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     command = [sys.executable, "-m", "modelops", "serve", site.environment]
     command += ["--runtime", str(site.runtime), "--store", str(site.store), "--host", params.host, "--port", str(port)]
+    command += ["--workers", str(params.workers)] if params.workers > 1 else []
     # The port is known to whoever comes next even if we are killed before the process id is.
-    _write(site.runtime / "server.json", json.dumps({"port": port}).encode())
+    write_atomically(site.runtime / "server.json", json.dumps({"port": port}).encode())
     with _append(site.runtime / "server.log") as log:
         process = subprocess.Popen(
             command,
@@ -188,7 +162,7 @@ def _spawn(params: Params, site: Site, port: int) -> subprocess.Popen[bytes]:
             cwd=site.runtime,
         )
     _children[process.pid] = process
-    _write(site.runtime / "server.json", json.dumps({"pid": process.pid, "port": port}).encode())
+    write_atomically(site.runtime / "server.json", json.dumps({"pid": process.pid, "port": port}).encode())
     return process
 
 
@@ -230,7 +204,7 @@ def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
         path = site.runtime / FILE_NAME
         data = table_bytes(table)
         if not path.is_file() or path.read_bytes() != data:
-            _write(path, data)
+            write_atomically(path, data)
         if not observe(params, site, PATIENCE_SECONDS if servers(site) else 2.0).running:
             _end(site)
             _start(params, site)
