@@ -27,13 +27,12 @@ from modelops.reconcile.actions import (
 from modelops.reconcile.plan import (
     ModelFacts,
     Refusal,
-    RolloutState,
-    StepState,
     Unrecorded,
     plan_environment,
     route,
     salt,
 )
+from modelops.reconcile.rollout import RolloutState, StepState
 from modelops.spec.model import Serving
 from modelops.spec.routing import RoutingTable
 from modelops.strategies import ArmData, Check, Progress, Segment, Step, Traffic
@@ -145,7 +144,7 @@ def test_a_failed_candidate_loses_its_traffic_before_the_commit() -> None:
     """After a rollback is decided the table without the candidate comes first, the commit second."""
     decided = on_trial()
     assert decided.rollout is not None
-    decided = replace(decided, rollout=replace(decided.rollout, outcome="rollback", reason="errors"))
+    decided = replace(decided, rollout=replace(decided.rollout, outcome="rollback"))
     (serve,) = entries(decided, answering(on_trial()))
     assert isinstance(serve, Serve)
     assert [arm.release for arm in serve.table.models["churn"].arms] == [1]

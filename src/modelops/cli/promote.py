@@ -11,16 +11,17 @@ from modelops.cli.output import confirm, emit, output_option, yes_option
 @click.argument("model")
 @click.option("--to", "environment", required=True, metavar="ENV", help="The environment to enter.")
 @click.option("--release", "number", type=click.IntRange(min=1), help="Which release; the newest when not given.")
+@click.option("--challenger", is_flag=True, help="Put it on trial beside the candidate, for ab-test and bandit.")
 @yes_option
 @output_option
-def command(model: str, environment: str, number: int | None, yes: bool, output: str) -> int:
+def command(model: str, environment: str, number: int | None, challenger: bool, yes: bool, output: str) -> int:
     """Open the pull request that makes a release of MODEL the candidate of an environment."""
     from modelops.reconcile.promotion import propose
     from modelops.reconcile.workspace import open_workspace
 
     workspace = open_workspace()
     confirm(f"Open a pull request that promotes {model} to {environment}?", yes)
-    proposal = propose(workspace, model, environment, number)
+    proposal = propose(workspace, model, environment, number, challenger=challenger)
     pull = proposal.pull
     data = {
         "pullRequest": pull.number,

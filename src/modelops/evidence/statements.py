@@ -156,27 +156,42 @@ def approval(
     }
 
 
+RolloutWord = Literal["succeeded", "failed", "withdrawn", "aborted", "overridden", "paused", "resumed"]
+
+
 def rollout_outcome(
     *,
     model: str,
     environment: str,
     candidate: int,
     stable: int | None,
-    outcome: Literal["succeeded", "failed", "withdrawn", "aborted"],
+    outcome: RolloutWord,
     reason: str,
     step: int,
     checks: Sequence[Mapping[str, Any]],
     at: str,
+    by: str = "modelops",
+    through: Literal["commit", "pull-request"] = "commit",
+    rollout: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return our predicate of how a rollout ended, with the comparisons that decided it."""
+    """Return our predicate of how a rollout ended, or was paused or resumed, with the comparisons that decided it.
+
+    ``candidate`` is the release on trial whose record this belongs to, whichever arm it was. ``overridden`` is a
+    success that a person declares. ``by`` is the loop or a login; what comes ``through`` a pull request counts only
+    with its approvals. ``rollout`` holds what a replay needs: salt, arms, strategy, steps and every decision.
+    """
     return {
+        "tool": {"modelops": __version__},
         "model": model,
         "environment": environment,
         "candidate": candidate,
         "stable": stable,
         "outcome": outcome,
         "reason": reason,
+        "by": by,
+        "through": through,
         "step": step,
         "checks": [dict(check) for check in checks],
+        "rollout": dict(rollout) if rollout is not None else None,
         "at": at,
     }

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 from modelops.errors import Location
+from modelops.reconcile.rollout import Outcome
 from modelops.spec.routing import RoutingTable
 from modelops.strategies import Check, Traffic
 
 Role = str
 """The name of an arm: stable, candidate, or challenger-<release>."""
-Outcome = Literal["promote", "keep", "rollback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,8 @@ class Judge:
 class Conclude:
     """Commit the end of a rollout with its evidence: the new stable, or the removal of what was on trial.
 
-    ``release`` is the one that becomes stable, or the candidate; ``failed`` names the arms that are denied.
+    ``release`` is the one that becomes stable, or the candidate; ``failed`` names the arms that are denied. With
+    ``asks`` a pull request is opened instead, so that a person decides.
     """
 
     model: str
@@ -126,6 +127,7 @@ class Conclude:
     reason: str
     where: Location
     failed: tuple[str, ...] = ()
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,11 @@ def describe(entry: Entry) -> str:
             )
         case Judge():
             return f"decide {entry.model} in {entry.environment}: {entry.outcome} {entry.winner}: {entry.reason}"
+        case Conclude(asks=True):
+            return (
+                f"ask in {entry.environment}: a pull request makes release {entry.release} of {entry.model} stable: "
+                f"{entry.reason}"
+            )
         case Conclude():
             words = {"promote": "becomes stable", "keep": "is withdrawn", "rollback": "is withdrawn and denied"}
             word = words[entry.outcome]

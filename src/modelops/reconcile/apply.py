@@ -20,15 +20,13 @@ from modelops.reconcile.actions import (
     SmokeTest,
     shares,
 )
-from modelops.reconcile.history import arms_of, deployment_path
+from modelops.reconcile.concluding import conclude
 from modelops.reconcile.observe import target_of
-from modelops.reconcile.plan import ModelFacts, RolloutState, StepState, checks_as_data, salt
-from modelops.reconcile.promotion import covering_promotion, promotion_evidence, record_promotion
-from modelops.reconcile.state import forget_rollout, read_rollout, write_rollout
-from modelops.reconcile.workspace import MACHINE, Workspace, model_entry
-from modelops.repository import Landing
-from modelops.spec.delivery import DeploymentSpec
-from modelops.spec.edit import append, remove, set_value
+from modelops.reconcile.plan import ModelFacts, salt
+from modelops.reconcile.promotion import record_promotion
+from modelops.reconcile.rollout import RolloutState, StepState, decision
+from modelops.reconcile.state import read_rollout, write_rollout
+from modelops.reconcile.workspace import Workspace, model_entry
 from modelops.spec.graph import Graph
 
 
@@ -93,14 +91,18 @@ def restore(workspace: Workspace, graph: Graph, action: Restore) -> str:
 
 def _set_step(workspace: Workspace, action: SetStep, facts: ModelFacts) -> str:
     site = workspace.site(action.environment)
+    now = workspace.clock()
     before = read_rollout(site, action.model) if action.step else None
-    step = StepState(action.traffic, format_instant(workspace.clock()))
+    word = "advance" if action.step else "begin"
+    made = decision(word, before, action.reason, action.checks, facts.strategy, now)
     state = RolloutState(
         arms=dict(action.arms),
         salt=salt(facts),
-        steps=(*(before.steps[: action.step] if before is not None else ()), step),
-        reason=action.reason,
-        checks=checks_as_data(action.checks),
+        steps=(
+            *(before.steps[: action.step] if before is not None else ()),
+            StepState(action.traffic, format_instant(now)),
+        ),
+        decisions=(*(before.decisions if before is not None else ()), made),
     )
     write_rollout(site, action.model, state)
     return f"{action.model} in {action.environment}: {shares(action.traffic, action.arms)}"
@@ -114,7 +116,8 @@ def _smoke_test(workspace: Workspace, graph: Graph, action: SmokeTest) -> str:
     if state is None:
         return f"{action.model}: the rollout is no longer known"
     found = smoke(workspace, graph, action.model, action.environment, action.arms, action.requests)
-    write_rollout(site, action.model, replace(state, smoke=found))
+    running = replace(state.steps[-1], smoke=found)
+    write_rollout(site, action.model, replace(state, steps=(*state.steps[:-1], running)))
     said = found.reason or f"{found.errors} of {found.requests} smoke requests failed, {found.stable_errors} of stable"
     return f"{action.model} in {action.environment}: {said}"
 
@@ -124,77 +127,13 @@ def _judge(workspace: Workspace, action: Judge, facts: ModelFacts) -> str:
     state = read_rollout(site, action.model) or facts.rollout
     if state is None:
         return f"{action.model}: the rollout is no longer known"
+    made = decision(action.outcome, state, action.reason, action.checks, facts.strategy, workspace.clock())
     decided = replace(
         state,
         outcome=action.outcome,
         winner=action.winner,
         failed=action.failed,
-        reason=action.reason,
-        checks=checks_as_data(action.checks),
+        decisions=(*state.decisions, made),
     )
     write_rollout(site, action.model, decided)
     return f"{action.model} in {action.environment}: {action.outcome} {action.winner}, {action.reason}"
-
-
-def conclude(workspace: Workspace, action: Conclude) -> str:
-    """Commit the end of a rollout together with its signed evidence, unless git has moved on."""
-    site = workspace.site(action.environment)
-    state = read_rollout(site, action.model)
-    if state is not None and state.arms != action.arms:
-        state = None
-    path = deployment_path(action.model, action.environment)
-
-    def change(tip: str) -> Landing | None:
-        graph = workspace.graph(tip)
-        deployment: DeploymentSpec = model_entry(graph, action.model).deployments[action.environment].spec
-        if arms_of(deployment) != action.arms:
-            return None
-        data = remove(workspace.repository.read(tip, path), "spec.candidate", path)
-        if deployment.challengers:
-            data = remove(data, "spec.challengers", path)
-        if action.outcome == "promote":
-            data = set_value(data, "spec.stable", action.release, path)
-        for arm in action.failed:
-            data = append(data, "spec.denied", {"release": action.arms[arm], "reason": action.reason}, path)
-        files = {path: data}
-        for arm, release in action.arms.items():
-            if arm != "stable":
-                files |= _outcome(workspace, graph, tip, action, arm, release, state)
-        word = {"promote": "is stable", "keep": "is withdrawn", "rollback": "is withdrawn"}[action.outcome]
-        subject = f"{action.model} release {action.release} {word} in {action.environment}"
-        return Landing(files, f"{subject}\n\n{action.reason}\n")
-
-    commit = workspace.repository.land(workspace.branch, change, MACHINE, workspace.clock())
-    forget_rollout(site, action.model)
-    if commit is None:
-        return f"{action.model} in {action.environment}: git says so already"
-    return f"{action.model} release {action.release} in {action.environment}: {action.outcome}, commit {commit[:10]}"
-
-
-def _outcome(
-    workspace: Workspace, graph: Graph, tip: str, action: Conclude, arm: str, release: int, state: RolloutState | None
-) -> dict[str, bytes]:
-    """Return the promotion's evidence of one arm with the signed end of the rollout added."""
-    from modelops.releases import rollout_outcome_line
-
-    record = covering_promotion(graph, action.model, action.environment, release)
-    if record is None:
-        raise failure(
-            "promotion-missing",
-            f"{action.model} release {release} has no promotion record in {action.environment}",
-            exit=Exit.NO,
-            hint=f"run modelops reconcile {action.environment} again",
-        )
-    won = action.outcome == "promote" and action.release == release
-    line = rollout_outcome_line(
-        record.spec,
-        stable=action.arms.get("stable"),
-        outcome="succeeded" if won else "failed" if arm in action.failed else "withdrawn",
-        reason=action.reason,
-        step=state.step + 1 if state else 0,
-        checks=state.checks if state else (),
-        at=format_instant(workspace.clock()),
-        signer=workspace.signer,
-    )
-    evidence = promotion_evidence(workspace, tip, action.model, record.name)
-    return {f"models/{action.model}/promotions/{record.name}.intoto.jsonl": evidence + line}

@@ -17,9 +17,11 @@ from modelops.errors import ModelOpsError
 from modelops.predictions import FILE_NAME as LOG_FILE
 from modelops.predictions import ArmRows, arm_rows
 from modelops.reconcile.actions import Role
+from modelops.reconcile.concluding import conclusion_branch
 from modelops.reconcile.history import arms_of, deployment_history
-from modelops.reconcile.plan import ModelFacts, Refusal, RolloutState, Unrecorded, salt
-from modelops.reconcile.promotion import needs_record, refusals, unacceptable
+from modelops.reconcile.plan import Asked, ModelFacts, Refusal, Unrecorded, salt
+from modelops.reconcile.promotion import Claim, needs_record, refusals, unacceptable
+from modelops.reconcile.rollout import RolloutState
 from modelops.reconcile.state import read_rollout
 from modelops.reconcile.workspace import Workspace, environment, model_entry, parameters
 from modelops.spec.delivery import DeploymentSpec, ReleaseSpec, RolloutPlanSpec
@@ -99,13 +101,33 @@ def _with_rollout(workspace: Workspace, graph: Graph, site: Site, facts: ModelFa
         facts,
         rollout=state,
         begin=module.begin(params, tuple(facts.arms)),
+        strategy=plan.strategy,
         on_failure=plan.on_failure,
+        on_success=plan.on_success,
         next_step=lambda seen: module.next_step(params, seen),
     )
-    if state is None or state.outcome is not None or state.salt != salt(facts):
+    if state is None or state.salt != salt(facts):
+        return facts
+    waits = state.outcome == "promote" and plan.on_success == "pull-request"
+    if waits:
+        facts = replace(facts, asked=asked(workspace, facts))
+    if state.outcome is not None and not waits and not facts.paused:
         return facts
     seen = progress(site, facts.model, entry.model.spec, state, workspace.clock())
     return replace(facts, progress=replace(seen, tolerant=plan.on_failure == "alert"))
+
+
+def asked(workspace: Workspace, facts: ModelFacts) -> Asked | None:
+    """Return the newest pull request that asks a person to end this rollout well."""
+    branch = conclusion_branch(facts.model, facts.environment, salt(facts))
+    found = [pull for pull in workspace.forge.list("all") if pull.source == branch]
+    if not found:
+        return None
+    pull = found[-1]
+    repository = workspace.repository
+    fork = repository.merge_base(pull.head, workspace.tip())
+    theirs = set(repository.changed_paths(fork, pull.head))
+    return Asked(pull.number, pull.state, not theirs.isdisjoint(repository.changed_paths(fork, workspace.tip())))
 
 
 def _legitimacy(
@@ -115,14 +137,14 @@ def _legitimacy(
     refused: list[Refusal] = []
     unrecorded: list[Unrecorded] = []
     for role, number in facts.arms.items():
-        moment, bad_record = needs_record(workspace, graph, tip, facts.model, facts.environment, role, number, history)
+        claim = Claim(workspace, graph, tip, facts.model, facts.environment, role, number, history)
+        moment, bad_record = needs_record(claim)
         if bad_record is not None:
             refused.append(bad_record)
         refused += refusals(workspace, graph, tip, facts.model, facts.environment, number, role)
         if moment is None:
             continue
-        args = (workspace, graph, tip, facts.model, facts.environment, number, role, moment, history)
-        problem = unacceptable(*args)
+        problem = unacceptable(claim, moment)
         if problem is not None:
             refused.append(problem)
         else:

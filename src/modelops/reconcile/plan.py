@@ -14,7 +14,6 @@ from modelops.reconcile.actions import (
     Conclude,
     Entry,
     Judge,
-    Outcome,
     RecordPromotion,
     Restore,
     Role,
@@ -26,48 +25,13 @@ from modelops.reconcile.actions import (
     runnable,
     to_dict,
 )
+from modelops.reconcile.rollout import RolloutState
 from modelops.spec.access import ApiKey
+from modelops.spec.meta import Plugin
 from modelops.spec.model import Serving
 from modelops.spec.routing import Route, RouteArm, RoutingTable
-from modelops.strategies import Check, Progress, Smoke, Step, Traffic
+from modelops.strategies import Progress, Step, Traffic
 from modelops.targets import Observed
-
-
-@dataclass(frozen=True, slots=True)
-class StepState:
-    """One step of a rollout: who answers in it, and the ISO 8601 instant at which it began."""
-
-    traffic: Traffic
-    started: str
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutState:
-    """How far a rollout came, as the runtime remembers it; losing it restarts the rollout at its first step.
-
-    ``arms`` maps the name of every arm to its release, ``steps`` holds each step so far, the last one is running.
-    ``winner`` and ``failed`` name arms; ``smoke`` is what smoke requests found in the running step.
-    """
-
-    arms: Mapping[str, int]
-    salt: str
-    steps: tuple[StepState, ...]
-    outcome: Outcome | None = None
-    winner: str = "candidate"
-    failed: tuple[str, ...] = ()
-    smoke: Smoke | None = None
-    reason: str = ""
-    checks: tuple[Mapping[str, object], ...] = ()
-
-    @property
-    def step(self) -> int:
-        """The number of the running step, from 0."""
-        return len(self.steps) - 1
-
-    @property
-    def traffic(self) -> Traffic:
-        """Who answers in the running step."""
-        return self.steps[-1].traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +53,18 @@ class Unrecorded:
     commit: str
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The pull request that asks a person to let a rollout end well.
+
+    ``stale`` says that what it changes has changed on the branch since, so that it must be written again.
+    """
+
+    number: int
+    state: Literal["open", "merged", "closed"]
+    stale: bool = False
+
+
 @dataclass(frozen=True)
 class ModelFacts:
     """Everything about one model in one environment that decides what happens next."""
@@ -108,7 +84,10 @@ class ModelFacts:
     begin: Traffic | None = None
     next_step: Callable[[Progress], Step] | None = None
     progress: Progress | None = None
+    strategy: Plugin | None = None
     on_failure: Literal["rollback", "hold", "alert"] = "rollback"
+    on_success: Literal["commit", "pull-request"] = "commit"
+    asked: Asked | None = None
     challengers: tuple[int, ...] = ()
     paused: bool = False
     held_by: str | None = None
@@ -189,10 +168,10 @@ def route(facts: ModelFacts) -> Route | None:
     """Return how a model is to be answered now, or None when nothing of it may run.
 
     While its stable release is refused, unrecorded or lost, the model goes on as it runs: nothing is taken down and
-    nothing unproven is put up.
+    nothing unproven is put up. Only what was denied meanwhile loses its traffic.
     """
     if facts.stable is not None and not _may_run(facts, "stable"):
-        return facts.running
+        return _undenied(facts)
     runs = _trial_runs(facts)
     state = _current(facts) if runs and not facts.direct and facts.stable is not None else None
     traffic = Traffic({"stable": 1.0})
@@ -227,6 +206,19 @@ def route(facts: ModelFacts) -> Route | None:
     )
 
 
+def _undenied(facts: ModelFacts) -> Route | None:
+    """Return what runs, without the arms on trial that are denied by now; their traffic goes to the stable one."""
+    running = facts.running
+    if running is None:
+        return None
+    kept = [arm for arm in running.arms if arm.name == "stable" or arm.release not in facts.denied]
+    if len(kept) == len(running.arms) or all(arm.name != "stable" for arm in kept):
+        return running
+    taken = sum(arm.weight for arm in kept if arm.name != "stable")
+    arms = [arm.model_copy(update={"weight": 1 - taken}) if arm.name == "stable" else arm for arm in kept]
+    return running.model_copy(update={"arms": tuple(arms)})
+
+
 def _rollout(facts: ModelFacts, serving: bool, refused: Mapping[str, str]) -> list[Entry]:
     """Return the next entry of a rollout.
 
@@ -239,12 +231,14 @@ def _rollout(facts: ModelFacts, serving: bool, refused: Mapping[str, str]) -> li
     on_trial = {role: release for role, release in facts.arms.items() if role != "stable"}
     broken = {role: refused[d] for role, release in on_trial.items() if (d := facts.digests[release]) in refused}
     if broken and (stable is None or facts.direct):
-        hint = f"withdraw it: modelops rollback {model} --environment {name}"
+        hint = _abort_hint(facts)
         return [Blocked(model, name, "release-not-loaded", _unloaded(facts, broken), hint, where)]
     if stable is None or facts.direct:
         reason = "rollouts here are direct, and it answers"
         if stable is None:
             reason = "first release here, there is no stable one to compare it with"
+        if facts.paused:
+            return [Wait(model, name, f"the rollout is paused; it would promote: {reason}")]
         return [Conclude(model, name, facts.arms, candidate, "promote", reason, where)] if serving else []
     state = _current(facts)
     if state is None:
@@ -255,14 +249,42 @@ def _rollout(facts: ModelFacts, serving: bool, refused: Mapping[str, str]) -> li
         # Traffic leaves a failed candidate before anything else happens.
         if state.outcome != "promote" and not serving:
             return []
-        release = facts.arms[state.winner] if state.outcome == "promote" else candidate
-        return [Conclude(model, name, facts.arms, release, state.outcome, state.reason, where, state.failed)]
+        return [_ending(facts, state, serving)]
     if broken:
         step = Step("rollback", state.step, state.traffic, _unloaded(facts, broken), failed=tuple(broken))
         return [_failed(facts, step)]
     if not serving or facts.next_step is None or facts.progress is None:
         return []
     return [_moved(facts, facts.next_step(facts.progress))]
+
+
+def _abort_hint(facts: ModelFacts) -> str:
+    return f"withdraw it: modelops rollout abort {facts.model} {facts.environment} --reason WHY"
+
+
+def _ending(facts: ModelFacts, state: RolloutState, serving: bool) -> Entry:
+    """Return how a decided rollout ends; what waits for a person is watched for harm as before."""
+    model, name, where = facts.model, facts.environment, facts.where
+    assert state.outcome is not None
+    release = facts.arms[state.winner] if state.outcome == "promote" else facts.arms["candidate"]
+    asks = state.outcome == "promote" and facts.on_success == "pull-request"
+    end = Conclude(model, name, facts.arms, release, state.outcome, state.reason, where, state.failed, asks)
+    if state.outcome == "rollback" or not (asks or facts.paused):
+        return end
+    if serving and facts.next_step is not None and facts.progress is not None:
+        step = facts.next_step(facts.progress)
+        if step.action == "rollback":
+            return _failed(facts, step)
+    if facts.paused:
+        return Wait(model, name, f"the rollout is paused; it would {state.outcome}: {state.reason}")
+    asked = facts.asked
+    if asked is None or (asked.state == "open" and asked.stale):
+        return end
+    if asked.state == "closed":
+        reason = f"pull request {asked.number}, which would make release {release} stable, was closed"
+        hint = f"{_abort_hint(facts)}, or ask again: modelops rollout promote {model} {name} --reason WHY"
+        return Blocked(model, name, "promotion-declined", reason, hint, where)
+    return Wait(model, name, f"pull request {asked.number} asks a person to make release {release} stable")
 
 
 def _unloaded(facts: ModelFacts, broken: Mapping[str, str]) -> str:
@@ -286,15 +308,14 @@ def _moved(facts: ModelFacts, step: Step) -> Entry:
         case "smoke":
             return SmokeTest(model, name, facts.arms, step.requests, step.reason, where)
         case "promote" | "keep":
-            return Judge(model, name, step.action, step.reason, step.checks, where, step.winner, ())
+            return Judge(model, name, step.action, step.reason, step.checks, where, step.winner, step.failed)
 
 
 def _failed(facts: ModelFacts, step: Step) -> Entry:
     model, name, where = facts.model, facts.environment, facts.where
     if facts.on_failure != "rollback":
-        hint = f"withdraw it: modelops rollback {model} --environment {name}"
-        reason = f"release {facts.candidate} failed: {step.reason}"
-        return Blocked(model, name, "rollout-held", reason, hint, where)
+        failed = ", ".join(f"release {facts.arms[arm]}" for arm in step.failed) or f"release {facts.candidate}"
+        return Blocked(model, name, "rollout-held", f"{failed} failed: {step.reason}", _abort_hint(facts), where)
     return Judge(model, name, "rollback", step.reason, step.checks, where, "stable", step.failed)
 
 
@@ -362,23 +383,3 @@ def _why(table: RoutingTable, observed: Observed) -> str:
         for model, found in sorted(table.models.items())
     ]
     return "; ".join(shares) or "no model may run here"
-
-
-def checks_as_data(checks: tuple[Check, ...]) -> tuple[Mapping[str, object], ...]:
-    """Return a decision's comparisons as plain data for the rollout's evidence."""
-    return tuple(
-        {
-            "name": check.name,
-            "verdict": check.verdict,
-            "reason": check.reason,
-            "statistic": check.statistic,
-            "threshold": check.threshold,
-            "alpha": check.alpha,
-            "counts": dict(check.counts or {}),
-            "arm": check.arm,
-            "lower": check.lower,
-            "upper": check.upper,
-            "pValue": check.p_value,
-        }
-        for check in checks
-    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from modelops import plugins
 from modelops.clock import format_instant
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.evidence import ROLLOUT_OUTCOME, Statement, check_promotion, check_release, digest_bytes
@@ -11,13 +14,13 @@ from modelops.forges import PullRequest
 from modelops.gates._run import passed
 from modelops.reconcile.actions import Role
 from modelops.reconcile.approvals import judge_whole
-from modelops.reconcile.history import Moment, deployment_history, deployment_path, ever_stable, introduced
+from modelops.reconcile.history import Moment, arms_of, deployment_history, deployment_path, ever_stable, introduced
 from modelops.reconcile.plan import Refusal
 from modelops.reconcile.workspace import MACHINE, Workspace, environment, model_entry, slug, trust
 from modelops.repository import Landing, Repository
 from modelops.spec.delivery import DeploymentSpec, MetricValue, PromotionSpec, PullRequestReference, ReleaseSpec
-from modelops.spec.edit import set_value
-from modelops.spec.graph import Graph
+from modelops.spec.edit import append, set_value
+from modelops.spec.graph import Graph, ModelEntry
 from modelops.spec.kinds import Resource
 
 EVIDENCE = "evidence.intoto.jsonl"
@@ -65,11 +68,11 @@ def refusals(
     release: Resource[ReleaseSpec] = entry.releases[number]
     deployment: DeploymentSpec = entry.deployments[name].spec
     found: list[Refusal] = []
-    if role == "candidate" and any(denied.release == number for denied in deployment.denied):
+    if role != "stable" and any(denied.release == number for denied in deployment.denied):
         reason = next(denied.reason for denied in deployment.denied if denied.release == number)
         found.append(
             Refusal(
-                "candidate",
+                role,
                 "release-denied",
                 f"release {number} failed here before: {reason}",
                 "promote another release, or clear it from spec.denied in a reviewed pull request",
@@ -108,8 +111,8 @@ def refusals(
     return tuple(found)
 
 
-def propose(workspace: Workspace, model: str, name: str, number: int | None) -> Proposal:
-    """Open the one-line pull request that makes a release the candidate of an environment."""
+def propose(workspace: Workspace, model: str, name: str, number: int | None, *, challenger: bool = False) -> Proposal:
+    """Open the one-line pull request that puts a release on trial: as candidate, or as challenger beside it."""
     tip, graph = workspace.desired()
     entry = model_entry(graph, model)
     environment(graph, name)
@@ -126,43 +129,75 @@ def propose(workspace: Workspace, model: str, name: str, number: int | None) -> 
     if chosen not in entry.releases:
         known = ", ".join(map(str, sorted(entry.releases)))
         raise failure("unknown-release", f"{model} has no release {chosen}", exit=Exit.USAGE, hint=f"releases: {known}")
-    deployment: DeploymentSpec = entry.deployments[name].spec
-    if chosen in (deployment.stable, deployment.candidate):
-        role = "stable" if deployment.stable == chosen else "candidate"
-        raise failure("already-there", f"release {chosen} is already {role} in {name}", exit=Exit.NO)
-    refused = refusals(workspace, graph, tip, model, name, chosen, "candidate")
+    arms = arms_of(entry.deployments[name].spec)
+    there = next((arm for arm, release in arms.items() if release == chosen), None)
+    if there is not None:
+        raise failure("already-there", f"release {chosen} is already {there.partition('-')[0]} in {name}", exit=Exit.NO)
+    if challenger:
+        _require_room(entry, name, arms)
+    role = f"challenger-{chosen}" if challenger else "candidate"
+    refused = refusals(workspace, graph, tip, model, name, chosen, role)
     if refused:
         raise ModelOpsError(*(failure(r.code, r.reason, hint=r.hint).problems[0] for r in refused), exit=Exit.NO)
-    return _open(workspace, graph, tip, model, name, chosen)
+    return _open(workspace, graph, tip, model, name, chosen, role)
 
 
-def _open(workspace: Workspace, graph: Graph, tip: str, model: str, name: str, chosen: int) -> Proposal:
+def _require_room(entry: ModelEntry, name: str, arms: Mapping[Role, int]) -> None:
+    """Refuse a challenger where nothing can be challenged, or where the strategy takes no further arm."""
+    model = entry.model.name
+    if "stable" not in arms or "candidate" not in arms:
+        raise failure(
+            "no-candidate",
+            f"{model} has no stable release and candidate in {name} to challenge",
+            exit=Exit.NO,
+            hint=f"promote it as the candidate: modelops promote {model} --to {name}",
+        )
+    plan = entry.rollout.spec.strategy.type if entry.rollout is not None else "canary"
+    most = plugins.load("strategies", plan).ARMS[1]
+    if len(arms) >= most:
+        raise failure(
+            "too-many-arms",
+            f"the strategy {plan} takes {most} arms, and {name} has {len(arms)}",
+            exit=Exit.NO,
+            hint="ab-test and bandit take more arms" if most == 2 else "wait until the rollout has ended",
+        )
+
+
+def _open(workspace: Workspace, graph: Graph, tip: str, model: str, name: str, chosen: int, role: Role) -> Proposal:
     path = deployment_path(model, name)
-    branch = f"modelops/promote/{slug(model)}/{name}/{chosen}"
     label = f"promote:{model}:{name}"
-    title = f"Promote {model} release {chosen} to {name}"
-    now = workspace.clock()
-    edited = set_value(workspace.repository.read(tip, path), "spec.candidate", chosen, path)
-    commit = workspace.repository.commit_files(tip, {path: edited}, title, workspace.person, now)
+    data = workspace.repository.read(tip, path)
+    if role == "candidate":
+        branch = f"modelops/promote/{slug(model)}/{name}/{chosen}"
+        title = f"Promote {model} release {chosen} to {name}"
+        edited = set_value(data, "spec.candidate", chosen, path)
+    else:
+        branch = f"modelops/promote/{slug(model)}/{name}/{role}"
+        title = f"Promote {model} release {chosen} to {name} as a challenger"
+        label = f"{label}:{role}"
+        edited = append(data, "spec.challengers", chosen, path)
+    commit = workspace.repository.commit_files(tip, {path: edited}, title, workspace.person, workspace.clock())
+    body = promotion_body(graph, model, name, chosen, role)
+    pull = open_pull(workspace, branch, commit, title, body, label, workspace.login)
+    older = [old for old in workspace.forge.list("open") if label in old.labels and old.number != pull.number]
+    for old in older:
+        workspace.forge.close(old.number, superseded_by=pull.number)
+    return Proposal(pull, chosen, tuple(old.number for old in older))
+
+
+def open_pull(
+    workspace: Workspace, branch: str, commit: str, title: str, body: str, label: str, login: str
+) -> PullRequest:
+    """Push a branch and open its pull request; one that is open for the branch already is kept, with the new head."""
     repository = workspace.repository
     repository.push_branch(branch, commit, expected=repository.find_tip(branch))
-    older = [pull for pull in workspace.forge.list("open") if label in pull.labels]
-    same = next((pull for pull in older if pull.source == branch), None)
-    pull = same or workspace.forge.open(
-        title=title,
-        body=promotion_body(graph, model, name, chosen),
-        source=branch,
-        as_=workspace.login,
-        now=now,
-        labels=(label,),
+    same = next((pull for pull in workspace.forge.list("open") if pull.source == branch), None)
+    return same or workspace.forge.open(
+        title=title, body=body, source=branch, as_=login, now=workspace.clock(), labels=(label,)
     )
-    superseded = tuple(p.number for p in older if p.number != pull.number)
-    for old in superseded:
-        workspace.forge.close(old, superseded_by=pull.number)
-    return Proposal(pull, chosen, superseded)
 
 
-def promotion_body(graph: Graph, model: str, name: str, number: int) -> str:
+def promotion_body(graph: Graph, model: str, name: str, number: int, role: Role = "candidate") -> str:
     """Return what the reviewer of a promotion reads."""
     entry = model_entry(graph, model)
     release: ReleaseSpec = entry.releases[number].spec
@@ -178,7 +213,7 @@ def promotion_body(graph: Graph, model: str, name: str, number: int) -> str:
     verdicts = [f"- {v.verdict}: {v.policy}/{v.gate}: {v.reason}" for v in release.verdicts]
     return "\n".join(
         [
-            f"Makes release {number} of {model} the candidate of {name}; the rollout decides if it becomes stable.",
+            f"Makes release {number} of {model} {_becomes(name, role)}",
             "",
             *(f"| {line} |" for line in lines),
             "",
@@ -188,6 +223,12 @@ def promotion_body(graph: Graph, model: str, name: str, number: int) -> str:
             f"code `{release.code.commit}`.",
         ]
     )
+
+
+def _becomes(name: str, role: Role) -> str:
+    if role == "candidate":
+        return f"the candidate of {name}; the rollout decides if it becomes stable."
+    return f"a challenger in {name}; the rollout there begins again with one arm more."
 
 
 def _interval(metric: MetricValue | None) -> str:
@@ -205,76 +246,90 @@ def covering_promotion(graph: Graph, model: str, name: str, number: int) -> Reso
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
-def needs_record(
-    workspace: Workspace,
-    graph: Graph,
-    tip: str,
-    model: str,
-    name: str,
-    role: Role,
-    number: int,
-    history: tuple[Moment, ...],
-) -> tuple[Moment | None, Refusal | None]:
+@dataclass(frozen=True)
+class Claim:
+    """What git says at a tip: a release is an arm of an environment; ``history`` is that of the environment's file."""
+
+    workspace: Workspace
+    graph: Graph
+    tip: str
+    model: str
+    environment: str
+    role: Role
+    release: int
+    history: tuple[Moment, ...]
+
+
+def needs_record(claim: Claim) -> tuple[Moment | None, Refusal | None]:
     """Return the change that still lacks a record, and why an existing record does not count.
 
-    A candidate needs the record of the commit that set it. A stable release needs one too, or to have become stable in
-    a commit that follows a recorded candidacy whose rollout is signed to have succeeded.
+    An arm on trial needs the record of the commit that set it. A stable release needs one too, or to have become stable
+    in a commit of the loop that follows a recorded trial whose rollout is signed to have succeeded.
     """
-    moment = introduced(history, role)
-    record = covering_promotion(graph, model, name, number)
+    moment = introduced(claim.history, claim.role)
+    record = covering_promotion(claim.graph, claim.model, claim.environment, claim.release)
     if moment is None:
         return None, None
     if record is None:
         return moment, None
     try:
-        said = check_promotion(record, promotion_evidence(workspace, tip, model, record.name), trust(graph))
+        said = _said(claim, record)
     except ModelOpsError as error:
         problem = error.problems[0]
-        return None, Refusal(role, problem.code, problem.message, problem.hint or "restore the record from git")
-    if record.spec.commit == moment.commit or _landed_with(record, moment, role):
+        return None, Refusal(claim.role, problem.code, problem.message, problem.hint or "restore the record from git")
+    if record.spec.commit == moment.commit or _landed_with(record, moment, claim.role):
         return None, None
-    if role == "stable" and _was_candidate(history, moment, number) and any(map(_succeeded, said)):
-        # The signed outcome came with this very commit; one that was there before speaks of an earlier rollout.
-        path = f"models/{model}/promotions/{record.name}.intoto.jsonl"
-        if moment.parent is None or path in workspace.repository.changed_paths(moment.parent, moment.commit):
-            return None, None
+    if claim.role == "stable" and _ended_with(claim, record, moment, said, "commit"):
+        return None, None
     return moment, None
+
+
+def _said(claim: Claim, record: Resource[PromotionSpec]) -> tuple[Statement, ...]:
+    evidence = promotion_evidence(claim.workspace, claim.tip, claim.model, record.name)
+    return check_promotion(record, evidence, trust(claim.graph))
 
 
 def _landed_with(record: Resource[PromotionSpec], moment: Moment, role: Role) -> bool:
     """An automatic or emergency record is part of the very commit that makes the change, so it names its parent."""
-    path = "automatic" if role == "candidate" else "emergency"
+    path = "emergency" if role == "stable" else "automatic"
     return record.spec.path == path and record.spec.commit == moment.parent
 
 
-def _was_candidate(history: tuple[Moment, ...], moment: Moment, number: int) -> bool:
-    """Tell whether a release was on trial right before it became stable."""
-    before = history[history.index(moment) + 1 :][:1]
-    return bool(before) and before[0].candidate == number
+def _ended_with(
+    claim: Claim, record: Resource[PromotionSpec], moment: Moment, said: Sequence[Statement], through: str
+) -> bool:
+    """Tell whether a release became stable right after its trial, by a change that brought the signed end of it.
+
+    An outcome that was there before speaks of an earlier rollout.
+    """
+    before = claim.history[claim.history.index(moment) + 1 :][:1]
+    on_trial = bool(before) and any(
+        number == claim.release for arm, number in before[0].arms.items() if arm != "stable"
+    )
+    if not on_trial or not any(_ends_well(one, through) for one in said):
+        return False
+    path = f"models/{claim.model}/promotions/{record.name}.intoto.jsonl"
+    changed = claim.workspace.repository.changed_paths
+    return moment.parent is None or path in changed(moment.parent, moment.commit)
 
 
-def _succeeded(said: Statement) -> bool:
-    return said.predicate_type == ROLLOUT_OUTCOME and said.predicate.get("outcome") == "succeeded"
+def _ends_well(said: Statement, through: str) -> bool:
+    """Tell whether a statement is the good end of a rollout; only the loop's own may come without approvals."""
+    outcomes = ("succeeded",) if through == "commit" else ("succeeded", "overridden")
+    said_through = said.predicate.get("through", "commit")
+    return (
+        said.predicate_type == ROLLOUT_OUTCOME and said.predicate.get("outcome") in outcomes and said_through == through
+    )
 
 
-def unacceptable(
-    workspace: Workspace,
-    graph: Graph,
-    tip: str,
-    model: str,
-    name: str,
-    number: int,
-    role: Role,
-    moment: Moment,
-    history: tuple[Moment, ...],
-) -> Refusal | None:
+def unacceptable(claim: Claim, moment: Moment) -> Refusal | None:
     """Return why a change cannot be recorded as approved, or None when it can, or when the forge cannot say now."""
     try:
-        _promotion(workspace, graph, tip, model, name, number, role, moment, history)
+        _promotion(claim, moment)
     except ModelOpsError as error:
         problem = error.problems[0]
         if error.exit is Exit.NO:
-            return Refusal(role, problem.code, problem.message, problem.hint or "revert the change")
+            return Refusal(claim.role, problem.code, problem.message, problem.hint or "revert the change")
     return None
 
 
@@ -285,12 +340,13 @@ def record_promotion(workspace: Workspace, model: str, name: str, number: int, r
     def change(tip: str) -> Landing | None:
         graph = workspace.graph(tip)
         history = deployment_history(workspace.repository, tip, model, name)
-        missing, refusal = needs_record(workspace, graph, tip, model, name, role, number, history)
+        claim = Claim(workspace, graph, tip, model, name, role, number, history)
+        missing, refusal = needs_record(claim)
         if refusal is not None:
             raise failure(refusal.code, refusal.reason, exit=Exit.NO, hint=refusal.hint)
         if missing is None or missing.commit != commit:
             return None
-        spec = _promotion(workspace, graph, tip, model, name, number, role, missing, history)
+        spec = _promotion(claim, missing)
         existing = model_entry(graph, model).promotions
         files = promotion_files(spec, number=next_promotion(name, existing), signer=workspace.signer)
         return Landing(
@@ -301,26 +357,21 @@ def record_promotion(workspace: Workspace, model: str, name: str, number: int, r
     return workspace.repository.land(workspace.branch, change, MACHINE, workspace.clock())
 
 
-def _promotion(
-    workspace: Workspace,
-    graph: Graph,
-    tip: str,
-    model: str,
-    name: str,
-    number: int,
-    role: Role,
-    moment: Moment,
-    history: tuple[Moment, ...],
-) -> PromotionSpec:
-    release: ReleaseSpec = model_entry(graph, model).releases[number].spec
-    if role == "stable" and number not in ever_stable(history[history.index(moment) + 1 :]):
-        raise failure(
-            "never-stable",
-            f"{name} was set straight to release {number}, which was never stable there",
-            exit=Exit.NO,
-            hint=f"undo it and promote: modelops promote {model} --to {name} --release {number}",
-        )
-    pull = workspace.forge.merged_with(moment.commit)
+def _promotion(claim: Claim, moment: Moment) -> PromotionSpec:
+    """Return the record that a change deserves; a change without its pull request or approvals is an error."""
+    name, number = claim.environment, claim.release
+    concluded = False
+    if claim.role == "stable":
+        record = covering_promotion(claim.graph, claim.model, name, number)
+        concluded = record is not None and _ended_with(claim, record, moment, _said(claim, record), "pull-request")
+        if not concluded and number not in ever_stable(claim.history[claim.history.index(moment) + 1 :]):
+            raise failure(
+                "never-stable",
+                f"{name} was set straight to release {number}, which was never stable there",
+                exit=Exit.NO,
+                hint=f"undo it and promote: modelops promote {claim.model} --to {name} --release {number}",
+            )
+    pull = claim.workspace.forge.merged_with(moment.commit)
     if pull is None:
         raise failure(
             "no-pull-request",
@@ -328,7 +379,8 @@ def _promotion(
             exit=Exit.NO,
             hint="changes of an environment come by pull request; revert the commit and open one",
         )
-    return approved_promotion(workspace, graph, tip, model, name, release, role, moment, pull)
+    emergency = claim.role == "stable" and not concluded
+    return _approved(claim, moment, pull, "emergency" if emergency else "pull-request")
 
 
 def pull_reference(repository: Repository, pull: PullRequest, base: str, merge: str) -> PullRequestReference:
@@ -343,38 +395,31 @@ def pull_reference(repository: Repository, pull: PullRequest, base: str, merge: 
     )
 
 
-def approved_promotion(
-    workspace: Workspace,
-    graph: Graph,
-    tip: str,
-    model: str,
-    name: str,
-    release: ReleaseSpec,
-    role: Role,
-    moment: Moment,
-    pull: PullRequest,
+def _approved(
+    claim: Claim, moment: Moment, pull: PullRequest, path: Literal["pull-request", "emergency"]
 ) -> PromotionSpec:
     """Judge a merged promotion by the approval policy of its base commit, and describe it."""
     base = moment.parent or moment.commit
-    repository = workspace.repository
-    policy, verdict = judge_whole(repository, pull, base)
+    workspace = claim.workspace
+    release: ReleaseSpec = model_entry(claim.graph, claim.model).releases[claim.release].spec
+    policy, verdict = judge_whole(workspace.repository, pull, base)
     if policy is None or not verdict.ok:
         raise failure(
             "approval-missing",
-            f"pull request {pull.number} was merged without the approvals that {name} needs: "
+            f"pull request {pull.number} was merged without the approvals that {claim.environment} needs: "
             + "; ".join(verdict.reasons),
             exit=Exit.NO,
             hint="revert it and merge it again with approvals",
         )
     return PromotionSpec(
-        model=model,
-        environment=name,
+        model=claim.model,
+        environment=claim.environment,
         release=release.version,
         artifact=release.artifact.digest,
-        evidence=digest_bytes(release_evidence(workspace, tip, model, release.version)),
-        path="pull-request" if role == "candidate" else "emergency",
+        evidence=digest_bytes(release_evidence(workspace, claim.tip, claim.model, release.version)),
+        path=path,
         commit=moment.commit,
-        pull_request=pull_reference(repository, pull, base, moment.commit),
+        pull_request=pull_reference(workspace.repository, pull, base, moment.commit),
         approvals=verdict.counted,
         policy=policy.digest,
         reason=pull.title,

@@ -9,7 +9,7 @@ from modelops.errors import Location
 from modelops.reconcile import building
 from modelops.reconcile.actions import Blocked, Entry, RecordPromotion, Role, Wait
 from modelops.reconcile.building import Judged
-from modelops.reconcile.history import deployment_path
+from modelops.reconcile.history import arms_of, deployment_path
 from modelops.reconcile.plan import Plan
 from modelops.reconcile.promotion import refusals
 from modelops.reconcile.workspace import Workspace, model_entry
@@ -123,12 +123,11 @@ def _deployments(workspace: Workspace, graph: Graph, since: str) -> list[Entry]:
             if deployment_path(model, name) not in changed:
                 continue
             before = base.models[model].deployments.get(name) if model in base.models else None
-            role: Role
-            for role in ("stable", "candidate"):
-                number = getattr(resource.spec, role)
-                if number is None or (before is not None and getattr(before.spec, role) == number):
+            known = arms_of(before.spec) if before is not None else {}
+            for role, number in arms_of(resource.spec).items():
+                if known.get(role) == number:
                     continue
-                where = resource.where(f"spec.{role}")
+                where = resource.where("spec.challengers" if role.startswith("challenger") else f"spec.{role}")
                 refused = refusals(workspace, graph, head, model, name, number, role)
                 entries += [Blocked(model, name, r.code, r.reason, r.hint, where) for r in refused]
                 if not refused:

@@ -1,4 +1,4 @@
-"""The emergency path: back to the last stable release at once, recorded as such."""
+"""The paths back: withdraw what is on trial, or return to the release that was stable before; recorded as such."""
 
 from __future__ import annotations
 
@@ -7,60 +7,80 @@ from dataclasses import dataclass
 from modelops.clock import format_instant
 from modelops.errors import Exit, failure
 from modelops.evidence import digest_bytes
-from modelops.reconcile.history import deployment_history, deployment_path, ever_stable
-from modelops.reconcile.promotion import covering_promotion, promotion_evidence, release_evidence
-from modelops.reconcile.state import read_rollout
+from modelops.reconcile.concluding import Ending, Said, close_asked, ended
+from modelops.reconcile.history import arms_of, deployment_history, deployment_path, ever_stable
+from modelops.reconcile.promotion import release_evidence
 from modelops.reconcile.workspace import Workspace, environment, model_entry
 from modelops.repository import Landing
 from modelops.spec.delivery import DeploymentSpec, PromotionSpec
-from modelops.spec.edit import append, remove, set_value
+from modelops.spec.edit import append, set_value
 from modelops.spec.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """What a rollback did: which release was withdrawn, which one takes the traffic, and the commit that says so."""
+    """What a rollback did: which releases were withdrawn, which one takes the traffic, and the commit that says so."""
 
-    withdrawn: int
-    stable: int
+    withdrawn: tuple[int, ...]
+    stable: int | None
     commit: str
 
 
 def rollback(workspace: Workspace, model: str, name: str, reason: str) -> RolledBack:
-    """Withdraw the candidate if one is on trial, else return to the release that was stable before; deny what left."""
-    path = deployment_path(model, name)
-    outcome: list[tuple[int, int]] = []
+    """Withdraw what is on trial, else return to the release that was stable before; what leaves is denied."""
+    return _back(workspace, model, name, reason, only_trial=False)
+
+
+def abort(workspace: Workspace, model: str, name: str, reason: str) -> RolledBack:
+    """Withdraw and deny everything that is on trial; the stable release, if there is one, takes all of the traffic."""
+    return _back(workspace, model, name, reason, only_trial=True)
+
+
+def _back(workspace: Workspace, model: str, name: str, reason: str, *, only_trial: bool) -> RolledBack:
+    outcome: list[tuple[tuple[int, ...], int | None]] = []
 
     def change(tip: str) -> Landing | None:
-        graph = workspace.graph(tip)
-        entry = model_entry(graph, model)
-        environment(graph, name)
-        if name not in entry.deployments:
-            raise failure("no-deployment", f"{model} has no {path}", exit=Exit.NO)
-        deployment: DeploymentSpec = entry.deployments[name].spec
-        data = workspace.repository.read(tip, path)
-        if deployment.candidate is not None and deployment.stable is not None:
-            withdrawn, stable = deployment.candidate, deployment.stable
-            data = remove(data, "spec.candidate", path)
+        deployment = deployment_of(workspace, workspace.graph(tip), model, name)
+        on_trial = {arm: release for arm, release in arms_of(deployment).items() if arm != "stable"}
+        if on_trial:
+            said = Said("aborted", f"{workspace.login}: {reason}", by=workspace.login)
+            ending = Ending(model, name, None, tuple(on_trial), dict.fromkeys(on_trial, said))
+            files = ended(workspace, tip, ending)
+            withdrawn, stable = tuple(on_trial.values()), deployment.stable
+            gone = " and ".join(map(str, withdrawn))
+            subject = f"Withdraw {model} release {gone} from {name}"
+        elif only_trial:
+            raise not_on_trial(model, name)
         else:
-            withdrawn, stable = _previous(workspace, tip, model, name, deployment)
-            data = set_value(data, "spec.stable", stable, path)
-            if deployment.candidate is not None:
-                data = remove(data, "spec.candidate", path)
-        if all(denied.release != withdrawn for denied in deployment.denied):
-            data = append(data, "spec.denied", {"release": withdrawn, "reason": reason}, path)
+            left, stable = _previous(workspace, tip, model, name, deployment)
+            files, withdrawn = _returned(workspace, tip, model, name, left, stable, reason), (left,)
+            subject = f"Roll {model} in {name} back to release {stable}"
         outcome[:] = [(withdrawn, stable)]
-        subject = f"Roll {model} in {name} back to release {stable}"
-        files = {path: data}
-        if deployment.stable != stable:
-            files |= _record(workspace, tip, model, name, stable, reason)
-        else:
-            files |= _aborted(workspace, graph, tip, model, name, withdrawn, stable, reason)
         return Landing(files, f"{subject}\n\n{reason}\n")
 
     commit = workspace.repository.land(workspace.branch, change, workspace.person, workspace.clock())
-    withdrawn, stable = outcome[0]
-    return RolledBack(withdrawn, stable, commit or workspace.tip())
+    close_asked(workspace, model, name)
+    return RolledBack(*outcome[0], commit or workspace.tip())
+
+
+def deployment_of(workspace: Workspace, graph: Graph, model: str, name: str) -> DeploymentSpec:
+    """Return what git says about a model in an environment, or say that it says nothing."""
+    entry = model_entry(graph, model)
+    environment(graph, name)
+    if name not in entry.deployments:
+        raise failure("no-deployment", f"{model} has no {deployment_path(model, name)}", exit=Exit.NO)
+    spec: DeploymentSpec = entry.deployments[name].spec
+    return spec
+
+
+def not_on_trial(model: str, name: str) -> Exception:
+    """Return the error of steering a rollout where none is."""
+    return failure(
+        "no-rollout",
+        f"no release of {model} is on trial in {name}",
+        exit=Exit.NO,
+        hint=f"put one on trial: modelops promote {model} --to {name}",
+    )
 
 
 def _previous(workspace: Workspace, tip: str, model: str, name: str, deployment: DeploymentSpec) -> tuple[int, int]:
@@ -84,29 +104,16 @@ def _previous(workspace: Workspace, tip: str, model: str, name: str, deployment:
     return deployment.stable, before[0]
 
 
-def _aborted(
-    workspace: Workspace, graph: Graph, tip: str, model: str, name: str, withdrawn: int, stable: int, reason: str
+def _returned(
+    workspace: Workspace, tip: str, model: str, name: str, left: int, stable: int, reason: str
 ) -> dict[str, bytes]:
-    """Add the signed end of the rollout to the candidate's promotion, if it got as far as being recorded."""
-    from modelops.releases import rollout_outcome_line
-
-    record = covering_promotion(graph, model, name, withdrawn)
-    if record is None:
-        return {}
-    state = read_rollout(workspace.site(name), model)
-    running = state if state is not None and withdrawn in state.arms.values() else None
-    line = rollout_outcome_line(
-        record.spec,
-        stable=stable,
-        outcome="aborted",
-        reason=f"{workspace.login}: {reason}",
-        step=running.step + 1 if running else 0,
-        checks=running.checks if running else (),
-        at=format_instant(workspace.clock()),
-        signer=workspace.signer,
-    )
-    evidence = promotion_evidence(workspace, tip, model, record.name)
-    return {f"models/{model}/promotions/{record.name}.intoto.jsonl": evidence + line}
+    """Return the files of the emergency path: the earlier release stable, the present one denied, and the record."""
+    path = deployment_path(model, name)
+    data = set_value(workspace.repository.read(tip, path), "spec.stable", stable, path)
+    deployment: DeploymentSpec = model_entry(workspace.graph(tip), model).deployments[name].spec
+    if all(denied.release != left for denied in deployment.denied):
+        data = append(data, "spec.denied", {"release": left, "reason": reason}, path)
+    return {path: data, **_record(workspace, tip, model, name, stable, reason)}
 
 
 def _record(workspace: Workspace, tip: str, model: str, name: str, stable: int, reason: str) -> dict[str, bytes]:

@@ -8,42 +8,13 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from modelops.errors import Exit, ModelOpsError, failure
-from modelops.reconcile.plan import RolloutState, StepState
+from modelops.reconcile.rollout import RolloutState, from_plain, to_plain
 from modelops.reconcile.workspace import slug
-from modelops.strategies import Smoke, Traffic
 from modelops.targets import Site
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file's content so that a reader sees the old or the new one, also after a crash."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> ModelOpsError:
-    """Return the error for a file of the runtime directory that could not be written."""
-    return failure(
-        "runtime-unwritable",
-        f"cannot write {path}: {error.strerror}",
-        exit=Exit.WORLD,
-        retryable=True,
-        hint="free disk space or repair the permissions; the next pass goes on from here",
-    )
+from modelops.targets._files import unwritable, write_atomically
 
 
 def _rollout_path(site: Site, model: str) -> Path:
@@ -53,18 +24,14 @@ def _rollout_path(site: Site, model: str) -> Path:
 def read_rollout(site: Site, model: str) -> RolloutState | None:
     """Return the remembered rollout of a model; an unreadable one counts as forgotten."""
     try:
-        data = json.loads(_rollout_path(site, model).read_text(encoding="utf-8"))
-        data["steps"] = tuple(StepState(Traffic(**step["traffic"]), step["started"]) for step in data["steps"])
-        data["smoke"] = Smoke(**data["smoke"]) if data["smoke"] is not None else None
-        data["checks"], data["failed"] = tuple(data["checks"]), tuple(data["failed"])
-        return RolloutState(**data) if data["steps"] else None
+        return from_plain(json.loads(_rollout_path(site, model).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
 def write_rollout(site: Site, model: str, state: RolloutState) -> None:
     """Remember a rollout before anything acts on it."""
-    write_atomically(_rollout_path(site, model), json.dumps(asdict(state), indent=2, sort_keys=True).encode())
+    write_atomically(_rollout_path(site, model), json.dumps(to_plain(state), indent=2, sort_keys=True).encode())
 
 
 def forget_rollout(site: Site, model: str) -> None:

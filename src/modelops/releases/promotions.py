@@ -16,6 +16,7 @@ from modelops.evidence import (
     statement,
 )
 from modelops.evidence import check_promotion as verify_promotion
+from modelops.evidence.statements import RolloutWord
 from modelops.spec.delivery import PromotionSpec
 from modelops.spec.dump import dump
 
@@ -48,14 +49,17 @@ def rollout_outcome_line(
     promotion: PromotionSpec,
     *,
     stable: int | None,
-    outcome: Literal["succeeded", "failed", "withdrawn", "aborted"],
+    outcome: RolloutWord,
     reason: str,
     step: int,
     checks: Sequence[Mapping[str, Any]],
     at: str,
     signer: Signer,
+    by: str = "modelops",
+    through: Literal["commit", "pull-request"] = "commit",
+    rollout: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return the signed line to append to a promotion's evidence when the rollout it started ends.
+    """Return the signed line to append to a promotion's evidence when the rollout it started ends or is paused.
 
     ``stable`` is the release the candidate was compared with, ``at`` the ISO 8601 instant, ``checks`` the comparisons.
     """
@@ -69,6 +73,9 @@ def rollout_outcome_line(
         step=step,
         checks=checks,
         at=at,
+        by=by,
+        through=through,
+        rollout=rollout,
     )
     subjects = {f"{promotion.model}-{promotion.release}": promotion.artifact}
     return sign(statement(ROLLOUT_OUTCOME, subjects, predicate), signer)

@@ -1,0 +1,156 @@
+"""What the runtime remembers of a rollout: its arms, its steps, and every decision with the numbers behind it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from modelops import __version__
+from modelops.clock import format_instant
+from modelops.evidence import digest_bytes
+from modelops.spec.meta import Plugin
+from modelops.strategies import Check, Smoke, Traffic
+
+Outcome = Literal["promote", "keep", "rollback"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """One step of a rollout: who answers in it, when it began (ISO 8601), and what smoke requests found in it."""
+
+    traffic: Traffic
+    started: str
+    smoke: Smoke | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One move of a rollout and what it rests on, so that it can be repeated.
+
+    ``since`` and ``until`` (ISO 8601) bound the time in which the deciding step ran; ``strategy`` is the digest of the
+    strategy with its parameters, ``version`` that of the code.
+    """
+
+    action: str
+    step: int
+    since: str
+    until: str
+    reason: str
+    checks: tuple[Mapping[str, Any], ...]
+    strategy: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutState:
+    """How far a rollout came, as the runtime remembers it; losing it restarts the rollout at its first step.
+
+    ``arms`` maps the name of every arm to its release, ``steps`` holds each step so far, the last one is running.
+    ``winner`` and ``failed`` name arms.
+    """
+
+    arms: Mapping[str, int]
+    salt: str
+    steps: tuple[StepState, ...]
+    outcome: Outcome | None = None
+    winner: str = "candidate"
+    failed: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def step(self) -> int:
+        """The number of the running step, from 0."""
+        return len(self.steps) - 1
+
+    @property
+    def traffic(self) -> Traffic:
+        """Who answers in the running step."""
+        return self.steps[-1].traffic
+
+    @property
+    def smoke(self) -> Smoke | None:
+        """What smoke requests found in the running step."""
+        return self.steps[-1].smoke
+
+    @property
+    def reason(self) -> str:
+        """Why the last decision was made."""
+        return self.decisions[-1].reason if self.decisions else ""
+
+    @property
+    def checks(self) -> tuple[Mapping[str, Any], ...]:
+        """The comparisons of the last decision."""
+        return self.decisions[-1].checks if self.decisions else ()
+
+
+def decision(
+    action: str,
+    state: RolloutState | None,
+    reason: str,
+    checks: tuple[Check, ...],
+    strategy: Plugin | None,
+    now: datetime,
+) -> Decision:
+    """Return a decision made now about the running step of a rollout, or about its beginning."""
+    until = format_instant(now)
+    return Decision(
+        action,
+        state.step if state is not None else 0,
+        state.steps[-1].started if state is not None else until,
+        until,
+        reason,
+        checks_as_data(checks),
+        strategy_digest(strategy) if strategy is not None else "",
+        __version__,
+    )
+
+
+def strategy_digest(strategy: Plugin) -> str:
+    """Return the digest of a strategy and its parameters."""
+    text = json.dumps({"type": strategy.type, "params": strategy.params}, sort_keys=True, default=str)
+    return digest_bytes(text.encode())
+
+
+def from_plain(data: Mapping[str, Any]) -> RolloutState:
+    """Return a rollout from its plain data; anything that does not fit raises KeyError, TypeError or ValueError."""
+    steps = tuple(
+        StepState(Traffic(**step["traffic"]), step["started"], Smoke(**step["smoke"]) if step["smoke"] else None)
+        for step in data["steps"]
+    )
+    decisions = tuple(Decision(**{**each, "checks": tuple(each["checks"])}) for each in data["decisions"])
+    if not steps:
+        raise ValueError("a rollout has at least one step")
+    return RolloutState(**{**data, "steps": steps, "decisions": decisions, "failed": tuple(data["failed"])})
+
+
+def to_plain(state: RolloutState) -> dict[str, Any]:
+    """Return a rollout as plain data."""
+    return asdict(state)
+
+
+def checks_as_data(checks: tuple[Check, ...]) -> tuple[Mapping[str, Any], ...]:
+    """Return a decision's comparisons as plain data for the rollout's evidence; what is not finite is None."""
+    return tuple(
+        {
+            "name": check.name,
+            "arm": check.arm,
+            "verdict": check.verdict,
+            "reason": check.reason,
+            "statistic": _finite(check.statistic),
+            "threshold": _finite(check.threshold),
+            "alpha": _finite(check.alpha),
+            "lower": _finite(check.lower),
+            "upper": _finite(check.upper),
+            "pValue": _finite(check.p_value),
+            "counts": dict(check.counts or {}),
+        }
+        for check in checks
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
