@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,13 +21,14 @@ from modelops.artifacts.predictor import class_indices
 from modelops.artifacts.signature import canonical_json, inputs_of
 from modelops.clock import Clock, format_instant
 from modelops.drift import psi
-from modelops.errors import Exit, Location, ModelOpsError, failure
+from modelops.errors import Location, ModelOpsError, failure
 from modelops.metrics import Predictions, default_metrics, measure_all
 from modelops.spec.delivery import ReleaseArtifact
 from modelops.stores import Store
 from modelops.training import ledger, tracking
 from modelops.training.request import BuildRequest, inputs_digest, spec_digest
 from modelops.training.rows import holdout_bytes, write_rows
+from modelops.training.scratch import folder_for_a_build
 from modelops.training.split import divide
 from modelops.training.supervise import clean_environment, run_worker
 from modelops.training.target import Target, encode
@@ -177,7 +176,7 @@ def _trained(
 ) -> BuildRecord:
     _require_syntax(request)
     parts = divided(request, read(materialise()))
-    with _folder(scratch) as folder:
+    with folder_for_a_build(scratch) as folder:
         _prepare(request, parts, folder)
         training = request.model.spec.training
         environment = clean_environment(folder / "training", training.threads, platform.machine())
@@ -206,21 +205,6 @@ def _require_syntax(request: BuildRequest) -> None:
         raise failure(
             "bad-entrypoint", f"{entrypoint} is not valid Python: {reason}", location=Location(path, line, column)
         ) from None
-
-
-@contextmanager
-def _folder(scratch: Path) -> Iterator[Path]:
-    try:
-        scratch.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="build-", dir=scratch))
-    except OSError as error:
-        raise failure(
-            "scratch-unwritable", f"the folder {scratch} cannot be written: {error}", exit=Exit.WORLD
-        ) from None
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _prepare(request: BuildRequest, parts: Divided, folder: Path) -> None:

@@ -91,10 +91,15 @@ _REFER, _TRUNCATE = 1 << 13, 1 << 14
 _NET = (1 << 0) | (1 << 1)
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent ends, so that no build outlives the one who waits for it."""
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent ends, so that no build outlives the one who waits for it.
+
+    ``parent`` is its process id; when that ended before it could be asked for, this process ends now.
+    """
     if sys.platform == "linux":
         _libc().prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def confine(scratch: Path, memory_bytes: int) -> None:

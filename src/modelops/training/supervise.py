@@ -78,7 +78,7 @@ def run_worker(folder: Path, environment: Mapping[str, str], timeout: float, ent
     The worker leads a session of its own, and whatever is left of that session when it ends is killed.
     """
     process = subprocess.Popen(
-        [sys.executable, "-s", "-P", "-m", "modelops.training.worker", str(folder)],
+        [sys.executable, "-s", "-P", "-m", "modelops.training.worker", str(folder), str(os.getpid())],
         env=dict(environment),
         cwd=folder,
         stdin=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """The process of one build: a confined child trains; this process, which never runs the model's code, evaluates.
 
-``python -m modelops.training.worker FOLDER`` reads ``FOLDER/request.json`` and leaves ``FOLDER/result.json`` or
+``python -m modelops.training.worker FOLDER PARENT`` reads ``FOLDER/request.json`` and leaves ``FOLDER/result.json`` or
 ``FOLDER/error.json``. The child sees the training rows only, so no training code can have learnt from the test rows.
 """
 
@@ -34,7 +34,7 @@ _AHEAD = ("skl2onnx", "onnxruntime")
 
 def main() -> None:
     """Train in a child, then export and evaluate what it left."""
-    die_with_parent()
+    die_with_parent(int(sys.argv[2]))
     folder = Path(sys.argv[1])
     request = json.loads((folder / "request.json").read_bytes())
     scratch = Path(request["scratch"])
@@ -48,8 +48,10 @@ def main() -> None:
     pa.set_cpu_count(1)
     np.random.seed(request["seed"])
     random.seed(request["seed"])
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
+        die_with_parent(parent)
         _report_failures(scratch / "error.json", "training-failed", "training failed", scratch / "code")
         _train(request, scratch)
         return
@@ -103,7 +105,6 @@ def _train(request: dict[str, Any], scratch: Path) -> None:
     """Run the model's code in this confined process and write the estimator it returns."""
     import joblib  # type: ignore[import-untyped]
 
-    die_with_parent()
     os.chdir(scratch)
     features, target = _training_data(request, scratch)
     confine(scratch, request["memoryBytes"])
