@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Coroutine, Sequence
@@ -10,9 +9,6 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
-from modelops.artifacts import Outputs
 from modelops.clock import Clock
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions import PredictionLog, Row, label_text
@@ -22,7 +18,7 @@ from modelops.serving.protocol import InferRequest, compressed, decode_request, 
 from modelops.serving.table import LoadedArm, LoadedModel
 from modelops.serving.threads import Threads
 
-__all__ = ["MODEL_ERRORS", "Inference", "sanitized", "scored"]
+__all__ = ["MODEL_ERRORS", "Inference", "Work", "sanitized"]
 
 INLINE_BYTES = 32_768
 """Larger requests are handled in a thread, so that the small ones do not wait for them."""
@@ -49,7 +45,7 @@ _BINARY = b"application/octet-stream"
 
 
 @dataclass(slots=True)
-class _Work:
+class Work:
     """One request on its way; the first fields are given, each step fills in what the next ones need."""
 
     model: LoadedModel
@@ -86,7 +82,7 @@ class Inference:
             raise failure("not-ready", f"no release of {model.name} could be loaded")
         started = perf_counter()
         now = self._clock().timestamp()
-        work = _Work(model, release, request, self._new_id(now), now, started)
+        work = Work(model, release, request, self._new_id(now), now, started)
         if len(request.body) > INLINE_BYTES or b"content-encoding" in request.headers:
             return self._in_thread(work, _prepare_and_predict)
         _prepare(work)
@@ -102,12 +98,12 @@ class Inference:
             self._random = [drawn[start : start + 20] for start in range(0, len(drawn), 20)]
         return f"{max(int(now * 1000), 0):012x}{self._random.pop()}"
 
-    async def _in_thread(self, work: _Work, step: Any) -> Answer:
+    async def _in_thread(self, work: Work, step: Any) -> Answer:
         await self._threads.run(step, work)
         finished = self._finish(work)
         return finished if isinstance(finished, Answer) else await finished
 
-    def _finish(self, work: _Work) -> Answer | Coroutine[Any, Any, Answer]:
+    def _finish(self, work: Work) -> Answer | Coroutine[Any, Any, Answer]:
         """Log a prediction as its route says, then count and answer it."""
         work.elapsed = perf_counter() - work.started
         route = work.model.route
@@ -119,7 +115,7 @@ class Inference:
                 self._log.append(row)
         return _answered(work)
 
-    async def _acknowledged(self, work: _Work, rows: Sequence[Row]) -> Answer:
+    async def _acknowledged(self, work: Work, rows: Sequence[Row]) -> Answer:
         await self._log.append_acknowledged(rows)
         return _answered(work)
 
@@ -137,7 +133,7 @@ class Inference:
         raise failure("log-full", message, exit=Exit.WORLD, hint="try again", retryable=True)
 
 
-def _answered(work: _Work) -> Answer:
+def _answered(work: Work) -> Answer:
     """Count a prediction and return its answer; that of a release that failed is raised."""
     arm = work.arm
     counts = arm.counts
@@ -157,12 +153,12 @@ def _answered(work: _Work) -> Answer:
     return work.answer
 
 
-def _prepare_and_predict(work: _Work) -> None:
+def _prepare_and_predict(work: Work) -> None:
     _prepare(work)
     _predict(work)
 
 
-def _prepare(work: _Work) -> None:
+def _prepare(work: Work) -> None:
     """Decode, choose the arm and bind the rows to its signature; safe in any thread."""
     model, headers, body = work.model, work.http.headers, work.http.body
     encoding = headers.get(b"content-encoding")
@@ -181,13 +177,13 @@ def _prepare(work: _Work) -> None:
         arm.encoder.check_requested(request)
 
 
-def _predict(work: _Work) -> None:
+def _predict(work: Work) -> None:
     """Predict and encode, or note why the release failed; safe in any thread."""
     arm, request = work.arm, work.request
     before = perf_counter()
     work.input_seconds = before - work.started
     try:
-        outputs, work.scores, work.labels = scored(arm, work.bound)
+        outputs, work.scores, work.labels = arm.predict(work.bound)
     except MODEL_ERRORS as error:
         work.error = sanitized(error)
         work.scores = work.labels = (None,) * work.bound.rows
@@ -205,18 +201,6 @@ def _predict(work: _Work) -> None:
         answer = Answer(200, body, _BINARY, ((b"inference-header-content-length", b"%d" % json_length),))
     accepted = work.http.headers.get(b"accept-encoding")
     work.answer = answer if accepted is None else compressed(answer, accepted)
-
-
-def scored(arm: LoadedArm, bound: Bound) -> tuple[Outputs, Sequence[float], Sequence[str | None]]:
-    """Return a release's outputs with scores and labels to log; a prediction that is not finite is a failure."""
-    if bound.matrix is None:
-        outputs = arm.predictor.predict_columns(bound.columns)
-    else:
-        outputs = arm.predictor.predict_matrix(bound.matrix)
-    scores, labels = arm.encoder.logged(outputs)
-    if not (math.isfinite(scores[0]) if len(scores) == 1 else np.isfinite(scores).all()):
-        raise ValueError("the prediction is not a finite number")
-    return outputs, scores, labels
 
 
 def sanitized(error: BaseException) -> str:
@@ -250,7 +234,7 @@ def _entity(model: LoadedModel, request: InferRequest) -> str:
     return ""
 
 
-def _rows(work: _Work) -> list[Row]:
+def _rows(work: Work) -> list[Row]:
     route, bound, arm, name = work.model.route, work.bound, work.arm, work.model.name
     status, latency_ms = 200 if work.error is None else 500, work.elapsed * 1000
     shown = arm.name if work.release is None else "pinned"

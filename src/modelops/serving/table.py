@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 
+import numpy as np
 from pydantic import ValidationError
 
-from modelops.artifacts import Predictor, load_predictor, open_artifact
+from modelops.artifacts import Outputs, Predictor, load_predictor, open_artifact
+from modelops.artifacts.package import SMOKE
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.serving.assignment import assign
-from modelops.serving.inputs import Binder
+from modelops.serving.inputs import Binder, Bound
 from modelops.serving.metrics import ArmCounts, ServerMetrics
 from modelops.serving.outputs import Encoder
+from modelops.serving.protocol import InferRequest, Tensor
+from modelops.serving.trial import try_load
 from modelops.spec.routing import Route, RouteArm, RoutingTable
 from modelops.stores import Store
 
@@ -41,6 +48,17 @@ class LoadedArm:
 
     def __post_init__(self) -> None:
         self.version = str(self.release)
+
+    def predict(self, bound: Bound) -> tuple[Outputs, Sequence[float], Sequence[str | None]]:
+        """Return outputs with scores and labels to log; a prediction that is not finite is a failure."""
+        if bound.matrix is None:
+            outputs = self.predictor.predict_columns(bound.columns)
+        else:
+            outputs = self.predictor.predict_matrix(bound.matrix)
+        scores, labels = self.encoder.logged(outputs)
+        if not (math.isfinite(scores[0]) if len(scores) == 1 else np.isfinite(scores).all()):
+            raise ValueError("the prediction is not a finite number")
+        return outputs, scores, labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +176,7 @@ class Loader:
     def __init__(self, store: Store, metrics: ServerMetrics) -> None:
         self._store = store
         self._metrics = metrics
-        self._predictors: dict[str, Predictor] = {}
+        self._predictors: dict[str, tuple[Predictor, list[InferRequest]]] = {}
         self._previous: frozenset[str] = frozenset()
 
     def load(self, data: bytes) -> tuple[LoadedTable, ModelOpsError | None]:
@@ -196,15 +214,19 @@ class Loader:
         """Forget artifacts that neither this table nor the one before it needs."""
         needed = frozenset(arm.digest for arm in table.arms)
         self._predictors = {
-            digest: predictor for digest, predictor in self._predictors.items() if digest in needed | self._previous
+            digest: loaded for digest, loaded in self._predictors.items() if digest in needed | self._previous
         }
         self._previous = needed
 
     def _arm(self, model: str, arm: RouteArm) -> LoadedArm:
-        predictor = self._predictors.get(arm.digest)
-        if predictor is None:
-            predictor = load_predictor(open_artifact(self._store, arm.digest))
-            self._predictors[arm.digest] = predictor
+        if arm.digest not in self._predictors:
+            artifact = open_artifact(self._store, arm.digest)
+            if arm.name != "stable":
+                # Stable answered before, maybe in another process; anything else may crash this one.
+                try_load(artifact)
+            predictor = load_predictor(artifact)
+            self._predictors[arm.digest] = predictor, _recorded(predictor, artifact.files[SMOKE])
+        predictor, recorded = self._predictors[arm.digest]
         signature = predictor.signature
         if signature.model != model:
             raise failure(
@@ -214,7 +236,35 @@ class Loader:
             )
         counts = self._metrics.arm(model, arm.release, arm.name)
         binder, encoder = Binder(signature, predictor.takes_matrix), Encoder(signature)
-        return LoadedArm(arm.name, arm.release, arm.digest, arm.weight, predictor, binder, encoder, counts, arm.shadow)
+        loaded = LoadedArm(
+            arm.name, arm.release, arm.digest, arm.weight, predictor, binder, encoder, counts, arm.shadow
+        )
+        _warm(loaded, recorded)
+        return loaded
+
+
+def _recorded(predictor: Predictor, smoke: bytes) -> list[InferRequest]:
+    """Return one request for each row that the artifact carries."""
+    columns = json.loads(smoke)["columns"]
+    described = [(each["name"], each["datatype"]) for each in Binder(predictor.signature, False).metadata()]
+    rows = zip(*(columns[name] for name, _ in described), strict=True)
+    return [
+        InferRequest(
+            [Tensor(name, [1], datatype, [value]) for (name, datatype), value in zip(described, row, strict=True)]
+        )
+        for row in rows
+    ]
+
+
+def _warm(arm: LoadedArm, recorded: Sequence[InferRequest]) -> None:
+    """Predict the recorded rows one by one, so that the first callers do not pay for it and the cost is known."""
+    seconds = []
+    for request in [*recorded, *recorded]:
+        bound = arm.binder.bind(request, arm.binder.names)
+        before = perf_counter()
+        arm.encoder.encode({}, request, arm.predict(bound)[0])
+        seconds.append(perf_counter() - before)
+    arm.seconds = min(seconds, default=0.0)
 
 
 def _model(name: str, route: Route, arms: tuple[LoadedArm, ...]) -> LoadedModel:

@@ -6,9 +6,10 @@ import asyncio
 import os
 from pathlib import Path
 
-from modelops.errors import ModelOpsError, Problem
+from modelops.errors import ModelOpsError, Problem, failure
 from modelops.serving.metrics import ServerMetrics
 from modelops.serving.table import LoadedTable, Loader, paths_of
+from modelops.serving.threads import Threads
 
 __all__ = ["Watcher"]
 
@@ -34,6 +35,7 @@ class Watcher:
         self._metrics = metrics
         self._seen: Stamp | None = None
         self._refused: LoadedTable | None = None
+        self._threads = Threads(1, "loader")
 
     @property
     def error(self) -> str | None:
@@ -67,11 +69,9 @@ class Watcher:
 
     async def _take_up(self, stamp: Stamp) -> None:
         try:
-            table, error = await asyncio.to_thread(self._load)
+            table, error = await self._threads.run(self._load)
         except ModelOpsError as problem:
             self._refuse(problem, None)
-        except OSError as problem:
-            self._refuse(ModelOpsError(Problem("bad-routing-table", f"{self.path}: {problem.strerror}")), None)
         else:
             if error is None or self.table.digest is None or self.table.digest == table.digest:
                 # Requests that run keep the old table by their own reference.
@@ -85,7 +85,11 @@ class Watcher:
         self._seen = stamp
 
     def _load(self) -> tuple[LoadedTable, ModelOpsError | None]:
-        return self._loader.load(self.path.read_bytes())
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise failure("bad-routing-table", f"{self.path}: {error.strerror}") from None
+        return self._loader.load(data)
 
     def _refuse(self, error: ModelOpsError, table: LoadedTable | None) -> None:
         self.problems, self._refused = error.problems, table
