@@ -262,6 +262,21 @@ def tuning(alpha: float) -> float:
     return (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha))) / _DECISION_SIZE
 
 
+def mean_bounds(values: Array, limit: float, alpha: float) -> Contrast | None:
+    """Return an asymptotic confidence sequence of the mean of one sample, as ``mean_contrast`` makes one of two.
+
+    One value at ``limit`` is added to the sample for its variance, so that equal values still leave room for doubt.
+    None with fewer than 20 values, with one that is not finite, or with all of them at the limit.
+    """
+    n = len(values)
+    if n < _FEWEST or not np.isfinite(values).all():
+        return None
+    deviation = float(np.append(values, limit).std(ddof=1))
+    if deviation == 0:
+        return None
+    return Contrast(float(values.mean()), 0.0, 0.0, n, deviation, tuning(alpha)).at(alpha)
+
+
 def _variance(values: Array) -> float:
     """Return the sample variance; of 0/1 values with one success and one failure added, so that it is never zero."""
     if np.isin(values, (0.0, 1.0)).all():

@@ -1,0 +1,179 @@
+"""Blue-green: the candidate warms up beside stable, then takes all the traffic at once, and can give it back at once.
+
+Step 1 sends smoke requests to both while stable answers everybody, and waits until enough is known of how stable does.
+Step 2 switches all traffic and watches; step 3 keeps the old release warm for a while longer. From the switch on the
+candidate is held against what stable did before, as nothing runs beside it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modelops.spec.delivery import Expectation
+from modelops.spec.model import ModelSpec
+from modelops.strategies import Check, Forecast, Objection, Progress, Smoke, Step, Traffic
+from modelops.strategies._judge import RateGuards, evalue, failures, judge, minutes_in_step, p_value, unlogged
+from modelops.strategies._sequential import log_share_evalue
+
+__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections"]
+
+ARMS = (2, 2)
+
+_WARM = Traffic({"stable": 1.0, "candidate": 0.0})
+_SWITCHED = Traffic({"stable": 0.0, "candidate": 1.0})
+_STEPS = 3
+
+
+class Params(RateGuards):
+    """What it takes to switch, to stay switched and to let the old release go; a guard set to null is off.
+
+    ``smokeRequests`` rows of the snapshot go to the candidate and to stable before the switch; 0 leaves that out.
+    ``baselineRequests`` are the answers of stable that the candidate is held against, so the switch waits for them.
+    After the switch the candidate must answer ``minRequests`` and ``watchMinutes`` pass; when it has not answered them
+    after ``deadlineMinutes``, ``onDeadline`` says what happens. The old release then stays warm, and the candidate
+    judged, for ``keepWarmMinutes``.
+    """
+
+    min_requests: Annotated[int, Field(ge=1)]
+    smoke_requests: Annotated[int, Field(ge=0, le=10_000)] = 50
+    baseline_requests: Annotated[int, Field(ge=1)] = 500
+    watch_minutes: Annotated[float, Field(ge=0)] = 30.0
+    keep_warm_minutes: Annotated[float, Field(ge=0)] = 60.0
+    deadline_minutes: Annotated[float, Field(gt=0)] | None = None
+    on_deadline: Literal["hold", "rollback"] = "hold"
+
+
+def begin(params: Params, arms: Sequence[str]) -> Traffic:
+    """Return the traffic of the first step: all of it to stable, the candidate loaded beside it."""
+    return _WARM
+
+
+def forecast(params: Params, expectation: Expectation) -> tuple[Forecast, ...]:
+    """Return nothing yet."""
+    return ()
+
+
+def objections(params: Params, model: ModelSpec) -> tuple[Objection, ...]:
+    """Return that smoke requests would do something in the world, or that nothing is logged, where that is so."""
+    found = unlogged(model)
+    if params.smoke_requests and model.serving.side_effects:
+        message = "smoke requests would do something in the world: this model has side effects (serving.sideEffects)"
+        found += (Objection("smokeRequests", message, "set smokeRequests to 0"),)
+    return found
+
+
+def next_step(params: Params, progress: Progress) -> Step:
+    """Switch once the candidate has passed its smoke requests, switch back on any failed check, else go on or hold."""
+    match progress.step:
+        case 0:
+            return _before(params, progress)
+        case 1 | 2:
+            return _after(params, progress)
+        case at:
+            traffic = progress.segments[-1].traffic if progress.segments else _WARM
+            return Step("hold", at, traffic, f"a blue-green rollout has {_STEPS} steps and no step {at + 1}")
+
+
+def _before(params: Params, progress: Progress) -> Step:
+    if params.smoke_requests and progress.smoke is None:
+        reason = f"{params.smoke_requests} rows of the snapshot go to the candidate and to stable"
+        return Step("smoke", 0, _WARM, reason, requests=params.smoke_requests)
+    checks = _smoke_checks(params, progress.smoke) if params.smoke_requests and progress.smoke is not None else ()
+    failed = failures(checks)
+    if failed and not progress.tolerant:
+        return Step("rollback", 0, _WARM, failed, checks, failed=("candidate",))
+    open_ = [check.reason for check in checks if check.verdict in ("no-data", "inconclusive")]
+    if open_:
+        return Step("hold", 0, _WARM, "; ".join(open_), checks)
+    seen = sum(segment.arm("stable").requests for segment in progress.segments if segment.step == 0)
+    if seen < params.baseline_requests:
+        reason = f"stable has answered {seen} of {params.baseline_requests} requests to hold the candidate against"
+        return Step("hold", 0, _WARM, reason if seen else f"no data: {reason}", checks)
+    reason = f"step 1 of {_STEPS}: {_passed(params, failed)} and {seen} answers of stable to hold the candidate against"
+    return Step("advance", 1, _SWITCHED, reason, checks)
+
+
+def _passed(params: Params, failed: str) -> str:
+    if failed:
+        return f"failures are only reported: {failed};"
+    return "smoke requests passed" if params.smoke_requests else "no smoke requests asked for"
+
+
+def _smoke_checks(params: Params, smoke: Smoke) -> tuple[Check, ...]:
+    """Judge the smoke requests.
+
+    Both arms answered the same rows, so that one error more than stable's is a row that the candidate cannot answer.
+    Slow answers are compared beyond doubt, as the first ones warm the candidate up.
+    """
+    counts = {"candidateEvents": smoke.errors, "candidateRequests": smoke.requests}
+    counts |= {"stableEvents": smoke.stable_errors, "stableRequests": smoke.requests}
+    if not smoke.requests:
+        return (Check("smoke-errors", "no-data", f"no data: {smoke.reason or 'no smoke request was sent'}", None),)
+    reason = f"smoke: the candidate failed {smoke.errors} of {smoke.requests} requests, stable {smoke.stable_errors}"
+    if smoke.errors > smoke.stable_errors:
+        return (Check("smoke-errors", "fail", reason, float(smoke.errors), float(smoke.stable_errors), None, counts),)
+    if smoke.stable_errors == smoke.requests:
+        reason += ", so that nothing can be compared"
+        return (Check("smoke-errors", "inconclusive", reason, float(smoke.errors), None, None, counts),)
+    checks = [Check("smoke-errors", "pass", reason, float(smoke.errors), float(smoke.stable_errors), None, counts)]
+    if params.slow is not None:
+        share = params.slow.maximum_ratio / (1 + params.slow.maximum_ratio)
+        log_evalue = log_share_evalue(smoke.slow, smoke.stable_slow, share)
+        p, beyond = p_value(log_evalue), (smoke.slow - smoke.stable_slow) / smoke.requests
+        word: Literal["fail", "pass"] = (
+            "fail" if p <= params.alpha and beyond >= params.slow.minimum_difference else "pass"
+        )
+        said = f"smoke: {smoke.slow} of {smoke.requests} answers of the candidate were slow, {smoke.stable_slow} of"
+        slow = counts | {"candidateEvents": smoke.slow, "stableEvents": smoke.stable_slow}
+        limit = 1 / params.alpha
+        check = Check("smoke-slow", word, f"{said} stable", evalue(log_evalue), limit, params.alpha, slow, p_value=p)
+        checks.append(check)
+    return tuple(checks)
+
+
+def _after(params: Params, progress: Progress) -> Step:
+    at, minutes = progress.step, minutes_in_step(progress)
+    answered = Counter[int]()
+    for segment in progress.segments:
+        answered[segment.step] += segment.arm("candidate").requests
+    enough = answered[1] + answered[2] >= params.min_requests
+    checks = judge(params, progress.segments, "candidate", enough=enough, beside=False, alone=True)
+    failed = failures(checks)
+    if failed and not progress.tolerant:
+        return Step("rollback", at, _WARM, failed, checks, failed=("candidate",))
+    waiting = _waiting_for(params, at, answered[at], minutes, checks)
+    if waiting is None:
+        return _forward(at, minutes, checks, failed)
+    if at == 1 and params.deadline_minutes is not None and minutes > params.deadline_minutes:
+        reason = f"the watch passed its deadline of {params.deadline_minutes:g} minutes: {waiting}"
+        if params.on_deadline == "rollback" and not progress.tolerant:
+            return Step("rollback", at, _WARM, reason, checks, failed=("candidate",))
+        return Step("hold", at, _SWITCHED, reason, checks)
+    return Step("hold", at, _SWITCHED, waiting, checks)
+
+
+def _waiting_for(params: Params, at: int, answered: int, minutes: float, checks: Sequence[Check]) -> str | None:
+    """Say what a step after the switch still waits for, or None when it has all it needs."""
+    if not answered:
+        return "no data: the candidate has answered nothing in this step"
+    unknown = [check.reason for check in checks if check.verdict == "no-data"]
+    if unknown:
+        return f"no data: {'; '.join(unknown)}"
+    if at == 1 and answered < params.min_requests:
+        return f"the candidate has answered {answered} of {params.min_requests} requests"
+    least, what = (params.watch_minutes, "watch") if at == 1 else (params.keep_warm_minutes, "keep the old one warm")
+    if minutes < least:
+        return f"{minutes:.1f} of {least:g} minutes to {what} have passed"
+    return None
+
+
+def _forward(at: int, minutes: float, checks: tuple[Check, ...], failed: str) -> Step:
+    seen = f"failures are only reported: {failed}" if failed else "no evidence of harm"
+    reason = f"step {at + 1} of {_STEPS}: {minutes:.1f} minutes with all the traffic and {seen}"
+    if at == _STEPS - 1:
+        return Step("promote", at, _SWITCHED, reason, checks)
+    return Step("advance", at + 1, _SWITCHED, reason, checks)
