@@ -290,6 +290,37 @@ def test_unusable_data_is_refused_and_leaves_no_model(
     assert not Path("models").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--model", "bad", "--data", "bad.csv", "--target", "b"),
+        ("--model", "Bad Name", "--data", "bad.csv", "--target", "b"),
+        ("--example", "no-such-example"),
+        ("new/folder", "--model", "bad", "--data", "bad.csv", "--target", "b"),
+    ],
+)
+def test_a_first_init_that_fails_leaves_the_folder_as_it_was(init: Init, arguments: tuple[str, ...]) -> None:
+    """No git, no policies, no key, no folder; a file that was there has its bytes; and a second try can succeed."""
+    Path("bad.csv").write_text("a,b\n" + "1,2\n" * 30)
+    Path(".gitignore").write_text("*.tmp")
+    with pytest.raises((ModelOpsError, click.ClickException)):
+        init(*arguments)
+    assert sorted(path.name for path in Path.cwd().iterdir()) == [".gitignore", "bad.csv"]
+    assert Path(".gitignore").read_text() == "*.tmp"
+    init()
+
+
+def test_a_failure_in_a_repository_of_others_takes_back_only_its_own(init: Init) -> None:
+    """In a repository without policies, git and its files stay."""
+    subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
+    Path("policies").mkdir()
+    Path("policies/notes.txt").write_text("mine")
+    Path("bad.csv").write_text("")
+    error_of(init, "--model", "bad", "--data", "bad.csv", "--target", "b")
+    assert sorted(path.name for path in Path.cwd().iterdir()) == [".git", "bad.csv", "policies"]
+    assert [path.name for path in Path("policies").iterdir()] == ["notes.txt"]
+
+
 def test_a_missing_file_is_named(initialised: Init) -> None:
     """A path that does not exist is an error of its own."""
     assert (

@@ -5,8 +5,10 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +19,7 @@ from modelops import plugins
 from modelops.cli.output import note
 from modelops.errors import Exit, Location, ModelOpsError, failure
 from modelops.repository import Repository
-from modelops.scaffold.files import refuse_existing, write_new
+from modelops.scaffold.files import make_folder, refuse_existing, write_new
 from modelops.scaffold.repository import IGNORED, example_files, repository_files, schema_files
 from modelops.spec.data import DataSnapshotSpec, Source
 from modelops.spec.dump import dump
@@ -42,10 +44,10 @@ _KEPT = (".gitignore", "README.md", "requirements.lock")
 
 @dataclass(frozen=True)
 class Site:
-    """The repository that is scaffolded; ``made`` says whether git was initialised for it just now."""
+    """The repository that is scaffolded; ``undo`` takes back what was made in it, should the rest fail."""
 
     root: Path
-    made: bool
+    undo: ExitStack
 
     @property
     def initialised(self) -> bool:
@@ -102,21 +104,37 @@ class Result:
         return "\n".join([*lines, "\nnext:", *(f"  {step}" for step in self.next)])
 
 
-def open_site(directory: Path | None) -> Site:
-    """Find the repository of the current folder, or of a folder that is made if it is not there; git init if needed."""
+def open_site(directory: Path | None, undo: ExitStack) -> Site:
+    """Find the repository of the current folder, or of a folder that is made if it is not there; git init if needed.
+
+    Closing ``undo`` removes all that was made since; whoever succeeds has it forget that.
+    """
     start = (directory or Path.cwd()).absolute()
     try:
-        start.mkdir(parents=True, exist_ok=True)
+        make_folder(start, undo)
     except OSError as error:
         raise failure("cannot-write", f"{start} cannot be made: {error.strerror}", exit=Exit.WORLD) from None
+    return _tidy(Site(_repository_at(start, directory is None, undo).root, undo))
+
+
+def _repository_at(start: Path, above: bool, undo: ExitStack) -> Repository:
     try:
         repository = Repository.discover(start)
-        if directory is None or repository.root.samefile(start):
-            return Site(repository.root, made=False)
+        if above or repository.root.samefile(start):
+            return repository
     except ModelOpsError as error:
         if error.problems[0].code != "not-a-repository":
             raise
-    return Site(Repository.create(start).root, made=True)
+    if not (start / ".git").exists():
+        undo.callback(shutil.rmtree, start / ".git", ignore_errors=True)
+    return Repository.create(start)
+
+
+def _tidy(site: Site) -> Site:
+    """Have caches, schemas and keys undone too, where this is the first run."""
+    if not (site.root / ".modelops").exists():
+        site.undo.callback(shutil.rmtree, site.root / ".modelops", ignore_errors=True)
+    return site
 
 
 def already_initialised(site: Site) -> ModelOpsError:
@@ -145,14 +163,17 @@ def add_repository(site: Site, approvers: Sequence[str], result: Result) -> None
     planned = [path for path in repository_files("", logins) if path not in _KEPT]
     refuse_existing(site.root, planned)
     key = site.root / ".modelops" / "keys" / "local.pem"
-    files = repository_files(generate_key(key), logins)
+    public = generate_key(key)
+    site.undo.callback(key.unlink, missing_ok=True)
+    files = repository_files(public, logins)
     for path in _KEPT:
         if (site.root / path).exists():
             result.kept.append(path)
             del files[path]
-    write_new(site.root, files)
+    write_new(site.root, files, site.undo)
     _ignore(site, result)
-    write_new(site.root, {path: data for path, data in schema_files().items() if not (site.root / path).exists()})
+    schemas = {path: data for path, data in schema_files().items() if not (site.root / path).exists()}
+    write_new(site.root, schemas, site.undo)
     result.files += sorted(files)
     result.next += [
         *(
@@ -180,8 +201,10 @@ def _ignore(site: Site, result: Result) -> None:
     if ".gitignore" not in result.kept:
         return
     path = site.root / ".gitignore"
-    text = path.read_text(encoding="utf-8")
+    before = path.read_bytes()
+    text = before.decode("utf-8")
     if not any(line.strip().strip("/") == ".modelops" for line in text.splitlines()):
+        site.undo.callback(path.write_bytes, before)
         path.write_text(text + ("" if text.endswith("\n") or not text else "\n") + IGNORED.splitlines()[0] + "\n")
         result.kept[result.kept.index(".gitignore")] = ".gitignore, with .modelops/ added,"
 
@@ -193,7 +216,7 @@ def add_example(site: Site, name: str, result: Result) -> None:
     files = example_files(name)
     taken = {path: data for path, data in files.items() if (found := place(path)) and found[0] == "DataSnapshot"}
     policies = _missing_policies(site, files)
-    write_new(site.root, {path: data for path, data in files.items() if path not in taken} | policies)
+    write_new(site.root, {path: data for path, data in files.items() if path not in taken} | policies, site.undo)
     model: ModelSpec = load_resource(files[f"models/{name}/model.yaml"], f"models/{name}/model.yaml").spec
     for path, data in taken.items():
         old: DataSnapshotSpec = load_resource(data, path).spec
@@ -210,6 +233,7 @@ def add_example(site: Site, name: str, result: Result) -> None:
         write_new(
             site.root,
             {path: data if spec.root == old.root else dump("DataSnapshot", Path(path).stem, spec, None, path)},
+            site.undo,
         )
     result.model = name
     result.files += sorted([*files, *policies])
@@ -256,7 +280,7 @@ def add_model(site: Site, order: Order, result: Result) -> None:
         spec = _for_the_features(first, draft) or _take(site, opened, snapshots.wanted_by(draft.spec))
     path = f"models/{order.model}/data/{SNAPSHOT}.yaml"
     files = {**draft.files, path: dump("DataSnapshot", SNAPSHOT, spec, None, path)}
-    write_new(site.root, files)
+    write_new(site.root, files, site.undo)
     _report(order, draft, opened, files, result)
 
 

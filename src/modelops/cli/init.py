@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -40,7 +41,8 @@ def command(
 ) -> int:
     """Scaffold DIRECTORY (this folder unless given): policies and workflows where there are none yet, then a model.
 
-    Nothing that exists is overwritten. What is inferred from data is written down with the reasons, for review.
+    Nothing that exists is overwritten, and nothing is left behind by a failure. What is inferred from data is
+    written down with the reasons, for review.
     """
     from modelops.cli import _scaffolding as scaffolding
 
@@ -53,21 +55,21 @@ def command(
         raise click.UsageError("--model needs --data and --target")
     if not model and any(given.values()):
         raise click.UsageError(f"{next(name for name, value in given.items() if value)} needs --model")
-    site = scaffolding.open_site(directory)
-    fresh = not site.initialised
-    if not fresh and not example and not model:
-        raise scaffolding.already_initialised(site)
-    if example:
-        scaffolding.require_new_model(site, example)
-    if model:
-        scaffolding.require_new_model(site, model)
-    result = scaffolding.Result(str(site.root))
-    if fresh:
-        scaffolding.add_repository(site, approvers, result)
-    if example:
-        scaffolding.add_example(site, example, result)
-    if model and data and target:
-        order = scaffolding.Order(model, data, target, time, identity, task, positive, risk, owner)
-        scaffolding.add_model(site, order, result)
+    with ExitStack() as undo:
+        site = scaffolding.open_site(directory, undo)
+        fresh = not site.initialised
+        if not fresh and not example and not model:
+            raise scaffolding.already_initialised(site)
+        if example or model:
+            scaffolding.require_new_model(site, example or model or "")
+        result = scaffolding.Result(str(site.root))
+        if fresh:
+            scaffolding.add_repository(site, approvers, result)
+        if example:
+            scaffolding.add_example(site, example, result)
+        if model and data and target:
+            order = scaffolding.Order(model, data, target, time, identity, task, positive, risk, owner)
+            scaffolding.add_model(site, order, result)
+        undo.pop_all()
     emit(output, result.to_dict(), result.text)
     return 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
@@ -41,16 +43,25 @@ def refuse_existing(root: Path, paths: Iterable[str]) -> None:
         raise ModelOpsError(*problems, exit=Exit.NO)
 
 
-def write_new(root: Path, files: Mapping[str, bytes]) -> None:
-    """Write files that must not exist yet; nothing is written when one of them does."""
+def write_new(root: Path, files: Mapping[str, bytes], undo: ExitStack) -> None:
+    """Write files that must not exist yet; nothing is written when one of them does, ``undo`` removes them again."""
     refuse_existing(root, files)
     for path, data in files.items():
         target = root / path
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent, undo)
             with target.open("xb") as file:
+                undo.callback(target.unlink, missing_ok=True)
                 file.write(data)
         except OSError as error:
             raise failure(
                 "cannot-write", f"{path} cannot be written: {error.strerror}", exit=Exit.WORLD, location=Location(path)
             ) from None
+
+
+def make_folder(folder: Path, undo: ExitStack) -> None:
+    """Make a folder and those above it that do not exist; ``undo`` removes those that were made, and all in them."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        undo.callback(shutil.rmtree, path, ignore_errors=True)
