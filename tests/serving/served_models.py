@@ -135,14 +135,14 @@ class Running:
 
 @contextmanager
 def running(
-    folder: Path, store: Store, models: Mapping[str, Any] | None, clock: Clock = wall_clock
+    folder: Path, store: Store, models: Mapping[str, Any] | None, clock: Clock = wall_clock, **settings: Any
 ) -> Iterator[Running]:
     """Serve from a thread of this process until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "routes.json"
     if models is not None:
         write_table(table, models)
-    service = Service(table, store, folder / "predictions.sqlite", host="127.0.0.1", port=0, clock=clock)
+    service = Service(table, store, folder / "predictions.sqlite", host="127.0.0.1", port=0, clock=clock, **settings)
     thread = threading.Thread(target=service.run)
     thread.start()
     server = Running(folder, f"http://127.0.0.1:{service.port}")

@@ -20,6 +20,7 @@ from modelops.serving.app import App
 from modelops.serving.http import HttpServer, Limits
 from modelops.serving.metrics import ServerMetrics
 from modelops.serving.table import Loader
+from modelops.serving.trial import TrialLimits
 from modelops.serving.watch import Watcher
 from modelops.stores import Store
 
@@ -44,6 +45,7 @@ class Service:
         port: int,
         clock: Clock,
         limits: Limits | None = None,
+        trial: TrialLimits | None = None,
     ) -> None:
         with contextlib.ExitStack() as opened:
             self._socket = opened.enter_context(_bind(host, port))
@@ -52,7 +54,7 @@ class Service:
         self.host = host
         self.port: int = self._socket.getsockname()[1]
         metrics = ServerMetrics(self._log)
-        self._watcher = Watcher(table, Loader(store, metrics), metrics)
+        self._watcher = Watcher(table, Loader(store, metrics, trial or TrialLimits()), metrics)
         self._app = App(self._watcher, self._log, metrics, clock)
         self._http = HttpServer(self._app, self._app.broken, limits)
         self._stopping = asyncio.Event()

@@ -20,7 +20,7 @@ from modelops.serving.inputs import Binder, Bound
 from modelops.serving.metrics import ArmCounts, ServerMetrics
 from modelops.serving.outputs import Encoder
 from modelops.serving.protocol import InferRequest, Tensor
-from modelops.serving.trial import try_load
+from modelops.serving.trial import TrialLimits, try_load
 from modelops.spec.routing import Route, RouteArm, RoutingTable
 from modelops.stores import Store
 
@@ -173,7 +173,8 @@ def _model_paths(model: LoadedModel) -> Iterator[tuple[str, Endpoint]]:
 class Loader:
     """Loads routing tables; artifacts stay in memory while the newest or the previous table needs them."""
 
-    def __init__(self, store: Store, metrics: ServerMetrics) -> None:
+    def __init__(self, store: Store, metrics: ServerMetrics, trial: TrialLimits) -> None:
+        self._trial = trial
         self._store = store
         self._metrics = metrics
         self._predictors: dict[str, tuple[Predictor, list[InferRequest]]] = {}
@@ -223,7 +224,7 @@ class Loader:
             artifact = open_artifact(self._store, arm.digest)
             if arm.name != "stable":
                 # Stable answered before, maybe in another process; anything else may crash this one.
-                try_load(artifact)
+                try_load(artifact, self._trial)
             predictor = load_predictor(artifact)
             self._predictors[arm.digest] = predictor, _recorded(predictor, artifact.files[SMOKE])
         predictor, recorded = self._predictors[arm.digest]

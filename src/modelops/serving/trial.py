@@ -12,12 +12,17 @@ import msgspec
 from modelops.artifacts import Artifact, load_predictor
 from modelops.errors import Exit, ModelOpsError, failure
 
-__all__ = ["main", "try_load"]
+__all__ = ["TrialLimits", "main", "try_load"]
 
-SECONDS = 120
-PROCESSOR_SECONDS = 60
-MEMORY_BYTES = 4 << 30
 _REFUSED = 3
+
+
+class TrialLimits(msgspec.Struct, frozen=True):
+    """What the process may use: seconds by the clock, seconds of processor time, bytes of address space."""
+
+    seconds: float = 120.0
+    processor_seconds: int = 60
+    memory_bytes: int = 4 << 30
 
 
 class _Parcel(msgspec.Struct):
@@ -25,20 +30,21 @@ class _Parcel(msgspec.Struct):
 
     digest: str
     files: dict[str, bytes]
+    limits: TrialLimits
 
 
-def try_load(artifact: Artifact) -> None:
+def try_load(artifact: Artifact, limits: TrialLimits) -> None:
     """Load an artifact and predict its recorded rows in a process with limits.
 
     A process that crashes, hangs or takes too much memory raises ``trial-failed``; an artifact that it refuses, the
     error with which it does.
     """
     command = [sys.executable, "-c", "from modelops.serving.trial import main; main()"]
-    parcel = msgspec.msgpack.encode(_Parcel(artifact.digest, dict(artifact.files)))
+    parcel = msgspec.msgpack.encode(_Parcel(artifact.digest, dict(artifact.files), limits))
     try:
-        done = subprocess.run(command, input=parcel, capture_output=True, timeout=SECONDS, check=False)
+        done = subprocess.run(command, input=parcel, capture_output=True, timeout=limits.seconds, check=False)
     except subprocess.TimeoutExpired:
-        raise _failed(artifact, f"did not load within {SECONDS} seconds") from None
+        raise _failed(artifact, f"did not load within {limits.seconds:g} seconds") from None
     if done.returncode == _REFUSED:
         code, _, message = done.stdout.decode().partition("\n")
         raise failure(code, message, exit=Exit.WORLD)
@@ -54,8 +60,8 @@ def try_load(artifact: Artifact) -> None:
 
 def main() -> None:
     """Load the artifact on standard input and say on standard output why it is refused, if it is."""
-    _limit()
     parcel = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=_Parcel)
+    _limit(parcel.limits)
     try:
         load_predictor(Artifact(parcel.digest, 0, parcel.files))
     except ModelOpsError as error:
@@ -64,13 +70,13 @@ def main() -> None:
         sys.exit(_REFUSED)
 
 
-def _limit() -> None:
+def _limit(limits: TrialLimits) -> None:
     if sys.platform == "win32":
         return
     import resource
 
-    limits = (("RLIMIT_CORE", 0), ("RLIMIT_CPU", PROCESSOR_SECONDS), ("RLIMIT_AS", MEMORY_BYTES))
-    for name, value in limits:
+    values = {"RLIMIT_CORE": 0, "RLIMIT_CPU": limits.processor_seconds, "RLIMIT_AS": limits.memory_bytes}
+    for name, value in values.items():
         kind = getattr(resource, name)
         _, hard = resource.getrlimit(kind)
         most = value if hard == resource.RLIM_INFINITY else min(value, hard)
