@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from modelops.spec.model import ModelSpec
 from modelops.strategies import ArmData, PairData, Progress, Segment, Traffic
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -137,4 +139,22 @@ def _pairs_joined(a: PairData, b: PairData) -> PairData:
         a.dropped + b.dropped,
         (a.agreed or 0) + (b.agreed or 0),
         np.concatenate([a.differences, b.differences]),
+    )
+
+
+def model(task: str = "binary-classification", **serving: object) -> ModelSpec:
+    """Return a small model."""
+    return ModelSpec.model_validate_json(
+        json.dumps(
+            {
+                "description": "x",
+                "owner": "x",
+                "risk": "minimal",
+                "task": task,
+                "intendedUse": "x",
+                "data": {"snapshot": "x", "target": "y", "features": [{"name": "a", "type": "number"}]},
+                "gates": ["x"],
+                "serving": serving,
+            }
+        )
     )

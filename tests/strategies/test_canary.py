@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from modelops.strategies import canary
-from strategies.progress import arm, drawn, progress, segment
+from strategies.progress import arm, drawn, model, progress, segment
 
 STEPS = [{"weight": w, "minRequests": 200} for w in (0.05, 0.25, 0.5, 1.0)]
 
@@ -96,7 +97,7 @@ def test_absolute_error_rate():
     found = canary.next_step(params(maximumErrorRate=0.02), both)
     assert found.action == "rollback"
     assert "limit 2.00%" in found.reason
-    full = progress([segment(3, 1.0, arm(1000, 100), arm())])
+    full = progress([segment(2, 0.5, arm(1000, 100), arm(1000, 100)), segment(3, 1.0, arm(1000, 100), arm())])
     assert canary.next_step(params(), full).action == "promote"
     assert canary.next_step(params(maximumErrorRate=0.02), full).action == "rollback"
 
@@ -212,7 +213,10 @@ def test_power():
 
 
 def test_errors_at_full_weight_roll_back():
-    """With all the traffic there is no stable beside the candidate; what stable did before is the measure then."""
+    """With all the traffic there is no stable beside the candidate; what stable did before is the measure then.
+
+    Where nothing is known of stable, nothing is compared and nobody promoted.
+    """
     before = segment(2, 0.5, arm(500, 5), arm(500, 5))
     broken = canary.next_step(params(), progress([before, segment(3, 1.0, arm(500, 500), arm())]))
     assert broken.action == "rollback"
@@ -222,3 +226,53 @@ def test_errors_at_full_weight_roll_back():
     assert check(sound, "errors-at-full-weight").verdict == "pass"
     alone = canary.next_step(params(), progress([segment(3, 1.0, arm(500, 5), arm())]))
     assert check(alone, "errors-at-full-weight").verdict == "no-data"
+    assert (alone.action, alone.reason[:7]) == ("hold", "no data")
+
+
+def test_slowness_at_full_weight_rolls_back():
+    """A candidate that is slow only under all the traffic is sent back too; as slow as stable was, it stays."""
+    before = segment(2, 0.5, arm(500, 0, 10), arm(500, 0, 10))
+    slow = canary.next_step(params(), progress([before, segment(3, 1.0, arm(500, 0, 60), arm())]))
+    assert slow.action == "rollback"
+    assert "slow-at-full-weight: candidate 12.00% of 500, stable 2.00% of 500 requests before" in slow.reason
+    sound = canary.next_step(params(), progress([before, segment(3, 1.0, arm(500, 0, 12), arm())]))
+    assert sound.action == "promote"
+    cold = segment(3, 1.0, arm(500, 0, 60), arm())
+    assert canary.next_step(params(warmupRequests=1050), progress([before, cold])).action == "promote"
+
+
+def test_required_ratio_promotes_by_non_inferiority():
+    """With requiredRatio no harm is not enough: the rate must be shown to be below, while stable runs beside."""
+    steps = [{"weight": w, "minRequests": 200} for w in (0.5, 1.0)]
+    plan = params(steps=steps, errors={"requiredRatio": 2.0})
+    few = canary.next_step(plan, progress([segment(0, 0.5, arm(1000, 10), arm(1000, 10))]))
+    assert few.action == "hold"
+    assert "not shown to be below 2 times as many" in few.reason
+    assert check(few, "errors").verdict == "inconclusive"
+    many = canary.next_step(plan, progress([segment(0, 0.5, arm(20_000, 200), arm(20_000, 200))]))
+    assert (many.action, check(many, "errors").verdict) == ("advance", "pass")
+    with pytest.raises(ValidationError, match=r"requiredRatio 1.5 must be above maximumRatio 2"):
+        params(errors={"requiredRatio": 1.5, "maximumRatio": 2.0})
+
+
+def test_a_clock_set_back_waits():
+    """A clock before the start of the step counts as no time at all, and passes no deadline."""
+    steps = [{"weight": 0.05, "minRequests": 10, "minMinutes": 10, "deadlineMinutes": 60}, STEPS[1]]
+    seen = progress([segment(0, 0.05, arm(200), arm(3800))], minutes=-600)
+    found = canary.next_step(params(steps=steps), seen)
+    assert (found.action, found.reason) == ("hold", "0.0 of 10 minutes have passed")
+
+
+def test_the_deadline_of_a_tolerant_rollout_holds():
+    """A tolerant rollout sends nobody back, at the deadline neither."""
+    steps = [{"weight": 0.05, "minRequests": 200, "deadlineMinutes": 60}, STEPS[1]]
+    seen = replace(progress([segment(0, 0.05, arm(10), arm(190))], minutes=61), tolerant=True)
+    assert canary.next_step(params(steps=steps, onDeadline="rollback"), seen).action == "hold"
+
+
+def test_objections():
+    """A model whose predictions are not logged cannot be judged; any other can."""
+    assert canary.objections(params(), model()) == ()
+    (found,) = canary.objections(params(), model(log="off"))
+    assert found.path == ""
+    assert "serving.log" in found.message

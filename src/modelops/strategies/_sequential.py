@@ -113,7 +113,8 @@ def log_rise_evalue(
     ``now`` and ``before`` are (events, others) of two arms that did not run beside each other. For each rate p that the
     earlier one may have had, the product of an e-value against p itself (Jeffreys' mixture) and one against "the later
     share is at most ratio * p + difference" is a supermartingale. The smallest product over all p is therefore an
-    e-value whatever p is (universal inference), with no part of alpha set aside for the uncertainty of the past.
+    e-value whatever p is (universal inference), with no part of alpha set aside for the uncertainty of the past. What
+    is at most 0 is an upper bound, not the minimum itself.
 
     References
     ----------
@@ -127,9 +128,11 @@ def log_rise_evalue(
         past = mixture + events * math.log1p(math.exp(-logit)) + others * math.log1p(math.exp(logit))
         return past + log_share_evalue(*now, min(ratio * rate + difference, 1.0))
 
-    # Below the observed rate both factors grow as p falls, so the minimum is not there.
-    low, high = math.log((events + 0.01) / (others + 0.01)) - 1, 20.0
-    return _smallest(product, min(low, high - 1), high)
+    # Below the observed rate both factors grow as p falls, so the minimum is at it or above. At 1 or less an e-value
+    # says nothing, and what it is exactly is not worth the search.
+    observed = min(math.log((events + 0.01) / (others + 0.01)), 19.0)
+    there = product(observed)
+    return there if there <= 0 else min(there, _smallest(product, observed, 20.0))
 
 
 def _smallest(unimodal: Callable[[float], float], low: float, high: float) -> float:

@@ -90,7 +90,8 @@ def next_step(params: Params, progress: Progress) -> Step:
     if failed and not progress.tolerant:
         return Step("rollback", at, _traffic(0.0), failed, checks, failed=("candidate",))
     minutes = minutes_in_step(progress)
-    waiting = _waiting_for(step, running, minutes) or _unproved(params, at, checks)
+    before = sum(segment.arm("stable").requests for segment in progress.segments)
+    waiting = _waiting_for(step, running, before, minutes) or _unproved(params, at, checks)
     if waiting is None:
         return _forward(params, at, checks, failed)
     if step.deadline_minutes is not None and minutes > step.deadline_minutes:
@@ -105,8 +106,11 @@ def _running(progress: Progress) -> Traffic:
     return progress.segments[-1].traffic if progress.segments else _traffic(0.0)
 
 
-def _waiting_for(step: CanaryStep, running: Segment | None, minutes: float) -> str | None:
-    """Say what the running step still waits for, or None when it has seen what it must."""
+def _waiting_for(step: CanaryStep, running: Segment | None, stable: int, minutes: float) -> str | None:
+    """Say what the running step still waits for, or None when it has seen what it must.
+
+    ``stable`` is how many requests stable has answered in all steps.
+    """
     answered = running.arm("candidate").requests if running is not None else 0
     if running is None or answered == 0:
         return "no data: the candidate has answered nothing in this step"
@@ -114,6 +118,8 @@ def _waiting_for(step: CanaryStep, running: Segment | None, minutes: float) -> s
         return f"the candidate has answered {answered} of {step.min_requests} requests"
     if step.weight < 1 and running.arm("stable").requests == 0:
         return "no data: stable has answered nothing in this step, so there is nothing to compare with"
+    if not stable:
+        return "no data: stable has answered nothing in any step, so there is nothing to compare with"
     if minutes < step.min_minutes:
         return f"{minutes:.1f} of {step.min_minutes:g} minutes have passed"
     return None
