@@ -21,8 +21,21 @@ import click
     help="The routing table, where it is not in the runtime folder: a ConfigMap, or a file of the image.",
 )
 @click.option("--store", type=click.Path(path_type=Path), help="Folder of the OCI layout; .modelops/store.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the port."
+)
+@click.option("--worker", type=int, hidden=True)
+@click.option("--peers", type=click.Path(path_type=Path), hidden=True)
 def command(
-    environment: str, host: str, port: int, runtime: Path | None, table_file: Path | None, store: Path | None
+    environment: str,
+    host: str,
+    port: int,
+    runtime: Path | None,
+    table_file: Path | None,
+    store: Path | None,
+    workers: int,
+    worker: int | None,
+    peers: Path | None,
 ) -> None:
     """Answer the Open Inference Protocol v2 for what the routing table of ENV names.
 
@@ -33,7 +46,7 @@ def command(
     from modelops.errors import Exit, failure
     from modelops.plugins import load
     from modelops.predictions import FILE_NAME as LOG_NAME
-    from modelops.serving import Service
+    from modelops.serving import Peers, Service
     from modelops.spec.routing import FILE_NAME
 
     folder = runtime or Path(".modelops/runtime") / environment
@@ -45,7 +58,32 @@ def command(
             exit=Exit.FILES,
             hint=f"`modelops reconcile {environment}` writes it",
         )
+    store = (store or Path(".modelops/store")).resolve()
+    if workers > 1 and worker is None:
+        arguments = [environment, "--runtime", str(folder), "--table", str(table), "--store", str(store)]
+        _share(arguments, host, port, workers)
+        return
     layout = load("stores", "oci-layout")
-    blobs = layout.open(layout.Params(path=str((store or Path(".modelops/store")).resolve())), Path.cwd())
-    service = Service(table, blobs, folder / LOG_NAME, host=host, port=port, clock=clock_from())
-    service.run(lambda: note(f"serving {environment} on http://{host}:{service.port}"))
+    blobs = layout.open(layout.Params(path=str(store)), Path.cwd())
+    found = None if worker is None or peers is None else Peers(peers, worker)
+    service = Service(table, blobs, folder / LOG_NAME, host=host, port=port, clock=clock_from(), peers=found)
+    service.run(lambda: None if found else note(f"serving {environment} on http://{host}:{service.port}"))
+
+
+def _share(arguments: list[str], host: str, port: int, workers: int) -> None:
+    """Run worker processes that answer on one port until this process is told to end."""
+    import sys
+    import tempfile
+
+    from modelops.cli.output import note
+    from modelops.serving import reserved, supervise
+
+    with reserved(host, port) as shared, tempfile.TemporaryDirectory(prefix="modelops-") as folder:
+        command = [sys.executable, "-m", "modelops", "serve", *arguments, "--host", host, "--port", str(shared)]
+        command += ["--workers", str(workers), "--peers", folder, "--worker"]
+        supervise(
+            lambda worker: [*command, str(worker)],
+            workers,
+            Path(folder),
+            lambda: note(f"serving {arguments[0]} on http://{host}:{shared}"),
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,9 @@ from modelops.serving.feedback import take_feedback
 from modelops.serving.http import JSON, RETRY, Answer, Request
 from modelops.serving.infer import Inference
 from modelops.serving.metrics import CONTENT_TYPE, ServerMetrics, exposition
+from modelops.serving.peers import Peers, View, merged_families, merged_status, packed
 from modelops.serving.protocol import STATUS, compressed, inflate, refusal
+from modelops.serving.statistics import model_stats
 from modelops.serving.table import Endpoint, LoadedModel, LoadedTable
 from modelops.serving.watch import Watcher
 
@@ -38,12 +41,15 @@ _GET = (b"GET", b"HEAD")
 class App:
     """Answers for the table that its watcher holds."""
 
-    def __init__(self, watcher: Watcher, log: PredictionLog, metrics: ServerMetrics, clock: Clock) -> None:
+    def __init__(
+        self, watcher: Watcher, log: PredictionLog, metrics: ServerMetrics, clock: Clock, peers: Peers | None
+    ) -> None:
         self.draining = False
         self._watcher = watcher
         self._log = log
         self._metrics = metrics
         self._clock = clock
+        self._peers = peers
         self._inference = Inference(log, clock)
         self._pending = 0
         self._pending_bytes = 0
@@ -59,6 +65,16 @@ class App:
             return result if isinstance(result, Answer) else self._bounded(model, request, result)
         except ModelOpsError as error:
             return self._refused(model, error)
+
+    def view(self) -> View:
+        """Return what this process knows of itself, for the one that answers for all."""
+        return {
+            "worker": self._peers.worker if self._peers else 0,
+            "pid": os.getpid(),
+            "status": self._status(self._watcher.table),
+            "families": packed(self._metrics.families()),
+            "statistics": self._metrics.statistics(),
+        }
 
     def broken(self) -> Answer:
         """Count and answer a request on which the server itself failed."""
@@ -76,8 +92,24 @@ class App:
         if kind == "feedback":
             body = inflate(request.body, request.headers.get(b"content-encoding", b"").decode("latin-1").lower())
             return take_feedback(table.models[endpoint.model], body, self._log, self._metrics, self._clock)
-        answer = self._describe(table, endpoint, request)
-        return compressed(answer, request.headers.get(b"accept-encoding", b""))
+        accepted = request.headers.get(b"accept-encoding", b"")
+        if kind in _OF_ALL:
+            return self._of_all(table, endpoint, accepted)
+        return compressed(self._describe(table, endpoint, request), accepted)
+
+    async def _of_all(self, table: LoadedTable, endpoint: Endpoint, accepted: bytes) -> Answer:
+        """Answer for all worker processes."""
+        views = [self.view()] + (await self._peers.others() if self._peers else [])
+        match endpoint.kind:
+            case "status":
+                answer = _json(merged_status(views) if self._peers else views[0]["status"])
+            case "metrics":
+                families = merged_families(views) if self._peers else self._metrics.families()
+                answer = Answer(200, exposition(families), CONTENT_TYPE)
+            case _:
+                counts = [each for view in views for each in view["statistics"]]
+                answer = _json(model_stats(counts, _versions(table, endpoint)))
+        return compressed(answer, accepted)
 
     def _bounded(
         self, model: str, request: Request, waiting: Coroutine[Any, Any, Answer]
@@ -129,12 +161,10 @@ class App:
                 return _json({"live": True})
             case "ready":
                 return self._ready(table)
-            case "metrics":
-                return Answer(200, exposition(self._metrics.families()), CONTENT_TYPE)
-            case "status":
-                return _json(self._status(table))
             case "index":
-                return _json(_index(table))
+                return _json(_index(table, request.body))
+            case "config":
+                return _config(table.models[endpoint.model], endpoint.release)
             case "load":
                 raise refusal("what is served is decided in git, not by this request")
             case "model-ready":
@@ -163,7 +193,9 @@ class App:
         }
 
 
-_SERVER = {"name": "modelops", "version": __version__, "extensions": ["binary_tensor_data", "model_repository"]}
+_OF_ALL = frozenset({"status", "metrics", "stats"})
+_EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics"]
+_SERVER = {"name": "modelops", "version": __version__, "extensions": _EXTENSIONS}
 
 
 def _deadline(request: Request) -> float:
@@ -195,7 +227,7 @@ def _find(table: LoadedTable, target: bytes) -> Endpoint:
     named = next((name for name in sorted(table.models, key=len, reverse=True) if rest.startswith(f"{name}/")), None)
     if named is None:
         name = rest.split("/versions/")[0]
-        for suffix in ("/infer", "/ready", "/feedback"):
+        for suffix in ("/infer", "/ready", "/stats", "/config", "/feedback"):
             name = name.removesuffix(suffix)
         served = ", ".join(sorted(table.models)[:12]) or "none yet"
         if table.digest is None:
@@ -235,7 +267,49 @@ def _metadata(model: LoadedModel, release: int | None) -> Answer:
     )
 
 
-def _index(table: LoadedTable) -> list[dict[str, str]]:
+def _config(model: LoadedModel, release: int | None) -> Answer:
+    """Return the metadata in the form of the configuration extension."""
+    described = orjson.loads(_metadata(model, release).body)
+
+    def tensors(kind: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": each["name"],
+                "data_type": "TYPE_STRING" if each["datatype"] == "BYTES" else f"TYPE_{each['datatype']}",
+                "dims": each["shape"],
+            }
+            for each in described[kind]
+        ]
+
+    return _json(
+        {
+            "name": model.name,
+            "platform": described["platform"],
+            "backend": described["platform"].partition("_")[0],
+            "max_batch_size": 0,
+            "input": tensors("inputs"),
+            "output": tensors("outputs"),
+            "version_policy": {"specific": {"versions": [int(version) for version in described["versions"]]}},
+        }
+    )
+
+
+def _versions(table: LoadedTable, endpoint: Endpoint) -> list[tuple[str, str]]:
+    """Return model and version of the releases that an endpoint is about."""
+    models = [table.models[endpoint.model]] if endpoint.model else table.models.values()
+    return [
+        (model.name, arm.version)
+        for model in models
+        for arm in model.arms
+        if endpoint.release is None or arm.release == endpoint.release
+    ]
+
+
+def _index(table: LoadedTable, body: bytes) -> list[dict[str, str]]:
+    try:
+        ready = bool(orjson.loads(body or b"{}").get("ready"))
+    except (orjson.JSONDecodeError, AttributeError):
+        raise refusal("the request is not a JSON object") from None
     return [
         {
             "name": arm.model,
@@ -244,4 +318,5 @@ def _index(table: LoadedTable) -> list[dict[str, str]]:
             "reason": arm.error or "",
         }
         for arm in table.arms
+        if arm.ready or not ready
     ]

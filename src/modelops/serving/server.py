@@ -7,8 +7,9 @@ import contextlib
 import errno
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvloop
@@ -19,12 +20,13 @@ from modelops.predictions import PredictionLog
 from modelops.serving.app import App
 from modelops.serving.http import HttpServer, Limits
 from modelops.serving.metrics import ServerMetrics
+from modelops.serving.peers import Peers
 from modelops.serving.table import Loader
 from modelops.serving.trial import TrialLimits
 from modelops.serving.watch import Watcher
 from modelops.stores import Store
 
-__all__ = ["Service", "serve"]
+__all__ = ["DRAIN_SECONDS", "Service", "reserved"]
 
 DRAIN_SECONDS = 30.0
 LINGER_SECONDS = 0.5
@@ -46,16 +48,19 @@ class Service:
         clock: Clock,
         limits: Limits | None = None,
         trial: TrialLimits | None = None,
+        peers: Peers | None = None,
     ) -> None:
         with contextlib.ExitStack() as opened:
-            self._socket = opened.enter_context(_bind(host, port))
-            self._log = opened.enter_context(PredictionLog(log))
+            self._socket = opened.enter_context(_bind(host, port, shared=peers is not None))
+            self._socket.listen(_BACKLOG)
+            self._log = opened.enter_context(PredictionLog(_segment(log, peers)))
             opened.pop_all()
+        self._peers = peers
         self.host = host
         self.port: int = self._socket.getsockname()[1]
         metrics = ServerMetrics(self._log)
         self._watcher = Watcher(table, Loader(store, metrics, trial or TrialLimits()), metrics)
-        self._app = App(self._watcher, self._log, metrics, clock)
+        self._app = App(self._watcher, self._log, metrics, clock, peers)
         self._http = HttpServer(self._app, self._app.broken, limits)
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -74,6 +79,11 @@ class Service:
             with contextlib.suppress(RuntimeError):  # its loop is closed: it has stopped
                 self._loop.call_soon_threadsafe(self._stopping.set)
 
+    def _orphaned(self) -> None:
+        """Drain when the end of the standard input says that the process which started this worker has died."""
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        self.stop()
+
     async def _serve(self, started: Callable[[], None] | None) -> None:
         self._loop = loop = asyncio.get_running_loop()
         if threading.current_thread() is threading.main_thread():
@@ -81,9 +91,14 @@ class Service:
                 loop.add_signal_handler(number, self.stop)
         listener = await loop.create_server(self._http.protocol, sock=self._socket, backlog=_BACKLOG)
         beside = [asyncio.create_task(work) for work in (self._watcher.run(), self._http.sweep())]
+        if self._peers is not None:
+            await self._peers.listen(self._app.view)
+            loop.add_reader(sys.stdin.fileno(), self._orphaned)
         if started is not None:
             started()
         await self._stopping.wait()
+        # What is in the queue of the listening socket was accepted by the kernel in our name: take it before closing.
+        await asyncio.sleep(0.01)
         listener.close()
         await self._http.drain(LINGER_SECONDS, DRAIN_SECONDS)
         for task in beside:
@@ -91,12 +106,20 @@ class Service:
         await asyncio.gather(*beside, return_exceptions=True)
 
 
-def serve(table: Path, store: Store, log: Path, host: str, port: int, clock: Clock) -> None:
-    """Serve a routing table until the process is told to end."""
-    Service(table, store, log, host=host, port=port, clock=clock).run()
+@contextlib.contextmanager
+def reserved(host: str, port: int) -> Iterator[int]:
+    """Hold a port for the workers that will share it; a port that another program has is an error."""
+    with _bind(host, port, shared=False) as probe:
+        port = probe.getsockname()[1]
+    with _bind(host, port, shared=True):
+        yield port
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _segment(log: Path, peers: Peers | None) -> Path:
+    return log if peers is None or peers.worker == 0 else log.with_stem(f"{log.stem}-w{peers.worker}")
+
+
+def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
     """Bind before anything is loaded, so that a port that is taken is known at once."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -108,8 +131,9 @@ def _bind(host: str, port: int) -> socket.socket:
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(address)
-        bound.listen(_BACKLOG)
     except OSError as error:
         bound.close()
         if error.errno == errno.EADDRINUSE:

@@ -147,6 +147,9 @@ _SERVER_PATHS = {
 }
 
 
+_SUFFIXES = {"": "model", "/ready": "model-ready", "/infer": "infer", "/stats": "stats", "/config": "config"}
+
+
 def paths_of(models: Mapping[str, LoadedModel]) -> dict[bytes, Endpoint]:
     """Return every path that is answered, with and without a final slash.
 
@@ -159,13 +162,16 @@ def paths_of(models: Mapping[str, LoadedModel]) -> dict[bytes, Endpoint]:
             prefix = f"/v2/models/{spelled}"
             for suffix, endpoint in _model_paths(model):
                 paths.setdefault(prefix + suffix, endpoint)
+            for verb in ("load", "unload"):
+                paths.setdefault(f"/v2/repository/models/{spelled}/{verb}", Endpoint("load", name))
+    paths.setdefault("/v2/models/stats", Endpoint("stats"))
     both = [(f"{path}{slash}", endpoint) for path, endpoint in paths.items() for slash in ("", "/")]
     return {path.encode(): endpoint for path, endpoint in both}
 
 
 def _model_paths(model: LoadedModel) -> Iterator[tuple[str, Endpoint]]:
     for version, release in (("", None), *((f"/versions/{arm.release}", arm.release) for arm in model.arms)):
-        for suffix, kind in (("", "model"), ("/ready", "model-ready"), ("/infer", "infer")):
+        for suffix, kind in _SUFFIXES.items():
             yield version + suffix, Endpoint(kind, model.name, release)
     yield "/feedback", Endpoint("feedback", model.name)
 
