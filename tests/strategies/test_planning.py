@@ -9,6 +9,7 @@ import pytest
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import power_proportions_2indep
 
+from modelops import plugins
 from modelops.spec.delivery import Expectation
 from modelops.strategies._judge import Guards, Harm, RateGuards
 from modelops.strategies._planning import (
@@ -18,6 +19,7 @@ from modelops.strategies._planning import (
     need_for_mean,
     need_for_rate,
     need_for_rise,
+    shadow_forecasts,
     step_forecasts,
 )
 from modelops.strategies._sequential import Contrast, log_share_evalue, tuning
@@ -157,3 +159,30 @@ def test_errors_that_no_guard_looks_at_are_never_seen():
     (found,) = step_forecasts(RateGuards(errors=None), [Watch(0.5, "steps[0]")], Expectation(requests_per_hour=600))
     assert (found.requests, found.sees) == (None, False)
     assert "no guard" in found.what
+
+
+def test_a_shadow_needs_half_as_many_requests_as_an_even_split_needs():
+    """Every request is answered by both, so copies of all of them are the fastest look there is."""
+    expectation = Expectation(requests_per_hour=600)
+    even = step_forecasts(ERRORS, [Watch(0.5, "steps[0]")], expectation)[0]
+    (copies,) = shadow_forecasts(ERRORS, Watch(1.0, "share"), expectation)
+    (fewer,) = shadow_forecasts(ERRORS, Watch(0.1, "share", 500, 0.0, 600.0), expectation)[:1]
+    assert copies.requests == pytest.approx(even.requests / 2, abs=1)
+    assert fewer.requests == pytest.approx(10 * copies.requests, rel=1e-3)
+    assert (copies.sees, fewer.sees, fewer.path) == (True, False, "share")
+    assert fewer.chance == pytest.approx(need_for_rate(0.01, 0.02, 0.5, 0.05, 0.8).chance(1000))
+
+
+def test_blue_green_needs_a_past_and_says_which_parameter_is_too_small():
+    """With few answers of stable nothing is ever seen; with many, the watch says how long it takes."""
+    module = plugins.load("strategies", "blue-green")
+    expectation = Expectation(requests_per_hour=600)
+    short, long = (
+        module.forecast(module.Params(min_requests=100, baseline_requests=n, slow=None), expectation)
+        for n in (500, 50_000)
+    )
+    assert [found.step for found in short] == [0, 1]
+    assert (short[1].sees, short[1].path) == (False, "baselineRequests")
+    assert long[0].minutes == 5000
+    assert long[1].sees
+    assert long[1].requests > long[1].fixed

@@ -42,6 +42,14 @@ class Need:
         """Return the chance to have seen the effect after so many requests of all arms."""
         return crossed(self.margin, requests) if self.margin is not None and requests >= 1 else 0.0
 
+    def times(self, factor: float) -> Need:
+        """Return the need where each counted request takes ``factor`` requests."""
+        if self.requests is None or self.margin is None:
+            return self
+        margin, fixed = self.margin, self.fixed
+        more = None if fixed is None else math.ceil(fixed * factor)
+        return Need(math.ceil(self.requests * factor), more, lambda n: margin(n / factor))
+
 
 def crossed(margin: Margin, n: float) -> float:
     r"""Return the chance that a walk was past its threshold at any of n requests.
@@ -162,7 +170,8 @@ def need_for_rise(
 
     def margin(n: float) -> tuple[float, float]:
         def statistic(now: float, then: float) -> float:
-            return _rise((now, n - now), (then, before - then), ratio, difference)
+            # What it says below 1 is only a bound, which is not smooth.
+            return max(0.0, _rise((now, n - now), (then, before - then), ratio, difference))
 
         mean, deviation = _delta(statistic, [_count(n, rate), _count(before, base)])
         return mean + math.log(alpha), deviation
@@ -255,11 +264,14 @@ class Watch:
         return max(self.min_requests / self.weight, self.min_minutes / 60 * requests_per_hour)
 
 
-def _level(guards: RateGuards, steps: Sequence[Watch]) -> float:
-    """Return the level that Holm's procedure holds the first guard to: alpha shared by all that can fail."""
-    beside, alone = any(step.weight < 1 for step in steps), any(step.weight >= 1 for step in steps)
+def _level(guards: RateGuards, weights: Sequence[float], more: int = 0) -> float:
+    """Return the level that Holm's procedure holds the first guard to: alpha shared by all that can fail.
+
+    ``more`` guards are the strategy's own.
+    """
+    beside, alone = any(weight < 1 for weight in weights), any(weight >= 1 for weight in weights)
     rates = sum(guard is not None for guard in (guards.errors, guards.slow))
-    count = rates * (beside + alone) + (guards.maximum_error_rate is not None)
+    count = more + rates * (beside + alone) + (guards.maximum_error_rate is not None)
     if beside and isinstance(guards, Guards):
         count += (guards.scores is not None and guards.scores.maximum_shift is not None) + (guards.outcome is not None)
     return guards.alpha / max(1, count)
@@ -274,7 +286,8 @@ def step_forecasts(
     steps. A step that cannot get its own minimum of requests before its deadline is told of too.
     """
     base, rate = expectation.error_rate, min(1.0, expectation.error_rate * expectation.effect)
-    level, power, harm, before = _level(guards, steps), expectation.power, guards.errors, baseline
+    level, power = _level(guards, [step.weight for step in steps]), expectation.power
+    harm, before = guards.errors, baseline
     found: list[Forecast] = []
     for at, step in enumerate(steps):
         leaves = step.leaves_after(expectation.requests_per_hour)
@@ -287,10 +300,43 @@ def step_forecasts(
             need = test(base, rate, control, level, power, ratio=ratio, difference=difference)
             what += f" after {before:,.0f} requests of stable" if step.weight >= 1 else ""
         before += leaves * (1 - step.weight)
-        deadline = step.deadline_minutes
-        found.append(forecast_of(at, what, need, expectation, deadline=deadline, leaves_after=leaves, path=step.path))
-        own = Need(math.ceil(step.min_requests / step.weight))
-        what = f"{step.min_requests:,} requests of the arm on trial at {step.weight:.0%}"
-        minimum = forecast_of(at, what, own, expectation, deadline=deadline, path=step.path)
-        found += [] if minimum.sees else [minimum]
+        found.append(
+            forecast_of(
+                at, what, need, expectation, deadline=step.deadline_minutes, leaves_after=leaves, path=step.path
+            )
+        )
+        found += _minimum(at, step.min_requests, step.weight, expectation, step.deadline_minutes, step.path)
     return tuple(found)
+
+
+def _minimum(
+    step: int, least: int, share: float, expectation: Expectation, deadline: float | None, path: str
+) -> list[Forecast]:
+    """Return a forecast of a step that cannot get its own minimum of requests in time, and none of any other."""
+    what = f"{least:,} requests of the arm on trial at {share:.0%}"
+    found = forecast_of(step, what, Need(math.ceil(least / share)), expectation, deadline=deadline, path=path)
+    return [] if found.sees else [found]
+
+
+def shadow_forecasts(
+    guards: RateGuards, step: Watch, expectation: Expectation, *, more: int = 0
+) -> tuple[Forecast, ...]:
+    """Return what a shadow needs, which answers copies of the share ``step.weight`` of the requests.
+
+    A pair is a request of each arm, as if half of twice as many requests went to the shadow. ``more`` counts the
+    guards on pairs that can fail.
+    """
+    base, rate = expectation.error_rate, min(1.0, expectation.error_rate * expectation.effect)
+    what = f"errors from {base:.3g} to {rate:.3g} in copies of {step.weight:.0%}"
+    need, harm, factor = Need(None), guards.errors, 0.5 / step.weight
+    if harm is None:
+        what += ": no guard looks at them"
+    else:
+        ratio, difference = harm.maximum_ratio, harm.minimum_difference
+        level = _level(guards, [0.5], more)
+        need = need_for_rate(base, rate, 0.5, level, expectation.power, ratio=ratio, difference=difference)
+        need = need.times(factor)
+    leaves = step.leaves_after(expectation.requests_per_hour)
+    deadline = step.deadline_minutes
+    found = forecast_of(0, what, need, expectation, deadline=deadline, leaves_after=leaves, path=step.path)
+    return (found, *_minimum(0, step.min_requests, step.weight, expectation, deadline, step.path))

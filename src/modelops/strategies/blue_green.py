@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -17,6 +18,7 @@ from modelops.spec.delivery import Expectation
 from modelops.spec.model import ModelSpec
 from modelops.strategies import Check, Forecast, Objection, Progress, Smoke, Step, Traffic
 from modelops.strategies._judge import RateGuards, evalue, failures, judge, minutes_in_step, p_value, unlogged
+from modelops.strategies._planning import Need, Watch, forecast_of, step_forecasts
 from modelops.strategies._sequential import log_share_evalue
 
 __all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections"]
@@ -53,8 +55,14 @@ def begin(params: Params, arms: Sequence[str]) -> Traffic:
 
 
 def forecast(params: Params, expectation: Expectation) -> tuple[Forecast, ...]:
-    """Return nothing yet."""
-    return ()
+    """Return how long the baseline takes, and what the watch needs to see the expected rise in errors."""
+    baseline = Need(params.baseline_requests)
+    before = forecast_of(0, f"{params.baseline_requests:,} answers of stable", baseline, expectation)
+    watch = Watch(1.0, "deadlineMinutes", params.min_requests, params.watch_minutes, params.deadline_minutes)
+    after = step_forecasts(params, [watch], expectation, baseline=params.baseline_requests)
+    # What is never seen needs a longer past, not more time.
+    paths = ("baselineRequests" if found.requests is None else found.path for found in after)
+    return (before, *(replace(found, step=1, path=path) for found, path in zip(after, paths, strict=True)))
 
 
 def objections(params: Params, model: ModelSpec) -> tuple[Objection, ...]:

@@ -18,6 +18,7 @@ from modelops.spec.meta import OpenShare, Share, Strict
 from modelops.spec.model import ModelSpec
 from modelops.strategies import ArmData, Array, Check, Forecast, Objection, PairData, Progress, Segment, Step, Traffic
 from modelops.strategies._judge import Finding, RateGuards, failures, judge, minutes_in_step, p_value, unlogged
+from modelops.strategies._planning import Watch, shadow_forecasts
 from modelops.strategies._sequential import log_share_evalue, mean_bounds, share_bounds
 
 __all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections"]
@@ -72,8 +73,12 @@ def begin(params: Params, arms: Sequence[str]) -> Traffic:
 
 
 def forecast(params: Params, expectation: Expectation) -> tuple[Forecast, ...]:
-    """Return nothing yet."""
-    return ()
+    """Return what the copies need to show the expected rise in errors."""
+    step = Watch(params.share, "deadlineMinutes", params.min_pairs, params.min_minutes, params.deadline_minutes)
+    own = [params.minimum_agreement]
+    if params.differences is not None:
+        own += [params.differences.maximum, params.differences.maximum_mean]
+    return shadow_forecasts(params, step, expectation, more=sum(limit is not None for limit in own))
 
 
 def objections(params: Params, model: ModelSpec) -> tuple[Objection, ...]:
