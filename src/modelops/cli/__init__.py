@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "render": "Write the files that a GitOps tool or a person applies.",
     "serve": "Answer the Open Inference Protocol for an environment.",
     "status": "Show conditions of environments, and the runs of a model.",
+    "rollout": "Show rollouts and steer them: pause, resume, promote, abort, replay, simulate.",
     "data": "Take, verify, compare and show data snapshots.",
     "monitor": "Score recent traffic for drift and performance, and act on it.",
     "audit": "Answer who, what and when about a prediction, a release or an environment.",

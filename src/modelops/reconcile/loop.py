@@ -195,13 +195,21 @@ def conditions_of(
         elif blocked:
             kind, reason, message = "Stalled", blocked[0].code, "; ".join(entry.reason for entry in blocked)
         elif waiting is not None:
-            kind, reason, message = "Reconciling", "rollout", waiting.reason
+            kind, reason, message = "Reconciling", *_waits(facts, waiting)
         elif any(runnable(entry) for entry in mine):
             kind, reason, message = "Reconciling", "pending", "; ".join(map(describe, mine))
         else:
             kind, reason, message = "Ready", "reconciled", f"release {facts.stable} takes the traffic"
         conditions.append(Condition(facts.model, kind, reason, message, seen.tip, now))
     return tuple(conditions)
+
+
+def _waits(facts: ModelFacts, waiting: Wait) -> tuple[str, str]:
+    """Return why a rollout waits, and the failed guards of one that only reports them."""
+    failed = "; ".join(check.reason for check in waiting.checks if check.verdict == "fail")
+    if facts.on_failure == "alert" and failed:
+        return "guard-failed", f"{failed}; the rollout goes on: {waiting.reason}"
+    return "rollout", waiting.reason
 
 
 def watch(

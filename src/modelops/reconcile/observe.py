@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from modelops import plugins
@@ -19,6 +18,7 @@ from modelops.predictions import ArmRows, arm_rows
 from modelops.reconcile.actions import Role
 from modelops.reconcile.concluding import conclusion_branch
 from modelops.reconcile.history import arms_of, deployment_history
+from modelops.reconcile.measuring import losses, outcomes
 from modelops.reconcile.plan import Asked, ModelFacts, Refusal, Unrecorded, salt
 from modelops.reconcile.promotion import Claim, needs_record, refusals, unacceptable
 from modelops.reconcile.rollout import RolloutState
@@ -54,16 +54,15 @@ def observe_target(graph: Graph, name: str, site: Site) -> Observed:
     return observed
 
 
-def _losses(model: ModelSpec, rows: ArmRows) -> np.ndarray[Any, np.dtype[np.float64]]:
-    if model.task == "regression":
-        truths = np.array([float(truth) for truth in rows.truths], dtype=np.float64)
-        return np.square(rows.labelled_scores - truths)
-    wrong = [label != truth for label, truth in zip(rows.labels, rows.truths, strict=True)]
-    return np.array(wrong, dtype=np.float64)
-
-
 def _arm(model: ModelSpec, rows: ArmRows) -> ArmData:
-    return ArmData(rows.requests, rows.errors, rows.slow, rows.scores, _losses(model, rows))
+    return ArmData(
+        rows.requests,
+        rows.errors,
+        rows.slow,
+        rows.scores,
+        losses(model, rows.labelled_scores, rows.labels, rows.truths),
+        outcomes(model, rows.truths),
+    )
 
 
 def progress(site: Site, model: str, spec: ModelSpec, state: RolloutState, now: datetime) -> Progress:
