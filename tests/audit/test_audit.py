@@ -61,7 +61,7 @@ class Project:
         self.records: dict[int, BuildRecord] = {
             seed: build(OciLayout(folder / "store"), seed=seed, code_tree="7" * 40) for seed in (1, 2)
         }
-        self.log = self.root / ".modelops" / "runtime" / "production" / "predictions.sqlite"
+        self.log = self.root / ".modelops" / "runtime" / "production" / "predictions"
 
     def commit(self, when: str, files: Mapping[str, bytes | None]) -> str:
         base = self.repository.find_tip("main")
@@ -203,7 +203,7 @@ def test_the_promotion_is_the_one_in_force_at_the_time(project: Project) -> None
 
 def test_a_later_promotion_does_not_excuse_an_earlier_answer(project: Project) -> None:
     """A release that ran months before anyone promoted it ran without a record, whatever was approved since."""
-    changed = project.log.with_name("early.sqlite")
+    changed = project.log.with_name("early")
     with PredictionLog(changed) as log:
         log.write([find(project.log, "p-april").row._replace(time=parse_instant("2025-06-01").timestamp())])
     answer = audit.prediction(project.repository, "p-april", logs={"production": changed})
@@ -223,7 +223,7 @@ def test_an_unknown_id_says_where_it_was_looked_for(project: Project) -> None:
 
 def test_an_unreadable_log_is_not_a_no(project: Project) -> None:
     """Where one log cannot be read, an id that the others lack is not called unknown."""
-    broken = project.root / ".modelops" / "runtime" / "broken" / "predictions.sqlite"
+    broken = project.root / ".modelops" / "runtime" / "broken" / "predictions"
     broken.parent.mkdir()
     broken.write_bytes(b"this is not a database, but long enough to be looked at" * 20)
     assert project.answer("p-april").environment == "production"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -15,12 +16,16 @@ from pathlib import Path
 import pytest
 
 from modelops.errors import Exit, ModelOpsError
-from modelops.predictions import PredictionLog, Row, count, find, label_text
+from modelops.predictions import Outcome, PredictionLog, Row, count, find, label_text
 
 
 def make_row(id: str, **changes: object) -> Row:
     row = Row(id, 100.0, "fraud", 1, "stable", 0, "salt", "customer-1", '{"amount":1.5}', 0.25, "0", 200, 1.5)
     return row._replace(**changes)
+
+
+FIRST = "1970-01-01-w0-1.sqlite"
+"""The file that holds the rows above."""
 
 
 def wait_for_count(path: Path, expected: int) -> None:
@@ -34,7 +39,7 @@ def wait_for_count(path: Path, expected: int) -> None:
 
 def test_an_acknowledged_row_is_readable_when_its_future_is_done(tmp_path: Path) -> None:
     """After awaiting the acknowledgement another connection finds the row."""
-    path = tmp_path / "predictions.sqlite"
+    path = tmp_path / "predictions"
 
     async def scenario() -> None:
         with PredictionLog(path) as log:
@@ -51,7 +56,7 @@ def test_an_acknowledged_row_is_readable_when_its_future_is_done(tmp_path: Path)
 
 def test_a_buffered_row_is_written_within_its_window(tmp_path: Path) -> None:
     """Buffered rows reach the disk without anyone waiting for them, and closing writes the rest."""
-    path = tmp_path / "predictions.sqlite"
+    path = tmp_path / "predictions"
     log = PredictionLog(path)
     for i in range(1200):
         log.append(make_row(f"a{i}"))
@@ -65,9 +70,9 @@ def test_a_buffered_row_is_written_within_its_window(tmp_path: Path) -> None:
 def test_every_column_survives_the_way_through_the_file(tmp_path: Path) -> None:
     """What find returns is the row that was written, to the last bit."""
     row = make_row("x", score=0.1 + 0.2, label=None, error="boom\n'", entity="Ünï 💳", request="r", row=3, status=500)
-    with PredictionLog(tmp_path / "p.sqlite") as log:
+    with PredictionLog(tmp_path / "predictions") as log:
         log.write([row])
-    found = find(tmp_path / "p.sqlite", "x")
+    found = find(tmp_path / "predictions", "x")
     assert found is not None
     assert found.row == row
     assert found.truth is None
@@ -75,13 +80,11 @@ def test_every_column_survives_the_way_through_the_file(tmp_path: Path) -> None:
 
 def test_a_full_queue_refuses_instead_of_growing(tmp_path: Path) -> None:
     """While another process holds the write lock the queue fills to its capacity and then says log-full."""
-    path = tmp_path / "p.sqlite"
+    path = tmp_path / "predictions"
     log = PredictionLog(path, capacity=10)
-    blocker = sqlite3.connect(path, isolation_level=None)
+    log.write([make_row("first")])
+    blocker = sqlite3.connect(path / FIRST, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
-    log.append(make_row("first"))
-    while log.depth:
-        threading.Event().wait(0.005)  # the writer takes it and then waits for the lock
     for i in range(10):
         log.append(make_row(f"a{i}"))
     with pytest.raises(ModelOpsError) as caught:
@@ -97,20 +100,36 @@ def test_a_full_queue_refuses_instead_of_growing(tmp_path: Path) -> None:
 
 def test_feedback_sees_rows_queued_before_it_and_the_last_label_wins(tmp_path: Path) -> None:
     """Feedback for a row still in the buffer is accepted, for an unknown id or another model it is not."""
-    path = tmp_path / "p.sqlite"
+    path = tmp_path / "predictions"
     with PredictionLog(path) as log:
         log.append(make_row("a"))
         known = log.feedback([("a", "1", 200.0, "fraud"), ("missing", "1", 200.0, "fraud"), ("a", "0", 200.0, "churn")])
-        assert known == [True, False, False]
-        assert log.feedback([("a", "0", 300.0, "fraud")]) == [True]
+        assert known == [Outcome.NEW, Outcome.UNKNOWN, Outcome.UNKNOWN]
+        assert log.feedback([("a", "1", 250.0, "fraud"), ("a", "0", 300.0, "fraud")]) == [
+            Outcome.REPEATED,
+            Outcome.CHANGED,
+        ]
         found = find(path, "a")
+        assert log.feedback([]) == []
     assert found is not None
-    assert (found.truth, found.truth_time) == ("0", 300.0)
+    assert (found.truth, found.truth_time, found.revisions) == ("0", 300.0, 1)
+
+
+def test_an_earlier_label_that_comes_late_is_counted_and_changes_nothing(tmp_path: Path) -> None:
+    """The latest by time is the truth, in whatever order labels arrive; one that repeats it keeps its first time."""
+    path = tmp_path / "predictions"
+    with PredictionLog(path) as log:
+        log.write([make_row("a")])
+        for label, time, outcome in (("1", 300.0, Outcome.NEW), ("0", 200.0, Outcome.CHANGED), ("1", 400.0, 2)):
+            assert log.feedback([("a", label, time, "fraud")]) == [outcome]
+    found = find(path, "a")
+    assert found is not None
+    assert (found.truth, found.truth_time, found.revisions) == ("1", 300.0, 1)
 
 
 def test_a_closed_log_refuses(tmp_path: Path) -> None:
     """Appending after close is an error, not a silent loss."""
-    log = PredictionLog(tmp_path / "p.sqlite")
+    log = PredictionLog(tmp_path / "predictions")
     log.close()
     with pytest.raises(ModelOpsError) as caught:
         log.append(make_row("a"))
@@ -120,7 +139,7 @@ def test_a_closed_log_refuses(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"this is not a database, it is a text file of some length" * 20])
 def test_a_file_that_is_no_log_is_refused(tmp_path: Path, content: bytes) -> None:
     """A foreign file in the log's place is named with exit 4 and left alone."""
-    path = tmp_path / "p.sqlite"
+    path = tmp_path / "predictions"
     path.write_bytes(content)
     with pytest.raises(ModelOpsError) as caught:
         PredictionLog(path)
@@ -134,9 +153,10 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path, content: bytes) -> Non
 
 def test_a_newer_version_of_the_log_is_refused(tmp_path: Path) -> None:
     """A log with a higher user_version is neither written nor read."""
-    path = tmp_path / "p.sqlite"
-    PredictionLog(path).close()
-    with sqlite3.connect(path) as connection:
+    path = tmp_path / "predictions"
+    with PredictionLog(path) as log:
+        log.write([make_row("a")])
+    with sqlite3.connect(path / FIRST) as connection:
         connection.execute("PRAGMA user_version = 9")
     connection.close()
     for use in (lambda: PredictionLog(path), lambda: count(path)):
@@ -160,7 +180,7 @@ for i in range(100_000):
 
 def test_kill_9_loses_no_acknowledged_row(tmp_path: Path) -> None:
     """Every id that the process printed after its acknowledgement is in the log after kill -9."""
-    path = tmp_path / "p.sqlite"
+    path = tmp_path / "predictions"
     script = tmp_path / "writer.py"
     script.write_text(KILLED.replace("from test_rows import make_row", ROWS), encoding="utf-8")
     process = subprocess.Popen([sys.executable, str(script), str(path)], stdout=subprocess.PIPE, text=True)
@@ -193,9 +213,9 @@ from modelops.predictions import PredictionLog, count
 from test_rows import make_row
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path(sys.argv[1])
-log = PredictionLog(path)
+log = PredictionLog(path, capacity=100)
 log.write([make_row("before")])
-size = max(file.stat().st_size for file in path.parent.iterdir())
+size = max(file.stat().st_size for file in path.iterdir())
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 4096, hard))
 refused = None
@@ -206,38 +226,90 @@ for i in range(200):
         refused = error.problems[0].code
         break
 for i in range(100):
-    log.append(make_row(f"dropped-{i}")._replace(features="x" * 4000))
-deadline = time.monotonic() + 5
-while log.stats.dropped < 100 and time.monotonic() < deadline:
-    time.sleep(0.01)
-dropped, error = log.stats.dropped, log.stats.error
+    log.append(make_row(f"kept-{i}")._replace(features="x" * 4000))
+full = None
+try:
+    log.append(make_row("one too many"))
+except ModelOpsError as problem:
+    full = problem.problems[0].code
+error = log.stats.error
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+deadline = time.monotonic() + 5
+while log.depth and time.monotonic() < deadline:
+    time.sleep(0.01)
 log.write([make_row("healed")])
 log.close()
-print(json.dumps({"refused": refused, "dropped": dropped, "error": error, "healed": log.stats.error is None}))
+healed = log.stats.error is None
+print(json.dumps(
+    {"refused": refused, "full": full, "dropped": log.stats.dropped, "error": error, "healed": healed}
+))
 """
 
 
-def test_a_full_disk_refuses_acknowledged_rows_counts_buffered_ones_and_heals(tmp_path: Path) -> None:
-    """With a limit on the size of files the log refuses, counts its drops, and writes again when there is room."""
-    import json
-
+def test_a_full_disk_refuses_acknowledged_rows_keeps_buffered_ones_and_heals(tmp_path: Path) -> None:
+    """With a limit on the size of files the log refuses those who wait, keeps buffered rows up to its capacity, and
+    writes them when there is room.
+    """
     script = tmp_path / "writer.py"
     script.write_text(FULL.replace("from test_rows import make_row", ROWS), encoding="utf-8")
-    folder = tmp_path / "log"
-    folder.mkdir()
+    path = tmp_path / "predictions"
     done = subprocess.run(
-        [sys.executable, str(script), str(folder / "p.sqlite")], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(script), str(path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    assert seen["refused"] == "log-unwritable"
-    assert seen["dropped"] == 100
+    assert (seen["refused"], seen["full"]) == ("log-unwritable", "log-full")
     assert "cannot be written" in seen["error"]
-    assert seen["healed"]
-    assert find(folder / "p.sqlite", "before") is not None
-    assert find(folder / "p.sqlite", "healed") is not None
-    assert find(folder / "p.sqlite", "dropped-0") is None
+    assert (seen["healed"], seen["dropped"]) == (True, 0)
+    for id in ("before", "kept-0", "kept-99", "healed"):
+        assert find(path, id) is not None
+    assert find(path, "one too many") is None
+
+
+@pytest.mark.parametrize("bad", [{"status": 2**70}, {"entity": None}, {"time": float("nan")}, {"label": "\udc80"}])
+def test_a_row_that_cannot_be_held_fails_alone(tmp_path: Path, bad: dict[str, object]) -> None:
+    """Rows that share a commit with a bad one are written; whoever waits for the bad one is told."""
+    path = tmp_path / "predictions"
+
+    async def scenario() -> None:
+        with PredictionLog(path) as log:
+            waiting = [log.append_acknowledged([make_row(f"a{i}", **(bad if i == 7 else {}))]) for i in range(20)]
+            log.append(make_row("b", **bad))
+            log.append(make_row("c"))
+            told = await asyncio.gather(*waiting, return_exceptions=True)
+            refused = [i for i, each in enumerate(told) if each is not None]
+            assert refused == [7]
+            assert told[7].problems[0].code == "log-refused"
+        assert (log.stats.written, log.stats.dropped) == (20, 1)
+
+    asyncio.run(scenario())
+    assert count(path) == 20
+
+
+def test_closing_while_others_append_loses_nothing_that_was_taken(tmp_path: Path) -> None:
+    """Every row whose append returned before the log closed is written; every other append is refused."""
+    path = tmp_path / "predictions"
+    log = PredictionLog(path, capacity=10_000_000)
+    taken: list[list[str]] = [[], []]
+
+    def append(kept: list[str], name: str) -> None:
+        for i in range(1_000_000):
+            try:
+                log.append(make_row(f"{name}{i}"))
+            except ModelOpsError:
+                break
+            kept.append(f"{name}{i}")
+
+    threads = [threading.Thread(target=append, args=(kept, name)) for kept, name in zip(taken, "ab", strict=True)]
+    for thread in threads:
+        thread.start()
+    while min(map(len, taken)) < 100:
+        pass
+    log.close()
+    for thread in threads:
+        thread.join()
+    assert count(path) == len(taken[0]) + len(taken[1])
+    assert all(find(path, kept[-1]) is not None for kept in taken)
 
 
 @pytest.mark.parametrize(

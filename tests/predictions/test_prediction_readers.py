@@ -24,7 +24,7 @@ def make_row(id: str, time: float, **changes: object) -> Row:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("log") / "predictions.sqlite"
+    path = tmp_path_factory.mktemp("log") / "predictions"
     rows = [make_row(f"s{i}", 1000.0 + i, score=i / 100, label=str(i % 2)) for i in range(60)]
     rows += [
         make_row(
@@ -76,7 +76,7 @@ def test_a_window_can_be_narrowed(log: Path, selection: dict[str, object], rows:
 
 def test_types_of_an_empty_window_are_those_of_a_full_one(log: Path, tmp_path: Path) -> None:
     """A log that is not there is an empty window of the same schema, and has no latest time."""
-    missing = tmp_path / "none.sqlite"
+    missing = tmp_path / "none"
     assert read_window(missing, "fraud").schema == read_window(log, "fraud").schema
     assert (count(missing), latest_time(missing), find(missing, "x")) == (0, None, None)
     assert arm_rows(missing, "fraud", "salt", objective_ms=50) == {}
@@ -119,9 +119,9 @@ def test_features_become_typed_columns(tmp_path: Path) -> None:
         '{"amount":"many","items":2.5,"country":7,"abroad":1,"opened":"yesterday"}',
         "{}",
     )
-    with PredictionLog(tmp_path / "p.sqlite") as writer:
+    with PredictionLog(tmp_path / "predictions") as writer:
         writer.write([make_row(str(i), float(i), features=text) for i, text in enumerate(objects)])
-    table = feature_columns(read_window(tmp_path / "p.sqlite", "fraud"), features)
+    table = feature_columns(read_window(tmp_path / "predictions", "fraud"), features)
     assert table.schema.field("opened").type == pa.timestamp("us", "UTC")
     assert table.column("amount").to_pylist() == [1.5, None, None, None]
     assert table.column("items").to_pylist() == [3, 2, None, None]
@@ -144,7 +144,7 @@ def test_a_number_beyond_its_type_does_not_stop_the_reader(
     tmp_path: Path, kind: str, sent: str, expected: object
 ) -> None:
     """One absurd value in one request is a null or the nearest number; the window around it is still read."""
-    path = tmp_path / "predictions.sqlite"
+    path = tmp_path / "predictions"
     with PredictionLog(path) as writer:
         writer.write([make_row("a", 1.0, features=f'{{"x":{sent}}}')])
     found = feature_columns(read_window(path, "fraud"), [Feature(name="x", type=kind)])

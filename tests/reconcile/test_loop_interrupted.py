@@ -186,7 +186,7 @@ def test_a_killed_server_is_replaced(live: Live) -> None:
     assert len(found["done"]) == 1
     assert (world.pid() != before, world.url(), world.routes()) == (True, url, routes)
     world.ask(1)
-    assert count(world.runtime() / "predictions.sqlite") == 6
+    assert count(world.runtime() / "predictions") == 6
 
 
 def test_a_lease_dies_with_its_holder(live: Live) -> None:
@@ -250,7 +250,7 @@ def test_stop_drains(live: Live) -> None:
     assert world.run("reconcile", "production", "--stop", "--yes").code == Exit.OK
     site = Site("production", world.runtime(), world.root / ".modelops" / "store")
     assert local.servers(site) == []
-    assert count(world.runtime() / "predictions.sqlite") == 20
+    assert count(world.runtime() / "predictions") == 20
     assert local.observe(local.Params(), site).running is False
 
 

@@ -141,8 +141,8 @@ def test_serve_takes_its_table_from_elsewhere(live: Live) -> None:
         while not local.observe(local.Params(), Site("production", table.parent, store)).arms:
             (table.parent / "server.json").write_text((world.runtime() / "server.json").read_text())
         assert world.release_answering() == 1
-        assert (world.runtime() / "predictions.sqlite").exists()
-        assert not (table.parent / "predictions.sqlite").exists()
+        assert (world.runtime() / "predictions").exists()
+        assert not (table.parent / "predictions").exists()
     finally:
         server.kill()
         server.communicate()

@@ -114,7 +114,7 @@ def test_a_taken_fixed_port_is_named_and_heals(live: Live) -> None:
     "place",
     [
         "leases",
-        "predictions.sqlite",
+        "predictions",
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("runtime", "server.json")),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_runtime_that_cannot_be_written(live: Live, place: str) -> None:
     if way.is_dir():
         shutil.rmtree(way)
     way.unlink(missing_ok=True)
-    if place in ("runtime", "leases"):
+    if place in ("runtime", "leases", "predictions"):
         way.write_text("a file where a folder belongs", encoding="utf-8")
     else:
         (way / "folder").mkdir(parents=True)

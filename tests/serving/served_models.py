@@ -98,7 +98,7 @@ class Running:
 
     @property
     def log(self) -> Path:
-        return self.folder / "predictions.sqlite"
+        return self.folder / "predictions"
 
     def ask(
         self, path: str, body: Any = None, *, method: str | None = None, headers: Mapping[str, str] = JSON
@@ -142,7 +142,7 @@ def running(
     table = folder / "routes.json"
     if models is not None:
         write_table(table, models)
-    service = Service(table, store, folder / "predictions.sqlite", host="127.0.0.1", port=0, clock=clock, **settings)
+    service = Service(table, store, folder / "predictions", host="127.0.0.1", port=0, clock=clock, **settings)
     thread = threading.Thread(target=service.run)
     thread.start()
     server = Running(folder, f"http://127.0.0.1:{service.port}")

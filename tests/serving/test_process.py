@@ -99,7 +99,7 @@ def test_a_taken_port_is_exit_4(tmp_path: Path, store: Store, models: dict[str, 
         )  # fmt: skip
     assert done.returncode == Exit.WORLD
     assert f"port {port} of 127.0.0.1 is taken [port-taken]" in done.stderr
-    assert not (tmp_path / "predictions.sqlite").exists()
+    assert not (tmp_path / "predictions").exists()
 
 
 def test_no_routing_table_is_exit_3(tmp_path: Path) -> None:

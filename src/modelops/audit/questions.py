@@ -22,7 +22,7 @@ from modelops.audit.answers import (
 from modelops.audit.records import Records, approval_in, missing
 from modelops.clock import format_instant, parse_instant
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.predictions import FILE_NAME, Logged, find
+from modelops.predictions import DIRECTORY, Logged, find
 from modelops.repository import Repository
 from modelops.spec.delivery import ReleaseSpec
 from modelops.spec.kinds import AnyResource
@@ -32,7 +32,7 @@ _RECORDED_WITHIN = timedelta(days=1)
 
 def prediction_logs(root: Path) -> dict[str, Path]:
     """Return the prediction log of each environment that has run on this machine, by environment."""
-    return {path.parent.name: path for path in sorted((root / ".modelops" / "runtime").glob(f"*/{FILE_NAME}"))}
+    return {path.parent.name: path for path in sorted((root / ".modelops" / "runtime").glob(f"*/{DIRECTORY}"))}
 
 
 def prediction(repository: Repository, id: str, *, logs: Mapping[str, Path], branch: str = "main") -> PredictionAnswer:
@@ -133,11 +133,11 @@ def _find(id: str, logs: Mapping[str, Path]) -> tuple[str, Logged]:
         "unknown-prediction",
         f"no prediction has the id {id!r}; looked in {looked}",
         exit=Exit.NO,
-        hint="run this on the machine that holds the environment's log, .modelops/runtime/<environment>/" + FILE_NAME,
+        hint="run this on the machine that holds the environment's log, .modelops/runtime/<environment>/" + DIRECTORY,
     )
 
 
-def _features(text: str) -> dict[str, Any]:
+def _features(text: str | bytes) -> dict[str, Any]:
     try:
         features = json.loads(text)
     except ValueError:

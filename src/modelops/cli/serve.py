@@ -45,7 +45,7 @@ def command(
     from modelops.clock import clock_from
     from modelops.errors import Exit, failure
     from modelops.plugins import load
-    from modelops.predictions import FILE_NAME as LOG_NAME
+    from modelops.predictions import DIRECTORY
     from modelops.serving import Peers, Service
     from modelops.spec.routing import FILE_NAME
 
@@ -66,7 +66,7 @@ def command(
     layout = load("stores", "oci-layout")
     blobs = layout.open(layout.Params(path=str(store)), Path.cwd())
     found = None if worker is None or peers is None else Peers(peers, worker)
-    service = Service(table, blobs, folder / LOG_NAME, host=host, port=port, clock=clock_from(), peers=found)
+    service = Service(table, blobs, folder / DIRECTORY, host=host, port=port, clock=clock_from(), peers=found)
     service.run(lambda: None if found else note(f"serving {environment} on http://{host}:{service.port}"))
 
 

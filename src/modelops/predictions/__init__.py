@@ -1,25 +1,25 @@
-"""The prediction log: every answer with its inputs, release, arm and later its truth, in one SQLite file."""
+"""The prediction log: every answer with its inputs, release, arm and later its truth, in one directory of files."""
 
+from modelops.predictions.arms import ArmRows, ShadowPairs, arm_rows, shadow_pairs
+from modelops.predictions.features import feature_columns
 from modelops.predictions.log import LogStats, PredictionLog
-from modelops.predictions.read import (
-    ArmRows,
-    Logged,
-    arm_rows,
-    count,
-    feature_columns,
-    find,
-    latest_time,
-    read_window,
-)
-from modelops.predictions.schema import FILE_NAME, Row, label_text
+from modelops.predictions.read import Logged, count, find, latest_time, read_window
+from modelops.predictions.schema import Outcome, Row, ShadowRow, label_text
+from modelops.predictions.segments import DIRECTORY
+
+FILE_NAME = DIRECTORY
 
 __all__ = [
+    "DIRECTORY",
     "FILE_NAME",
     "ArmRows",
     "LogStats",
     "Logged",
+    "Outcome",
     "PredictionLog",
     "Row",
+    "ShadowPairs",
+    "ShadowRow",
     "arm_rows",
     "count",
     "feature_columns",
@@ -27,4 +27,5 @@ __all__ = [
     "label_text",
     "latest_time",
     "read_window",
+    "shadow_pairs",
 ]

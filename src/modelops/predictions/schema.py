@@ -1,37 +1,55 @@
-"""The log's table, its version, and the row that both the writer and the readers use."""
+"""One file of the log: its tables, its version, and the rows that both the writer and the readers use."""
 
 from __future__ import annotations
 
 import sqlite3
+from enum import IntEnum
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 from modelops.errors import Exit, failure
 from modelops.spec.meta import Scalar
 
-FILE_NAME = "predictions.sqlite"
-VERSION = 1
+VERSION = 2
 
-# The statements of one version run in one transaction together with user_version, so a reader never sees half of it.
+# What repeats on every row is a row of routes; what only a few readers want, the features, lies apart, so that the
+# judge of a rollout reads a route's answers as one narrow range. ``unit`` is a hash of the entity. The statements of
+# one version run in one transaction together with user_version, so a reader never sees half of it.
 CREATE = (
-    """CREATE TABLE predictions(
-        id TEXT PRIMARY KEY, time REAL NOT NULL, model TEXT NOT NULL, release INT NOT NULL, arm TEXT NOT NULL,
-        step INT NOT NULL, salt TEXT NOT NULL, entity TEXT NOT NULL, features TEXT NOT NULL, score REAL, label TEXT,
-        status INT NOT NULL, latency_ms REAL NOT NULL, error TEXT, request TEXT NOT NULL, row INT NOT NULL)""",
-    "CREATE INDEX predictions_window ON predictions(model, time)",
-    "CREATE INDEX predictions_rollout ON predictions(salt, step)",
-    "CREATE TABLE feedback(prediction_id TEXT PRIMARY KEY, label TEXT NOT NULL, time REAL NOT NULL)",
+    """CREATE TABLE routes(
+        route INTEGER PRIMARY KEY, model TEXT NOT NULL, release INT NOT NULL, arm TEXT NOT NULL, step INT NOT NULL,
+        salt TEXT NOT NULL, propensity REAL NOT NULL)""",
+    """CREATE TABLE answers(
+        route INT NOT NULL, seq INT NOT NULL, id TEXT NOT NULL UNIQUE, time REAL NOT NULL, row INT NOT NULL,
+        status INT NOT NULL, latency_ms REAL NOT NULL, score REAL, unit INT NOT NULL, entity TEXT NOT NULL, label TEXT,
+        error TEXT, request TEXT NOT NULL, PRIMARY KEY(route, seq)) WITHOUT ROWID""",
+    "CREATE TABLE inputs(seq INTEGER PRIMARY KEY, features TEXT NOT NULL)",
+    """CREATE TABLE feedback(
+        route INT NOT NULL, seq INT NOT NULL, label TEXT NOT NULL, time REAL NOT NULL, revisions INT NOT NULL,
+        PRIMARY KEY(route, seq)) WITHOUT ROWID""",
+    """CREATE TABLE shadows(
+        prediction_id TEXT NOT NULL, time REAL NOT NULL, model TEXT NOT NULL, release INT NOT NULL, arm TEXT NOT NULL,
+        step INT NOT NULL, salt TEXT NOT NULL, score REAL, label TEXT, status INT NOT NULL, latency_ms REAL NOT NULL,
+        error TEXT, PRIMARY KEY(prediction_id, release)) WITHOUT ROWID""",
+    """CREATE VIEW predictions AS SELECT
+        a.id, a.time, r.model, r.release, r.arm, r.step, r.salt, a.entity, CAST(i.features AS TEXT) AS features,
+        a.score, a.label, a.status, a.latency_ms, a.error, a.request, a.row, r.propensity,
+        f.label AS truth, f.time AS truth_time, coalesce(f.revisions, 0) AS revisions, a.seq
+        FROM answers a JOIN routes r ON r.route = a.route
+        LEFT JOIN inputs i ON i.seq = a.seq LEFT JOIN feedback f ON f.route = a.route AND f.seq = a.seq""",
 )
 
 
 class Row(NamedTuple):
     """One logged answer for one row of input.
 
-    ``time`` is epoch seconds by the server's clock; ``arm`` is stable or candidate, or pinned when the caller asked
-    for a version; ``features`` is a JSON object; ``score`` is the probability of the positive class (binary), of the
-    answered class (multiclass) or the prediction (regression); ``label`` is the answered class as text. A failed
-    answer has status 500 or above, ``error``, and neither score nor label. ``request`` is the id that the caller sent
-    ("" for none) and ``row`` the position inside the request: a request of n rows is n rows of the log.
+    ``time`` is epoch seconds by the server's clock; ``arm`` is stable, candidate or challenger-<release>, or pinned
+    when the caller asked for a version; ``features`` is a JSON object (readers return text); ``score`` is the
+    probability of the positive class (binary), of the answered class (multiclass) or the prediction (regression);
+    ``label`` is the answered class as text. A failed answer has status 500 or above, ``error``, and neither score nor
+    label. ``request`` is the id that the caller sent ("" for none) and ``row`` the position inside the request: a
+    request of n rows is n rows of the log. ``propensity`` is the probability with which the arm was to answer.
     """
 
     id: str
@@ -42,7 +60,7 @@ class Row(NamedTuple):
     step: int
     salt: str
     entity: str
-    features: str
+    features: str | bytes
     score: float | None
     label: str | None
     status: int
@@ -50,6 +68,33 @@ class Row(NamedTuple):
     error: str | None = None
     request: str = ""
     row: int = 0
+    propensity: float = 1.0
+
+
+class ShadowRow(NamedTuple):
+    """What a shadow said to a copy of a logged prediction; ``time`` is the time of that prediction."""
+
+    prediction_id: str
+    time: float
+    model: str
+    release: int
+    arm: str
+    step: int
+    salt: str
+    score: float | None
+    label: str | None
+    status: int
+    latency_ms: float
+    error: str | None = None
+
+
+class Outcome(IntEnum):
+    """What became of a label; an unknown prediction is the one that is false."""
+
+    UNKNOWN = 0
+    NEW = 1
+    REPEATED = 2
+    CHANGED = 3
 
 
 def label_text(value: Scalar) -> str:
@@ -61,8 +106,13 @@ def label_text(value: Scalar) -> str:
     return "" if value is None else str(value)
 
 
+def unit_of(entity: str) -> int:
+    """Return the 64 bits that stand for an entity in analysis, as a signed integer."""
+    return int.from_bytes(blake2b(entity.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
+
+
 def check_version(connection: sqlite3.Connection, path: Path) -> bool:
-    """Return whether the log has its tables; a version that this code does not know is refused."""
+    """Return whether the file has its tables; a version that this code does not know is refused."""
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if found not in (0, VERSION):
         raise failure(

@@ -1,0 +1,96 @@
+"""The files of a log: one for each day, writer and size, named ``<day>-<writer>-<number>.sqlite`` in one directory."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from modelops.errors import Exit, ModelOpsError, failure
+from modelops.predictions.schema import check_version
+
+DIRECTORY = "predictions"
+"""The log's directory in the runtime directory of an environment."""
+
+_NAME = re.compile(r"(\d{4}-\d\d-\d\d)-w(\d+)-(\d+)\.sqlite")
+# Ids that a server makes begin with their milliseconds, so the day of the file that holds one is known.
+_SERVER_ID = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}(\.\d+)?")
+_DAY = 86_400
+_LAST_DAY = date.max.toordinal() - 719_163
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Segment:
+    """One file of the log; ``day`` counts from 1970-01-01 UTC, and all times in the file are of that day."""
+
+    day: int
+    writer: int
+    number: int
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return f"{day_text(self.day)}-w{self.writer}-{self.number}.sqlite"
+
+
+def day_of(time: float) -> int:
+    """Return the day of a moment in epoch seconds; what is no moment of the calendar is of its nearest end."""
+    return int(min(float(_LAST_DAY), max(0.0, time // _DAY)))
+
+
+def day_text(day: int) -> str:
+    """Return a day as YYYY-MM-DD."""
+    return date.fromordinal(719_163 + day).isoformat()
+
+
+def day_start(day: int) -> datetime:
+    """Return the instant at which a day begins."""
+    return datetime.combine(date.fromordinal(719_163 + day), datetime.min.time(), UTC)
+
+
+def parse_day(text: str) -> int:
+    """Return the day that is written YYYY-MM-DD."""
+    return date.fromisoformat(text).toordinal() - 719_163
+
+
+def id_day(id: str) -> int | None:
+    """Return the day of a prediction whose id a server made, None for an id of another making."""
+    found = _SERVER_ID.fullmatch(id)
+    return day_of(int(found[1], 16) / 1000) if found else None
+
+
+def segments(path: Path, since: datetime | None = None, until: datetime | None = None) -> list[Segment]:
+    """Return the files that can hold times with ``since <= time < until``, oldest day first."""
+    first = day_of(since.timestamp()) if since else 0
+    last = day_of(until.timestamp()) if until else _LAST_DAY
+    try:
+        names = [entry.name for entry in path.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(path, error) from None
+    found = (_NAME.fullmatch(name) for name in names)
+    listed = sorted(Segment(parse_day(each[1]), int(each[2]), int(each[3])) for each in found if each)
+    return [segment for segment in listed if first <= segment.day <= last]
+
+
+def unreadable(path: Path, reason: object) -> ModelOpsError:
+    """Return the error of a log that cannot be read."""
+    return failure("log-unreadable", f"the prediction log {path} cannot be read: {reason}", exit=Exit.WORLD)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[sqlite3.Connection | None]:
+    """Open one file read-only; one that was dropped meanwhile, or has no tables yet, is None."""
+    if not file.exists():
+        yield None
+        return
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
+            yield connection if check_version(connection, file) else None
+    except sqlite3.Error as error:
+        raise unreadable(file, error) from None
