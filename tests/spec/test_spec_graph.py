@@ -193,6 +193,55 @@ def test_every_problem_of_every_file_comes_in_one_pass() -> None:
     assert not codes & {"unknown-snapshot", "unknown-gate-policy"}
 
 
+def _broken() -> dict[str, bytes]:
+    """A world in which each file of the model has a wrong value, and elsewhere a reference that leads nowhere."""
+    files = changed(f"{FOLDER}/model.yaml", "risk: limited", "risk: medium")
+    text = files[f"{FOLDER}/model.yaml"].replace(b"gates: [standard]", b"gates: [standrd]")
+    text = text.replace(b"name: amount, type: number", b"name: amount, type: nmber")
+    text = text.replace(b"name: country", b"name: contry").replace(b"entrypoint: train.py", b"entrypoint: ../train.py")
+    files[f"{FOLDER}/model.yaml"] = text.replace(b"snapshot: 2026-q1", b"snapshot: 2026-q2")
+    monitor = files[f"{FOLDER}/monitor.yaml"].replace(b"{metric: recall, minimum: 0.6}", b"{metric: recal, minimum: x}")
+    files[f"{FOLDER}/monitor.yaml"] = monitor.replace(b"type: psi", b"type: psy")
+    files[f"{FOLDER}/environments/staging.yaml"] = (DEPLOYMENT + "  stable: 7\n  candidate: x\n").encode()
+    return files
+
+
+def test_references_of_a_file_are_checked_although_it_is_not_valid() -> None:
+    """Wrong values and wrong references of one file come in one pass; what follows from a wrong value is not said."""
+    found = [(code, dotted) for code, _, dotted in told(_broken(), frozenset({"recall"}))]
+    for expected in [
+        ("unknown-value", "spec.risk"),
+        ("unknown-value", "spec.data.features[0].type"),
+        ("unknown-gate-policy", "spec.gates[0]"),
+        ("unknown-entrypoint", "spec.training.entrypoint"),
+        ("unknown-snapshot", "spec.data.snapshot"),
+        ("unknown-metric", "spec.performance.metric"),
+        ("unknown-plugin", "spec.drift.type"),
+        ("unknown-release", "spec.stable"),
+    ]:
+        assert expected in found
+    assert [code for code, dotted in found if dotted == "spec.candidate"] == ["wrong-type"]
+    assert len(found) == len(set(found))
+
+
+def test_the_columns_of_a_file_that_is_not_valid_are_checked() -> None:
+    """A feature that the snapshot lacks is named beside the value that is wrong."""
+    files = changed(f"{FOLDER}/model.yaml", "risk: limited", "risk: medium")
+    files[f"{FOLDER}/model.yaml"] = files[f"{FOLDER}/model.yaml"].replace(b"name: country", b"name: contry")
+    found = [(code, dotted) for code, _, dotted in told(files)]
+    assert found == [("unknown-value", "spec.risk"), ("unknown-column", "spec.data.features[1].name")]
+
+
+@pytest.mark.parametrize("text", ["a: [\n", "kind: Model\n", "kind: {a: 1}\n", "", MODEL.replace("owner:", "ownr:")])
+def test_no_rule_is_called_unused_because_a_file_is_broken(text: str) -> None:
+    """A rule whose files cannot be read may well match them."""
+    files = world(changes={f"{FOLDER}/model.yaml": text})
+    paths = [path for path in files if path.endswith(".yaml")]
+    findings = sweep(paths, files.__getitem__, every_path=frozenset(files))
+    assert findings.problems
+    assert findings.warnings == []
+
+
 def test_policies_must_be_there() -> None:
     """Project, approvals and trust are never assumed."""
     names = ("project", "approvals", "trust")

@@ -10,12 +10,13 @@ from modelops.errors import Location, ModelOpsError, Problem
 from modelops.spec.explain import nearest
 from modelops.spec.judging import Judge
 from modelops.spec.kinds import IMMUTABLE_KINDS, AnyResource, place
-from modelops.spec.load import load_all
+from modelops.spec.load import Draft, load_all
 from modelops.spec.meta import Plugin
 from modelops.spec.parameters import plugin_params
+from modelops.spec.partial import Unknown
 from modelops.spec.policy import Gate
-from modelops.spec.references import Known, at, folder_problems
-from modelops.spec.tree import Collection, Graph, ModelEntry, collect
+from modelops.spec.references import Known, at, folder_problems, reference_problems
+from modelops.spec.tree import Collection, Folder, Graph, ModelEntry, collect
 
 __all__ = ["Graph", "ModelEntry", "build_graph", "check_immutable", "plugin_params"]
 
@@ -34,19 +35,23 @@ def build_graph(
     ``metric_names`` are the metrics that a monitor may watch (unchecked when None). ``paths`` are all paths of the
     repository, where known, so that files which are only named (training code, evidence) can be missed.
     """
-    resources, problems = load_all(files)
-    collection = collect(resources.values())
+    loaded = load_all(files)
+    problems = loaded.problems
+    collection = collect(loaded.resources.values())
     known = Known(identities(files), metric_names, None if paths is None else frozenset(paths))
     for folder in collection.folders.values():
         problems += folder_problems(folder, known)
+    for draft in loaded.drafts:
+        problems += draft_problems(draft, collection, known)
     problems += policy_problems(collection, known)
     for shelf, plugin, resource, dotted in plugins_named(collection):
         problems += parameter_problems(shelf, plugin, resource, dotted)
     judge = Judge(collection.of("Rule").values())
     problems += judge.problems
     warnings: list[Problem] = []
-    for severity, problem in judge.judge(resources.values(), collection.risks()):
+    for severity, problem in judge.judge(loaded.resources.values(), collection.risks()):
         (problems if severity == "error" else warnings).append(problem)
+    judge.assume(loaded.broken)
     warnings += judge.unused()
     if problems:
         raise ModelOpsError(*sorted(problems, key=in_order))
@@ -66,6 +71,17 @@ def build_graph(
         collection.of("AccessPolicy"),
         tuple(warnings),
     )
+
+
+def draft_problems(draft: Draft, collection: Collection, known: Known) -> Iterator[Problem]:
+    """Yield what is wrong with the references and plugins of a file that is not valid either."""
+    resource = draft.resource
+    if resource.model is not None:
+        folder = collection.folders.get(resource.model) or Folder(resource.model)
+        yield from draft.others(reference_problems(resource, folder, known))
+        for shelf, plugin, _, dotted in plugins_named(collect([resource])):
+            if isinstance(plugin, Plugin) and not any(isinstance(v, Unknown) for v in (plugin.type, plugin.params)):
+                yield from draft.others(parameter_problems(shelf, plugin, resource, dotted))
 
 
 def in_order(problem: Problem) -> tuple[Location, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from modelops.errors import ModelOpsError, Problem
@@ -58,6 +58,12 @@ class Judge:
                 problem = _verdict(rule, resource, document)
                 if problem is not None:
                     yield rule.spec.severity if problem.code == "rule-failed" else "error", problem
+
+    def assume(self, kinds: Collection[str]) -> None:
+        """Take rules for used that may match a file which is not valid: one of these kinds, or of a model's risk."""
+        for rule in self._rules:
+            if rule.spec.match.kind in kinds or ("Model" in kinds and rule.spec.match.risk):
+                self.used.add(rule.name)
 
     def unused(self) -> Iterator[Problem]:
         """Yield a warning for each rule that matched nothing."""

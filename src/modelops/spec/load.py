@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +16,7 @@ from modelops.spec.document import Document, parse, size_limit
 from modelops.spec.explain import explain, nearest, show
 from modelops.spec.kinds import KINDS, AnyResource, Resource, place
 from modelops.spec.meta import API_VERSION, Metadata
+from modelops.spec.partial import partial
 
 _ENVELOPE = ("apiVersion", "kind", "metadata", "spec")
 _SEGMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -73,7 +75,7 @@ def _envelope_problems(document: Document, kind: str) -> list[Problem]:
     if written != kind:
         where = document.marks.get("kind")
         said = f"{show(written)} does not belong at this path"
-        hint = f"a file at this path is a {kind}" if written in KINDS else nearest(str(written), KINDS)
+        hint = f"a file at this path is a {kind}" if str(written) in KINDS else nearest(str(written), KINDS)
         problems.append(Problem("kind-mismatch", said, where, "kind", hint))
     return problems
 
@@ -162,20 +164,68 @@ def _carefully(data: bytes, path: str, kind: str, model: str | None, name: str) 
     return Resource(kind, name, model, path, metadata, spec, digest, document.marks)
 
 
-def load_all(files: Mapping[str, bytes]) -> tuple[dict[str, AnyResource], list[Problem]]:
-    """Return the resources by path of all files that hold one, and every problem of the others.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A file that is YAML but not valid: the resource as far as it can be read, and what is wrong with it."""
+
+    resource: AnyResource
+    problems: tuple[Problem, ...]
+
+    def others(self, found: Iterable[Problem]) -> Iterator[Problem]:
+        """Yield what was found of the resource, without what follows from values that are not valid anyway."""
+        wrong = [problem.dotted for problem in self.problems if problem.dotted]
+        for problem in found:
+            dotted = problem.dotted or ""
+            if not any(_within(dotted, bad) or _within(bad, dotted) for bad in wrong):
+                yield problem
+
+
+def _within(dotted: str, above: str) -> bool:
+    return bool(above) and (dotted == above or dotted.startswith((f"{above}.", f"{above}[")))
+
+
+def load_draft(data: bytes, path: str, problems: tuple[Problem, ...]) -> Draft | None:
+    """Return what can be read of a file with problems, None where that is not even YAML or of another kind."""
+    found = place(path)
+    if found is None or any(problem.code == "kind-mismatch" for problem in problems):
+        return None
+    kind, model, name = found
+    try:
+        document = parse(data, path)
+    except ModelOpsError:
+        return None
+    spec = partial(KINDS[kind], document.value.get("spec"))
+    metadata = Metadata.model_construct(name=name)
+    return Draft(Resource(kind, name, model, path, metadata, spec, "", document.marks), problems)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """Valid resources by path, drafts of the others, every problem, and the kinds of all files that are not valid."""
+
+    resources: dict[str, AnyResource] = field(default_factory=dict)
+    drafts: list[Draft] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+
+
+def load_all(files: Mapping[str, bytes]) -> Loaded:
+    """Read all files that hold a resource, and every problem of those that do not.
 
     Files that are not ours (training code, evidence, a model's own YAML) are passed over.
     """
-    resources: dict[str, AnyResource] = {}
-    problems: list[Problem] = []
+    loaded = Loaded()
     for path in sorted(files):
-        if place(path) is None:
+        found = place(path)
+        if found is None:
             problem = _misplaced(path, files[path])
-            problems += [problem] if problem else []
+            loaded.problems += [problem] if problem else []
             continue
         try:
-            resources[path] = load_resource(files[path], path)
+            loaded.resources[path] = load_resource(files[path], path)
         except ModelOpsError as error:
-            problems += error.problems
-    return resources, problems
+            loaded.problems += error.problems
+            loaded.broken.add(found[0])
+            draft = load_draft(files[path], path, error.problems)
+            loaded.drafts += [draft] if draft else []
+    return loaded

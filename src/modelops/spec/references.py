@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -49,21 +49,20 @@ def at(resource: AnyResource, dotted: str, code: str, message: str, hint: str | 
 
 def folder_problems(folder: Folder, known: Known) -> Iterator[Problem]:
     """Yield what is wrong between the files of one model's folder and the policies."""
-    model = folder.only("Model")
-    if model is None:
-        if not known.has("Model", folder.name, folder.name):
-            first = next(iter(next(iter(folder.parts.values())).values()))
-            said = f"models/{folder.name} has no model.yaml"
-            yield at(first, "", "missing-model", said, "add the model, or remove its folder")
-    else:
-        yield from _model_problems(model, folder, known)
-    for deployment in folder.of("Deployment").values():
-        yield from _deployment_problems(deployment, folder, known)
-    for release in folder.of("Release").values():
-        yield from _release_problems(release, folder, known)
-    for promotion in folder.of("Promotion").values():
-        yield from _promotion_problems(promotion, folder, known)
-    yield from _monitor_problems(folder, known)
+    if folder.only("Model") is None and not known.has("Model", folder.name, folder.name):
+        first = next(iter(next(iter(folder.parts.values())).values()))
+        said = f"models/{folder.name} has no model.yaml"
+        yield at(first, "", "missing-model", said, "add the model, or remove its folder")
+    for resources in folder.parts.values():
+        for resource in resources.values():
+            yield from reference_problems(resource, folder, known)
+
+
+def reference_problems(resource: AnyResource, folder: Folder, known: Known) -> Iterator[Problem]:
+    """Yield what one file of a model's folder says about others that does not hold."""
+    check = _CHECKS.get(resource.kind)
+    if check is not None:
+        yield from check(resource, folder, known)
 
 
 def _model_problems(model: Resource[ModelSpec], folder: Folder, known: Known) -> Iterator[Problem]:
@@ -257,11 +256,10 @@ def _promotion_problems(promotion: Resource[PromotionSpec], folder: Folder, know
         yield at(promotion, "spec.release", "unknown-release", said, _release_hint(folder, known))
 
 
-def _monitor_problems(folder: Folder, known: Known) -> Iterator[Problem]:
-    monitor = folder.only("Monitor")
-    if monitor is None or monitor.spec.performance is None:
-        return
+def _monitor_problems(monitor: AnyResource, _: Folder, known: Known) -> Iterator[Problem]:
     performance = monitor.spec.performance
+    if performance is None:
+        return
     if known.metrics is not None and performance.metric not in known.metrics:
         yield unknown_metric(monitor, performance.metric, known.metrics)
     if performance.minimum is None and performance.maximum is None:
@@ -273,3 +271,12 @@ def unknown_metric(monitor: AnyResource, metric: str, known: frozenset[str]) -> 
     """Return the Problem of a monitor that watches a metric which does not exist."""
     hint = nearest(metric, known, "metrics")
     return at(monitor, "spec.performance.metric", "unknown-metric", f"there is no metric {metric!r}", hint)
+
+
+_CHECKS: dict[str, Callable[[AnyResource, Folder, Known], Iterator[Problem]]] = {
+    "Model": _model_problems,
+    "Deployment": _deployment_problems,
+    "Release": _release_problems,
+    "Promotion": _promotion_problems,
+    "Monitor": _monitor_problems,
+}

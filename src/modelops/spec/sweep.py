@@ -12,11 +12,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
-from modelops.spec.graph import identities, in_order, parameter_problems, plugins_named, policy_problems
+from modelops.spec.graph import draft_problems, identities, in_order, parameter_problems, plugins_named, policy_problems
 from modelops.spec.judging import Judge
 from modelops.spec.kinds import place
 from modelops.spec.load import load_all, load_resource
@@ -80,6 +80,11 @@ class _Work:
     known: Known
     judge: Judge
     findings: Findings
+    metric_names: Callable[[], frozenset[str]] | None = None
+
+    def with_metrics(self) -> Known:
+        """Return the known names with those of the metrics, which are slow to import and seldom needed here."""
+        return replace(self.known, metrics=self.metric_names()) if self.metric_names else self.known
 
     def load(self, paths: Iterable[str]) -> dict[str, bytes]:
         files = {}
@@ -95,13 +100,17 @@ class _Work:
         """Check one share of the folders."""
         findings = self.findings
         for _, paths in self.folders[index * FOLDERS_AT_ONCE : (index + 1) * FOLDERS_AT_ONCE]:
-            resources, problems = load_all(self.load(paths))
-            collection = collect(resources.values())
-            findings.problems += problems
+            loaded = load_all(self.load(paths))
+            collection = collect(loaded.resources.values())
+            findings.problems += loaded.problems
+            for draft in loaded.drafts:
+                known = self.known if draft.resource.kind != "Monitor" else self.with_metrics()
+                findings.problems += draft_problems(draft, collection, known)
+            self.judge.assume(loaded.broken)
             for folder in collection.folders.values():
                 findings.problems += folder_problems(folder, self.known)
                 findings.models += folder.only("Model") is not None
-            for severity, problem in self.judge.judge(resources.values(), collection.risks()):
+            for severity, problem in self.judge.judge(loaded.resources.values(), collection.risks()):
                 (findings.problems if severity == "error" else findings.warnings).append(problem)
             findings.named += _watched(collection)
             findings.named += (
@@ -138,14 +147,15 @@ def sweep(
     known = Known(identities([*policies, *(path for _, some in folders for path in some)]), None, every_path)
     findings = Findings()
     work = _Work(read, folders, known, Judge(()), findings)
-    resources, problems = load_all(work.load(policies))
-    collection = collect(resources.values())
-    findings.problems += [*problems, *policy_problems(collection, known)]
+    loaded = load_all(work.load(policies))
+    collection = collect(loaded.resources.values())
+    findings.problems += [*loaded.problems, *policy_problems(collection, known)]
     judge = Judge(collection.of("Rule").values())
     findings.problems += judge.problems
-    for severity, problem in judge.judge(resources.values(), {}):
+    judge.assume(loaded.broken)
+    for severity, problem in judge.judge(loaded.resources.values(), {}):
         (findings.problems if severity == "error" else findings.warnings).append(problem)
-    work = _Work(read, folders, known, judge, findings)
+    work = _Work(read, folders, known, judge, findings, metric_names)
 
     def check_policies() -> None:
         for shelf, plugin, resource, dotted in plugins_named(collection):
@@ -216,7 +226,7 @@ def _fork(work: _Work, queue: int) -> tuple[int, int]:
         return child, receive
     status = int(Exit.BUG)
     try:
-        mine = _Work(work.read, work.folders, work.known, work.judge, Findings())
+        mine = replace(work, findings=Findings())
         for index in _taken(queue):
             mine.check(index)
         with os.fdopen(send, "wb") as stream:
