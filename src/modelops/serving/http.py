@@ -298,7 +298,8 @@ class _Connection(asyncio.Protocol):
         last = self._server.draining and not self._waiting
         keep = request is not None and request.keep and not last
         without_body = request is not None and request.method == b"HEAD"
-        if keep and answer.status == 200 and answer.content_type is JSON and not answer.headers and not without_body:
+        plain = answer.status == 200 and answer.content_type is JSON and not answer.headers and not without_body
+        if plain and keep and request is not None and b"connection" not in request.headers:
             self._server.post(self._loop, self._transport, _OK % (len(answer.body), answer.body))
             return
         head = [b"HTTP/1.1 %d %b" % (answer.status, HTTPStatus(answer.status).phrase.encode())]

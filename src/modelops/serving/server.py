@@ -91,8 +91,9 @@ class Service:
                 loop.add_signal_handler(number, self.stop)
         listener = await loop.create_server(self._http.protocol, sock=self._socket, backlog=_BACKLOG)
         beside = [asyncio.create_task(work) for work in (self._watcher.run(), self._http.sweep())]
+        listeners = [listener]
         if self._peers is not None:
-            await self._peers.listen(self._app.view)
+            listeners.append(await self._peers.listen(self._app.view))
             loop.add_reader(sys.stdin.fileno(), self._orphaned)
         if started is not None:
             started()
@@ -101,6 +102,8 @@ class Service:
         await asyncio.sleep(0.01)
         listener.close()
         await self._http.drain(LINGER_SECONDS, DRAIN_SECONDS)
+        for each in listeners:
+            each.close()
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)

@@ -1,0 +1,224 @@
+"""HTTP itself: pieces, pipelines, limits in bytes and seconds, deadlines, and a drain that loses nothing."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelops.serving.http import Limits
+from modelops.stores import Store
+from serving.served_models import Running, route, running, tensor
+
+INFER = "/v2/models/fraud/infer"
+BODY = json.dumps({"inputs": [tensor("features", "FP64", [0.5, 0.25], [1, 2])]}).encode()
+LARGE = {"inputs": [tensor("features", "FP64", [0.5, 0.25] * 400, [400, 2])]}
+SHORT = Limits(head_bytes=2048, head_seconds=0.2, body_seconds=0.2, idle_seconds=0.4, connections=3, sweep_seconds=0.05)
+
+
+def post(body: bytes = BODY, path: str = INFER, version: str = "1.1", extra: str = "") -> bytes:
+    return f"POST {path} HTTP/{version}\r\nHost: x\r\n{extra}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def connect(server: Running) -> socket.socket:
+    host, port = server.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def answers(connection: socket.socket, count: int | None = None) -> list[tuple[int, dict[str, str], bytes]]:
+    """Read answers until there are ``count``, or until the server closes."""
+    found: list[tuple[int, dict[str, str], bytes]] = []
+    with connection.makefile("rb") as stream:
+        while (count is None or len(found) < count) and (line := stream.readline()):
+            status = int(line.split()[1])
+            headers = {}
+            while (line := stream.readline().strip()) != b"":
+                name, _, value = line.decode().partition(": ")
+                headers[name.lower()] = value
+            body = stream.read(int(headers.get("content-length", 0)))
+            if status != 100:
+                found.append((status, headers, body))
+    return found
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory, store: Store, digests: dict[str, str]) -> Iterator[Running]:
+    models = {"fraud": route(("stable", 1, digests["fraud-1"], 1.0), log="acknowledged")}
+    with running(tmp_path_factory.mktemp("strict"), store, models, limits=SHORT) as started:
+        yield started
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+def test_a_request_may_come_in_any_pieces(server: Running, size: int) -> None:
+    """Wherever the bytes are cut, the answer is the same."""
+    with connect(server) as connection:
+        data = post(extra="Expect: nothing\r\n") + post(path="/v2/models/fraud/infer?a=b")
+        for start in range(0, len(data), size):
+            connection.sendall(data[start : start + size])
+        first, second = answers(connection, 2)
+    assert first[0] == second[0] == 200
+    assert json.loads(first[2])["outputs"] == json.loads(second[2])["outputs"]
+
+
+def test_pipelined_requests_are_answered_in_order(server: Running) -> None:
+    """Quick, waiting and refused requests in one packet get their answers in the order of the requests."""
+    sizes = [1, 400, 2, 1, 300]
+    bodies = [json.dumps({"inputs": [tensor("x", "FP64", [0.5] * n), tensor("y", "FP64", [0.1] * n)]}) for n in sizes]
+    data = b"".join(post(body.encode()) for body in bodies)
+    with connect(server) as connection:
+        connection.sendall(data + b"GET /nothing HTTP/1.1\r\n\r\n" + post(extra="Connection: close\r\n") + post())
+        found = answers(connection)
+    assert [status for status, _, _ in found] == [200] * 5 + [404, 200]
+    assert [json.loads(body)["outputs"][0]["shape"] for _, _, body in found[:5]] == [[size] for size in sizes]
+    assert found[-1][1]["connection"] == "close"
+
+
+def test_keep_alive_of_old_and_new_clients(server: Running) -> None:
+    """HTTP/1.0 is closed unless it asks for keep-alive, which is granted; a HEAD has no body."""
+    with connect(server) as connection:
+        connection.sendall(post(version="1.0", extra="Connection: keep-alive\r\n") + post(version="1.0"))
+        first, second = answers(connection)
+    assert (first[0], second[0]) == (200, 200)
+    assert (first[1]["connection"], second[1]["connection"]) == ("keep-alive", "close")
+    with connect(server) as connection:
+        connection.sendall(b"HEAD /v2 HTTP/1.1\r\nConnection: close\r\n\r\n")
+        head = connection.makefile("rb").read()
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert head.endswith(b"\r\n\r\n")
+
+
+def test_a_client_that_asks_first_is_told_to_go_on(server: Running) -> None:
+    """Expect: 100-continue gets 100 before the body is sent, and 413 instead when the body would be too large."""
+    with connect(server) as connection:
+        head, _, body = post(extra="Expect: 100-continue\r\n").partition(b"\r\n\r\n")
+        connection.sendall(head + b"\r\n\r\n")
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert answers(connection, 1)[0][0] == 200
+    with connect(server) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n")
+        assert answers(connection)[0][0] == 413
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /v2 HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST /v2 HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET /v2 HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 200),
+        (b"GET http://host/v2?x=1 HTTP/1.1\r\nConnection: close\r\n\r\n", 200),
+        (b"CONNECT host:1 HTTP/1.1\r\n\r\n", 404),
+        (post(b"x", extra="X-Request-Timeout-Ms: soon\r\nConnection: close\r\n"), 400),
+    ],
+)
+def test_what_is_no_plain_request_gets_one_answer(server: Running, data: bytes, status: int) -> None:
+    """Broken framing is 400 in JSON, an upgrade is ignored, and the connection is closed after the answer."""
+    with connect(server) as connection:
+        connection.sendall(data)
+        found = answers(connection)
+    assert [each[0] for each in found] == [status]
+    assert found[0][1]["content-type"] == "application/json"
+
+
+def test_heads_that_do_not_end_are_refused(strict: Running) -> None:
+    """A head that is too large is 431, one that takes too long 408, and so is a body that does not arrive."""
+    cases = [
+        (b"GET /v2 HTTP/1.1\r\n" + b"X-A: b\r\n" * 400, 431),
+        (b"GET /v2 HTTP/1.1\r\nX-A: ", 408),
+        (b"POST /v2/models/fraud/infer HTTP/1.1\r\nContent-Length: 10\r\n\r\n{", 408),
+    ]
+    for data, status in cases:
+        with connect(strict) as connection:
+            connection.sendall(data)
+            found = answers(connection)
+        assert [each[0] for each in found] == [status]
+        assert "error" in json.loads(found[0][2])
+
+
+def test_a_trickled_head_does_not_hold_its_connection(strict: Running) -> None:
+    """Sending a byte now and then does not prolong the time for a head."""
+    with connect(strict) as connection:
+        for byte in post():
+            try:
+                connection.sendall(bytes([byte]))
+            except OSError:
+                break
+            time.sleep(0.02)
+        else:
+            pytest.fail("the whole head was taken")
+
+
+def test_idle_connections_are_closed_and_only_so_many_are_held(strict: Running) -> None:
+    """An idle connection is closed without a word; one above the limit gets 503 with Retry-After."""
+    held = [connect(strict) for _ in range(3)]
+    try:
+        for each in held:
+            each.sendall(b"GET /v2 HTTP/1.1\r\n\r\n")
+            assert answers(each, 1)[0][0] == 200
+        with connect(strict) as connection:
+            refused = answers(connection)
+        assert (refused[0][0], refused[0][1]["retry-after"]) == (503, "1")
+        assert all(each.recv(10) == b"" for each in held)
+    finally:
+        for each in held:
+            each.close()
+
+
+@pytest.mark.parametrize(("encoding", "undo"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
+def test_large_answers_are_compressed_for_those_who_ask(server: Running, encoding: str, undo: Any) -> None:
+    """Gzip and deflate are applied to large answers when accepted, never to small ones or when refused by q=0."""
+    plain = server.ask(INFER, LARGE)
+    packed = server.ask(INFER, LARGE, headers={"Accept-Encoding": f"br, {encoding};q=0.5"})
+    assert packed.headers["content-encoding"] == encoding
+    assert json.loads(undo(packed.body))["outputs"] == plain.json["outputs"]
+    for headers in ({"Accept-Encoding": f"{encoding};q=0"}, {"Accept-Encoding": "br"}):
+        assert "content-encoding" not in server.ask(INFER, LARGE, headers=headers).headers
+    assert "content-encoding" not in server.ask(INFER, BODY, headers={"Accept-Encoding": encoding}).headers
+
+
+def test_a_request_past_its_deadline_is_504(server: Running) -> None:
+    """What is waited for ends at the caller's deadline; what is answered at once does not have one."""
+    rows = {"inputs": [tensor("features", "FP64", [0.5, 0.25] * 40_000, [40_000, 2])]}
+    late = server.ask(INFER, rows, headers={"X-Request-Timeout-Ms": "1"})
+    assert late.status == 504
+    assert "within 0.001 s" in late.json["error"]
+    assert server.ask(INFER, rows, headers={"X-Request-Timeout-Ms": "20000"}).status == 200
+
+
+def test_a_drain_answers_what_arrives_and_closes(tmp_path: Path, store: Store, digests: dict[str, str]) -> None:
+    """While the server drains, requests on open connections are answered with Connection: close; none is lost."""
+    models = {"fraud": route(("stable", 1, digests["fraud-1"], 1.0), log="acknowledged")}
+    seen: list[list[tuple[int, str]]] = [[] for _ in range(4)]
+    lost: list[OSError] = []
+
+    def ask(server: Running, mine: list[tuple[int, str]]) -> None:
+        with connect(server) as connection:
+            while not mine or mine[-1][1] != "close":
+                try:
+                    connection.sendall(post())
+                    ((status, headers, _),) = answers(connection, 1)
+                except (OSError, ValueError) as error:
+                    lost.append(OSError(str(error)))
+                    return
+                mine.append((status, headers.get("connection", "keep-alive")))
+
+    threads = []
+    with running(tmp_path, store, models) as server:
+        for mine in seen:
+            threads.append(threading.Thread(target=ask, args=(server, mine)))
+            threads[-1].start()
+        while not all(len(mine) > 20 for mine in seen):
+            time.sleep(0.005)
+    for thread in threads:
+        thread.join()
+    assert not lost
+    assert all({status for status, _ in mine} == {200} and mine[-1][1] == "close" for mine in seen)
