@@ -7,14 +7,19 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, special, stats
+from statsmodels.stats.proportion import proportion_confint
 
 from modelops.strategies._sequential import (
     distribution_distance,
+    distribution_p_value,
     distribution_radius,
     log_beta_tail,
+    log_rise_evalue,
     log_share_evalue,
+    mean_bounds,
     mean_contrast,
+    share_bounds,
 )
 
 
@@ -171,3 +176,141 @@ def test_radius_holds_at_every_look():
     assert left / 200 <= 0.05
     assert distribution_radius(1000, 0.05) == pytest.approx(0.0875, abs=0.001)
     assert distribution_radius(100_000, 0.05) < distribution_radius(1000, 0.05) / 9
+
+
+@pytest.mark.parametrize(("events", "others"), [(3, 97), (0, 50), (50, 0), (400, 600), (1, 100_000)])
+def test_share_bounds_invert_the_evalue(events, others):
+    """At each bound the e-value just reaches its threshold, and the exact interval of one look lies inside."""
+    lower, upper = share_bounds(events, others, 0.025)
+    if events:
+        assert log_share_evalue(events, others, lower) == pytest.approx(math.log(40), abs=1e-4)
+    if others:
+        assert log_share_evalue(others, events, 1 - upper) == pytest.approx(math.log(40), abs=1e-4)
+    exact = proportion_confint(events, events + others, alpha=0.05, method="beta")
+    assert lower <= exact[0] <= exact[1] <= upper
+    assert share_bounds(0, 0, 0.05) == (0.0, 1.0)
+
+
+def test_share_bounds_under_peeking():
+    """Of 50 sequences, 15 looks each, at most 10 % ever leave either bound of 5 %."""
+    generator, wrong = np.random.default_rng(6), 0
+    for _ in range(50):
+        events = generator.binomial(60, 0.2, 15).cumsum().tolist()
+        looks = (share_bounds(e, 60 * (at + 1) - e, 0.05) for at, e in enumerate(events))
+        wrong += any(not lower <= 0.2 <= upper for lower, upper in looks)
+    assert wrong / 50 <= 0.1
+
+
+def _rise_by_grid(now, before, ratio, difference):
+    """Minimise over the earlier rate by brute force."""
+
+    def product(rate):
+        later = log_share_evalue(*now, min(1.0, ratio * rate + difference))
+        against = math.exp(min(700, log_share_evalue(before[1], before[0], 1 - rate, 100.0)))
+        return later + math.log(0.25 + 0.75 * against)
+
+    return min(product(rate) for rate in special.expit(np.linspace(-14, 10, 4000)))
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "ratio", "difference"),
+    [
+        ((60, 440), (10, 990), 1.0, 0.001),
+        ((60, 440), (0, 1000), 1.0, 0.0),
+        ((250, 750), (25, 475), 1.5, 0.01),
+        ((500, 0), (5, 495), 1.0, 0.001),
+        ((90, 910), (400, 9600), 1.0, 0.0),
+    ],
+)
+def test_rise_is_the_smallest_product(now, before, ratio, difference):
+    """The golden section finds what a grid over all earlier rates finds."""
+    found = log_rise_evalue(now, before, ratio, difference)
+    assert found == pytest.approx(_rise_by_grid(now, before, ratio, difference), abs=0.01)
+    assert found > 0
+
+
+@pytest.mark.parametrize(("now", "before"), [((10, 990), (10, 990)), ((0, 500), (10, 490)), ((3, 197), (0, 5))])
+def test_no_rise_is_no_evidence(now, before):
+    """Where the rate did not rise, or next to nothing is known of before, the value is 0 or less."""
+    assert log_rise_evalue(now, before) <= 0
+    assert log_rise_evalue(now, before) >= _rise_by_grid(now, before, 1.0, 0.0) - 0.01
+
+
+def test_rise_under_peeking():
+    """Of 200 switches without a difference, 30 looks each, at most 5 % alarm, though the past is short and known late.
+
+    The earlier arm is stopped when it looks best, which is when a fixed-sample bound of its rate would be wrong.
+    """
+    generator, alarms = np.random.default_rng(7), 0
+    for _ in range(200):
+        errors = generator.binomial(50, 0.02, 20).cumsum()
+        stop = int(np.argmin(errors / (np.arange(20) + 1)))
+        before = int(errors[stop]), 50 * (stop + 1) - int(errors[stop])
+        later = generator.binomial(50, 0.02, 30).cumsum().tolist()
+        alarms += any(log_rise_evalue((e, 50 * (at + 1) - e), before) >= math.log(20) for at, e in enumerate(later))
+    assert alarms / 200 <= 0.05
+
+
+def test_a_long_past_is_as_good_as_a_known_rate():
+    """A million requests of stable cost ln 4 at most beside the test against the rate itself."""
+    found, known = log_rise_evalue((70, 2930), (10_000, 990_000)), log_share_evalue(70, 2930, 0.01)
+    assert known - 2.5 < found < known
+
+
+def test_rise_finds_harm():
+    """Five times the errors after 1,000 requests of stable are found with 500 in nine of ten runs."""
+    generator = np.random.default_rng(8)
+    before, later = generator.binomial(1000, 0.01, 60).tolist(), generator.binomial(500, 0.05, 60).tolist()
+    found = [log_rise_evalue((e, 500 - e), (b, 1000 - b)) >= math.log(20) for e, b in zip(later, before, strict=True)]
+    assert sum(found) >= 54
+
+
+def test_evidence_inverts_the_bounds():
+    """At the error rate 1/E the bound just touches the limit, with the tuning that both share."""
+    generator = np.random.default_rng(9)
+    found = mean_contrast([(generator.normal(0.5, 1, 300), generator.normal(0, 1, 300))], 1.0, 0.05)
+    for limit in (0.0, 0.1, 0.2):
+        assert found.at(math.exp(-found.log_evalue(limit))).lower == pytest.approx(limit)
+    assert found.log_evalue(2.0) <= 0
+    again = mean_contrast([(generator.normal(0, 1, 300), generator.normal(0, 1, 300))], 1.0, 0.01, tuned=0.05)
+    assert again.at(0.05).upper < again.upper
+
+
+def test_mean_of_one_sample():
+    """The half-width is the published one, of n values; equal values keep the room that one at the limit makes."""
+    values = np.random.default_rng(10).normal(0.3, 0.1, 500)
+    found = mean_bounds(values, 0.3, 0.05)
+    s = np.append(values, 0.3).std(ddof=1)
+    r = math.sqrt((-2 * math.log(0.05) + math.log(-2 * math.log(0.05) + 1)) / 1000)
+    half = s * math.sqrt(2 * (500 * r**2 + 1) / (500 * r) ** 2 * math.log(math.sqrt(500 * r**2 + 1) / 0.05))
+    assert found.upper - found.difference == pytest.approx(half)
+    equal = mean_bounds(np.zeros(100), 0.1, 0.05)
+    assert 0 < equal.upper < 0.1
+    assert mean_bounds(np.zeros(19), 0.1, 0.05) is None
+    assert mean_bounds(np.full(50, 0.1), 0.1, 0.05) is None
+    assert mean_bounds(np.full(50, np.nan), 0.1, 0.05) is None
+
+
+@pytest.mark.parametrize(("distance", "n", "m", "limit"), [(0.4, 500, 800, 0.1), (0.3, 90, 20_000, 0.05)])
+def test_distribution_p_value_inverts_the_bands(distance, n, m, limit):
+    """At the p-value the two bands just reach from the distance to the limit; a distance below the limit has 1."""
+    p = distribution_p_value(distance, n, m, limit)
+    assert 0 < p <= 1
+    if p < 1:
+        assert distribution_radius(n, p / 2) + distribution_radius(m, p / 2) == pytest.approx(distance - limit)
+    assert distribution_p_value(limit, n, m, limit) == 1.0
+    assert distribution_p_value(1.0, 10**7, 10**7, 0.01) < 1e-250
+
+
+def test_pairs_that_depend_keep_the_error_rate():
+    """Errors of both answers to one request count twice in a shadow; however they depend, peeking stays below alpha."""
+    generator, alarms, ratio = np.random.default_rng(11), 0, 2.0
+    for _ in range(300):
+        both = generator.binomial(100, 0.01, 40).cumsum()
+        # The candidate fails on 2 % of the requests, stable on 1 %, always together: the ratio is just the limit.
+        alone = generator.binomial(100, 0.01, 40).cumsum()
+        alarms += any(
+            log_share_evalue(int(b + a), int(b), ratio / (1 + ratio)) >= math.log(20)
+            for b, a in zip(both, alone, strict=True)
+        )
+    assert alarms / 300 <= 0.05

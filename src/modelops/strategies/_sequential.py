@@ -14,6 +14,8 @@ import scipy
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 CONCENTRATION = 10.0
+_PAST_CONCENTRATION = 100.0  # measured: at 10 or 1,000 a switch is caught less often
+_PAST_TRUSTED = 0.25  # the part of the bet on the past that is never at stake, so that a long past costs ln 4 at most
 _DECISION_SIZE = 1_000.0  # the effective sample size at which the confidence sequence is about tightest
 _FEWEST = 20  # values an arm needs in a segment before its variance is believed
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -99,7 +101,7 @@ def bisect(decreasing: Callable[[float], float], low: float, high: float) -> flo
     """Return the largest argument between low and high where a decreasing function is not negative, else ``low``."""
     if decreasing(low) < 0:
         return low
-    for _ in range(45):
+    for _ in range(32):
         middle = (low + high) / 2
         low, high = (middle, high) if decreasing(middle) >= 0 else (low, middle)
     return low
@@ -111,28 +113,27 @@ def log_rise_evalue(
     r"""Return the logarithm of the e-value against "the rate now is at most ratio * the rate before + difference".
 
     ``now`` and ``before`` are (events, others) of two arms that did not run beside each other. For each rate p that the
-    earlier one may have had, the product of an e-value against p itself (Jeffreys' mixture) and one against "the later
-    share is at most ratio * p + difference" is a supermartingale. The smallest product over all p is therefore an
-    e-value whatever p is (universal inference), with no part of alpha set aside for the uncertainty of the past. What
-    is at most 0 is an upper bound, not the minimum itself.
+    earlier one may have had, the product of an e-value against "the earlier rate is at least p" and one against "the
+    later one is at most ratio * p + difference" is a supermartingale; a quarter of the former stays 1. The smallest
+    product over all p is therefore an e-value whatever p is (universal inference): no part of alpha is set aside for
+    the past, and the past may have ended at any look. What is at most 0 is an upper bound, not the minimum itself.
 
     References
     ----------
     L. Wasserman, A. Ramdas, S. Balakrishnan, "Universal inference", PNAS 117 (2020).
     """
     events, others = before
-    mixture = float(scipy.special.betaln(events + 0.5, others + 0.5) - scipy.special.betaln(0.5, 0.5))
 
     def product(logit: float) -> float:
         rate = _expit(logit)
-        past = mixture + events * math.log1p(math.exp(-logit)) + others * math.log1p(math.exp(logit))
+        against = log_share_evalue(others, events, 1 - rate, _PAST_CONCENTRATION)
+        past = float(np.logaddexp(math.log(_PAST_TRUSTED), math.log(1 - _PAST_TRUSTED) + against))
         return past + log_share_evalue(*now, min(ratio * rate + difference, 1.0))
 
-    # Below the observed rate both factors grow as p falls, so the minimum is at it or above. At 1 or less an e-value
-    # says nothing, and what it is exactly is not worth the search.
+    # At 1 or less an e-value says nothing, and what it is exactly is not worth the search.
     observed = min(math.log((events + 0.01) / (others + 0.01)), 19.0)
     there = product(observed)
-    return there if there <= 0 else min(there, _smallest(product, observed, 20.0))
+    return there if there <= 0 else min(there, _smallest(product, observed - 2, 20.0))
 
 
 def _smallest(unimodal: Callable[[float], float], low: float, high: float) -> float:
@@ -274,9 +275,10 @@ def mean_bounds(values: Array, limit: float, alpha: float) -> Contrast | None:
     n = len(values)
     if n < _FEWEST or not np.isfinite(values).all():
         return None
-    deviation = float(np.append(values, limit).std(ddof=1))
-    if deviation == 0:
+    enlarged = np.append(values, limit)
+    if np.ptp(enlarged) == 0:
         return None
+    deviation = float(enlarged.std(ddof=1))
     return Contrast(float(values.mean()), 0.0, 0.0, n, deviation, tuning(alpha)).at(alpha)
 
 
