@@ -1,4 +1,4 @@
-"""Export to ONNX: several ways in a fixed order; the first that predicts as scikit-learn does is taken, or none."""
+"""Export to ONNX: the exact form, or else the general converter's, if it predicts as scikit-learn does; or none."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from modelops.artifacts.onnx_graph import ML_OPSET
-from modelops.artifacts.onnx_impute import convert_imputer, imputer_shape
-from modelops.artifacts.onnx_session import MATRIX, check_model, onnx_score
-from modelops.artifacts.onnx_trees import conversion_functions
+from modelops.artifacts.onnx_graph import IR_VERSION, OPSET, Column, Graph, Table
+from modelops.artifacts.onnx_models import answer
+from modelops.artifacts.onnx_session import MATRIX, TEXTS, check_model, onnx_score
 from modelops.artifacts.predictor import Predictor, difference, sklearn_score
 from modelops.artifacts.probe import Probe, probes, scored
 from modelops.artifacts.signature import Signature
@@ -26,9 +25,7 @@ Array = np.ndarray[Any, Any]
 TOLERANCE = 1e-6
 """Largest accepted difference of a score: absolute below 1, relative above."""
 
-OPSET = 18
-IR_VERSION = 10
-EXPORTER = "2"
+EXPORTER = "3"
 """Part of the inputs digest: raised whenever the exported bytes of an unchanged estimator change."""
 
 _CONVERSION_ERRORS = (
@@ -63,24 +60,67 @@ def export_onnx(estimator: Any, signature: Signature, rows: Mapping[str, Array])
     """Convert a fitted estimator and check it against scikit-learn on ``rows`` and on the rows that ``probe`` makes.
 
     ``rows`` are frame columns, one array of shape (n,) per feature. A conversion is accepted when no score differs by
-    more than ``TOLERANCE`` and no label differs.
+    more than ``TOLERANCE``, no label differs, and it refuses the unknown categories that scikit-learn refuses. The
+    exact form is tried first; estimators that have none go through the general converter.
     """
     asked = tuple(probes(estimator, signature.features, rows))
     expected = list(scored(sklearn_score(estimator, signature), asked))
-    refused = next((probe.kind for probe, _ in expected if probe is not None and _ is None and probe.must_accept), None)
+    refused = next((probe.kind for probe, scores in expected if scores is None and probe.must_accept), None)
     if refused:
         return Export(None, None, f"the estimator refuses {refused}")
-    reasons: list[str] = []
+    exact = _exact(estimator, signature)
+    if isinstance(exact, bytes):
+        found = _compare(exact, signature, expected)
+        return Export(exact, found, "") if isinstance(found, float) else Export(None, None, found)
+    partings: list[str] = []
+    failures: list[str] = []
     for variant in _variants(signature):
         converted = _converted(estimator, signature, variant)
         if isinstance(converted, str):
-            reasons.append(f"{variant.name}: {converted}")
+            failures.append(converted)
             continue
         found = _compare(converted, signature, expected)
         if isinstance(found, float):
             return Export(converted, found, "")
-        reasons.append(f"{variant.name}: {found}")
-    return Export(None, None, "; ".join(dict.fromkeys(reasons)))
+        (failures if found.startswith("the ONNX model is refused") else partings).append(found)
+    # Where a conversion runs and parts says more to its reader than why another one did not come about.
+    return Export(None, None, f"{exact}, and the general converter's {(partings or failures)[0]}")
+
+
+def _exact(estimator: Any, signature: Signature) -> bytes | str:
+    """Return the bytes of the exact form in float64, or why there is none."""
+    graph = Graph()
+    numbers = [feature.name for feature in signature.features if feature.type != "category"]
+    texts = [feature.name for feature in signature.features if feature.type == "category"]
+    for name, names, text in ((MATRIX, numbers, False), (TEXTS, texts, True)):
+        if names:
+            graph.input(name, len(names), text=text)
+    columns = tuple(
+        Column(TEXTS, texts.index(feature.name))
+        if feature.type == "category"
+        else Column(MATRIX, numbers.index(feature.name))
+        for feature in signature.features
+    )
+    classes = len(signature.classes) if signature.task != "regression" else 1
+    called = "value" if signature.task == "regression" else ("probabilities" if classes > 2 else "probability")
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            found = answer(graph, estimator, Table(columns, tuple(feature.name for feature in signature.features)))
+        except ModelOpsError as error:
+            return error.problems[0].message
+        except _CONVERSION_ERRORS as error:
+            return f"{type(estimator).__name__} has no exact form in ONNX: {_first_line(error)}"
+    output = found.value if signature.task == "regression" else found.probability
+    if not output:
+        return f"the exact form of {type(estimator).__name__} answers no {called}"
+    data = graph.finish(output, called, classes if classes > 2 else 1, _graph_name(signature))
+    check_model(data)
+    return data
+
+
+def _graph_name(signature: Signature) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", signature.model)
 
 
 def _variants(signature: Signature) -> Iterator[_Variant]:
@@ -98,7 +138,7 @@ def _compare(data: bytes, signature: Signature, expected: list[tuple[Probe, Any]
     except ModelOpsError as error:
         return error.problems[0].message
     for probe, scores in expected:
-        if scores is None and probe.kind.startswith(("missing", "an unseen")):
+        if scores is None and probe.kind.startswith(("missing", "an unseen")) and not _refuses(predictor, probe):
             return f"scikit-learn refuses {probe.kind}, which ONNX would answer"
     truths = {probe.kind: scores for probe, scores in expected if scores is not None}
     answered = scored(
@@ -116,6 +156,17 @@ def _compare(data: bytes, signature: Signature, expected: list[tuple[Probe, Any]
     return largest
 
 
+def _refuses(predictor: Predictor, probe: Probe) -> bool:
+    """Tell whether the conversion refuses every row of a probe, each by itself."""
+    for row in range(len(next(iter(probe.columns.values())))):
+        try:
+            predictor.predict_columns({name: values[row : row + 1] for name, values in probe.columns.items()})
+        except ModelOpsError:
+            continue
+        return False
+    return True
+
+
 def _parts(predictor: Predictor, signature: Signature, kind: str, found: Array | None, scores: Array) -> float | str:
     """Return the distance between two implementations on one probe, or the sentence that says how they part."""
     if found is None:
@@ -131,7 +182,6 @@ def _parts(predictor: Predictor, signature: Signature, kind: str, found: Array |
 def _converted(estimator: Any, signature: Signature, variant: _Variant) -> bytes | str:
     """Return the bytes of one conversion, or why it is not possible."""
     from skl2onnx import convert_sklearn
-    from sklearn.impute import SimpleImputer
 
     options = {id(estimator): {"zipmap": False}} if signature.task != "regression" else None
     with warnings.catch_warnings():
@@ -139,19 +189,21 @@ def _converted(estimator: Any, signature: Signature, variant: _Variant) -> bytes
         try:
             model = convert_sklearn(
                 estimator,
-                name=re.sub(r"[^A-Za-z0-9_]", "_", signature.model),
+                name=_graph_name(signature),
                 initial_types=_inputs(signature, variant),
                 target_opset={"": OPSET, "ai.onnx.ml": 3},
                 options=options,
-                custom_conversion_functions={**conversion_functions(), SimpleImputer: convert_imputer},
-                custom_shape_calculators={SimpleImputer: imputer_shape},
             )
             data = _finished(model, signature)
         except _CONVERSION_ERRORS as error:
-            text = str(error).strip() or type(error).__name__
-            return f"{type(error).__name__}: {text.splitlines()[0][:160]}"
+            return f"{type(error).__name__}: {_first_line(error)}"
     check_model(data)
     return data
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:160]
 
 
 def _inputs(signature: Signature, variant: _Variant) -> list[tuple[str, Any]]:
@@ -199,10 +251,6 @@ def _finished(model: Any, signature: Signature) -> bytes:
     initializers = [item for item in graph.initializer if item.name in needed]
     del graph.initializer[:]
     graph.initializer.extend(initializers)
-    if any(node.op_type == "TreeEnsemble" for node in graph.node):
-        for entry in model.opset_import:
-            if entry.domain == "ai.onnx.ml":
-                entry.version = ML_OPSET
     _restore_names(graph, [feature.name for feature in signature.features])
     model.ir_version = IR_VERSION
     data: bytes = model.SerializeToString(deterministic=True)

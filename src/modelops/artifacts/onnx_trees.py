@@ -1,8 +1,8 @@
 """Decision trees as ai.onnx.ml TreeEnsemble (opset 5) in float64, equal to scikit-learn at every split threshold.
 
-The converters of skl2onnx store thresholds as float32 and drop the learned direction of missing values in forests.
-These keep both. scikit-learn's trees, forests and gradient boosting compare the float32 value of a feature with a
-float64 threshold, histogram gradient boosting the float64 value; so do the graphs written here.
+Trees, forests and gradient boosting compare the float32 value of a feature with a float64 threshold; the thresholds
+written here are those at which the float64 value gives the same answer. Histogram gradient boosting compares the
+float64 value. The sums are formed in scikit-learn's order, so that even ties between classes come out alike.
 """
 
 from __future__ import annotations
@@ -13,12 +13,46 @@ from typing import Any
 
 import numpy as np
 
-from modelops.artifacts.onnx_graph import Writer
+from modelops.artifacts.onnx_graph import Answer, Array, Graph, Table, not_exportable
+from modelops.artifacts.onnx_prepare import transform
 
-__all__ = ["CONVERTERS", "conversion_functions"]
+__all__ = ["TREES", "boosted", "float64_thresholds"]
 
-Array = np.ndarray[Any, Any]
-_SUM = 1
+MAXIMUM_NODES = 4_000_000
+"""Most split nodes that are written: the model would take about 30 bytes for each."""
+
+_SUM, _AT_MOST, _MEMBER = 1, 0, 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """The nodes of one tree as arrays of equal length; ``left`` is taken when the feature is at most ``split``.
+
+    A node with ``members`` takes ``left`` when the feature is one of them.
+    """
+
+    feature: Array
+    split: Array
+    left: Array
+    right: Array
+    missing_left: Array
+    leaf: Array
+    members: dict[int, Array] = field(default_factory=dict)
+
+
+def float64_thresholds(thresholds: Array) -> Array:
+    """Return t' such that x <= t' for a float64 x exactly when float32(x) <= t, rounding to nearest even."""
+    with np.errstate(over="ignore"):
+        below = thresholds.astype(np.float32)
+    below = np.where(below.astype(np.float64) > thresholds, np.nextafter(below, np.float32(-np.inf)), below)
+    above = np.nextafter(below, np.float32(np.inf)).astype(np.float64)
+    largest = np.float64(np.finfo(np.float32).max)
+    low = below.astype(np.float64)
+    # The value after float32's largest is infinite; values round to it from half a step above the largest on.
+    above = np.where(np.isinf(above), largest + 2.0**104, above)
+    middle = low + (above - low) / 2
+    even = below.view(np.uint32) % 2 == 0
+    return np.where(np.isfinite(low), np.where(even, middle, np.nextafter(middle, -np.inf)), thresholds)
 
 
 @dataclass
@@ -27,109 +61,116 @@ class _Ensemble:
 
     targets: int
     roots: list[int] = field(default_factory=list)
-    features: list[int] = field(default_factory=list)
-    splits: list[float] = field(default_factory=list)
-    missing_true: list[int] = field(default_factory=list)
-    true_ids: list[int] = field(default_factory=list)
-    true_leafs: list[int] = field(default_factory=list)
-    false_ids: list[int] = field(default_factory=list)
-    false_leafs: list[int] = field(default_factory=list)
-    leaf_targets: list[int] = field(default_factory=list)
-    leaf_weights: list[float] = field(default_factory=list)
+    trees: list[dict[str, Array]] = field(default_factory=list)
+    members: list[float] = field(default_factory=list)
+    count: int = 0
+    leaves: int = 0
 
     def add(self, tree: _Nodes, weights: Array, target: int) -> None:
         """Append one tree whose leaves add ``weights`` (one per node) to a target."""
-        base, leaves = len(self.features), len(self.leaf_weights)
-        self.roots.append(base)
+        self.roots.append(self.count)
         if tree.leaf[0]:
             # The operator has no tree of a single leaf: both branches of one split carry the same weight.
             zeros, ones = np.zeros(3, dtype=int), np.ones(3, dtype=int)
             tree = _Nodes(zeros, zeros.astype(float), ones, ones + 1, zeros, np.array([False, True, True]))
             weights = np.repeat(weights[0], 3)
         inner = ~tree.leaf
-        place = np.where(inner, base + np.cumsum(inner) - 1, leaves + np.cumsum(tree.leaf) - 1)
-        self.features += tree.feature[inner].tolist()
-        self.splits += tree.split[inner].tolist()
-        self.missing_true += tree.missing_left[inner].tolist()
-        self.true_ids += place[tree.left[inner]].tolist()
-        self.true_leafs += tree.leaf[tree.left[inner]].astype(int).tolist()
-        self.false_ids += place[tree.right[inner]].tolist()
-        self.false_leafs += tree.leaf[tree.right[inner]].astype(int).tolist()
-        self.leaf_targets += [target] * int(tree.leaf.sum())
-        self.leaf_weights += weights[tree.leaf].tolist()
+        place = np.where(inner, self.count + np.cumsum(inner) - 1, self.leaves + np.cumsum(tree.leaf) - 1)
+        modes = np.full(len(inner), _AT_MOST)
+        for node, values in sorted(tree.members.items()):
+            modes[node] = _MEMBER
+            self.members += [*values.tolist(), float("nan")]
+        self.trees.append(
+            {
+                "modes": modes[inner],
+                "features": tree.feature[inner],
+                "splits": tree.split[inner],
+                "missing": tree.missing_left[inner],
+                "true": place[tree.left[inner]],
+                "true_leaf": tree.leaf[tree.left[inner]],
+                "false": place[tree.right[inner]],
+                "false_leaf": tree.leaf[tree.right[inner]],
+                "targets": np.full(int(tree.leaf.sum()), target),
+                "weights": weights[tree.leaf],
+            }
+        )
+        self.count += int(inner.sum())
+        self.leaves += int(tree.leaf.sum())
+        if self.count > MAXIMUM_NODES:
+            raise not_exportable(f"trees of more than {MAXIMUM_NODES:,} nodes are not exported")
 
-    def attributes(self) -> dict[str, Any]:
-        """Return the attributes of the operator."""
+    def start(self, offset: Array) -> None:
+        """Append one tree per target that is the same everywhere, so that sums begin where scikit-learn's do."""
+        for target, value in enumerate(offset):
+            if value != 0:
+                nothing = np.zeros(1, dtype=int)
+                leaf = _Nodes(nothing, nothing.astype(float), nothing, nothing, nothing, np.array([True]))
+                self.add(leaf, np.array([value]), target)
+
+    def write(self, graph: Graph, value: str) -> str:
+        """Write the operator and return the tensor of sums, shape (n, targets)."""
         from onnx import TensorProto, helper
 
-        def doubles(name: str, values: list[float]) -> Any:
-            return helper.make_tensor(name, TensorProto.DOUBLE, [len(values)], values)
+        merged = {name: np.concatenate([tree[name] for tree in self.trees]) for name in self.trees[0]}
 
-        return {
-            "n_targets": self.targets,
-            "aggregate_function": _SUM,
-            "post_transform": 0,
-            "tree_roots": self.roots,
-            "nodes_modes": helper.make_tensor(
-                "nodes_modes", TensorProto.UINT8, [len(self.features)], [0] * len(self.features)
-            ),
-            "nodes_featureids": self.features,
-            "nodes_splits": doubles("nodes_splits", self.splits),
-            "nodes_missing_value_tracks_true": self.missing_true,
-            "nodes_truenodeids": self.true_ids,
-            "nodes_trueleafs": self.true_leafs,
-            "nodes_falsenodeids": self.false_ids,
-            "nodes_falseleafs": self.false_leafs,
-            "leaf_targetids": self.leaf_targets,
-            "leaf_weights": doubles("leaf_weights", self.leaf_weights),
-        }
+        def tensor(name: str, values: Any, kind: int = TensorProto.DOUBLE) -> Any:
+            return helper.make_tensor(name, kind, [len(values)], values)
 
+        def whole(name: str) -> list[int]:
+            values: list[int] = merged[name].astype(int).tolist()
+            return values
 
-@dataclass(frozen=True, slots=True)
-class _Nodes:
-    """The nodes of one tree as arrays of equal length; ``left`` is taken when the feature is at most ``split``."""
-
-    feature: Array
-    split: Array
-    left: Array
-    right: Array
-    missing_left: Array
-    leaf: Array
-
-
-@dataclass(frozen=True, slots=True)
-class _Graph:
-    """An estimator as an ensemble: ``finish(sum of trees + offset)`` are its outputs."""
-
-    ensemble: _Ensemble
-    offset: Array
-    finish: str
-    scale: float
-    float32: bool
+        more = {"membership_values": tensor("membership_values", self.members)} if self.members else {}
+        return graph.node(
+            "TreeEnsemble",
+            value,
+            n_targets=self.targets,
+            aggregate_function=_SUM,
+            post_transform=0,
+            tree_roots=self.roots,
+            nodes_modes=tensor("nodes_modes", whole("modes"), TensorProto.UINT8),
+            nodes_featureids=whole("features"),
+            nodes_splits=tensor("nodes_splits", merged["splits"]),
+            nodes_missing_value_tracks_true=whole("missing"),
+            nodes_truenodeids=whole("true"),
+            nodes_trueleafs=whole("true_leaf"),
+            nodes_falsenodeids=whole("false"),
+            nodes_falseleafs=whole("false_leaf"),
+            leaf_targetids=whole("targets"),
+            leaf_weights=tensor("leaf_weights", merged["weights"]),
+            **more,
+        )
 
 
 def _tree_nodes(tree: Any) -> _Nodes:
     nodes = tree.__getstate__()["nodes"]
     leaf = nodes["left_child"] == -1
     missing = nodes["missing_go_to_left"].astype(int)
-    return _Nodes(nodes["feature"], nodes["threshold"], nodes["left_child"], nodes["right_child"], missing, leaf)
+    splits = float64_thresholds(nodes["threshold"])
+    return _Nodes(nodes["feature"], splits, nodes["left_child"], nodes["right_child"], missing, leaf)
 
 
 def _histogram_nodes(predictor: Any) -> _Nodes:
     nodes = predictor.nodes
     leaf = nodes["is_leaf"] != 0
-    if (nodes["is_categorical"][~leaf] != 0).any():
-        raise NotImplementedError("categorical splits of histogram gradient boosting")
     left, right = nodes["left"].astype(np.int64), nodes["right"].astype(np.int64)
     missing = (nodes["missing_go_to_left"] != 0).astype(int)
-    return _Nodes(nodes["feature_idx"].astype(np.int64), nodes["num_threshold"], left, right, missing, leaf)
+    categorical = np.flatnonzero(~leaf & (nodes["is_categorical"] != 0))
+    members = {int(node): _bits(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]]) for node in categorical}
+    split = nodes["num_threshold"].copy()
+    split[categorical] = 0.0
+    return _Nodes(nodes["feature_idx"].astype(np.int64), split, left, right, missing, leaf, members)
 
 
-def _averaged(estimator: Any) -> _Graph:
+def _bits(words: Array) -> Array:
+    return np.flatnonzero(np.unpackbits(np.asarray(words, dtype="<u4").view(np.uint8), bitorder="little")).astype(float)
+
+
+def _averaged(graph: Graph, estimator: Any, table: Table) -> Answer:
     """A tree or a forest: class shares or values, averaged over the trees."""
     members = getattr(estimator, "estimators_", [estimator])
     if getattr(estimator, "n_outputs_", 1) != 1:
-        raise NotImplementedError("trees with several outputs")
+        raise not_exportable("trees with several outputs have no exact form in ONNX")
     classes = getattr(estimator, "classes_", None)
     count = 1 if classes is None else len(classes)
     ensemble = _Ensemble(1 if count <= 2 else count)
@@ -138,48 +179,52 @@ def _averaged(estimator: Any) -> _Graph:
         values = member.tree_.value[:, 0, :]
         for target in range(ensemble.targets):
             ensemble.add(tree, values[:, -1 if ensemble.targets == 1 else target], target)
-    finish = "identity" if count == 1 else ("complement" if count == 2 else "shares")
-    return _Graph(ensemble, np.zeros(ensemble.targets), finish, 1.0 / len(members), float32=True)
+    value = ensemble.write(graph, graph.matrix(table))
+    if len(members) > 1:
+        value = graph.node("Div", value, graph.numbers([len(members)]))
+    return Answer(value=value) if classes is None else Answer(probability=value)
 
 
-def _boosted(estimator: Any) -> _Graph:
-    """Gradient boosting: the initial raw prediction plus the learning rate times each tree."""
-    from sklearn.dummy import DummyClassifier, DummyRegressor
-
-    if not (isinstance(estimator.init_, (DummyClassifier, DummyRegressor)) or estimator.init_ == "zero"):
-        raise NotImplementedError("gradient boosting that starts from another estimator")
+def boosted(graph: Graph, estimator: Any, table: Table, start: str = "") -> Answer:
+    """Gradient boosting: ``start``, or else a constant, plus the learning rate times each tree."""
     stages = estimator.estimators_
     ensemble = _Ensemble(stages.shape[1])
+    if not start:
+        zeros = np.zeros((1, estimator.n_features_in_), dtype=np.float32)
+        ensemble.start(np.asarray(estimator._raw_predict_init(zeros), dtype=np.float64).reshape(-1))
     for stage in stages:
         for target, member in enumerate(stage):
             weights = member.tree_.value[:, 0, 0] * estimator.learning_rate
             ensemble.add(_tree_nodes(member.tree_), weights, target)
-    zeros = np.zeros((1, estimator.n_features_in_), dtype=np.float32)
-    offset = np.asarray(estimator._raw_predict_init(zeros), dtype=np.float64).reshape(-1)
-    finish = "identity"
-    if hasattr(estimator, "classes_"):
-        finish = "softmax" if ensemble.targets > 1 else "logistic"
-    return _Graph(ensemble, offset, finish, 2.0 if estimator.loss == "exponential" else 1.0, float32=True)
+    value = ensemble.write(graph, graph.matrix(table))
+    value = graph.node("Add", value, start) if start else value
+    if not hasattr(estimator, "classes_"):
+        return Answer(value=value)
+    scaled = graph.node("Mul", value, graph.numbers([2.0])) if estimator.loss == "exponential" else value
+    return Answer(_link(graph, scaled, ensemble.targets), value)
 
 
-def _histogram_boosted(estimator: Any) -> _Graph:
+def _histogram_boosted(graph: Graph, estimator: Any, table: Table) -> Answer:
     """Histogram gradient boosting: the baseline plus all trees, in float64 throughout."""
     if estimator._preprocessor is not None:
-        raise NotImplementedError("categorical features of histogram gradient boosting")
+        table = transform(graph, estimator._preprocessor, table)
     stages = estimator._predictors
     ensemble = _Ensemble(len(stages[0]))
+    ensemble.start(np.asarray(estimator._baseline_prediction, dtype=np.float64).reshape(-1))
     for stage in stages:
         for target, predictor in enumerate(stage):
             ensemble.add(_histogram_nodes(predictor), predictor.nodes["value"], target)
-    offset = np.asarray(estimator._baseline_prediction, dtype=np.float64).reshape(-1)
+    value = ensemble.write(graph, graph.matrix(table))
     if hasattr(estimator, "classes_"):
-        finish = "softmax" if ensemble.targets > 1 else "logistic"
-    else:
-        finish = "exp" if estimator.loss in ("poisson", "gamma") else "identity"
-    return _Graph(ensemble, offset, finish, 1.0, float32=False)
+        return Answer(_link(graph, value, ensemble.targets), value)
+    return Answer(value=graph.node("Exp", value) if estimator.loss in ("poisson", "gamma") else value)
 
 
-CONVERTERS: dict[str, Callable[[Any], _Graph]] = {
+def _link(graph: Graph, value: str, targets: int) -> str:
+    return graph.node("Softmax", value, axis=1) if targets > 1 else graph.node("Sigmoid", value)
+
+
+TREES: dict[str, Callable[[Graph, Any, Table], Answer]] = {
     "DecisionTreeClassifier": _averaged,
     "DecisionTreeRegressor": _averaged,
     "ExtraTreeClassifier": _averaged,
@@ -188,78 +233,6 @@ CONVERTERS: dict[str, Callable[[Any], _Graph]] = {
     "ExtraTreesRegressor": _averaged,
     "RandomForestClassifier": _averaged,
     "RandomForestRegressor": _averaged,
-    "GradientBoostingClassifier": _boosted,
-    "GradientBoostingRegressor": _boosted,
     "HistGradientBoostingClassifier": _histogram_boosted,
     "HistGradientBoostingRegressor": _histogram_boosted,
 }
-
-
-def conversion_functions() -> dict[type, Callable[[Any, Any, Any], None]]:
-    """Return the converters in the form that ``skl2onnx.convert_sklearn`` takes for one conversion."""
-    import sklearn.ensemble
-    import sklearn.tree
-
-    return {
-        getattr(sklearn.ensemble, name, None) or getattr(sklearn.tree, name): _convert(build)
-        for name, build in CONVERTERS.items()
-    }
-
-
-def _convert(build: Callable[[Any], _Graph]) -> Callable[[Any, Any, Any], None]:
-    def convert(scope: Any, operator: Any, container: Any) -> None:
-        estimator = operator.raw_operator
-        boosted = build is not _averaged and hasattr(estimator, "classes_")
-        if boosted and container.get_options(estimator, {"raw_scores": False}).get("raw_scores"):
-            raise NotImplementedError("raw scores of trees, as a calibration of them needs")
-        _Output(scope, container).write(operator, build(estimator))
-
-    return convert
-
-
-@dataclass
-class _Output(Writer):
-    """Writes one estimator's ensemble and what turns its sums into outputs."""
-
-    def write(self, operator: Any, graph: _Graph) -> None:
-        """Write the nodes of one estimator and connect them to the operator's outputs."""
-        from onnx import TensorProto
-        from skl2onnx.common.data_types import DoubleTensorType
-
-        value = operator.inputs[0].full_name
-        if graph.float32:
-            value = self.node("Cast", [value], to=TensorProto.FLOAT)
-        value = self.node("Cast", [value], to=TensorProto.DOUBLE)
-        value = self.node("TreeEnsemble", [value], **graph.ensemble.attributes())
-        if graph.offset.any():
-            value = self.node("Add", [value, self.constant(graph.offset.reshape(1, -1), "DOUBLE")])
-        if graph.scale != 1.0:
-            value = self.node("Mul", [value, self.constant(np.array([graph.scale]), "DOUBLE")])
-        result = self.finish(value, graph.finish)
-        output = operator.outputs[-1]
-        to = TensorProto.DOUBLE if isinstance(output.type, DoubleTensorType) else TensorProto.FLOAT
-        self.node("Cast", [result], output.full_name, to=to)
-        if len(operator.outputs) > 1:
-            self.label(result, operator.outputs[0].full_name, operator.raw_operator.classes_)
-
-    def finish(self, value: str, how: str) -> str:
-        match how:
-            case "logistic":
-                return self.pair(self.node("Sigmoid", [value]))
-            case "complement":
-                return self.pair(value)
-            case "softmax":
-                return self.node("Softmax", [value], axis=1)
-            case "exp":
-                return self.node("Exp", [value])
-        return value
-
-    def pair(self, positive: str) -> str:
-        one = self.constant(np.array([1.0]), "DOUBLE")
-        return self.node("Concat", [self.node("Sub", [one, positive]), positive], axis=1)
-
-    def label(self, probabilities: str, output: str, classes: Array) -> None:
-        index = self.node("ArgMax", [probabilities], axis=1, keepdims=0)
-        values = np.array([item.encode() if isinstance(item, str) else int(item) for item in classes.tolist()])
-        kind = "STRING" if classes.dtype.kind in "OU" else "INT64"
-        self.node("Gather", [self.constant(values, kind), index], output, axis=0)
