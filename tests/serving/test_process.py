@@ -1,8 +1,7 @@
-"""The server as a process: the verb, signals, ports, crashes, and the clients that people use."""
+"""The server as a process: the verb, signals, ports and crashes."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import socket
@@ -127,92 +126,3 @@ def test_an_unwritable_log_is_said_at_the_start(tmp_path: Path, store: Store) ->
     with pytest.raises(ModelOpsError) as caught:
         Service(tmp_path, store, tmp_path / "file" / "p.sqlite", host="127.0.0.1", port=0, clock=wall_clock)
     assert caught.value.problems[0].code == "log-unwritable"
-
-
-TRITON = """
-import sys
-import numpy as np
-import tritonclient.http as triton
-
-client = triton.InferenceServerClient(sys.argv[1].removeprefix("http://"))
-assert client.is_server_live() and client.is_server_ready() and client.is_model_ready("fraud")
-assert client.get_server_metadata()["name"] == "modelops"
-assert client.get_model_metadata("fraud")["inputs"][0]["datatype"] == "FP64"
-assert {each["name"] for each in client.get_model_repository_index()} >= {"fraud", "price"}
-rows = np.array([[0.5, 0.25], [-1.0, 0.125]])
-matrix = triton.InferInput("features", list(rows.shape), "FP64")
-matrix.set_data_from_numpy(rows)
-answer = client.infer("fraud", [matrix], request_id="call")
-assert answer.get_response()["id"] == "call"
-probability = answer.as_numpy("probability")
-assert answer.as_numpy("label").tolist() == [1, 0]
-matrix.set_data_from_numpy(rows, binary_data=False)
-wanted = [triton.InferRequestedOutput("probability", binary_data=False)]
-again = client.infer("fraud", [matrix], outputs=wanted, model_version="1", request_compression_algorithm="gzip")
-assert np.array_equal(again.as_numpy("probability"), probability)
-assert again.as_numpy("label") is None
-inputs = []
-for name, datatype, values in (
-    ("x", "FP64", np.array([1.5])), ("group", "BYTES", np.array(["a"], dtype=object)),
-):
-    inputs.append(triton.InferInput(name, [1], datatype))
-    inputs[-1].set_data_from_numpy(values)
-risk = client.infer("risk", inputs)
-assert risk.as_numpy("probability").shape == (1, 3)
-assert risk.as_numpy("label")[0] in (b"low", b"mid", b"high")
-try:
-    client.infer("unknown", [matrix])
-except triton.InferenceServerException as error:
-    assert "no model 'unknown'" in error.message()
-else:
-    raise SystemExit("an unknown model was answered")
-client.close()
-print("ok")
-"""
-
-KSERVE = """
-import asyncio
-import sys
-import warnings
-
-warnings.simplefilter("ignore")
-from kserve import InferInput, InferRequest, InferenceRESTClient
-from kserve.inference_client import RESTConfig
-
-
-async def main():
-    client = InferenceRESTClient(RESTConfig(protocol="v2"))
-    url = sys.argv[1]
-    assert await client.is_server_live(url)
-    assert await client.is_server_ready(url)
-    assert await client.is_model_ready(url, "fraud")
-    inputs = [InferInput("features", [1, 2], "FP64", data=[0.5, 0.25])]
-    answer = await client.infer(url, InferRequest("fraud", inputs, request_id="call"), model_name="fraud")
-    assert answer.id == "call"
-    assert [output.name for output in answer.outputs] == ["probability", "label"]
-    assert answer.outputs[1].data == [1]
-    try:
-        await client.infer(url, InferRequest("fraud", [InferInput("z", [1], "FP64", data=[1.0])]), model_name="fraud")
-    except Exception as error:
-        assert "not an input of this model" in str(error), error
-    else:
-        raise SystemExit("an unknown input was answered")
-    print("ok")
-
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize(
-    ("package", "script"),
-    [("tritonclient", TRITON), pytest.param("kserve", KSERVE, marks=pytest.mark.slow)],
-)
-def test_clients_of_others_work(server: Running, package: str, script: str) -> None:
-    """Tritonclient's HTTP client and kserve's REST client, in processes of their own, get what they ask for."""
-    if importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
-    done = subprocess.run(
-        [sys.executable, "-c", script, server.url], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.stdout.strip().endswith("ok"), done.stderr
