@@ -16,6 +16,7 @@ from modelops.spec.parameters import plugin_params
 from modelops.spec.partial import Unknown
 from modelops.spec.policy import Gate
 from modelops.spec.references import Known, at, folder_problems, reference_problems
+from modelops.spec.rollouts import Severity, plan_problems, plan_questions
 from modelops.spec.tree import Collection, Folder, Graph, ModelEntry, collect
 
 __all__ = ["Graph", "ModelEntry", "build_graph", "check_immutable", "plugin_params"]
@@ -53,8 +54,12 @@ def build_graph(
         (problems if severity == "error" else warnings).append(problem)
     judge.assume(loaded.broken)
     warnings += judge.unused()
-    if problems:
+    for folder in collection.folders.values():
+        for severity, problem in folder_plan_problems(folder):
+            (problems if severity == "error" else warnings).append(problem)
+    if not all(map(_refused_later, problems)):
         raise ModelOpsError(*sorted(problems, key=in_order))
+    warnings += problems
     entries = {}
     for name, folder in collection.folders.items():
         model = folder.only("Model")
@@ -73,6 +78,13 @@ def build_graph(
     )
 
 
+def folder_plan_problems(folder: Folder) -> Iterator[tuple[Severity, Problem]]:
+    """Yield (severity, problem) of what strategies say about the rollout plan and the arms of one model."""
+    files = {resource.path: resource for some in folder.parts.values() for resource in some.values()}
+    for shelf, strategy, data, path, _ in plan_questions(folder):
+        yield from plan_problems(shelf, strategy, data, files[path])
+
+
 def draft_problems(draft: Draft, collection: Collection, known: Known) -> Iterator[Problem]:
     """Yield what is wrong with the references and plugins of a file that is not valid either."""
     resource = draft.resource
@@ -82,6 +94,11 @@ def draft_problems(draft: Draft, collection: Collection, known: Known) -> Iterat
         for shelf, plugin, _, dotted in plugins_named(collect([resource])):
             if isinstance(plugin, Plugin) and not any(isinstance(v, Unknown) for v in (plugin.type, plugin.params)):
                 yield from draft.others(parameter_problems(shelf, plugin, resource, dotted))
+
+
+def _refused_later(problem: Problem) -> bool:
+    """Tell whether the loop itself refuses what is wrong, so that it stops one model's rollout and not every model."""
+    return (problem.code, problem.dotted) == ("denied-release", "spec.candidate")
 
 
 def in_order(problem: Problem) -> tuple[Location, str]:

@@ -181,6 +181,7 @@ def _deployment_problems(deployment: Resource[DeploymentSpec], folder: Folder, k
         yield at(deployment, "metadata.name", "unknown-environment", said, hint)
     denied = {item.release for item in spec.denied}
     named = [("spec.stable", spec.stable), ("spec.candidate", spec.candidate)]
+    named += [(f"spec.challengers[{index}]", number) for index, number in enumerate(spec.challengers)]
     named += [(f"spec.denied[{index}].release", item.release) for index, item in enumerate(spec.denied)]
     for dotted, number in named:
         if number is None:
@@ -199,6 +200,21 @@ def _deployment_problems(deployment: Resource[DeploymentSpec], folder: Folder, k
     if spec.candidate is not None and not known.has("RolloutPlan", folder.name, folder.name):
         said = "a candidate needs a rollout plan"
         yield at(deployment, "spec.candidate", "missing-rollout", said, f"add models/{folder.name}/rollout.yaml")
+    yield from _challenger_problems(deployment)
+
+
+def _challenger_problems(deployment: Resource[DeploymentSpec]) -> Iterator[Problem]:
+    spec = deployment.spec
+    taken: set[int | None] = {spec.stable, spec.candidate}
+    for index, number in enumerate(spec.challengers):
+        where = f"spec.challengers[{index}]"
+        if index == 0 and spec.candidate is None:
+            hint = "challengers are on trial beside a candidate: name the first of them `candidate`"
+            yield at(deployment, where, "missing-candidate", "there are challengers and no candidate", hint)
+        if number in taken:
+            said = f"release {number} has an arm already"
+            yield at(deployment, where, "duplicate-arm", said, "name each release once")
+        taken.add(number)
 
 
 def _release_hint(folder: Folder, known: Known) -> str:

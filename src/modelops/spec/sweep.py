@@ -22,6 +22,7 @@ from modelops.spec.kinds import place
 from modelops.spec.load import load_all, load_resource
 from modelops.spec.meta import Plugin
 from modelops.spec.references import Known, folder_problems, unknown_metric
+from modelops.spec.rollouts import PLAN_SHELVES, Severity, ordinary, plan_problems, plan_questions
 from modelops.spec.tree import Collection, collect
 
 FOLDERS_AT_ONCE = 40
@@ -113,6 +114,8 @@ class _Work:
             for severity, problem in self.judge.judge(loaded.resources.values(), collection.risks()):
                 (findings.problems if severity == "error" else findings.warnings).append(problem)
             findings.named += _watched(collection)
+            for folder in collection.folders.values():
+                findings.named += plan_questions(folder)
             findings.named += (
                 (shelf, plugin.type, json.dumps(plugin.params, sort_keys=True), resource.path, dotted)
                 for shelf, plugin, resource, dotted in plugins_named(collection)
@@ -164,6 +167,8 @@ def sweep(
 
     _share(work, check_policies, processes or os.cpu_count() or 1)
     findings.problems += _late_parameters(findings.named, read, only, metric_names)
+    for severity, problem in _late_plans(findings.named, read, only):
+        (findings.problems if severity == "error" else findings.warnings).append(problem)
     judge.used |= findings.used
     findings.warnings += judge.unused()
     findings.problems.sort(key=in_order)
@@ -249,7 +254,7 @@ def _late_parameters(
     """Yield the problems of what models' folders name beyond the specs, each distinct set checked once."""
     sets: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for shelf, kind, params, path, dotted in named:
-        if only is None or path in only:
+        if shelf not in PLAN_SHELVES and (only is None or path in only):
             sets.setdefault((shelf, kind, params), []).append((path, dotted))
     for (shelf, kind, params), places in sets.items():
         if shelf == "metrics":
@@ -264,3 +269,15 @@ def _late_parameters(
             if not problems:
                 break
             yield from problems
+
+
+def _late_plans(named: Iterable[Named], read: Read, only: frozenset[str] | None) -> Iterator[tuple[Severity, Problem]]:
+    """Yield (severity, problem) of what strategies say about plans and arms, each distinct question asked once.
+
+    A plan that did not change is asked about where the model it belongs to is one that strategies may object to.
+    """
+    for shelf, strategy, data, path, _ in named:
+        if shelf not in PLAN_SHELVES or (only is not None and path not in only and ordinary(shelf, data)):
+            continue
+        if any(plan_problems(shelf, strategy, data)):
+            yield from plan_problems(shelf, strategy, data, load_resource(read(path), path))

@@ -1,0 +1,120 @@
+"""Rollout plans: whether a plan fits its model and its arms, and sees what it guards against at the traffic it expects.
+
+What a strategy says about a plan depends on little, and many models have the same, so each distinct question is asked
+once. A question is plain data: it can come from another process.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from modelops import plugins
+from modelops.errors import ModelOpsError, Problem
+from modelops.spec.delivery import Expectation
+from modelops.spec.kinds import AnyResource
+from modelops.spec.model import ModelSpec, Serving
+from modelops.spec.tree import Folder
+
+__all__ = ["PLAN_SHELVES", "Severity", "ordinary", "plan_problems", "plan_questions"]
+
+PLAN_SHELVES = frozenset({"rollouts", "arms"})
+Severity = Literal["error", "warning"]
+_Found = tuple[Severity, str, str, str, str]  # severity, code, dotted path, message, hint
+
+
+def plan_questions(folder: Folder) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield (shelf, strategy, data, path of the file, dotted path) of what there is to ask about a model's rollouts.
+
+    A strategy may look at the task, the risk and the serving of a model.
+    """
+    rollout, model = folder.only("RolloutPlan"), folder.only("Model")
+    if rollout is None:
+        return
+    strategy, expect = rollout.spec.strategy, rollout.spec.expect
+    if model is not None:
+        data = {
+            "params": strategy.params,
+            "expect": None if expect is None else expect.model_dump(mode="json"),
+            "task": model.spec.task,
+            "risk": model.spec.risk,
+            "serving": model.spec.serving.model_dump(mode="json"),
+        }
+        yield "rollouts", strategy.type, json.dumps(data, sort_keys=True), rollout.path, "spec.strategy"
+    for deployment in folder.of("Deployment").values():
+        more = len(deployment.spec.challengers)
+        if more:
+            yield "arms", strategy.type, json.dumps(more), deployment.path, "spec.challengers"
+
+
+def ordinary(shelf: str, data: str) -> bool:
+    """Tell whether a question is about a model to which any strategy can be applied: most are, and need no import."""
+    if shelf == "arms":
+        return False
+    asked = json.loads(data)
+    serving = asked["serving"]
+    return asked["task"] != "regression" and serving["log"] != "off" and not serving["side_effects"]
+
+
+def plan_problems(
+    shelf: str, strategy: str, data: str, resource: AnyResource | None = None
+) -> Iterator[tuple[Severity, Problem]]:
+    """Yield (severity, problem) of the answer to one question; without the file they have no place."""
+    answer = _arms if shelf == "arms" else _plan
+    for severity, code, dotted, message, hint in answer(strategy, data):
+        yield severity, Problem(code, message, resource.where(dotted) if resource else None, dotted, hint)
+
+
+@cache
+def _arms(strategy: str, data: str) -> tuple[_Found, ...]:
+    try:
+        most = plugins.load("strategies", strategy).ARMS[1]
+    except ModelOpsError:
+        return ()
+    challengers = json.loads(data)
+    if 2 + challengers <= most:
+        return ()
+    said = f"the strategy {strategy!r} takes {most} arms, and this makes {2 + challengers}"
+    hint = "remove challengers, or choose a strategy that takes more arms: ab-test or bandit"
+    return (("error", "too-many-arms", f"spec.challengers[{most - 2}]", said, hint),)
+
+
+@cache
+def _plan(strategy: str, data: str) -> tuple[_Found, ...]:
+    """Ask the strategy; what is wrong with its parameters is told elsewhere."""
+    asked = json.loads(data)
+    try:
+        module: Any = plugins.load("strategies", strategy)
+        params = module.Params.model_validate_json(json.dumps(asked["params"]), by_alias=True, by_name=False)
+    except (ModelOpsError, ValidationError):
+        return ()
+    serving = Serving.model_validate_json(json.dumps(asked["serving"]))
+    model = ModelSpec.model_construct(**{"task": asked["task"], "risk": asked["risk"], "serving": serving})
+    found: list[_Found] = []
+    for objection in module.objections(params, model):
+        dotted = f"spec.strategy.params.{objection.path}" if objection.path else "spec.strategy.type"
+        found.append(("error", "strategy-refused", dotted, objection.message, objection.hint))
+    if asked["expect"] is not None:
+        expectation = Expectation.model_validate_json(json.dumps(asked["expect"]))
+        severity: Severity = "warning" if expectation.on_too_short == "warn" else "error"
+        for forecast in module.forecast(params, expectation):
+            if not forecast.sees:
+                path = f".{forecast.path}" if forecast.path else ""
+                found.append((severity, *_too_short(forecast, expectation, f"spec.strategy.params{path}")))
+    return tuple(found)
+
+
+def _too_short(forecast: Any, expectation: Expectation, dotted: str) -> tuple[str, str, str, str]:
+    if forecast.minutes is None:
+        said = f"step {forecast.step + 1} never sees {forecast.what}"
+        hint = "let the steps before it answer more requests, allow less difference, or expect a larger effect"
+        return "effect-never-seen", dotted, said, hint
+    said = f"step {forecast.step + 1} needs {forecast.requests:,} requests for {forecast.what}: "
+    said += f"{forecast.minutes:,.0f} minutes at {expectation.requests_per_hour:g} requests an hour, and its deadline "
+    said += f"is after {forecast.deadline_minutes:g}"
+    hint = "give it more time or more weight, expect a larger effect, or say `onTooShort: warn` under `expect`"
+    return "step-too-short", dotted, said, hint
