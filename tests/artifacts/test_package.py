@@ -150,3 +150,15 @@ def test_an_artifact_without_its_parts_is_not_packed(files: dict[str, bytes]) ->
         pack({path: data for path, data in files.items() if path != "models/signature.json"})
     with pytest.raises(ModelOpsError, match=r"an unexpected 'models/notes\.txt'"):
         pack(files | {"models/notes.txt": b""})
+
+
+def test_an_artifact_carries_rows_to_warm_up_with(files: dict[str, bytes]) -> None:
+    """The rows of the recorded predictions can be read by feature, in the features' order."""
+    store = Memory()
+    samples = open_artifact(store, put_artifact(store, files).digest).samples
+    names = [feature["name"] for feature in json.loads(files["models/signature.json"])["features"]]
+    assert list(samples) == names
+    assert {len(values) for values in samples.values()} == {len(json.loads(files["models/smoke.json"])["scores"])}
+    broken = open_artifact(store, put_artifact(store, files | {"models/smoke.json": b"{}"}).digest)
+    with pytest.raises(ModelOpsError, match="holds no rows"):
+        _ = broken.samples

@@ -11,7 +11,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -78,6 +78,15 @@ class Artifact:
     def signature(self) -> Signature:
         """The parsed ``signature.json``."""
         return Signature.parse(self.files[SIGNATURE])
+
+    @cached_property
+    def samples(self) -> Mapping[str, Sequence[Any]]:
+        """A few rows of the test part, by feature: numbers, texts, and None for a missing number."""
+        columns = _document(self.files[SMOKE], "smoke.json", self.digest).get("columns")
+        names = [feature.name for feature in self.signature.features]
+        if not isinstance(columns, dict) or not all(isinstance(columns.get(name), list) for name in names):
+            raise _bad(self.digest, "smoke.json holds no rows")
+        return {name: columns[name] for name in names}
 
 
 def sha256(data: bytes) -> str:
