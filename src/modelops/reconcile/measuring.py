@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from modelops.predictions import label_text
+from modelops.predictions import ArmRows, ShadowPairs, label_text
 from modelops.spec.model import ModelSpec
+from modelops.strategies import ArmData, PairData
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Units = np.ndarray[Any, np.dtype[np.uint64]]
@@ -33,6 +35,42 @@ def outcomes(model: ModelSpec, truths: Sequence[str]) -> Array:
         positive = _TRUE if model.data.positive is None else {label_text(model.data.positive)}
         return np.array([truth in positive for truth in truths], dtype=np.float64)
     return numbers(truths)
+
+
+def arm_data(model: ModelSpec, rows: ArmRows) -> ArmData:
+    """Return what one arm did in one step as strategies take it."""
+    return ArmData(
+        rows.requests,
+        rows.errors,
+        rows.slow,
+        rows.scores,
+        losses(model, rows.labelled_scores, rows.labels, rows.truths),
+        outcomes(model, rows.truths),
+        rows.units,
+        rows.entities,
+    )
+
+
+def pair_data(model: ModelSpec, rows: ShadowPairs, requests: int, share: float) -> PairData:
+    """Return what a shadow said beside stable, which answered so many requests and had a share of them copied.
+
+    Which requests are copied is drawn for each of them, so that copies count as dropped only when fewer were answered
+    than such a draw leaves; where all are copied, that is every missing one.
+    """
+    both = (rows.statuses < 500) & (rows.primary_statuses < 500)
+    objective = model.serving.latency_objective_ms
+    pairs = zip(rows.labels, rows.primary_labels, both, strict=True)
+    spread = 3 * math.sqrt(requests * share * (1 - share))
+    return PairData(
+        pairs=len(rows),
+        errors=int((rows.statuses >= 500).sum()),
+        slow=int((rows.latency_ms > objective).sum()),
+        stable_errors=int((rows.primary_statuses >= 500).sum()),
+        stable_slow=int((rows.primary_latency_ms > objective).sum()),
+        dropped=max(0, math.floor(requests * share - len(rows) - spread)),
+        agreed=None if model.task == "regression" else sum(one == two for one, two, answered in pairs if answered),
+        differences=(rows.scores - rows.primary_scores)[both],
+    )
 
 
 def numbers(texts: Sequence[str]) -> Array:

@@ -13,12 +13,12 @@ from modelops import plugins
 from modelops.artifacts import open_artifact
 from modelops.clock import parse_instant
 from modelops.errors import ModelOpsError
-from modelops.predictions import FILE_NAME as LOG_FILE
-from modelops.predictions import ArmRows, arm_rows
+from modelops.predictions import DIRECTORY as LOG
+from modelops.predictions import arm_rows, shadow_pairs
 from modelops.reconcile.actions import Role
 from modelops.reconcile.concluding import conclusion_branch
 from modelops.reconcile.history import arms_of, deployment_history
-from modelops.reconcile.measuring import losses, outcomes
+from modelops.reconcile.measuring import arm_data, pair_data
 from modelops.reconcile.plan import Asked, ModelFacts, Refusal, Unrecorded, salt
 from modelops.reconcile.promotion import Claim, needs_record, refusals, unacceptable
 from modelops.reconcile.rollout import RolloutState
@@ -28,7 +28,7 @@ from modelops.spec.delivery import DeploymentSpec, ReleaseSpec, RolloutPlanSpec
 from modelops.spec.graph import Graph
 from modelops.spec.model import ModelSpec
 from modelops.spec.routing import FILE_NAME, Route, RoutingTable
-from modelops.strategies import ArmData, Progress, Segment
+from modelops.strategies import Progress, Segment
 from modelops.targets import Observed, Site
 
 
@@ -54,33 +54,28 @@ def observe_target(graph: Graph, name: str, site: Site) -> Observed:
     return observed
 
 
-def _arm(model: ModelSpec, rows: ArmRows) -> ArmData:
-    return ArmData(
-        rows.requests,
-        rows.errors,
-        rows.slow,
-        rows.scores,
-        losses(model, rows.labelled_scores, rows.labels, rows.truths),
-        outcomes(model, rows.truths),
-    )
-
-
 def progress(site: Site, model: str, spec: ModelSpec, state: RolloutState, now: datetime) -> Progress:
     """Return what traffic has said in each step of a rollout so far."""
-    rows = arm_rows(site.runtime / LOG_FILE, model, state.salt, objective_ms=spec.serving.latency_objective_ms)
-    segments = tuple(
-        Segment(
-            number,
-            step.traffic,
-            {arm: _arm(spec, rows[number + 1, arm]) for arm in state.arms if (number + 1, arm) in rows},
-        )
-        for number, step in enumerate(state.steps)
-    )
+    path = site.runtime / LOG
+    rows = arm_rows(path, model, state.salt, objective_ms=spec.serving.latency_objective_ms)
+    copied = any(step.traffic.shadows for step in state.steps)
+    pairs = shadow_pairs(path, model, state.salt) if copied else {}
+    segments = []
+    for number, step in enumerate(state.steps):
+        # Steps are logged from 1.
+        arms = {arm: arm_data(spec, rows[number + 1, arm]) for arm in state.arms if (number + 1, arm) in rows}
+        asked = arms["stable"].requests if "stable" in arms else 0
+        shadows = {
+            arm: pair_data(spec, pairs[number + 1, arm], asked, share)
+            for arm, share in step.traffic.shadows.items()
+            if (number + 1, arm) in pairs
+        }
+        segments.append(Segment(number, step.traffic, arms, shadows))
     return Progress(
         state.step,
         parse_instant(state.steps[-1].started),
         now,
-        segments,
+        tuple(segments),
         tuple(state.arms),
         parse_instant(state.steps[0].started),
         state.smoke,

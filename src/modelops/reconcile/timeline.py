@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelops.predictions import read_window
-from modelops.reconcile.measuring import Array, Units, losses, outcomes, units
+from modelops.predictions import ShadowPairs, read_window, shadow_pairs
+from modelops.reconcile.measuring import Array, Units, losses, outcomes, pair_data, units
 from modelops.reconcile.rollout import StepState
 from modelops.spec.model import ModelSpec
 from modelops.strategies import ArmData, Segment
@@ -68,8 +69,9 @@ class _Arm:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The log of one rollout; ``times`` (epoch seconds) and ``arms`` by the number of the step."""
+    """The log of one rollout (folder, model, spec, salt); ``times`` are epoch seconds by the number of the step."""
 
+    log: tuple[Path, str, ModelSpec, str] = field(repr=False)
     times: Mapping[int, Array]
     _arms: Mapping[int, Mapping[str, _Arm]] = field(repr=False)
 
@@ -78,15 +80,26 @@ class Timeline:
         times = self.times.get(step)
         return int((times <= now).sum()) if times is not None else 0
 
+    def _shadows(self, steps: Sequence[StepState], now: float) -> Mapping[tuple[int, str], ShadowPairs]:
+        if not any(step.traffic.shadows for step in steps):
+            return {}
+        path, model, _, salt = self.log
+        return shadow_pairs(path, model, salt, until=datetime.fromtimestamp(now, UTC) + timedelta(microseconds=1))
+
     def segments(self, steps: Sequence[StepState], position: int, now: float) -> tuple[Segment, ...]:
         """Return what was known at an instant, of the running step only its first answers."""
-        last = len(steps) - 1
-        return tuple(
-            Segment(
-                number, step.traffic, self._at(number, position if number == last else self.count(number, now), now)
-            )
-            for number, step in enumerate(steps)
-        )
+        last, pairs, spec = len(steps) - 1, self._shadows(steps, now), self.log[2]
+        found = []
+        for number, step in enumerate(steps):
+            arms = self._at(number, position if number == last else self.count(number, now), now)
+            asked = arms["stable"].requests if "stable" in arms else 0
+            shadows = {
+                arm: pair_data(spec, pairs[number + 1, arm], asked, share)
+                for arm, share in step.traffic.shadows.items()
+                if (number + 1, arm) in pairs
+            }
+            found.append(Segment(number, step.traffic, arms, shadows))
+        return tuple(found)
 
     def _at(self, step: int, position: int, now: float) -> dict[str, ArmData]:
         return {name: arm.until(position, now) for name, arm in self._arms.get(step, {}).items()}
@@ -103,7 +116,7 @@ def read_timeline(path: Path, model: str, spec: ModelSpec, salt: str, arms: Sequ
         # Logged steps count from 1.
         times[logged - 1] = rows.column("time").to_numpy()
         found[logged - 1] = {arm: _arm(spec, rows, arm) for arm in set(rows.column("arm").to_pylist())}
-    return Timeline(times, found)
+    return Timeline((path, model, spec, salt), times, found)
 
 
 def _arm(spec: ModelSpec, rows: pa.Table, arm: str) -> _Arm:

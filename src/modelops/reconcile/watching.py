@@ -15,7 +15,7 @@ from modelops import data, monitoring
 from modelops.clock import format_instant, parse_instant
 from modelops.errors import Exit, failure
 from modelops.forges import PullRequest
-from modelops.predictions import FILE_NAME, read_window
+from modelops.predictions import DIRECTORY, read_window
 from modelops.reconcile.building import materialiser, reader
 from modelops.reconcile.workspace import MACHINE, Workspace, environment, model_entry, slug, snapshot_of
 from modelops.spec.delivery import DeploymentSpec, MonitorSpec, ReleaseSpec, Retraining
@@ -83,7 +83,7 @@ def _watch(workspace: Workspace, graph: Graph, tip: str, name: str, model: str) 
     now = workspace.clock()
     since = now - timedelta(days=monitor.window_days)
     site = workspace.site(name)
-    table = read_window(site.runtime / FILE_NAME, model, since, now)
+    table = read_window(site.runtime / DIRECTORY, model, since, now)
     report = monitoring.score_window(
         monitor,
         entry.model.spec,
@@ -128,7 +128,7 @@ def _training_rows(
     entry = model_entry(graph, model)
     now = workspace.clock()
     recent = read_window(
-        workspace.site(name).runtime / FILE_NAME,
+        workspace.site(name).runtime / DIRECTORY,
         model,
         now - timedelta(days=retraining.lookback_days),
         now,
