@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from gates.subjects import subject
@@ -67,6 +69,19 @@ def test_nothing_evaluated_is_a_no():
     assert not passed(())
     assert not passed(empty)
     assert not passed((*judge("release", policy(GOOD), subject(300)), *empty))
+
+
+def test_a_first_release_needs_a_measured_pass():
+    """Comparisons with a stable release that is not there pass unmeasured, which alone lets nothing through."""
+    compared = policy(
+        Gate(name="not-worse", type="champion", params={"metric": "roc-auc", "margin": 0.1}),
+        Gate(name="data", type="drift", params={}),
+    )
+    first = dataclasses.replace(subject(300), champion=None, champion_release=None, champion_profile=None)
+    records = judge("compared", compared, first)
+    assert [(record.verdict, record.n) for record in records] == [("pass", None)] * 2
+    assert not passed(records)
+    assert passed((*records, *judge("release", policy(GOOD), subject(300))))
 
 
 def test_parameters_come_as_yaml_has_them():

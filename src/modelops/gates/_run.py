@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from itertools import groupby
 from typing import cast
 
 from pydantic import ValidationError
@@ -32,17 +31,17 @@ def judge(policy_name: str, policy: GatePolicySpec, subject: Subject) -> tuple[V
 
 
 def passed(records: Iterable[VerdictRecord]) -> bool:
-    """Say whether the verdicts let a candidate through: none blocks, and every policy has at least one pass.
+    """Say whether the verdicts let a candidate through: none blocks, every policy has a pass, and one was measured.
 
-    No records at all, or a policy in which nothing could be measured, is a no.
+    No records at all, or a policy in which nothing could be measured, is a no. A comparison with a stable release that
+    does not exist yet passes without a measurement; where all passes are of that sort, nothing speaks for a release.
     """
-    by_policy = {
-        name: tuple(group)
-        for name, group in groupby(sorted(records, key=lambda record: record.policy), key=lambda record: record.policy)
-    }
-    return bool(by_policy) and all(
-        any(record.verdict == "pass" for record in group) and not any(record.blocking for record in group)
-        for group in by_policy.values()
+    found = tuple(records)
+    passes = [record for record in found if record.verdict == "pass"]
+    return (
+        any(record.n or record.value is not None for record in passes)
+        and {record.policy for record in passes} == {record.policy for record in found}
+        and not any(record.blocking for record in found)
     )
 
 
