@@ -57,6 +57,19 @@ def test_paired_delong_covers_and_uses_the_pairing():
     assert 0.84 <= hits / 200 <= 0.97
 
 
+def test_two_perfect_models_are_not_certain_to_be_equal():
+    """Perfect separation by both leaves a difference either way, as wide as the area of one is uncertain."""
+    for n, widest in ((5, 0.4), (20, 0.11), (1000, 0.002)):
+        true = np.r_[np.zeros(n), np.ones(n)]
+        difference, lower, upper = auc.paired(true, true, true + 7, 0.95)
+        assert difference == 0.0
+        assert lower == pytest.approx(auc.interval(true, true, 0.95)[1] - 1.0)
+        assert -widest < lower < 0 < upper == -lower
+    worst, lower, upper = auc.paired(true, true, -true, 0.95)
+    assert (worst, upper) == (1.0, 1.0)
+    assert 0.99 < lower < 1
+
+
 def test_newcombe_bounds_a_perfect_ranking():
     """Perfect separation of 10 and 10 is bounded away from 1, tighter with 1,000 and 1,000."""
     lower = {}

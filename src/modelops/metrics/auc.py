@@ -91,10 +91,24 @@ def interval(y_true: FloatArray, y_score: FloatArray, level: float) -> tuple[flo
 
 
 def paired(y_true: FloatArray, first: FloatArray, second: FloatArray, level: float) -> tuple[float, float, float]:
-    """Return AUC(first) - AUC(second) on the same rows with DeLong's paired interval."""
+    """Return AUC(first) - AUC(second) on the same rows with DeLong's paired interval.
+
+    Two that separate the classes perfectly, or the same way wrong, show no variance at all; then the interval is that
+    of the one area, towards either side, so that few rows are not taken for certainty. Two that rank all rows alike
+    with an area in between differ by nothing, whatever the rows.
+    """
     area_first, positives_first, negatives_first = placements(y_true, first)
     area_second, positives_second, negatives_second = placements(y_true, second)
+    m, n = len(positives_first), len(negatives_first)
+    difference = area_first - area_second
     # The variance of a difference of means is that of the mean of differences: the covariance comes for free.
     variance = _variance(positives_first - positives_second, negatives_first - negatives_second)
-    difference, half = area_first - area_second, normal_quantile(level) * math.sqrt(variance)
+    if variance <= 0 and (area_first in (0.0, 1.0) or area_second in (0.0, 1.0) or difference):
+        below_first, above_first = _score_interval(area_first, m, n, level)
+        below_second, above_second = _score_interval(area_second, m, n, level)
+        # Newcombe's square-and-add: each bound takes the spread of the side that it lies on.
+        lower = difference - math.hypot(area_first - below_first, above_second - area_second)
+        upper = difference + math.hypot(above_first - area_first, area_second - below_second)
+        return difference, max(-1.0, lower), min(1.0, upper)
+    half = normal_quantile(level) * math.sqrt(variance)
     return difference, max(-1.0, difference - half), min(1.0, difference + half)
