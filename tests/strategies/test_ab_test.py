@@ -157,7 +157,7 @@ def test_an_arm_that_fails_its_guards_is_taken_out():
     """Of two arms the failing one loses its weight to the others, and is named when the other one wins."""
     arms = {"stable": share(900, 200), "candidate": share(900, 200, errors=90), "challenger-5": share(900, 200)}
     step = ab_test.next_step(params(weights=0.5), seen(arms, {"stable": 0.5, "candidate": 0.25, "challenger-5": 0.25}))
-    assert (step.action, step.step, step.failed) == ("advance", 1, ())
+    assert (step.action, step.step, step.failed) == ("advance", 1, ("candidate",))
     assert step.traffic.weights == pytest.approx({"stable": 2 / 3, "candidate": 0.0, "challenger-5": 1 / 3}, abs=1e-8)
     assert "candidate is out: errors" in step.reason
     before = seen(arms).segments

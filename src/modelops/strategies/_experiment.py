@@ -107,7 +107,7 @@ def evict(
     left = {arm: 0.0 if arm in failed else running.weight(arm) for arm in progress.arms}
     total = sum(left.values())
     traffic = split({arm: weight / total for arm, weight in left.items()})
-    return Step("advance", progress.step + 1, traffic, reason, every)
+    return Step("advance", progress.step + 1, traffic, reason, every, failed=failed)
 
 
 def gone(progress: Progress, running: Segment) -> tuple[str, ...]:
