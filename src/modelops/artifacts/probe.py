@@ -32,15 +32,23 @@ _EXTREMES = (0.0, -1.0, 16_777_217.0, 1e9 + 0.1, -1e15, 3e38, 1e300)
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Some rows of one kind, as frame columns; those that ``must_accept`` may not be refused by the estimator.
+    """Some rows of one kind: rows of ``base`` with some columns replaced, kept apart because probes are many.
 
-    Probes of one ``family`` are likely to be refused all or none.
+    Those that ``must_accept`` may not be refused by the estimator. Probes of one ``family`` are likely to be refused
+    all or none.
     """
 
     kind: str
-    columns: dict[str, Array]
+    base: Columns
+    rows: Array
+    changes: dict[str, Array]
     must_accept: bool = False
     family: str = ""
+
+    @property
+    def columns(self) -> dict[str, Array]:
+        """The rows as frame columns."""
+        return _together([self])
 
 
 def probes(estimator: Any, features: tuple[Input, ...], rows: Columns) -> Iterator[Probe]:
@@ -48,27 +56,26 @@ def probes(estimator: Any, features: tuple[Input, ...], rows: Columns) -> Iterat
     count = len(next(iter(rows.values())))
     chosen = np.unique(np.linspace(0, count - 1, min(count, MAXIMUM_ROWS)).astype(int))
     base = {name: values[chosen] for name, values in rows.items()}
-    yield Probe("holdout rows", base, must_accept=True)
+    yield Probe("holdout rows", base, np.arange(len(chosen)), {}, must_accept=True)
     numeric = [feature for feature in features if feature.type != "category"]
     for feature, values in _thresholds(estimator, numeric, base):
-        yield Probe(f"split thresholds of {feature.name!r}", _with(base, feature.name, values))
+        yield _with(base, f"split thresholds of {feature.name!r}", feature.name, values)
     for feature in features:
         if feature.nullable:
             gap: Any = "" if feature.type == "category" else math.nan
-            yield Probe(f"missing {feature.name!r}", _with(base, feature.name, _repeat(gap, 8)), family="missing")
+            yield _with(base, f"missing {feature.name!r}", feature.name, _repeat(gap, 8), "missing")
         if feature.type == "category":
-            yield Probe(f"an unseen category of {feature.name!r}", _with(base, feature.name, _repeat(UNSEEN, 8)))
+            yield _with(base, f"an unseen category of {feature.name!r}", feature.name, _repeat(UNSEEN, 8))
     nullable = [feature for feature in features if feature.nullable]
     if nullable:
-        empty = {name: values[:1] for name, values in base.items()}
-        for feature in nullable:
-            empty[feature.name] = _repeat("" if feature.type == "category" else math.nan, 1)
-        yield Probe("all missing", empty)
+        gaps = {each.name: _repeat("" if each.type == "category" else math.nan, 1) for each in nullable}
+        yield Probe("all missing", base, np.zeros(1, dtype=int), gaps)
     for value in _EXTREMES:
         for feature in numeric:
             if feature.type != "boolean":
-                both = _with(base, feature.name, np.array([value, -value]))
-                yield Probe(f"{feature.name!r} = {value:g}", both, family=f"{value:g}")
+                yield _with(
+                    base, f"{feature.name!r} = {value:g}", feature.name, np.array([value, -value]), f"{value:g}"
+                )
 
 
 def scored(score: Callable[[Columns], Array], asked: Sequence[Probe]) -> Iterator[tuple[Probe, Array | None]]:
@@ -78,12 +85,11 @@ def scored(score: Callable[[Columns], Array], asked: Sequence[Probe]) -> Iterato
     that it is known which of them it was.
     """
     for batch in _batches(asked):
-        together = {name: np.concatenate([probe.columns[name] for probe in batch]) for name in batch[0].columns}
-        scores = _answer(score, together)
+        scores = _answer(score, _together(batch))
         if scores is None:
             yield from ((probe, _answer(score, probe.columns)) for probe in batch)
             continue
-        ends = np.cumsum([_count(probe.columns) for probe in batch])
+        ends = np.cumsum([len(probe.rows) for probe in batch])
         yield from zip(batch, np.split(scores, ends[:-1]), strict=True)
 
 
@@ -91,7 +97,7 @@ def _batches(asked: Sequence[Probe]) -> Iterator[list[Probe]]:
     batch: list[Probe] = []
     cells = 0
     for probe in asked:
-        size = _count(probe.columns) * len(probe.columns)
+        size = len(probe.rows) * len(probe.base)
         if batch and (cells + size > MAXIMUM_CELLS or probe.family != batch[0].family):
             yield batch
             batch, cells = [], 0
@@ -101,8 +107,16 @@ def _batches(asked: Sequence[Probe]) -> Iterator[list[Probe]]:
         yield batch
 
 
-def _count(columns: Columns) -> int:
-    return len(next(iter(columns.values())))
+def _together(batch: Sequence[Probe]) -> dict[str, Array]:
+    """Return the rows of some probes over one base as frame columns, one probe after the other."""
+    rows = np.concatenate([probe.rows for probe in batch])
+    columns = {name: values[rows] for name, values in batch[0].base.items()}
+    start = 0
+    for probe in batch:
+        for name, values in probe.changes.items():
+            columns[name][start : start + len(values)] = values
+        start += len(probe.rows)
+    return columns
 
 
 def _answer(score: Callable[[Columns], Array], columns: Columns) -> Array | None:
@@ -123,11 +137,10 @@ def _repeat(value: Any, count: int) -> Array:
     return np.full(count, value, dtype=np.float64)
 
 
-def _with(base: Columns, name: str, values: Array) -> dict[str, Array]:
+def _with(base: Columns, kind: str, name: str, values: Array, family: str = "") -> Probe:
     """Return base rows, repeated as often as needed, with one column replaced."""
     count = len(next(iter(base.values())))
-    rows = np.arange(len(values)) % count
-    return {**{key: column[rows] for key, column in base.items()}, name: values}
+    return Probe(kind, base, np.arange(len(values)) % count, {name: values}, family=family)
 
 
 def _thresholds(estimator: Any, numeric: list[Input], base: Columns) -> Iterator[tuple[Input, Array]]:
