@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from modelops import __version__, plugins
 from modelops.clock import format_instant, parse_instant
 from modelops.errors import Exit, ModelOpsError, Problem, failure
-from modelops.predictions import FILE_NAME
+from modelops.predictions import DIRECTORY
 from modelops.reconcile.recorded import Recorded, recorded_rollout
 from modelops.reconcile.rollout import checks_as_data, strategy_digest
 from modelops.reconcile.timeline import Timeline, read_timeline
+from modelops.reconcile.valuing import values_of_arms
 from modelops.reconcile.workspace import Workspace, model_entry
 from modelops.spec.meta import Plugin
 from modelops.strategies import Progress, Step
@@ -77,12 +78,14 @@ def replay_rollout(
     _, graph = workspace.known()
     spec = model_entry(graph, model).model.spec
     say(f"replaying the rollout {rollout.salt} of {model} in {name}, as {rollout.source} tells it")
-    path = workspace.site(name).runtime / FILE_NAME
+    path = workspace.site(name).runtime / DIRECTORY
     timeline = read_timeline(path, model, spec, rollout.salt, tuple(rollout.arms))
     steps = tuple(
         decide_again(rollout, timeline, lambda seen: module.next_step(params, seen), every, workspace.clock())
     )
     last = steps[-1]
+    reward = getattr(params, "reward", None)
+    values = values_of_arms(path, model, spec, rollout.salt, tuple(rollout.arms), reward) if reward is not None else []
     return {
         "model": model,
         "environment": name,
@@ -99,6 +102,7 @@ def replay_rollout(
         "replayed": {"outcome": _ENDS.get(last.again.action, "held"), "reason": last.again.reason, "at": last.again.at},
         "agrees": all(step.same for step in steps) and len(steps) == len(rollout.steps),
         "steps": [asdict(step) for step in steps],
+        "values": values,
     }
 
 
@@ -222,7 +226,14 @@ def replay_text(found: Mapping[str, Any]) -> str:
             f"  again: {again['action']} at {again['at']} after {again['requests']}: {again['reason']}",
         ]
         lines += [f"    {check['verdict']:12} {check['arm']}: {check['reason']}" for check in again["checks"]]
+    for row in found["values"]:
+        told = [f"{name} {_told(row[name])}" for name in ("ips", "snips", "doublyRobust")]
+        lines.append(f"value of {row['arm']} alone: {'; '.join(told)}")
     recorded, replayed = found["recorded"], found["replayed"]
     word = "the same" if found["agrees"] else "not the same"
     lines.append(f"then {recorded['outcome'] or 'running'}, again {replayed['outcome']}: {word}")
     return "\n".join(lines)
+
+
+def _told(estimate: Mapping[str, Any]) -> str:
+    return f"{estimate['value']:.4g} [{estimate['lower']:.4g}, {estimate['upper']:.4g}]"
