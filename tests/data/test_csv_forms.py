@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.snapshots import Project, column, csv_of, problem_of
+from modelops.data.columns import ColumnForm, Guess, converted
 from modelops.errors import Exit, ModelOpsError
 
 TYPES = [
@@ -34,6 +35,23 @@ TYPES = [
     ("numbers and words", ["1", "2", "three", "4"], "category"),
     ("nothing", ["", "NA", "null", "?"], "category"),
 ]
+
+
+def test_integers_too_long_for_a_float_keep_every_digit() -> None:
+    """One 5.0 among long ids, in the same or a later batch, rounds none of them."""
+    ids = ["9007199254740993", "-9007199254740995", "7"]
+    for batches in ([[*ids, "5.0", None]], [ids, ["5.0", None]], [["5.0", None], ids]):
+        guess = Guess()
+        for batch in batches:
+            guess.see(pa.array(batch))
+        form = guess.result()
+        assert form == ColumnForm("integer")
+        read = [value for batch in batches for value in converted(pa.array(batch), form).to_pylist()]
+        assert {9007199254740993, -9007199254740995, 7, 5, None} == set(read)
+    assert converted(pa.array(["9007199254740993", "1e3"]), ColumnForm("integer")).to_pylist() == [
+        9007199254740993,
+        1000,
+    ]
 
 
 @pytest.mark.parametrize(("values", "expected"), [case[1:] for case in TYPES], ids=[case[0] for case in TYPES])

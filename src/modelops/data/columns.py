@@ -32,6 +32,9 @@ DATE_FORMATS = tuple(
     for day in ("%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
     for clock in ("", " %H:%M", " %H:%M:%S")
 )
+_DIGITS = r"^-?\d+$"
+_EXACT = 1 << 53
+"""Up to here a float holds every integer."""
 _OFFSET = r":\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 
 
@@ -132,8 +135,15 @@ def _integers(values: pa.Array) -> pa.Array:
     try:
         return values.cast(pa.int64())
     except pa.ArrowInvalid:
-        # pandas writes integers with missing values as 5.0.
-        return _floats(values).cast(pa.int64())
+        # pandas writes integers with missing values as 5.0. Digits are never read as floats, which hold 53 bits.
+        digits = _without_point(values)
+        plain = pc.match_substring_regex(digits, _DIGITS)
+        exact = pc.if_else(plain, digits, None).cast(pa.int64())
+        return pc.coalesce(exact, _floats(pc.if_else(plain, None, values)).cast(pa.int64()))
+
+
+def _without_point(values: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(values, r"^([+-]?\d+)\.0*$", r"\1")
 
 
 def _floats(values: pa.Array, decimal_mark: str | None = None) -> pa.Array:
@@ -182,6 +192,7 @@ class Guess:
 
     Codes stay text: leading zeros (00501), hexadecimal, and integers too long to be numbers. 0/1 is boolean only when
     both occur; for the label column 0/1 stays integer and yes/no stays text, so that labels keep their spelling.
+    Integers of which some are written as 5.0 are numbers, unless one is too long for a float to hold it.
     A decimal comma is only looked for where the comma does not separate fields.
     Dates whose order of day and month no value settles stay text: modelops does not guess.
     """
@@ -197,6 +208,8 @@ class Guess:
             *(ColumnForm("datetime", format) for format in DATE_FORMATS),
         ]
         self._empty = True
+        self._pointed = False
+        self._long = False
 
     def see(self, values: pa.Array) -> None:
         """Drop the types that do not fit these values."""
@@ -216,11 +229,28 @@ class Guess:
     def _keep_fitting(self, trial: pa.Array) -> None:
         alive: list[ColumnForm] = []
         for form in self._forms:
-            if form == ColumnForm("number") and alive:
+            if form == ColumnForm("integer"):
+                alive += [form] if self._see_integers(trial) else []
+            elif form == ColumnForm("number") and alive:
                 alive.append(form)  # every integer is a number
-            elif _fits(trial, form):
+            elif converted(trial, form) is not None:
                 alive.append(form)
         self._forms = alive
+
+    def _see_integers(self, trial: pa.Array) -> bool:
+        """Return whether all are integers, 5.0 counted as one; remember how long and how they are written."""
+        try:
+            found, pointed = trial.cast(pa.int64()), False
+        except pa.ArrowInvalid:
+            digits = _without_point(trial)
+            try:
+                found, pointed = digits.cast(pa.int64()), True
+            except pa.ArrowInvalid:
+                return False
+        ends = pc.min_max(found).as_py()
+        self._pointed |= pointed
+        self._long |= ends["min"] < -_EXACT or ends["max"] > _EXACT
+        return True
 
     def _see_words(self, values: pa.Array) -> None:
         assert self._words is not None
@@ -240,6 +270,8 @@ class Guess:
         if self._words is not None and self._is_boolean(self._words):
             return ColumnForm("boolean")
         for form in self._forms:
+            if form.type == "integer" and self._pointed and not self._long:
+                continue
             if form.type != "datetime" or form.format is None:
                 return form  # ISO 8601 is not ambiguous
         if len(self._forms) == 1:
@@ -250,16 +282,6 @@ class Guess:
         if self._label:
             return words <= {"true", "false"}
         return len(words) == 2 or words <= {"true", "false"} or words <= {"yes", "no"}
-
-
-def _fits(values: pa.Array, form: ColumnForm) -> bool:
-    if form.type == "integer":
-        try:
-            values.cast(pa.int64())
-        except pa.ArrowInvalid:
-            return False
-        return True
-    return converted(values, form) is not None
 
 
 def _is_code(values: pa.Array) -> bool:
