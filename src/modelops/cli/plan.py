@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from modelops.cli.output import emit, note, output_option, save
+from modelops.cli.output import emit, note, output_option, save, table
 from modelops.errors import Exit
 
 
@@ -22,6 +22,7 @@ def command(
     environment: str | None, since: str | None, dirty: bool, out: Path | None, exit_code: bool, output: str
 ) -> int:
     """Show what would be done for ENVIRONMENT, or for the models of this commit when none is named."""
+    from modelops.reconcile.forecasts import HEADERS, forecasts_of_change, forecasts_of_environment
     from modelops.reconcile.workspace import open_workspace
 
     workspace = open_workspace()
@@ -31,17 +32,21 @@ def command(
         from modelops.reconcile.loop import plan_now
 
         plan = plan_now(workspace, environment).plan
+        planned = forecasts_of_environment(workspace, environment)
     else:
         from modelops.reconcile.proposal import plan_change
 
         plan = plan_change(workspace, since=since, dirty=dirty)
+        planned = forecasts_of_change(workspace, plan.entries, since=since, dirty=dirty)
     if out is not None:
         if environment is None:
             raise click.UsageError("--out needs an environment: only its plan can be applied")
         document = {"digest": plan.digest, **plan.to_dict()}
         save(out, json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         note(f"saved {out}: carry it out with modelops apply {out}")
-    emit(output, {"digest": plan.digest, **plan.to_dict()}, plan.explain)
+    data = {"digest": plan.digest, **plan.to_dict(), "forecasts": [one.to_dict() for one in planned]}
+    rows = [row for one in planned for row in one.rows()]
+    emit(output, data, lambda: "\n\n".join([plan.explain(), *([table(HEADERS, rows)] if rows else [])]))
     if plan.refused:
         return Exit.NO
     return Exit.NO if exit_code and plan.actions else Exit.OK

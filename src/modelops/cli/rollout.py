@@ -9,7 +9,7 @@ import click
 
 from modelops.cli.output import confirm, emit, note, output_option, yes_option
 
-COMMANDS = ("status", "pause", "resume", "promote", "abort", "replay")
+COMMANDS = ("status", "pause", "resume", "promote", "abort", "replay", "simulate")
 _model = click.argument("model")
 _environment = click.argument("environment")
 _reason = click.option("--reason", required=True, help="Why; it is recorded.")

@@ -20,7 +20,7 @@ from modelops import plugins
 from modelops.metrics.intervals import wilson
 from modelops.strategies import ArmData, PairData, Progress, Segment, Smoke, Strategy, Traffic
 
-__all__ = ["End", "Rate", "Run", "Simulation", "Truth", "World", "one_run", "simulate"]
+__all__ = ["ENDS", "End", "Rate", "Run", "Simulation", "Truth", "World", "one_run", "simulate"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Ids = np.ndarray[Any, np.dtype[np.uint64]]
@@ -337,13 +337,18 @@ class Simulation:
         values = [getattr(run, name) for run in self.runs if (run.end != "hold" if end is None else run.end == end)]
         return float(np.quantile(values, q)) if values else None
 
+    @property
+    def bad_requests(self) -> tuple[float, float]:
+        """How many requests went wrong that stable would have answered: the mean of all runs, and the 90 % quantile."""
+        bad = [run.bad for run in self.runs]
+        return float(np.mean(bad)), float(np.quantile(bad, 0.9))
+
     def to_dict(self) -> dict[str, object]:
         """Return the result as plain data."""
         decided = {
             name: {"median": self.quantile(name, 0.5), "p90": self.quantile(name, 0.9)}
             for name in ("minutes", "requests")
         }
-        bad = [run.bad for run in self.runs]
         winners = sorted({run.winner for run in self.runs if run.end == "promote"})
         return {
             "runs": len(self.runs),
@@ -354,7 +359,7 @@ class Simulation:
             },
             "winners": {arm: sum(run.end == "promote" and run.winner == arm for run in self.runs) for arm in winners},
             "decision": decided,
-            "badRequests": {"mean": float(np.mean(bad)), "p90": float(np.quantile(bad, 0.9))},
+            "badRequests": dict(zip(("mean", "p90"), self.bad_requests, strict=True)),
         }
 
     def timeline(self, points: int = 160) -> tuple[Array, dict[End, Array], Array]:
