@@ -20,9 +20,13 @@ from modelops.errors import Exit
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 when the folder differs.")
 def command(environment: str, folder: Path, target: str | None, params: tuple[str, ...], check: bool) -> int:
     """Write the files that make another runtime match what git says about ENVIRONMENT."""
+    from modelops import plugins
     from modelops.reconcile.rendering import differences, rendered, write
     from modelops.reconcile.workspace import open_workspace
 
+    if target is not None and target not in plugins.keys("targets"):
+        known = ", ".join(plugins.keys("targets"))
+        raise click.BadParameter(f"{target!r} is not one of the targets: {known}", param_hint="--target")
     files = rendered(open_workspace(), environment, target, params)
     if check:
         different = differences(folder, files)
