@@ -251,7 +251,7 @@ def test_what_does_not_exist_is_a_no(project: Project, model: str, number: int, 
     with pytest.raises(ModelOpsError, match=hint) as error:
         audit.release(project.repository, model, number)
     assert error.value.problems[0].code == code
-    assert error.value.exit == 1
+    assert error.value.exit == 2
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_a_date_before_the_first_commit_and_an_unknown_environment_are_refused(p
     with pytest.raises(ModelOpsError, match="production") as error:
         project.there("2026-05-01", "moon")
     assert error.value.problems[0].code == "unknown-environment"
-    assert error.value.exit == 1
+    assert error.value.exit == 2
 
 
 def test_a_shallow_clone_cannot_answer_for_a_date(tmp_path: Path, project: Project) -> None:

@@ -79,10 +79,10 @@ def release(repository: Repository, model: str, number: int, *, branch: str = "m
     looked = f"at {branch} ({records.revision[:12]})"
     if model not in known and not records.releases(model):
         hint = f"there are: {', '.join(known)}" if known else "the branch has no model"
-        raise failure("unknown-model", f"there is no model {model!r} {looked}", exit=Exit.NO, hint=hint)
+        raise failure("unknown-model", f"there is no model {model!r} {looked}", exit=Exit.USAGE, hint=hint)
     numbers = ", ".join(map(str, records.releases(model)))
     hint = f"it has: {numbers}" if numbers else "it has no release yet"
-    raise failure("unknown-release", f"{path} does not exist {looked}", exit=Exit.NO, hint=hint)
+    raise failure("unknown-release", f"{path} does not exist {looked}", exit=Exit.USAGE, hint=hint)
 
 
 def environment(repository: Repository, name: str, at: datetime, *, branch: str = "main") -> EnvironmentAnswer:
@@ -105,7 +105,7 @@ def environment(repository: Repository, name: str, at: datetime, *, branch: str 
         raise failure(
             "unknown-environment",
             f"there is no environment {name!r} at {branch}, now or at {format_instant(at)}",
-            exit=Exit.NO,
+            exit=Exit.USAGE,
             hint=f"there are: {', '.join(known)}" if known else None,
         )
     then.prefetch(*(path for path, _ in deployments))
@@ -245,13 +245,17 @@ def _model_there(
     assert deployment is not None, "the path was listed at the same commit"
     spec = deployment.spec
 
-    def there(number: int | None) -> ReleaseThere | None:
-        if number is None:
-            return None
+    def there(number: int) -> ReleaseThere:
         resource, trust = _load_release(now, model, number)
         if resource is not None:
             trust, _ = now.judge_release(resource)
         artifact = resource.spec.artifact.digest if resource else None
         return ReleaseThere(number, artifact, trust, _promotion_before(now.promotions(model, number, environment), at))
 
-    return ModelThere(model, there(spec.stable), there(spec.candidate), tuple(one.release for one in spec.denied))
+    return ModelThere(
+        model,
+        there(spec.stable) if spec.stable is not None else None,
+        there(spec.candidate) if spec.candidate is not None else None,
+        tuple(one.release for one in spec.denied),
+        tuple(map(there, spec.challengers)),
+    )
