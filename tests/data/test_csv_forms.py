@@ -48,10 +48,8 @@ def test_integers_too_long_for_a_float_keep_every_digit() -> None:
         assert form == ColumnForm("integer")
         read = [value for batch in batches for value in converted(pa.array(batch), form).to_pylist()]
         assert {9007199254740993, -9007199254740995, 7, 5, None} == set(read)
-    assert converted(pa.array(["9007199254740993", "1e3"]), ColumnForm("integer")).to_pylist() == [
-        9007199254740993,
-        1000,
-    ]
+    read = converted(pa.array(["9007199254740993", "1e3"]), ColumnForm("integer"))
+    assert read.to_pylist() == [9007199254740993, 1000]
 
 
 @pytest.mark.parametrize(("values", "expected"), [case[1:] for case in TYPES], ids=[case[0] for case in TYPES])
