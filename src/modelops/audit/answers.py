@@ -156,6 +156,14 @@ class ModelThere:
     stable: ReleaseThere | None
     candidate: ReleaseThere | None
     denied: tuple[int, ...]
+    challengers: tuple[ReleaseThere, ...] = ()
+
+    @property
+    def arms(self) -> dict[str, ReleaseThere]:
+        """Everything that ran, by the arm that it was."""
+        named = {"stable": self.stable, "candidate": self.candidate}
+        named |= {f"challenger-{arm.release}": arm for arm in self.challengers}
+        return {name: arm for name, arm in named.items() if arm is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +179,7 @@ class EnvironmentAnswer:
     @property
     def ok(self) -> bool:
         """Whether everything that ran is proven."""
-        return all(arm.ok for one in self.models for arm in (one.stable, one.candidate) if arm is not None)
+        return all(arm.ok for one in self.models for arm in one.arms.values())
 
 
 def to_dict(answer: object) -> Any:

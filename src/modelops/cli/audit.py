@@ -186,9 +186,7 @@ def _environment_text(answer: EnvironmentAnswer) -> str:
         return f"{head}\n\nno model was deployed"
     parts = [head]
     for model in answer.models:
-        lines = [model.model]
-        for name, arm in (("stable", model.stable), ("candidate", model.candidate)):
-            lines += [f"  {name}: {_there_text(arm)}"] if arm else []
+        lines = [model.model, *(f"  {name}: {_there_text(arm)}" for name, arm in model.arms.items())]
         lines += [f"  denied: {', '.join(map(str, model.denied))}"] if model.denied else []
         parts.append("\n".join(lines if len(lines) > 1 else [*lines, "  nothing ran"]))
     return "\n\n".join(parts)

@@ -73,7 +73,7 @@ def score_window(
         ``level`` is alert when a feature or the score alerts or the metric's whole interval lies beyond its limit.
     """
     failed = int(pc.sum(pc.greater_equal(table.column("status"), 500)).as_py() or 0)
-    stable = table.filter(pc.not_equal(table.column("arm"), "candidate"))
+    stable = table.filter(pc.invert(pc.match_substring_regex(table.column("arm"), "^(candidate|challenger-)")))
     features: tuple[FeatureReport, ...] = ()
     score: Score | None = None
     if table.num_rows >= monitor.minimum_requests:

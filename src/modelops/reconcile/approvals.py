@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -34,6 +35,7 @@ ChangeKind = Literal["promotion", "model", "policy"]
 MACHINE = "modelops"
 POLICY = "policies/approvals.yaml"
 _MODEL = "/model.yaml"
+_EVIDENCE = re.compile(r"models/(.+)/promotions/(.+)-[0-9]+\.intoto\.jsonl")
 _TIERS: tuple[Risk, ...] = get_args(Risk)
 
 
@@ -67,8 +69,9 @@ class ApprovalVerdict:
 def classify(paths: Iterable[str], models: Collection[str] = ()) -> tuple[Change, ...]:
     """Return what a set of changed files amounts to, sorted.
 
-    An environment's file below a model is a promotion, everything else below models/ a change of that model. Whatever
-    lies elsewhere (policies/, .github/, the lock file) governs all models and counts as a change of the policies.
+    An environment's file below a model, and the signed evidence of a promotion, are a promotion; everything else below
+    models/ is a change of that model. Whatever lies elsewhere (policies/, .github/, the lock file) governs all models
+    and counts as a change of the policies.
     ``models`` are the known names, for files whose place alone does not say which model they belong to.
     """
     return tuple(sorted({_change(path, models) for path in paths}, key=str))
@@ -81,6 +84,10 @@ def _change(path: str, models: Collection[str]) -> Change:
     if found is not None:
         kind, model, name = found
         return Change("promotion", model, name) if kind == "Deployment" else Change("model", model)
+    record = _EVIDENCE.fullmatch(path)
+    if record is not None:
+        # A signed statement that comes with the end of a rollout; what it may say is checked where it is read.
+        return Change("promotion", record[1], record[2])
     owners = [name for name in models if path.startswith(f"models/{name}/")]
     return Change("model", max(owners, key=len, default=None))
 
