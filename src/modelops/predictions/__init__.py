@@ -2,16 +2,14 @@
 
 from modelops.predictions.arms import ArmRows, ShadowPairs, arm_rows, shadow_pairs
 from modelops.predictions.features import feature_columns
+from modelops.predictions.keeping import export, retain
 from modelops.predictions.log import LogStats, PredictionLog
 from modelops.predictions.read import Logged, count, find, latest_time, read_window
 from modelops.predictions.schema import Outcome, Row, ShadowRow, label_text
 from modelops.predictions.segments import DIRECTORY
 
-FILE_NAME = DIRECTORY
-
 __all__ = [
     "DIRECTORY",
-    "FILE_NAME",
     "ArmRows",
     "LogStats",
     "Logged",
@@ -22,10 +20,12 @@ __all__ = [
     "ShadowRow",
     "arm_rows",
     "count",
+    "export",
     "feature_columns",
     "find",
     "label_text",
     "latest_time",
     "read_window",
+    "retain",
     "shadow_pairs",
 ]

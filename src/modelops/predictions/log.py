@@ -16,7 +16,7 @@ from typing import Any
 
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions.schema import Outcome, Row, ShadowRow
-from modelops.predictions.segments import day_of
+from modelops.predictions.segments import day_of, day_span
 from modelops.predictions.writer import SEGMENT_BYTES, Label, Writer, unwritable
 
 WINDOW_SECONDS = 0.05
@@ -202,12 +202,14 @@ class PredictionLog:
         """Take what can be one transaction: rows of one day, or feedback."""
         taken: list[_Queued] = []
         with self._lock:
-            queue, kind = self._queue, None
+            queue = self._queue
+            kind = _kind(queue[0]) if queue else -1
+            begin, end = day_span(kind)
             while queue and len(taken) < _LARGEST_BATCH:
-                found = _kind(queue[0])
-                if kind is not None and found != kind:
+                entry = queue[0]
+                # Almost all are rows of one day, so the common case is two comparisons.
+                if not (isinstance(entry, Row) and begin <= entry.time < end) and _kind(entry) != kind:
                     break
-                kind = found
                 taken.append(queue.popleft())
         return taken
 

@@ -42,6 +42,11 @@ def day_of(time: float) -> int:
     return int(min(float(_LAST_DAY), max(0.0, time // _DAY)))
 
 
+def day_span(day: int) -> tuple[float, float]:
+    """Return where a day begins and ends in epoch seconds."""
+    return float(day * _DAY), float((day + 1) * _DAY)
+
+
 def day_text(day: int) -> str:
     """Return a day as YYYY-MM-DD."""
     return date.fromordinal(719_163 + day).isoformat()

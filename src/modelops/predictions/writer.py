@@ -51,7 +51,6 @@ def _open(file: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
         if not check_version(connection, file):
             with _transaction(connection):
                 if not check_version(connection, file):
@@ -88,7 +87,7 @@ class Writer:
         self._segment: Segment | None = None
         self._connection: sqlite3.Connection | None = None
         self._routes: dict[tuple[Any, ...], int] = {}
-        self._seq = 0
+        self._seq = self._page = 0
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._number, self._lock = self._claim()
@@ -131,21 +130,22 @@ class Writer:
     def _recall(self, connection: sqlite3.Connection) -> None:
         query = "SELECT model, release, arm, step, salt, propensity, route FROM routes"
         self._routes = {tuple(key): route for *key, route in connection.execute(query)}
+        self._page = connection.execute("PRAGMA page_size").fetchone()[0]
         self._seq = connection.execute("SELECT coalesce(max(seq), 0) FROM inputs").fetchone()[0]
 
     def _for_day(self, day: int) -> sqlite3.Connection:
         """Return the connection to the file that takes rows of a day, opening the next one where it is time."""
         current = self._segment
         if current is not None and self._connection is not None and current.day == day:
-            try:
-                if (self.path / current.name).stat().st_size < self._segment_bytes:
-                    return self._connection
-            except FileNotFoundError:
+            if not (self.path / current.name).exists():
                 # Somebody deleted it: what is written from now on must be where readers look.
                 os.close(self._lock)
                 self.path.mkdir(parents=True, exist_ok=True)
                 self._number, self._lock = self._claim()
                 return self._use(Segment(day, self._number, current.number))
+            pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
+            if pages * self._page < self._segment_bytes:
+                return self._connection
             return self._use(Segment(day, self._number, current.number + 1))
         last = max((s.number for s in segments(self.path) if (s.day, s.writer) == (day, self._number)), default=1)
         return self._use(Segment(day, self._number, last))

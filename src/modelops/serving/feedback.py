@@ -9,7 +9,7 @@ import orjson
 
 from modelops.clock import Clock
 from modelops.errors import ModelOpsError, failure
-from modelops.predictions import PredictionLog, label_text
+from modelops.predictions import Outcome, PredictionLog, label_text
 from modelops.serving.http import Answer
 from modelops.serving.metrics import ServerMetrics
 from modelops.serving.protocol import refusal
@@ -33,8 +33,8 @@ async def take_feedback(
 ) -> Answer:
     """Record one label or a list of them; the answer comes when they are on disk.
 
-    A single label that cannot be taken is an error; in a list each item says whether it was. A second label for the
-    same prediction replaces the first.
+    A single label that cannot be taken is an error; in a list each item says whether it was. Another label for the same
+    prediction replaces the first, which the answer says as ``replaced``; the same one again changes nothing.
     """
     try:
         decoded = _DECODER.decode(body)
@@ -44,6 +44,7 @@ async def take_feedback(
     now = clock().timestamp()
     accepted: list[tuple[int, str]] = []
     errors: list[ModelOpsError | None] = [None] * len(items)
+    replaced: set[int] = set()
     for position, item in enumerate(items):
         try:
             accepted.append((position, _label(model, item)))
@@ -52,22 +53,26 @@ async def take_feedback(
     metrics.feedback(model.name, "refused", len(items) - len(accepted))
     if accepted:
         rows = [(items[position].id, text, now, model.name) for position, text in accepted]
-        for (position, _), known in zip(accepted, await log.feedback_acknowledged(rows), strict=True):
-            if not known:
+        for (position, _), outcome in zip(accepted, await log.feedback_acknowledged(rows), strict=True):
+            if outcome is Outcome.UNKNOWN:
                 id = items[position].id[:80]
                 errors[position] = failure("unknown-prediction", f"{model.name} logged no prediction {id!r}")
-            metrics.feedback(model.name, "accepted" if known else "unknown")
+            elif outcome is Outcome.CHANGED:
+                replaced.add(position)
+            metrics.feedback(model.name, "accepted" if outcome else "unknown")
     if not isinstance(decoded, list):
         if errors[0] is not None:
             raise errors[0]
-        return Answer(200, orjson.dumps({"id": decoded.id, "accepted": True}))
-    listed = [
-        {"id": item.id, "accepted": True}
-        if error is None
-        else {"id": item.id, "accepted": False, "error": error.problems[0].message}
-        for item, error in zip(items, errors, strict=True)
-    ]
+        return Answer(200, orjson.dumps(_said(decoded, None, 0 in replaced)))
+    listed = [_said(*each, position in replaced) for position, each in enumerate(zip(items, errors, strict=True))]
     return Answer(200, orjson.dumps({"accepted": sum(error is None for error in errors), "items": listed}))
+
+
+def _said(item: Feedback, error: ModelOpsError | None, replaced: bool) -> dict[str, object]:
+    if error is not None:
+        problem = error.problems[0]
+        return {"id": item.id, "accepted": False, "code": problem.code, "error": problem.message}
+    return {"id": item.id, "accepted": True} | ({"replaced": True} if replaced else {})
 
 
 def _label(model: LoadedModel, item: Feedback) -> str:
@@ -77,9 +82,10 @@ def _label(model: LoadedModel, item: Feedback) -> str:
         raise failure("not-ready", f"no release of {model.name} could be loaded")
     label, encoder = item.label, main.encoder
     if encoder.task == "regression":
-        if isinstance(label, (bool, str)) or not math.isfinite(label):
+        number = _number(label)
+        if number is None:
             raise failure("bad-label", f"the label {label!r} of {item.id[:80]!r} is not a number")
-        return label_text(label)
+        return label_text(number)
     allowed = [label_text(known) for arm in model.arms for known in arm.encoder.classes]
     text = label_text(label)
     if encoder.label_type == "INT64" and isinstance(label, bool):
@@ -90,3 +96,12 @@ def _label(model: LoadedModel, item: Feedback) -> str:
         known = ", ".join(dict.fromkeys(allowed))
         raise failure("bad-label", f"the label {text[:80]!r} of {item.id[:80]!r} is not one of {known[:200]}")
     return text
+
+
+def _number(label: str | int | float | bool) -> float | None:
+    """Return a label as a finite number, also when it comes as text, as from a CSV file; None if it is none."""
+    try:
+        number = None if isinstance(label, bool) else float(label)
+    except (ValueError, OverflowError):
+        return None
+    return number if number is not None and math.isfinite(number) else None

@@ -1,0 +1,86 @@
+"""How long the log is kept, and the way out of it: Parquet files by model and day."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+from modelops.errors import Exit, failure
+from modelops.predictions.read import read_window
+from modelops.predictions.schema import VERSION
+from modelops.predictions.segments import Segment, day_of, day_start, day_text, reading, segments
+
+__all__ = ["SCHEMA_KEY", "export", "retain"]
+
+SCHEMA_KEY = b"modelops.predictions.version"
+"""Under this key an exported file's metadata holds the version of the log's schema."""
+
+
+def retain(path: Path, now: datetime, *, days: float, needed_days: float = 0.0) -> tuple[str, ...]:
+    """Drop the files that hold only predictions older than ``days``; return their names, oldest first.
+
+    Nothing younger than ``needed_days`` is dropped, whatever ``days`` says: that is what the longest window of a
+    monitor or a retraining, or the latest label, still asks for. Today's files always stay.
+    """
+    limit = day_of((now - timedelta(days=max(days, needed_days))).timestamp())
+    dropped = [segment for segment in segments(path) if segment.day < min(limit, day_of(now.timestamp()))]
+    for segment in dropped:
+        # The file first: what is left when this is interrupted is no log without its journal.
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                (path / (segment.name + suffix)).unlink()
+    return tuple(segment.name for segment in dropped)
+
+
+def export(path: Path, directory: Path, until: datetime) -> tuple[Path, ...]:
+    """Write the whole days before ``until`` as ``model=<m>/day=<d>.parquet`` and return the files that were written.
+
+    A file that exists is written anew when the log of its day has changed since: labels come late. It has the time of
+    the change that it holds. A file of a day that the log no longer holds stays.
+    """
+    written: list[Path] = []
+    by_day: dict[int, list[Segment]] = {}
+    last = day_of(until.timestamp())
+    for segment in segments(path):
+        if segment.day < last:
+            by_day.setdefault(segment.day, []).append(segment)
+    for day, files in by_day.items():
+        changed = max(_changed(path / segment.name) for segment in files)
+        for model in sorted({model for segment in files for model in _models(path / segment.name)}):
+            target = directory / f"model={quote(model, safe='')}" / f"day={day_text(day)}.parquet"
+            if not target.exists() or target.stat().st_mtime_ns < changed:
+                _write(path, model, day, target)
+                os.utime(target, ns=(changed, changed))
+                written.append(target)
+    return tuple(written)
+
+
+def _changed(file: Path) -> int:
+    """Return when a file or its journal was last written; readers leave an empty journal behind."""
+    found = [each.stat() for each in (file, file.with_name(f"{file.name}-wal")) if each.exists()]
+    return max((each.st_mtime_ns for each in found if each.st_size), default=0)
+
+
+def _models(file: Path) -> list[str]:
+    with reading(file) as connection:
+        return [] if connection is None else [row[0] for row in connection.execute("SELECT DISTINCT model FROM routes")]
+
+
+def _write(path: Path, model: str, day: int, target: Path) -> None:
+    import pyarrow.parquet as pq
+
+    table = read_window(path, model, day_start(day), day_start(day + 1))
+    table = table.replace_schema_metadata({SCHEMA_KEY: str(VERSION).encode()})
+    partial = target.with_suffix(".partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, partial, compression="zstd")
+        partial.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        message = f"{target} cannot be written: {error.strerror or error}"
+        raise failure("unwritable", message, exit=Exit.WORLD, hint="choose another folder") from None

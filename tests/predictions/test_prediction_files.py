@@ -1,0 +1,176 @@
+"""The files of the log: days and sizes, several writers, labels across files, retention and export."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from modelops.errors import ModelOpsError
+from modelops.predictions import (
+    Outcome,
+    PredictionLog,
+    Row,
+    arm_rows,
+    count,
+    export,
+    find,
+    latest_time,
+    read_window,
+    retain,
+)
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def make_row(id: str, moment: datetime = START, **changes: object) -> Row:
+    row = Row(id, moment.timestamp(), "fraud", 1, "stable", 0, "salt", "c", '{"a":1}', 0.25, "0", 200, 1.5)
+    return row._replace(**changes)
+
+
+def after(days: float) -> datetime:
+    return START + timedelta(days=days)
+
+
+def names(path: Path) -> list[str]:
+    return sorted(file.name for file in path.glob("*.sqlite"))
+
+
+def server_id(moment: datetime) -> str:
+    return f"{int(moment.timestamp() * 1000):012x}{os.urandom(10).hex()}"
+
+
+def test_a_file_holds_one_day_and_readers_see_all_of_them(tmp_path: Path) -> None:
+    """Rows go to the file of their day, also when a clock goes back; windows, counts and finds cover every file."""
+    path = tmp_path / "predictions"
+    with PredictionLog(path) as log:
+        for number, day in enumerate((0, 1, 0, 3)):
+            log.write([make_row(f"r{number}", after(day))])
+    assert names(path) == [f"2026-03-0{day}-w0-1.sqlite" for day in (1, 2, 4)]
+    assert read_window(path, "fraud").column("id").to_pylist() == ["r0", "r2", "r1", "r3"]
+    assert count(path, "fraud", after(0.5), after(2)) == 1
+    assert latest_time(path) == after(3).timestamp()
+    assert find(path, "r1") is not None
+    assert arm_rows(path, "fraud", "salt", objective_ms=50)[0, "stable"].requests == 4
+
+
+def test_a_file_that_has_grown_is_followed_by_another(tmp_path: Path) -> None:
+    """Size ends a file; a new process goes on with the last one."""
+    path = tmp_path / "predictions"
+    with PredictionLog(path, segment_bytes=100_000) as log:
+        for number in range(30):
+            log.write([make_row(f"r{number}", features="x" * 20_000)])
+    files = names(path)
+    assert len(files) > 2
+    assert count(path) == 30
+    with PredictionLog(path) as log:
+        log.write([make_row("more")])
+    assert names(path) == files
+
+
+def test_processes_have_files_of_their_own(tmp_path: Path) -> None:
+    """Two writers at the same time never share a file; the number of one that ended is taken again."""
+    path = tmp_path / "predictions"
+    with PredictionLog(path) as first, PredictionLog(path) as second:
+        second.write([make_row("b", after(0.1)), make_row("d", after(0.3))])
+        first.write([make_row("a"), make_row("c", after(0.2))])
+        assert names(path) == ["2026-03-01-w0-1.sqlite", "2026-03-01-w1-1.sqlite"]
+        assert read_window(path, "fraud").column("id").to_pylist() == ["a", "b", "c", "d"]
+    with PredictionLog(path) as third:
+        third.write([make_row("e")])
+    assert len(names(path)) == 2
+
+
+@pytest.mark.parametrize("make_id", [server_id, lambda moment: f"p-{moment:%d}"])
+def test_a_label_finds_its_prediction_in_any_file(tmp_path: Path, make_id: object) -> None:
+    """Whichever writer gets a label, for a day long ago or another writer's row, it says what became of it."""
+    path = tmp_path / "predictions"
+    ids = [make_id(after(day)) for day in range(3)]
+    with PredictionLog(path) as first, PredictionLog(path) as second:
+        for writer, id, day in ((first, ids[0], 0), (second, ids[1], 1), (first, ids[2], 2)):
+            writer.write([make_row(id, after(day))])
+        labels = [(id, "1", after(10).timestamp(), "fraud") for id in (*ids, make_id(after(5)))]
+        assert second.feedback(labels) == [Outcome.NEW] * 3 + [Outcome.UNKNOWN]
+        late = [(ids[0], "0", after(11).timestamp(), "fraud"), (ids[1], "1", after(11).timestamp(), "fraud")]
+        assert first.feedback(late) == [Outcome.CHANGED, Outcome.REPEATED]
+    truths = read_window(path, "fraud", columns=("id", "truth", "revisions")).to_pylist()
+    assert truths == [
+        {"id": id, "truth": truth, "revisions": revisions}
+        for id, truth, revisions in zip(ids, "011", (1, 0, 0), strict=True)
+    ]
+    assert arm_rows(path, "fraud", "salt", objective_ms=50)[0, "stable"].truths == ("0", "1", "1")
+
+
+def test_a_log_that_was_deleted_under_its_writer_begins_anew(tmp_path: Path) -> None:
+    """What is acknowledged after somebody removed the files is where readers look."""
+    path = tmp_path / "predictions"
+    with PredictionLog(path) as log:
+        log.write([make_row("a")])
+        shutil.rmtree(path)
+        log.write([make_row("b")])
+        assert find(path, "b") is not None
+    assert count(path) == 1
+
+
+def test_old_files_are_dropped_whole_and_needed_ones_stay(tmp_path: Path) -> None:
+    """Retention counts whole days, keeps what windows and labels need, and never takes today's file."""
+    path = tmp_path / "predictions"
+    with PredictionLog(path) as log:
+        for day in range(6):
+            log.write([make_row(f"r{day}", after(day))])
+    assert retain(path, after(5), days=3, needed_days=30) == ()
+    assert retain(path, after(5), days=3) == ("2026-03-01-w0-1.sqlite", "2026-03-02-w0-1.sqlite")
+    assert read_window(path, "fraud").column("id").to_pylist() == ["r2", "r3", "r4", "r5"]
+    assert len(retain(path, after(5), days=0)) == 3
+    assert count(path) == 1
+    assert retain(tmp_path / "none", after(5), days=1) == ()
+
+
+def test_whole_days_are_exported_as_parquet(tmp_path: Path) -> None:
+    """There is one file per model and day, with the schema's version; a late label writes its day anew."""
+    path, out = tmp_path / "predictions", tmp_path / "out"
+    with PredictionLog(path) as log:
+        for day in range(3):
+            log.write([make_row(f"r{day}", after(day)), make_row(f"s{day}", after(day), model="payments/churn")])
+        written = export(path, out, after(2))
+        assert [str(file.relative_to(out)) for file in written] == [
+            f"model={model}/day=2026-03-0{day}.parquet" for day in (1, 2) for model in ("fraud", "payments%2Fchurn")
+        ]
+        assert pq.read_schema(written[0]).metadata[b"modelops.predictions.version"] == b"2"
+        assert export(path, out, after(2)) == ()
+        log.feedback([("r1", "1", after(2).timestamp(), "fraud")])
+        assert written[2] in export(path, out, after(2))
+    table = ds.dataset(out, partitioning="hive").to_table(columns=["id", "model", "truth"])
+    assert sorted(zip(*table.to_pydict().values(), strict=True)) == [
+        ("r0", "fraud", None),
+        ("r1", "fraud", "1"),
+        ("s0", "payments/churn", None),
+        ("s1", "payments/churn", None),
+    ]
+    assert not list(out.rglob("*.partial"))
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    with pytest.raises(ModelOpsError, match="cannot be written"):
+        export(path, tmp_path / "taken", after(2))
+
+
+def test_a_number_is_free_when_its_process_was_killed(tmp_path: Path) -> None:
+    """A writer that died without closing leaves its rows and its number to the next one."""
+    path = tmp_path / "predictions"
+    script = (
+        "import os, sys; from pathlib import Path; from modelops.predictions import PredictionLog, Row\n"
+        "log = PredictionLog(Path(sys.argv[1]))\n"
+        f"log.write([Row._make({tuple(make_row('killed'))!r})])\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == -9
+    with PredictionLog(path) as log:
+        log.write([make_row("next")])
+    assert names(path) == ["2026-03-01-w0-1.sqlite"]
+    assert count(path) == 2
