@@ -109,7 +109,8 @@ spec:
     - name: local
       publicKey: |
         -----BEGIN PUBLIC KEY-----
-        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
+        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEak4Ic/tm103lcezFjAcqNl1xgmCK
+        bfLC3U9pL+GlFBhTqEPwTf0iBTRzyyQl7ZxmoPb+EHBUYN2YaHHOwvoypg==
         -----END PUBLIC KEY-----
       signs: [release, promotion]
 """,

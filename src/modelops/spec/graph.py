@@ -144,14 +144,26 @@ def _signing_problems(collection: Collection) -> Iterator[Problem]:
             said = "this is a private key"
             hint = "revoke it: what was in git is no longer secret; put the public key here"
             yield at(trust, f"{where}.publicKey", "private-key-in-git", said, hint)
-        elif not key.public_key.strip().startswith("-----BEGIN PUBLIC KEY-----"):
-            yield at(
-                trust, f"{where}.publicKey", "bad-key", "this is not a public key in PEM", "-----BEGIN PUBLIC KEY-----"
-            )
+        elif not _is_key(key.public_key):
+            said = "this is not the PEM of an ECDSA P-256 public key"
+            yield at(trust, f"{where}.publicKey", "bad-key", said, "openssl pkey -in KEY.pem -pubout writes one")
     if project is not None and project.spec.signing.key not in names:
         key_name = project.spec.signing.key
         said = f"the trust policy has no key {key_name!r}"
         yield at(project, "spec.signing.key", "unknown-key-name", said, nearest(key_name, names, "keys"))
+
+
+@cache
+def _is_key(pem: str) -> bool:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
 
 
 def _environment_problems(collection: Collection, known: Known) -> Iterator[Problem]:
