@@ -403,7 +403,7 @@ def test_unknown_categories_are_refused_where_scikit_learn_refuses_them(encoder:
         columns = rows(MIXED, count=3, seed=8)
         predictor.predict_columns(columns)
         columns[name][1] = value
-        with pytest.raises(ModelOpsError, match="known values of 'country' or 'channel'"):
+        with pytest.raises(ModelOpsError, match="one is not among the known values of 'country' or 'channel'"):
             predictor.predict_columns(columns)
         with pytest.raises(ValueError, match="unknown categories"):
             fitted.predict_proba(to_frame(columns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ TEXTS = "categories"
 """Name of the input that takes all categories, in their order, as a matrix of shape (n, m)."""
 
 _TYPES = {"tensor(double)": np.float64, "tensor(float)": np.float32, "tensor(string)": object}
+
+_KNOWN = re.compile("Name:'(known values of .*?)' Status")
 
 
 def check_model(data: bytes) -> None:
@@ -162,7 +165,9 @@ def _guarded(run: Callable[..., list[Array]], outputs: list[str]) -> Callable[[d
         try:
             return run(outputs, feed)[0]
         except errors as error:
-            raise failure("bad-input", f"the model refused its input: {str(error).strip()[:200]}") from None
+            known = _KNOWN.search(str(error))
+            said = f"one is not among the {known[1]}" if known else str(error).strip()[:200]
+            raise failure("bad-input", f"the model refused its input: {said}") from None
 
     return guarded
 
