@@ -96,7 +96,7 @@ def test_no_guard_fails_before_its_minimum():
     nineteen, twenty = ([segment(0, 0.5, arm(n, n), arm(n))] for n in (19, 20))
     assert failures(judge(guards(), nineteen, "candidate", enough=False)) == ""
     assert "errors" in failures(judge(guards(), twenty, "candidate", enough=False))
-    assert failures(judge(guards(minimumRequests=50), twenty, "candidate", enough=False)) == ""
+    assert failures(judge(guards(judgeAfter=50), twenty, "candidate", enough=False)) == ""
 
 
 def test_few_labels_decide_nothing():

@@ -97,7 +97,7 @@ class RateGuards(Strict):
 
     ``alpha`` is the chance that an arm within its limits is ever failed, over the whole rollout and all guards
     together. ``maximumErrorRate`` is an absolute limit beside the comparison with stable. No guard fails before the arm
-    has answered ``minimumRequests``. The first ``warmupRequests`` answers of the arm may all be slow: they are left out
+    has answered ``judgeAfter`` requests. The first ``warmupRequests`` answers of the arm may all be slow: they are left out
     of that guard, and errors count from the first answer on.
     """
 
@@ -105,7 +105,7 @@ class RateGuards(Strict):
     errors: Harm | None = Harm()
     slow: Harm | None = Harm(minimum_difference=0.01)
     maximum_error_rate: OpenShare | None = None
-    minimum_requests: Annotated[int, Field(ge=1)] = 20
+    judge_after: Annotated[int, Field(ge=1)] = 20
     warmup_requests: Annotated[int, Field(ge=0)] = 0
 
 
@@ -179,7 +179,7 @@ def judge(
         if guards.outcome is not None:
             findings.append(_outcome(guards.outcome, segments, arm, control, level))
     findings += more
-    few = sum(segment.arm(arm).requests for segment in segments) < guards.minimum_requests
+    few = sum(segment.arm(arm).requests for segment in segments) < guards.judge_after
     held = holm([1.0 if few else finding.p_value for finding in findings], level)
     written = (finding.check(said.rejected, said.level) for finding, said in zip(findings, held, strict=True))
     checks = [check for check in written if check is not None]
