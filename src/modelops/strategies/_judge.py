@@ -97,8 +97,8 @@ class RateGuards(Strict):
 
     ``alpha`` is the chance that an arm within its limits is ever failed, over the whole rollout and all guards
     together. ``maximumErrorRate`` is an absolute limit beside the comparison with stable. No guard fails before the arm
-    has answered ``judgeAfter`` requests. The first ``warmupRequests`` answers of the arm may all be slow: they are left out
-    of that guard, and errors count from the first answer on.
+    has answered ``judgeAfter`` requests. The first ``warmupRequests`` answers of the arm may all be slow: they are left
+    out of that guard, and errors count from the first answer on.
     """
 
     alpha: OpenShare = 0.05
