@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "reconcile": "Make an environment match git.",
     "render": "Write the files that a GitOps tool or a person applies.",
     "serve": "Answer the Open Inference Protocol for an environment.",
+    "feedback": "Tell a server the truth about what it predicted.",
     "status": "Show conditions of environments, and the runs of a model.",
     "rollout": "Show rollouts and steer them: pause, resume, promote, abort, replay, simulate.",
     "data": "Take, verify, compare and show data snapshots.",
