@@ -20,6 +20,7 @@ from modelops.serving.feedback import take_feedback
 from modelops.serving.http import JSON, RETRY, Answer, Request
 from modelops.serving.infer import Inference
 from modelops.serving.metrics import CONTENT_TYPE, ServerMetrics, exposition
+from modelops.serving.mirror import Mirrors
 from modelops.serving.peers import Peers, View, merged_families, merged_status, packed
 from modelops.serving.protocol import STATUS, compressed, inflate, refusal
 from modelops.serving.statistics import model_stats
@@ -50,7 +51,8 @@ class App:
         self._metrics = metrics
         self._clock = clock
         self._peers = peers
-        self._inference = Inference(log, clock)
+        self._mirrors = Mirrors(log, metrics)
+        self._inference = Inference(log, clock, self._mirrors.offer)
         self._pending = 0
         self._pending_bytes = 0
 
@@ -65,6 +67,10 @@ class App:
             return result if isinstance(result, Answer) else self._bounded(model, request, result)
         except ModelOpsError as error:
             return self._refused(model, error)
+
+    def close(self) -> None:
+        """End what goes on beside the answers."""
+        self._mirrors.close()
 
     def view(self) -> View:
         """Return what this process knows of itself, for the one that answers for all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -68,11 +68,12 @@ class Work:
 
 
 class Inference:
-    """Answers infer requests and logs them as their route says."""
+    """Answers infer requests, logs them as their route says, and offers them to shadows."""
 
-    def __init__(self, log: PredictionLog, clock: Clock) -> None:
+    def __init__(self, log: PredictionLog, clock: Clock, offer: Callable[[Work], None]) -> None:
         self._log = log
         self._clock = clock
+        self._offer = offer
         self._threads = Threads(2, "inference")
         self._random: list[str] = []
 
@@ -113,11 +114,32 @@ class Inference:
                 return self._acknowledged(work, rows)
             for row in rows:
                 self._log.append(row)
-        return _answered(work)
+        return self._answered(work)
 
     async def _acknowledged(self, work: Work, rows: Sequence[Row]) -> Answer:
         await self._log.append_acknowledged(rows)
-        return _answered(work)
+        return self._answered(work)
+
+    def _answered(self, work: Work) -> Answer:
+        """Count a prediction and return its answer; that of a release that failed is raised."""
+        arm = work.arm
+        counts = arm.counts
+        seconds = perf_counter() - work.started
+        counts.answered(seconds)
+        counts.rows += work.bound.rows
+        counts.input_seconds += work.input_seconds
+        counts.infer_seconds += work.infer_seconds
+        counts.last = work.now
+        if work.model.shadows and work.release is None:
+            self._offer(work)
+        if work.error is not None:
+            counts.errors += 1
+            counts.error_seconds += seconds
+            text = f"release {arm.release} of {work.model.name} failed on this input: {work.error}"
+            raise failure("model-failed", text, hint=f"prediction {work.id}")
+        if work.bound.rows <= _SMALL_ROWS:
+            arm.seconds += 0.05 * (work.infer_seconds - arm.seconds)
+        return work.answer
 
     def _has_room(self, rows: int, drop: bool) -> bool:
         """Tell whether the log takes all rows of a request; if not, its rows are dropped or it is refused."""
@@ -131,26 +153,6 @@ class Inference:
             raise failure("body-too-large", f"the request has {rows} rows, the log takes {log.capacity}; send fewer")
         message = f"the prediction log has {log.depth} rows waiting"
         raise failure("log-full", message, exit=Exit.WORLD, hint="try again", retryable=True)
-
-
-def _answered(work: Work) -> Answer:
-    """Count a prediction and return its answer; that of a release that failed is raised."""
-    arm = work.arm
-    counts = arm.counts
-    seconds = perf_counter() - work.started
-    counts.answered(seconds)
-    counts.rows += work.bound.rows
-    counts.input_seconds += work.input_seconds
-    counts.infer_seconds += work.infer_seconds
-    counts.last = work.now
-    if work.error is not None:
-        counts.errors += 1
-        counts.error_seconds += seconds
-        text = f"release {arm.release} of {work.model.name} failed on this input: {work.error}"
-        raise failure("model-failed", text, hint=f"prediction {work.id}")
-    if work.bound.rows <= _SMALL_ROWS:
-        arm.seconds += 0.05 * (work.infer_seconds - arm.seconds)
-    return work.answer
 
 
 def _prepare_and_predict(work: Work) -> None:
@@ -238,12 +240,13 @@ def _rows(work: Work) -> list[Row]:
     route, bound, arm, name = work.model.route, work.bound, work.arm, work.model.name
     status, latency_ms = 200 if work.error is None else 500, work.elapsed * 1000
     shown = arm.name if work.release is None else "pinned"
+    propensity = arm.weight if work.release is None else 1.0
     feature_json = arm.binder.feature_json
     return [
         Row(
             work.id if bound.rows == 1 else f"{work.id}.{position}", work.now, name, arm.release, shown, route.step,
             route.salt, work.entity, feature_json(values), score, label, status, latency_ms, work.error,
-            work.request.id or "", position,
+            work.request.id or "", position, propensity,
         )
         for position, (values, score, label) in enumerate(zip(bound.logged, work.scores, work.labels, strict=True))
     ]  # fmt: skip

@@ -82,9 +82,9 @@ class Binder:
             tensors[name] = tensor
         return self._bind_columns(tensors, rows)
 
-    def feature_json(self, row: Sequence[Any]) -> str:
+    def feature_json(self, row: Sequence[Any]) -> bytes:
         """Return a logged row as a JSON object."""
-        return orjson.dumps(dict(zip(self.names, row, strict=True))).decode()
+        return orjson.dumps(dict(zip(self.names, row, strict=True)))
 
     def _bind_columns(self, tensors: dict[str, Tensor], rows: int) -> Bound:
         values: list[Any] = []

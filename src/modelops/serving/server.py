@@ -52,8 +52,9 @@ class Service:
     ) -> None:
         with contextlib.ExitStack() as opened:
             self._socket = opened.enter_context(_bind(host, port, shared=peers is not None))
-            self._socket.listen(_BACKLOG)
-            self._log = opened.enter_context(PredictionLog(_segment(log, peers)))
+            if peers is None:
+                self._socket.listen(_BACKLOG)
+            self._log = opened.enter_context(PredictionLog(log))
             opened.pop_all()
         self._peers = peers
         self.host = host
@@ -79,6 +80,12 @@ class Service:
             with contextlib.suppress(RuntimeError):  # its loop is closed: it has stopped
                 self._loop.call_soon_threadsafe(self._stopping.set)
 
+    async def _first_table(self) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in (self._watcher.attempted, self._stopping)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
     def _orphaned(self) -> None:
         """Drain when the end of the standard input says that the process which started this worker has died."""
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
@@ -89,12 +96,15 @@ class Service:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
-        listener = await loop.create_server(self._http.protocol, sock=self._socket, backlog=_BACKLOG)
         beside = [asyncio.create_task(work) for work in (self._watcher.run(), self._http.sweep())]
+        if self._peers is not None:
+            loop.add_reader(sys.stdin.fileno(), self._orphaned)
+            # The others answer meanwhile; a request that the kernel gave to this one would only be refused.
+            await self._first_table()
+        listener = await loop.create_server(self._http.protocol, sock=self._socket, backlog=_BACKLOG)
         listeners = [listener]
         if self._peers is not None:
             listeners.append(await self._peers.listen(self._app.view))
-            loop.add_reader(sys.stdin.fileno(), self._orphaned)
         if started is not None:
             started()
         await self._stopping.wait()
@@ -107,6 +117,7 @@ class Service:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
+        self._app.close()
 
 
 @contextlib.contextmanager
@@ -116,10 +127,6 @@ def reserved(host: str, port: int) -> Iterator[int]:
         port = probe.getsockname()[1]
     with _bind(host, port, shared=True):
         yield port
-
-
-def _segment(log: Path, peers: Peers | None) -> Path:
-    return log if peers is None or peers.worker == 0 else log.with_stem(f"{log.stem}-w{peers.worker}")
 
 
 def _bind(host: str, port: int, *, shared: bool) -> socket.socket:

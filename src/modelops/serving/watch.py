@@ -21,7 +21,7 @@ Stamp = tuple[int, int, int]
 
 
 class Watcher:
-    """Owns the table in effect.
+    """Owns the table in effect; ``attempted`` is set when the first one was taken up or refused.
 
     A new table is loaded, verified and warmed in a thread while the old one answers; then one reference is replaced.
     A table that cannot be loaded whole leaves the old one in effect. Only when there is none yet, what loads is served.
@@ -36,6 +36,7 @@ class Watcher:
         self._seen: Stamp | None = None
         self._refused: LoadedTable | None = None
         self._threads = Threads(1, "loader")
+        self.attempted = asyncio.Event()
 
     @property
     def error(self) -> str | None:
@@ -83,6 +84,7 @@ class Watcher:
             else:
                 self._refuse(error, table)
         self._seen = stamp
+        self.attempted.set()
 
     def _load(self) -> tuple[LoadedTable, ModelOpsError | None]:
         try:

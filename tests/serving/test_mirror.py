@@ -1,0 +1,147 @@
+"""Shadow arms: copies after the answer, within a budget, never seen and never felt."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from onnx import TensorProto, helper
+
+from modelops.artifacts import open_artifact, put_artifact
+from modelops.predictions import count, find
+from modelops.stores import Store
+from serving.served_models import Running, route, running, tensor
+
+INFER = "/v2/models/fraud/infer"
+MATRIX = {"inputs": [tensor("features", "FP64", [0.5, 0.25], [1, 2])]}
+
+
+def shadowed(stable: str, shadow: str, share: float = 1.0, **mirror: Any) -> dict[str, Any]:
+    table = route(("stable", 1, stable, 1.0), ("candidate", 2, shadow, 0.0), log="acknowledged", step=3, mirror=mirror)
+    table["arms"][1]["shadow"] = share
+    return {"fraud": table}
+
+
+def shadows(log: Path) -> list[dict[str, Any]]:
+    found = []
+    for file in sorted(log.glob("*.sqlite")):
+        with closing(sqlite3.connect(file)) as connection:
+            connection.row_factory = sqlite3.Row
+            found += [dict(row) for row in connection.execute("SELECT * FROM shadows")]
+    return found
+
+
+def counter(server: Running, name: str) -> float:
+    lines = server.ask("/metrics").body.decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(f"modelops_shadow_{name}_total{{"))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def test_a_shadow_answers_copies_that_nobody_sees(tmp_path: Path, store: Store, digests: dict[str, str]) -> None:
+    """Every answer is stable's; the shadow's answers are logged beside them by prediction id and counted."""
+    with running(tmp_path, store, shadowed(digests["fraud-1"], digests["fraud-2"])) as server:
+        answers = [server.ask(INFER, MATRIX).json for _ in range(20)]
+        assert {answer["model_version"] for answer in answers} == {"1"}
+        pinned = server.ask("/v2/models/fraud/versions/2/infer", MATRIX).json
+        wait_for(lambda: counter(server, "answered") == 20)
+        assert counter(server, "dropped") == counter(server, "errors") == counter(server, "timeouts") == 0
+    rows = shadows(server.log)
+    assert {row["prediction_id"] for row in rows} == {answer["parameters"]["prediction_id"] for answer in answers}
+    assert {(row["release"], row["arm"], row["step"], row["status"], row["error"]) for row in rows} == {
+        (2, "candidate", 3, 200, None)
+    }
+    assert {row["score"] for row in rows} == {pinned["outputs"][0]["data"][0]}
+    assert count(server.log) == 21
+    stable = find(server.log, answers[0]["parameters"]["prediction_id"])
+    assert stable is not None
+    assert (stable.row.arm, stable.row.propensity) == ("stable", 1.0)
+
+
+def test_a_share_of_the_requests_is_copied_row_by_row(tmp_path: Path, store: Store, digests: dict[str, str]) -> None:
+    """About a third of the requests is copied, and a copy of two rows is two rows of the log."""
+    body = {"inputs": [tensor("features", "FP64", [0.5, 0.25, -1.0, 0.5], [2, 2])]}
+    with running(tmp_path, store, shadowed(digests["fraud-1"], digests["fraud-2"], 0.33)) as server:
+        for _ in range(200):
+            server.ask(INFER, body)
+        wait_for(lambda: counter(server, "answered") > 30)
+    rows = shadows(server.log)
+    assert 2 * 35 < len(rows) < 2 * 100
+    assert {row["prediction_id"].partition(".")[2] for row in rows} == {"0", "1"}
+
+
+def test_a_shadow_that_fails_is_logged_and_not_felt(tmp_path: Path, store: Store, digests: dict[str, str]) -> None:
+    """A shadow with other inputs than the request's fails on each copy; the callers get their answers."""
+    renamed = dict(open_artifact(store, digests["fraud-2"]).files)
+    renamed["models/signature.json"] = renamed["models/signature.json"].replace(b'"name":"y"', b'"name":"z"')
+    renamed["models/smoke.json"] = renamed["models/smoke.json"].replace(b'"y":', b'"z":')
+    other = put_artifact(store, renamed).digest
+    body = {"inputs": [tensor("x", "FP64", [0.5]), tensor("y", "FP64", [0.25])]}
+    with running(tmp_path, store, shadowed(digests["fraud-1"], other)) as server:
+        assert {server.ask(INFER, body).status for _ in range(5)} == {200}
+        wait_for(lambda: counter(server, "errors") == 5)
+        assert "modelops_errors_total{" in server.ask("/metrics").body.decode()
+    rows = shadows(server.log)
+    assert {(row["status"], row["score"], row["label"]) for row in rows} == {(500, None, None)}
+    assert "'z' is missing" in rows[0]["error"]
+
+
+def hanging_model() -> bytes:
+    """Return a model that answers the last feature, after a long while when a feature is above 5."""
+    state = helper.make_tensor_value_info("state", TensorProto.DOUBLE, None)
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go_in"], ["go"]), helper.make_node("Identity", ["state_in"], ["state"])],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_in", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state_in", TensorProto.DOUBLE, None),
+        ],
+        [helper.make_tensor_value_info("go", TensorProto.BOOL, []), state],
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMax", ["features"], ["most"], keepdims=0),
+            helper.make_node("Greater", ["most", "five"], ["above"]),
+            helper.make_node("Cast", ["above"], ["one"], to=TensorProto.INT64),
+            helper.make_node("Mul", ["one", "many"], ["turns"]),
+            helper.make_node("Loop", ["turns", "yes", "features"], ["out"], body=body),
+        ],
+        "hanging",
+        [helper.make_tensor_value_info("features", TensorProto.DOUBLE, [None, 2])],
+        [helper.make_tensor_value_info("out", TensorProto.DOUBLE, [None, 2])],
+        [
+            helper.make_tensor("five", TensorProto.DOUBLE, [], [5.0]),
+            helper.make_tensor("many", TensorProto.INT64, [], [2_000_000]),
+            helper.make_tensor("yes", TensorProto.BOOL, [], [True]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def test_a_shadow_that_hangs_times_out_and_its_copies_are_dropped(
+    tmp_path: Path, store: Store, digests: dict[str, str]
+) -> None:
+    """Copies that are not answered in time are errors "timeout"; when all threads hang the rest is dropped."""
+    files = dict(open_artifact(store, digests["fraud-2"]).files)
+    smoke = {"columns": {"x": [0.1, 0.2], "y": [0.3, 0.9]}, "scores": [0.3, 0.9], "labels": [0, 1]}
+    files |= {"models/model.onnx": hanging_model(), "models/smoke.json": json.dumps(smoke).encode()}
+    table = shadowed(digests["fraud-1"], put_artifact(store, files).digest, concurrency=1, timeout_ms=100.0, queue=3)
+    with running(tmp_path, store, table) as server:
+        for _ in range(10):
+            assert server.ask(INFER, {"inputs": [tensor("features", "FP64", [9.0, 9.0], [1, 2])]}).status == 200
+            time.sleep(0.02)
+        wait_for(lambda: counter(server, "timeouts") == 1)
+        assert counter(server, "dropped") == 6
+    assert [(row["status"], row["error"]) for row in shadows(server.log)] == [(504, "timeout")]

@@ -1,0 +1,113 @@
+"""Several worker processes behind one port: one view, a death that is made good, and an end together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelops.predictions import count
+from serving.served_models import Running, tensor, write_table
+
+INFER = "/v2/models/fraud/infer"
+MATRIX = {"inputs": [tensor("features", "FP64", [0.5, 0.25], [1, 2])]}
+
+
+@contextmanager
+def workers(folder: Path, store: Any, models: dict[str, Any]) -> Iterator[tuple[Running, subprocess.Popen[str]]]:
+    write_table(folder / "routes.json", models)
+    command = [sys.executable, "-m", "modelops", "serve", "production", "--port", "0", "--workers", "2"]
+    command += ["--runtime", str(folder), "--store", str(store.folder)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert "serving production on http://127.0.0.1:" in line
+        server = Running(folder, line.split()[-1])
+        server.await_status(lambda status: status["table"] and len(status["workers"]) == 2)
+        yield server, process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ends(pid: int, seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.slow
+def test_workers_are_one_server(tmp_path: Path, store: Any, models: dict[str, Any]) -> None:
+    """Requests reach both workers; status, metrics and statistics of any of them count all; each has its own log."""
+    with workers(tmp_path, store, {"fraud": models["fraud"]}) as (server, process):
+        ids = [server.ask(INFER, MATRIX).json["parameters"]["prediction_id"] for _ in range(60)]
+        for _ in range(6):
+            assert server.status()["log"]["written"] == 60
+            stats = server.ask("/v2/models/fraud/stats").json["model_stats"]
+            assert [each["inference_count"] for each in stats] == [60]
+        lines = server.ask("/metrics").body.decode().splitlines()
+        answered = {line.split("}")[0]: float(line.split()[-1]) for line in lines if "requests_total{" in line}
+        assert len(answered) == 2
+        assert sum(answered.values()) == 60
+        assert all(answered.values())
+        for id in ids[::10]:
+            assert server.ask("/v2/models/fraud/feedback", {"id": id, "label": 1}).status == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+    assert count(server.log) == 60
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_replaced(tmp_path: Path, store: Any, models: dict[str, Any]) -> None:
+    """After kill -9 of one worker the other answers, and a new one takes its place."""
+    with workers(tmp_path, store, {"fraud": models["fraud"] | {"log": "off"}}) as (server, _):
+        before = {each["worker"]: each["pid"] for each in server.status()["workers"]}
+        os.kill(before[0], signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        after: dict[str, Any] = {}
+        while before[0] in [w["pid"] for w in after.get("workers", [])] or len(after.get("workers", [])) < 2:
+            assert time.monotonic() < deadline
+            # What waited in the queue of the killed worker is reset by the kernel.
+            with contextlib.suppress(OSError):
+                after = server.status()
+        assert {each["worker"]: each["pid"] for each in after["workers"]}[1] == before[1]
+        assert server.ask(INFER, MATRIX).status == 200
+
+
+@pytest.mark.slow
+def test_workers_do_not_outlive_their_parent(tmp_path: Path, store: Any, models: dict[str, Any]) -> None:
+    """When the parent is killed its workers drain and end by themselves."""
+    with workers(tmp_path, store, {"fraud": models["fraud"] | {"log": "off"}}) as (server, process):
+        pids = [each["pid"] for each in server.status()["workers"]]
+        process.kill()
+        process.wait()
+        assert all(ends(pid) for pid in pids)
+
+
+def test_workers_that_cannot_start_are_an_error(tmp_path: Path, store: Any, models: dict[str, Any]) -> None:
+    """When no worker can write its log the command says so and leaves with exit 4."""
+    write_table(tmp_path / "routes.json", models)
+    (tmp_path / "predictions").write_text("no folder", encoding="utf-8")
+    command = [sys.executable, "-m", "modelops", "serve", "x", "--port", "0", "--workers", "2"]
+    done = subprocess.run(
+        [*command, "--runtime", str(tmp_path), "--store", str(store.folder)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert "[workers-failed]" in done.stderr
+    assert "[log-unwritable]" in done.stderr
