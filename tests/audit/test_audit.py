@@ -316,6 +316,18 @@ def test_a_changed_byte_of_the_evidence_is_told(project: Project) -> None:
     assert "subject-mismatch" in answer.promotion.trust.problems[0]
 
 
+@pytest.mark.parametrize("name", ["MODEL_CARD.md", "model.sigstore.json"])
+def test_a_changed_file_beside_the_release_is_told(project: Project, name: str) -> None:
+    """A model card that was edited, and a signature file of something else, prove nothing."""
+    path = f"{HOME}/releases/1/{name}"
+    project.change(path, flip(project.file(path), 200))
+    answer = audit.release(project.repository, MODEL, 1)
+    assert not answer.ok
+    assert answer.trust.status == "refused"
+    expected = "subject-mismatch" if name.endswith(".md") else "model.sigstore.json"
+    assert expected in answer.trust.problems[0]
+
+
 def test_a_changed_release_is_told(project: Project) -> None:
     """A better number in release.yaml is refused."""
     path = f"{HOME}/releases/1/release.yaml"

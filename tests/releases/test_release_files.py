@@ -107,8 +107,10 @@ def test_the_release_records_what_it_was_made_of(files: dict[str, bytes], record
 
 
 def test_the_evidence_is_about_the_artifact_and_the_file(files: dict[str, bytes], record: BuildRecord) -> None:
-    """Every statement has the artifact and the bytes of release.yaml as subjects."""
-    wanted = {record.artifact.digest.removeprefix("sha256:"), digest_bytes(files[RELEASE]).removeprefix("sha256:")}
+    """Every statement has the artifact, the bytes of release.yaml and those of the model card as subjects."""
+    card = files[RELEASE.replace("release.yaml", "MODEL_CARD.md")]
+    digests = (record.artifact.digest, digest_bytes(files[RELEASE]), digest_bytes(card))
+    wanted = {digest.removeprefix("sha256:") for digest in digests}
     for payload in payloads(files[EVIDENCE]):
         assert {subject["digest"]["sha256"] for subject in payload["subject"]} == wanted
 

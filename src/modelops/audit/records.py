@@ -9,10 +9,13 @@ from modelops.audit.answers import PromotionAnswer, Trust
 from modelops.errors import ModelOpsError, Problem
 from modelops.evidence import (
     APPROVAL,
+    CARD_FILE,
     ROLLOUT_OUTCOME,
+    SIGNATURE_FILE,
     Statement,
     check_promotion,
     check_release,
+    check_release_files,
     promotion_evidence_path,
     release_evidence_path,
 )
@@ -85,12 +88,15 @@ class Records:
         return tuple(sorted(int(name) for _, _, name in self.places("Release", model) if name.isdigit()))
 
     def judge_release(self, release: Resource) -> tuple[Trust, tuple[Statement, ...]]:  # type: ignore[type-arg]
-        """Return whether a release's evidence proves it, and the statements if so."""
+        """Return whether a release's evidence proves it and the files beside it, and the statements if so."""
         if isinstance(self.trust, tuple):
             return _refused(self.trust), ()
         evidence = self.read(release_evidence_path(release.path))
         try:
             statements = check_release(release, evidence, self.trust)
+            folder = release.path.removesuffix("release.yaml")
+            card, signature = self.read(folder + CARD_FILE), self.read(folder + SIGNATURE_FILE)
+            check_release_files(release, statements, self.trust, card=card, signature=signature)
         except ModelOpsError as error:
             return _refused(error.problems), ()
         return _verified(statements), statements

@@ -2,9 +2,13 @@
 
 from modelops.evidence.bundle import model_bundle, verify_model_bundle
 from modelops.evidence.claims import (
+    ARTIFACT_FOLDER,
+    CARD_FILE,
     EVIDENCE_FILE,
+    SIGNATURE_FILE,
     check_promotion,
     check_release,
+    check_release_files,
     promotion_approval,
     promotion_evidence_path,
     release_evidence_path,
@@ -38,18 +42,22 @@ from modelops.evidence.statements import (
 
 __all__ = [
     "APPROVAL",
+    "ARTIFACT_FOLDER",
+    "CARD_FILE",
     "EVIDENCE_FILE",
     "FILE_LIMIT",
     "GATE_EVIDENCE",
     "PROVENANCE",
     "PURPOSES",
     "ROLLOUT_OUTCOME",
+    "SIGNATURE_FILE",
     "TEST_RESULT",
     "Signer",
     "Statement",
     "approval",
     "check_promotion",
     "check_release",
+    "check_release_files",
     "descriptor",
     "digest_bytes",
     "digest_set",

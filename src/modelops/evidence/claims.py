@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelops.errors import Location, ModelOpsError, failure
+from modelops.evidence.bundle import verify_model_bundle
 from modelops.evidence.digests import digest_bytes
 from modelops.evidence.envelope import Statement, require_predicate, require_subject, verify_lines
 from modelops.evidence.statements import (
@@ -25,6 +26,9 @@ from modelops.spec.kinds import Resource
 from modelops.spec.policy import TrustPolicySpec
 
 EVIDENCE_FILE = "evidence.intoto.jsonl"
+CARD_FILE = "MODEL_CARD.md"
+SIGNATURE_FILE = "model.sigstore.json"
+ARTIFACT_FOLDER = "models/"
 
 
 def release_evidence_path(release_path: str) -> str:
@@ -107,6 +111,29 @@ def check_release(
             said = {"change": "model", "model": spec.model, "release": spec.version}
             _require_equal(one, said, tuple(said))
     return statements
+
+
+def check_release_files(
+    release: Resource[ReleaseSpec],
+    statements: Sequence[Statement],
+    trust: TrustPolicySpec,
+    *,
+    card: bytes | None,
+    signature: bytes | None,
+) -> None:
+    """Raise unless the model card is the one that was signed and the signature file is over the artifact's files.
+
+    Codes: ``missing-file``, ``subject-mismatch`` and those of verify_model_bundle.
+    """
+    spec, folder = release.spec, release.path.removesuffix("release.yaml")
+    path = folder + CARD_FILE
+    if card is None:
+        raise failure("missing-file", f"there is no model card at {path}", location=Location(path))
+    for one in statements:
+        require_subject(one, path, digest_bytes(card))
+    contents = {file.path.removeprefix(ARTIFACT_FOLDER): file.sha256 for file in spec.artifact.files}
+    name = f"{spec.model}-{spec.version}"
+    verify_model_bundle(signature, trust, name, contents, path=folder + SIGNATURE_FILE)
 
 
 def check_promotion(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from modelops.artifacts import BuildRecord
 from modelops.errors import Exit, failure
 from modelops.evidence import (
     APPROVAL,
+    ARTIFACT_FOLDER,
+    CARD_FILE,
     EVIDENCE_FILE,
     GATE_EVIDENCE,
     PROVENANCE,
+    SIGNATURE_FILE,
     TEST_RESULT,
     Signer,
     approval,
@@ -34,9 +37,6 @@ from modelops.spec.delivery import (
 from modelops.spec.dump import dump
 from modelops.spec.kinds import Resource
 from modelops.spec.model import ModelSpec
-
-SIGNATURE_FILE = "model.sigstore.json"
-ARTIFACT_FOLDER = "models/"
 
 
 def next_number(existing: Iterable[int]) -> int:
@@ -66,13 +66,15 @@ def release_files(
     folder = f"releases/{version}"
     path = f"models/{model.name}/{folder}/release.yaml"
     document = dump("Release", str(version), spec, path=path)
-    evidence = _evidence(spec, path, digest_bytes(document), signer, ref, approved_by)
+    card = model_card(spec, record, model=model, snapshot=snapshot, approved_by=approved_by)
+    files = {path: digest_bytes(document), f"models/{model.name}/{folder}/{CARD_FILE}": digest_bytes(card)}
+    evidence = _evidence(spec, files, signer, ref, approved_by)
     contents = {file.path.removeprefix(ARTIFACT_FOLDER): file.sha256 for file in spec.artifact.files}
     return {
         f"{folder}/release.yaml": document,
         f"{folder}/{EVIDENCE_FILE}": evidence,
         f"{folder}/{SIGNATURE_FILE}": model_bundle(f"{model.name}-{version}", contents, signer),
-        f"{folder}/MODEL_CARD.md": model_card(spec, record, model=model, snapshot=snapshot, approved_by=approved_by),
+        f"{folder}/{CARD_FILE}": card,
     }
 
 
@@ -113,10 +115,10 @@ def _release_spec(
 
 
 def _evidence(
-    spec: ReleaseSpec, path: str, document: str, signer: Signer, ref: str, approved_by: ModelApproval | None
+    spec: ReleaseSpec, files: Mapping[str, str], signer: Signer, ref: str, approved_by: ModelApproval | None
 ) -> bytes:
-    """Return the signed statements; all are about the artifact and the exact bytes of release.yaml."""
-    subjects = {f"{spec.model}-{spec.version}": spec.artifact.digest, path: document}
+    """Return the signed statements; all are about the artifact and the exact bytes of release.yaml and its card."""
+    subjects = {f"{spec.model}-{spec.version}": spec.artifact.digest, **files}
     claims = [(PROVENANCE, release_provenance(spec, ref))]
     claims += [(TEST_RESULT, predicate) for predicate in release_test_results(spec).values()]
     claims.append((GATE_EVIDENCE, gate_evidence(spec.verdicts, spec.metrics, champion=spec.champion)))
