@@ -66,6 +66,10 @@ class PromotionAnswer:
     file: str
 
 
+def _brought_by_proof(release: Trust, promotion: PromotionAnswer | None) -> bool:
+    return release.ok and promotion is not None and promotion.trust.ok
+
+
 @dataclass(frozen=True, slots=True)
 class ReleaseAnswer:
     """A release, what it was made of, what was measured, who let it in and whether that is proven.
@@ -130,7 +134,7 @@ class PredictionAnswer:
     @property
     def ok(self) -> bool:
         """Whether the release and the promotion behind the answer are proven."""
-        return self.trust.ok and self.promotion is not None and self.promotion.trust.ok
+        return _brought_by_proof(self.trust, self.promotion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ class ReleaseThere:
     @property
     def ok(self) -> bool:
         """Whether the release and the promotion that brought it are proven."""
-        return self.trust.ok and self.promotion is not None and self.promotion.trust.ok
+        return _brought_by_proof(self.trust, self.promotion)
 
 
 @dataclass(frozen=True, slots=True)
