@@ -100,6 +100,28 @@ REFUSED = [
         id="weights that fall",
     ),
     pytest.param(
+        f"{HEAD}  strategy: {{type: ab-test, params: {{metric: outcome, minimumEffect: 0.01, "
+        "weights: {stable: 0.5, candidate: 0.6}}}\n",
+        {"bad-value"},
+        None,
+        id="weights that do not sum to 1",
+    ),
+    pytest.param(
+        f"{HEAD}  strategy: {{type: canary, params: {{steps: []}}}}\n",
+        {"bad-value"},
+        None,
+        id="no step at all",
+    ),
+    pytest.param(
+        canary(
+            "        - {weight: 0.5, minRequests: 9}\n",
+            more="      errors: null\n      outcome: null\n      slow: null\n",
+        ),
+        {"bad-value"},
+        "9:7",
+        id="no guard that could fail",
+    ),
+    pytest.param(
         canary("        - {weight: 0.5, minRequests: 9}\n", expect="  expect: {effect: 2.0}\n"),
         {"missing-key"},
         None,
@@ -170,6 +192,18 @@ def test_more_arms_than_the_strategy_takes_are_refused() -> None:
     files = plan(canary("        - {weight: 0.5, minRequests: 9}\n"), arms(spec))
     found = [one for one in told(files) if one[0] == "too-many-arms"]
     assert found == [("too-many-arms", f"{STAGING}:8:17", "spec.challengers[0]")]
+
+
+def test_weights_that_name_other_arms_are_refused_where_the_arms_are() -> None:
+    """The split of an experiment names every arm of the deployment, and no other."""
+    weights = "{stable: 0.5, candidate: 0.3, challenger-3: 0.2}"
+    ab_test = (
+        f"{HEAD}  strategy: {{type: ab-test, params: {{metric: outcome, minimumEffect: 0.1, weights: {weights}}}}}\n"
+    )
+    found = told(plan(ab_test, arms("  stable: 1\n  candidate: 2\n")))
+    assert ("rollout-arms", f"{STAGING}:7:14", "spec.candidate") in found
+    codes = {code for code, _, _ in told(plan(ab_test, arms("  stable: 1\n  candidate: 2\n  challengers: [3]\n")))}
+    assert "rollout-arms" not in codes
 
 
 def test_numbers_are_not_crunched_for_plans_that_expect_nothing() -> None:

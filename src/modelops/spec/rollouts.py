@@ -46,16 +46,17 @@ def plan_questions(folder: Folder) -> Iterator[tuple[str, str, str, str, str]]:
         }
         yield "rollouts", strategy.type, json.dumps(data, sort_keys=True), rollout.path, "spec.strategy"
     for deployment in folder.of("Deployment").values():
-        more = len(deployment.spec.challengers)
-        if more:
-            yield "arms", strategy.type, json.dumps(more), deployment.path, "spec.challengers"
+        if deployment.spec.candidate is not None:
+            more = [f"challenger-{release}" for release in deployment.spec.challengers]
+            named = {"params": strategy.params, "arms": ["stable", "candidate", *more]}
+            yield "arms", strategy.type, json.dumps(named, sort_keys=True), deployment.path, "spec.candidate"
 
 
 def ordinary(shelf: str, data: str) -> bool:
-    """Tell whether a question is about a model to which any strategy can be applied: most are, and need no import."""
-    if shelf == "arms":
-        return False
+    """Tell whether a question is about what any strategy can do: most are, and the answer needs no import."""
     asked = json.loads(data)
+    if shelf == "arms":
+        return len(asked["arms"]) == 2
     serving = asked["serving"]
     return asked["task"] != "regression" and serving["log"] != "off" and not serving["side_effects"]
 
@@ -69,29 +70,41 @@ def plan_problems(
         yield severity, Problem(code, message, resource.where(dotted) if resource else None, dotted, hint)
 
 
+def _module(strategy: str, params: dict[str, object]) -> tuple[Any, Any] | None:
+    """Return a strategy with its parameters; None where either is wrong, which is told elsewhere."""
+    try:
+        module: Any = plugins.load("strategies", strategy)
+        return module, module.Params.model_validate_json(json.dumps(params), by_alias=True, by_name=False)
+    except (ModelOpsError, ValidationError):
+        return None
+
+
 @cache
 def _arms(strategy: str, data: str) -> tuple[_Found, ...]:
+    asked = json.loads(data)
+    loaded = _module(strategy, asked["params"])
+    if loaded is None:
+        return ()
+    module, params = loaded
+    most, arms = module.ARMS[1], asked["arms"]
+    if len(arms) > most:
+        said = f"the strategy {strategy!r} takes {most} arms, and this makes {len(arms)}"
+        hint = "remove challengers, or choose a strategy that takes more arms: ab-test or bandit"
+        return (("error", "too-many-arms", f"spec.challengers[{most - 2}]", said, hint),)
     try:
-        most = plugins.load("strategies", strategy).ARMS[1]
-    except ModelOpsError:
-        return ()
-    challengers = json.loads(data)
-    if 2 + challengers <= most:
-        return ()
-    said = f"the strategy {strategy!r} takes {most} arms, and this makes {2 + challengers}"
-    hint = "remove challengers, or choose a strategy that takes more arms: ab-test or bandit"
-    return (("error", "too-many-arms", f"spec.challengers[{most - 2}]", said, hint),)
+        module.begin(params, tuple(arms))
+    except ModelOpsError as error:
+        return tuple(("error", one.code, "spec.candidate", one.message, one.hint or "") for one in error.problems)
+    return ()
 
 
 @cache
 def _plan(strategy: str, data: str) -> tuple[_Found, ...]:
-    """Ask the strategy; what is wrong with its parameters is told elsewhere."""
     asked = json.loads(data)
-    try:
-        module: Any = plugins.load("strategies", strategy)
-        params = module.Params.model_validate_json(json.dumps(asked["params"]), by_alias=True, by_name=False)
-    except (ModelOpsError, ValidationError):
+    loaded = _module(strategy, asked["params"])
+    if loaded is None:
         return ()
+    module, params = loaded
     serving = Serving.model_validate_json(json.dumps(asked["serving"]))
     model = ModelSpec.model_construct(**{"task": asked["task"], "risk": asked["risk"], "serving": serving})
     found: list[_Found] = []
