@@ -27,7 +27,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from artifacts.makers import GAPS, NUMBERS, fitted, rows
+from artifacts.makers import GAPS, MIXED, NUMBERS, fitted, rows
 from modelops.artifacts.canonical import canonical, dump_canonical, load_canonical
 from modelops.artifacts.frame import to_frame
 from modelops.artifacts.trees import check_trees
@@ -81,6 +81,8 @@ class Home(BaseEstimator):
     [
         (Home(), "untrusted-type", "Home"),
         (make_pipeline(FunctionTransformer(os.getcwd)), "untrusted-type", "getcwd"),
+        (make_pipeline(FunctionTransformer(partial(os.getcwd))), "untrusted-type", "getcwd"),
+        (make_pipeline(FunctionTransformer(partial(np.load, "x", allow_pickle=True))), "untrusted-type", "load"),
         (make_pipeline(FunctionTransformer(lambda x: x)), "untrusted-type", "<lambda>"),
         (fitted(KNeighborsClassifier(), NUMBERS)[0], "untrusted-type", "KDTree"),
     ],
@@ -91,6 +93,13 @@ def test_an_estimator_with_foreign_parts_is_refused_by_name(estimator: Any, code
         dump_canonical(estimator)
     assert caught.value.problems[0].code == code
     assert says in caught.value.problems[0].message
+
+
+def test_histogram_boosting_of_categories_can_be_kept() -> None:
+    """Its own preparation of categories, a partial of a check, is written and loaded again."""
+    estimator, columns = fitted(HistGradientBoostingClassifier(max_iter=4, categorical_features=["country"]), MIXED)
+    expected = estimator.predict_proba(to_frame(columns))
+    np.testing.assert_array_equal(load_canonical(*dump_canonical(estimator)).predict_proba(to_frame(columns)), expected)
 
 
 def test_loading_needs_the_exact_list_of_types() -> None:

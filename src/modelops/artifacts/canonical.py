@@ -30,6 +30,8 @@ TREE_TYPES = frozenset({"sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradi
 
 ALLOWED_TYPES = TREE_TYPES | frozenset(
     {
+        # The function inside a partial is on this list too, or refused: histogram boosting of categories has one.
+        "functools.partial",
         "numpy.dtype",
         "numpy.max",
         "numpy.mean",
@@ -72,6 +74,7 @@ ALLOWED_TYPES = TREE_TYPES | frozenset(
         "sklearn.utils._bunch.Bunch",
         "sklearn.utils._metadata_requests.MetadataRequest",
         "sklearn.utils._metadata_requests.MethodMetadataRequest",
+        "sklearn.utils.validation.check_array",
     }
 )
 """What may be loaded beyond the types that skops trusts by itself: plain data of scikit-learn, numpy and scipy."""
