@@ -33,6 +33,8 @@ def check(step, name):
         ({"steps": [{"weight": 5, "minRequests": 1}]}, "less than or equal to 1"),
         ({"steps": [{"weight": 0.5}]}, "minRequests"),
         ({"errors": {"maximumRatio": 0.5}}, "greater than or equal to 1"),
+        ({"steps": [STEPS[0] | {"minMinutes": 60, "deadlineMinutes": 60}]}, "60 must be above minMinutes 60"),
+        ({"errors": None, "slow": None, "outcome": None}, "nothing would be judged"),
     ],
 )
 def test_parameters(changes, said):

@@ -43,6 +43,8 @@ def nothing_but(**changes: object) -> shadow.Params:
         ({"minimumAgreement": 1.0}, "less than 1"),
         ({"differences": {}}, "maximumMean or maximum"),
         ({"outcome": {}}, "Extra inputs"),
+        ({"minMinutes": 30, "deadlineMinutes": 10}, "deadlineMinutes 10 must be above minMinutes 30"),
+        ({"minimumAgreement": None, "errors": None, "slow": None}, "nothing would be judged"),
     ],
 )
 def test_parameters(changes, said):

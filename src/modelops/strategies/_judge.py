@@ -38,6 +38,8 @@ __all__ = [
     "Outcome",
     "RateGuards",
     "Scores",
+    "check_deadline",
+    "check_guards",
     "evalue",
     "failures",
     "judge",
@@ -108,12 +110,21 @@ class RateGuards(Strict):
     judge_after: Annotated[int, Field(ge=1)] = 20
     warmup_requests: Annotated[int, Field(ge=0)] = 0
 
+    def can_fail(self) -> bool:
+        """Tell whether any guard is on that could ever fail."""
+        return any(guard is not None for guard in (self.errors, self.slow, self.maximum_error_rate))
+
 
 class Guards(RateGuards):
     """All guards: those on counts, and those on scores and on labels that have arrived."""
 
     scores: Scores | None = Scores()
     outcome: Outcome | None = Outcome()
+
+    def can_fail(self) -> bool:
+        """Tell whether any guard is on that could ever fail."""
+        shift = self.scores.maximum_shift if self.scores is not None else None
+        return shift is not None or self.outcome is not None or super().can_fail()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +207,18 @@ def failures(checks: Sequence[Check]) -> str:
 def minutes_in_step(progress: Progress) -> float:
     """Return how long the running step has lasted; a clock that was set back makes it 0, never less."""
     return max(0.0, (progress.now - progress.step_started).total_seconds() / 60)
+
+
+def check_guards(guards: RateGuards) -> None:
+    """Raise ValueError where every guard is off; for strategies that decide by guards alone."""
+    if not guards.can_fail():
+        raise ValueError("every guard is off, so that nothing would be judged; leave errors or slow on")
+
+
+def check_deadline(deadline: float | None, least: float, name: str) -> None:
+    """Raise ValueError for a deadline that passes before the step may end; ``name`` is the least time's parameter."""
+    if deadline is not None and deadline <= least:
+        raise ValueError(f"deadlineMinutes {deadline:g} must be above {name} {least:g}, or the step can only run out")
 
 
 def unlogged(model: ModelSpec) -> tuple[Objection, ...]:

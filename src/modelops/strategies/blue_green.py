@@ -10,14 +10,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelops.spec.delivery import Expectation
 from modelops.spec.model import ModelSpec
 from modelops.strategies import Check, Forecast, Objection, Progress, Smoke, Step, Traffic
-from modelops.strategies._judge import RateGuards, evalue, failures, judge, minutes_in_step, p_value, unlogged
+from modelops.strategies._judge import (
+    RateGuards,
+    check_deadline,
+    check_guards,
+    evalue,
+    failures,
+    judge,
+    minutes_in_step,
+    p_value,
+    unlogged,
+)
 from modelops.strategies._planning import Need, Watch, forecast_of, step_forecasts
 from modelops.strategies._sequential import log_share_evalue
 
@@ -47,6 +57,14 @@ class Params(RateGuards):
     keep_warm_minutes: Annotated[float, Field(ge=0)] = 60.0
     deadline_minutes: Annotated[float, Field(gt=0)] | None = None
     on_deadline: Literal["hold", "rollback"] = "hold"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        check_guards(self)
+        check_deadline(self.deadline_minutes, self.watch_minutes, "watchMinutes")
+        if any(harm is not None and harm.required_ratio is not None for harm in (self.errors, self.slow)):
+            raise ValueError("requiredRatio needs stable beside the candidate, and after a switch nothing is")
+        return self
 
 
 def begin(params: Params, arms: Sequence[str]) -> Traffic:

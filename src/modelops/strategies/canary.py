@@ -17,7 +17,7 @@ from modelops.spec.delivery import Expectation
 from modelops.spec.meta import Strict
 from modelops.spec.model import ModelSpec
 from modelops.strategies import Check, Forecast, Objection, Progress, Segment, Step, Traffic
-from modelops.strategies._judge import Guards, failures, judge, minutes_in_step, unlogged
+from modelops.strategies._judge import Guards, check_deadline, check_guards, failures, judge, minutes_in_step, unlogged
 from modelops.strategies._planning import Watch, step_forecasts
 
 __all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections"]
@@ -37,6 +37,11 @@ class CanaryStep(Strict):
     min_minutes: Annotated[float, Field(ge=0)] = 0.0
     deadline_minutes: Annotated[float, Field(gt=0)] | None = None
 
+    @model_validator(mode="after")
+    def _in_time(self) -> Self:
+        check_deadline(self.deadline_minutes, self.min_minutes, "minMinutes")
+        return self
+
 
 class Params(Guards):
     """The steps, and the guards that send the traffic back; a guard set to null is off."""
@@ -45,7 +50,8 @@ class Params(Guards):
     on_deadline: Literal["hold", "rollback"] = "hold"
 
     @model_validator(mode="after")
-    def _growing(self) -> Self:
+    def _possible(self) -> Self:
+        check_guards(self)
         for before, after in pairwise(step.weight for step in self.steps):
             if after <= before:
                 raise ValueError(f"weights must grow from step to step, and {after:g} follows {before:g}")

@@ -17,7 +17,17 @@ from modelops.spec.delivery import Expectation, VerdictWord
 from modelops.spec.meta import OpenShare, Share, Strict
 from modelops.spec.model import ModelSpec
 from modelops.strategies import ArmData, Array, Check, Forecast, Objection, PairData, Progress, Segment, Step, Traffic
-from modelops.strategies._judge import Finding, RateGuards, failures, judge, minutes_in_step, p_value, unlogged
+from modelops.strategies._judge import (
+    Finding,
+    RateGuards,
+    check_deadline,
+    check_guards,
+    failures,
+    judge,
+    minutes_in_step,
+    p_value,
+    unlogged,
+)
 from modelops.strategies._planning import Watch, shadow_forecasts
 from modelops.strategies._sequential import log_share_evalue, mean_bounds, share_bounds
 
@@ -61,6 +71,16 @@ class Params(RateGuards):
     minimum_agreement: OpenShare | None = None
     differences: Differences | None = None
     maximum_dropped: Share = 0.05
+
+    def can_fail(self) -> bool:
+        """Tell whether any guard is on that could ever fail."""
+        return self.minimum_agreement is not None or self.differences is not None or super().can_fail()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        check_guards(self)
+        check_deadline(self.deadline_minutes, self.min_minutes, "minMinutes")
+        return self
 
 
 def _traffic(share: float) -> Traffic:
