@@ -157,6 +157,7 @@ def test_wrong_usage_is_exit_2(server: Running, tmp_path: Path, capsys: pytest.C
     other.write_bytes(b"")
     for arguments, said in (
         ([other, "--url", server.url], "none of .csv, .jsonl and .parquet"),
+        ([tmp_path / "none.csv", "--url", server.url], "there is no file"),
         ([file, "--url", server.url], "served are: fraud, price"),
         ([file, "--url", "nowhere"], "not the address of a server"),
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -68,6 +69,32 @@ def environment_command(name: str, at: str, output: str) -> int:
     answer = audit.environment(repository, name, parse_instant(at), branch=branch)
     emit(output, audit.to_dict(answer), lambda: _environment_text(answer))
     return 0 if answer.ok else 1
+
+
+@command.command("export")
+@click.argument("name")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--until", metavar="DATE", help="Days before this one; by default before today.")
+@output_option
+def export_command(name: str, directory: Path, until: str | None, output: str) -> int:
+    """Write what environment NAME has predicted into DIRECTORY: one Parquet file per model and whole day.
+
+    Files are named model=<model>/day=<day>.parquet. A day is written again when its log has changed: labels come late.
+    """
+    from modelops import audit
+    from modelops.clock import clock_from, parse_instant
+    from modelops.errors import Exit, failure
+    from modelops.predictions import export
+    from modelops.repository import Repository
+
+    logs = audit.prediction_logs(Repository.discover(".").root)
+    if name not in logs:
+        known = ", ".join(logs) or "none"
+        message = f"there is no prediction log of {name!r} on this machine"
+        raise failure("no-prediction-log", message, exit=Exit.USAGE, hint=f"there are logs of: {known}")
+    written = export(logs[name], directory, clock_from()() if until is None else parse_instant(until))
+    emit(output, [str(path) for path in written], lambda: "\n".join(map(str, written)) or "nothing new to write")
+    return 0
 
 
 def _open() -> tuple[Repository, str]:

@@ -77,7 +77,7 @@ class Report:
 
 @click.command("feedback")
 @click.argument("environment", metavar="ENV")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--model", help="The model that predicted; not needed where ENV serves one model.")
 @click.option("--url", help="Address of the server; by default that of ENV on this machine.")
 @output_option
@@ -88,6 +88,8 @@ def command(environment: str, file: Path, model: str | None, url: str | None, ou
     again changes nothing; another label for the same prediction replaces the first. An API key is taken from
     MODELOPS_API_KEY. Exits with 1 when a label was not accepted.
     """
+    if not file.is_file():
+        raise click.BadParameter(f"there is no file {file}", param_hint="FILE")
     labels = list(_read(file))
     report = Report()
     shown = sys.stderr if sys.stderr.isatty() and len(labels) > _BATCH else None
