@@ -93,7 +93,7 @@ def test_slow_smoke_requests():
     assert (cold.action, check(cold, "smoke-slow").verdict) == ("advance", "pass")
     slow = blue_green.next_step(params(), before(arm(1000), Smoke(50, 0, 0, 45, 2)))
     assert (slow.action, check(slow, "smoke-slow").verdict) == ("rollback", "fail")
-    assert check(slow, "smoke-slow").p_value < 0.05
+    assert check(slow, "smoke-slow").p_value < check(slow, "smoke-slow").alpha == pytest.approx(0.005)
     assert blue_green.next_step(params(slow=None), before(arm(1000), Smoke(50, 0, 0, 45, 2))).action == "advance"
 
 

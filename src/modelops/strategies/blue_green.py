@@ -14,10 +14,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from modelops.spec.delivery import Expectation
+from modelops.spec.delivery import Expectation, VerdictWord
 from modelops.spec.model import ModelSpec
 from modelops.strategies import Check, Forecast, Objection, Progress, Smoke, Step, Traffic
 from modelops.strategies._judge import (
+    Harm,
     RateGuards,
     check_deadline,
     check_guards,
@@ -38,6 +39,7 @@ ARMS = (2, 2)
 _WARM = Traffic({"stable": 1.0, "candidate": 0.0})
 _SWITCHED = Traffic({"stable": 0.0, "candidate": 1.0})
 _STEPS = 3
+_SMOKE_PART = 0.1  # of alpha is for slow smoke requests, the rest for the watch
 
 
 class Params(RateGuards):
@@ -133,32 +135,38 @@ def _smoke_checks(params: Params, smoke: Smoke) -> tuple[Check, ...]:
     """Judge the smoke requests.
 
     Both arms answered the same rows, so that one error more than stable's is a row that the candidate cannot answer.
-    Slow answers are compared beyond doubt, as the first ones warm the candidate up.
     """
-    counts = {"candidateEvents": smoke.errors, "candidateRequests": smoke.requests}
-    counts |= {"stableEvents": smoke.stable_errors, "stableRequests": smoke.requests}
+    name, counts = "smoke-errors", _smoke_counts(smoke, smoke.errors, smoke.stable_errors)
     if not smoke.requests:
-        return (Check("smoke-errors", "no-data", f"no data: {smoke.reason or 'no smoke request was sent'}", None),)
+        return (Check(name, "no-data", f"no data: {smoke.reason or 'no smoke request was sent'}", counts=counts),)
     reason = f"smoke: the candidate failed {smoke.errors} of {smoke.requests} requests, stable {smoke.stable_errors}"
+    word: VerdictWord = "pass"
     if smoke.errors > smoke.stable_errors:
-        return (Check("smoke-errors", "fail", reason, float(smoke.errors), float(smoke.stable_errors), None, counts),)
-    if smoke.stable_errors == smoke.requests:
-        reason += ", so that nothing can be compared"
-        return (Check("smoke-errors", "inconclusive", reason, float(smoke.errors), None, None, counts),)
-    checks = [Check("smoke-errors", "pass", reason, float(smoke.errors), float(smoke.stable_errors), None, counts)]
-    if params.slow is not None:
-        share = params.slow.maximum_ratio / (1 + params.slow.maximum_ratio)
-        log_evalue = log_share_evalue(smoke.slow, smoke.stable_slow, share)
-        p, beyond = p_value(log_evalue), (smoke.slow - smoke.stable_slow) / smoke.requests
-        word: Literal["fail", "pass"] = (
-            "fail" if p <= params.alpha and beyond >= params.slow.minimum_difference else "pass"
-        )
-        said = f"smoke: {smoke.slow} of {smoke.requests} answers of the candidate were slow, {smoke.stable_slow} of"
-        slow = counts | {"candidateEvents": smoke.slow, "stableEvents": smoke.stable_slow}
-        limit = 1 / params.alpha
-        check = Check("smoke-slow", word, f"{said} stable", evalue(log_evalue), limit, params.alpha, slow, p_value=p)
-        checks.append(check)
-    return tuple(checks)
+        word = "fail"
+    elif smoke.stable_errors == smoke.requests:
+        word, reason = "inconclusive", f"{reason}, so that nothing can be compared"
+    errors = Check(name, word, reason, float(smoke.errors), float(smoke.stable_errors), None, counts)
+    return (errors,) if word != "pass" or params.slow is None else (errors, _smoke_slow(params, params.slow, smoke))
+
+
+def _smoke_counts(smoke: Smoke, candidate: int, stable: int) -> dict[str, int]:
+    counts = {"candidateEvents": candidate, "candidateRequests": smoke.requests}
+    return counts | {"stableEvents": stable, "stableRequests": smoke.requests}
+
+
+def _smoke_slow(params: Params, harm: Harm, smoke: Smoke) -> Check:
+    """Compare slow answers beyond doubt, as the first ones warm the candidate up."""
+    alpha = _SMOKE_PART * params.alpha
+    log_evalue = log_share_evalue(smoke.slow, smoke.stable_slow, harm.maximum_ratio / (1 + harm.maximum_ratio))
+    shown = p_value(log_evalue) <= alpha
+    harmful = shown and smoke.slow - smoke.stable_slow >= harm.minimum_difference * smoke.requests
+    reason = (
+        f"smoke: {smoke.slow} of {smoke.requests} answers of the candidate were slow, {smoke.stable_slow} of stable"
+    )
+    counts = _smoke_counts(smoke, smoke.slow, smoke.stable_slow)
+    word: VerdictWord = "fail" if harmful else "pass"
+    p = p_value(log_evalue)
+    return Check("smoke-slow", word, reason, evalue(log_evalue), 1 / alpha, alpha, counts, p_value=p)
 
 
 def _after(params: Params, progress: Progress) -> Step:
@@ -167,7 +175,8 @@ def _after(params: Params, progress: Progress) -> Step:
     for segment in progress.segments:
         answered[segment.step] += segment.arm("candidate").requests
     enough = answered[1] + answered[2] >= params.min_requests
-    checks = judge(params, progress.segments, "candidate", enough=enough, beside=False, alone=True)
+    alpha = (1 - _SMOKE_PART) * params.alpha
+    checks = judge(params, progress.segments, "candidate", enough=enough, alpha=alpha, beside=False, alone=True)
     failed = failures(checks)
     if failed and not progress.tolerant:
         return Step("rollback", at, _WARM, failed, checks, failed=("candidate",))
