@@ -25,6 +25,7 @@ from modelops.reconcile.actions import (
     to_dict,
 )
 from modelops.reconcile.plan import (
+    Asked,
     ModelFacts,
     Refusal,
     Unrecorded,
@@ -278,3 +279,98 @@ def test_an_unrecorded_candidate_is_never_in_the_table(each: ModelFacts) -> None
     found = route(each)
     if each.unrecorded and found is not None and each.candidate is not None:
         assert all(arm.name != "candidate" for arm in found.arms)
+
+
+CHALLENGED = Traffic({"stable": 0.5, "candidate": 0.25, "challenger-3": 0.25})
+
+
+def challenged(step: Step | None = None, **changes: object) -> ModelFacts:
+    """Return a rollout with a challenger, in its first step."""
+    found = facts(
+        candidate=2, challengers=(3,), begin=CHALLENGED, progress=PROGRESS, next_step=lambda _: step, **changes
+    )
+    state = RolloutState(dict(found.arms), salt(found), (StepState(CHALLENGED, "2026-05-01T00:00:00Z"),))
+    return replace(found, rollout=state)
+
+
+def test_an_eviction_keeps_the_salt_and_denies_at_the_end() -> None:
+    """Taking an arm out moves only its own entities; the release is denied when the rollout ends, whoever wins."""
+    without = Traffic({"stable": 0.5, "candidate": 0.5, "challenger-3": 0.0})
+    before = challenged(Step("advance", 1, without, "release 3 fails", failed=("challenger-3",)))
+    (move,) = entries(before)
+    assert isinstance(move, SetStep)
+    assert before.rollout is not None
+    steps = (*before.rollout.steps, StepState(without, "2026-05-01T01:00:00Z"))
+    after = replace(before, rollout=replace(before.rollout, steps=steps))
+    routes = route(before), route(after)
+    assert routes[0] is not None
+    assert routes[1] is not None
+    assert routes[0].salt == routes[1].salt
+    assert [arm.weight for arm in routes[1].arms] == [0.5, 0.5, 0.0]
+    ends = replace(after, next_step=lambda _: Step("promote", 1, without, "better", failed=("challenger-3",)))
+    (judge,) = entries(ends)
+    assert isinstance(judge, Judge)
+    assert (judge.winner, judge.failed) == ("candidate", ("challenger-3",))
+
+
+def test_a_shadow_is_loaded_and_answers_nobody() -> None:
+    """Its route has no weight and the share of copies."""
+    shadow = Traffic({"stable": 1.0}, {"candidate": 0.5})
+    found = on_trial()
+    assert found.rollout is not None
+    found = replace(found, rollout=replace(found.rollout, steps=(StepState(shadow, "2026-05-01T00:00:00Z"),)))
+    table = route(found)
+    assert table is not None
+    assert [(arm.name, arm.weight, arm.shadow) for arm in table.arms] == [("stable", 1.0, 0.0), ("candidate", 0.0, 0.5)]
+
+
+def test_a_pause_keeps_a_decided_success_waiting() -> None:
+    """Whatever is decided, a paused rollout neither begins, nor moves on, nor ends well."""
+    steps = [Step(word, 1, share(0.1), "enough") for word in ("advance", "promote", "keep", "smoke")]  # type: ignore[arg-type]
+    decided = on_trial(Step("hold", 0, share(0.05), "more"), paused=True)
+    assert decided.rollout is not None
+    waiting = [on_trial(step, paused=True) for step in steps]
+    waiting += [replace(decided, rollout=replace(decided.rollout, outcome="promote")), facts(candidate=2, paused=True)]
+    waiting += [facts(stable=None, candidate=2, paused=True), facts(candidate=2, direct=True, paused=True)]
+    for each in waiting:
+        (entry,) = entries(each)
+        assert isinstance(entry, Wait)
+        assert "paused" in entry.reason
+
+
+def test_harm_overrules_a_success_that_waits_for_a_person() -> None:
+    """While the pull request is open the judge goes on."""
+    harm = on_trial(Step("rollback", 0, share(0.0), "errors", failed=("candidate",)), on_success="pull-request")
+    assert harm.rollout is not None
+    waits = replace(harm, rollout=replace(harm.rollout, outcome="promote"), asked=Asked(7, "open"))
+    (entry,) = entries(waits)
+    assert isinstance(entry, Judge)
+    assert (entry.outcome, entry.failed) == ("rollback", ("candidate",))
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        (None, Conclude),
+        (Asked(7, "open"), Wait),
+        (Asked(7, "open", stale=True), Conclude),
+        (Asked(7, "merged"), Wait),
+        (Asked(7, "closed"), Blocked),
+    ],
+)
+def test_a_success_asks_once(asked: Asked | None, kind: type) -> None:
+    """One pull request, written again only when it could no longer be merged."""
+    found = on_trial(Step("hold", 0, share(0.05), "more"), on_success="pull-request", asked=asked)
+    assert found.rollout is not None
+    (entry,) = entries(replace(found, rollout=replace(found.rollout, outcome="promote")))
+    assert isinstance(entry, kind)
+    assert not isinstance(entry, Conclude) or entry.asks
+
+
+def test_what_was_denied_leaves_even_while_stable_cannot_be_put_up() -> None:
+    """The routes that run go on without the withdrawn candidate."""
+    running = route(on_trial())
+    aborted = facts(denied=(2,), running=running, lost=(1,))
+    found = route(aborted)
+    assert found is not None
+    assert [(arm.name, arm.weight) for arm in found.arms] == [("stable", 1.0)]
