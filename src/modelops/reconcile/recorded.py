@@ -8,10 +8,10 @@ from typing import Any
 
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.evidence import ROLLOUT_OUTCOME, check_promotion
+from modelops.reconcile.concluding import remembered
 from modelops.reconcile.promotion import promotion_evidence
 from modelops.reconcile.rollback import deployment_of
-from modelops.reconcile.rollout import Decision, RolloutState, StepState, from_plain
-from modelops.reconcile.state import read_rollout
+from modelops.reconcile.rollout import Decision, StepState, from_plain
 from modelops.reconcile.workspace import Workspace, model_entry, trust
 from modelops.spec.graph import Graph
 from modelops.spec.meta import Plugin
@@ -61,7 +61,7 @@ def recorded_rollout(workspace: Workspace, model: str, name: str, salt: str | No
 
 
 def _running(workspace: Workspace, graph: Graph, model: str, name: str) -> Recorded | None:
-    state: RolloutState | None = read_rollout(workspace.site(name), model)
+    state = remembered(workspace, graph, model, name)
     plan = model_entry(graph, model).rollout
     if state is None or plan is None:
         return None

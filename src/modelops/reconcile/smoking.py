@@ -20,6 +20,8 @@ from modelops.spec.model import Feature
 from modelops.strategies import Smoke
 
 TIMEOUT_SECONDS = 30.0
+KEY_VARIABLE = "MODELOPS_API_KEY"
+"""Where the key is that smoke requests present to a server which wants one."""
 
 
 def smoke(
@@ -39,8 +41,12 @@ def smoke(
     except ModelOpsError as error:
         return Smoke(0, 0, 0, 0, 0, f"the snapshot's rows cannot be had here: {error.problems[0].message}")
     objective = spec.serving.latency_objective_ms / 1000
-    errors, slow = _sent(observed.url, model, arms["candidate"], bodies, objective)
-    stable_errors, stable_slow = _sent(observed.url, model, arms["stable"], bodies, objective)
+    key = workspace.environ.get(KEY_VARIABLE)
+    try:
+        errors, slow = _sent(observed.url, model, arms["candidate"], bodies, objective, key)
+        stable_errors, stable_slow = _sent(observed.url, model, arms["stable"], bodies, objective, key)
+    except PermissionError:
+        return Smoke(0, 0, 0, 0, 0, f"the server wants an API key for infer: set {KEY_VARIABLE} where reconcile runs")
     return Smoke(len(bodies), errors, stable_errors, slow, stable_slow)
 
 
@@ -67,17 +73,26 @@ def _body(features: Sequence[Feature], values: Sequence[Any]) -> bytes:
     return json.dumps({"inputs": inputs}).encode()
 
 
-def _sent(url: str, model: str, release: int, bodies: Sequence[bytes], objective: float) -> tuple[int, int]:
+def _sent(
+    url: str, model: str, release: int, bodies: Sequence[bytes], objective: float, key: str | None
+) -> tuple[int, int]:
+    """Return how many requests failed and how many were slow; a server that wants another key raises."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT_SECONDS)
     path = f"/v2/models/{quote(model, safe='')}/versions/{release}/infer"
+    headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
     errors, slow = 0, 0
     for body in bodies:
         began = perf_counter()
         try:
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            connection.request("POST", path, body, headers)
             response = connection.getresponse()
             response.read()
+            if response.status in (401, 403):
+                raise PermissionError
             errors += response.status != 200
+        except PermissionError:
+            connection.close()
+            raise
         except (OSError, http.client.HTTPException):
             # A closed connection is opened again by the next request.
             connection.close()

@@ -65,7 +65,13 @@ def status_of_model(workspace: Workspace, model: str, limit: int) -> dict[str, A
     return {
         "model": model,
         "environments": [
-            {"environment": name, "stable": d.spec.stable, "candidate": d.spec.candidate}
+            {
+                "environment": name,
+                "stable": d.spec.stable,
+                "candidate": d.spec.candidate,
+                "challengers": list(d.spec.challengers),
+                "paused": d.spec.paused,
+            }
             for name, d in sorted(entry.deployments.items())
         ],
         "releases": [
@@ -85,7 +91,11 @@ def model_text(found: dict[str, Any]) -> str:
     """Return a model's status for people."""
     lines = [found["model"]]
     for row in found["environments"]:
-        lines.append(f"  {row['environment']}: stable {row['stable'] or '-'}, candidate {row['candidate'] or '-'}")
+        more = f", challengers {', '.join(map(str, row['challengers']))}" if row["challengers"] else ""
+        more += ", paused" if row["paused"] else ""
+        lines.append(
+            f"  {row['environment']}: stable {row['stable'] or '-'}, candidate {row['candidate'] or '-'}{more}"
+        )
     for row in found["releases"]:
         metrics = ", ".join(f"{name} {value:.4g}" for name, value in list(row["metrics"].items())[:4])
         lines.append(f"  release {row['release']}: {row['snapshot']}, {metrics}")

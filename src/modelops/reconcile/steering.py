@@ -9,7 +9,7 @@ from modelops.errors import Exit, ModelOpsError, failure
 from modelops.forges import PullRequest
 from modelops.reconcile.concluding import Ending, Said, ask, require_records, signed
 from modelops.reconcile.history import arms_of, deployment_path
-from modelops.reconcile.observe import model_facts
+from modelops.reconcile.observe import asked, model_facts
 from modelops.reconcile.plan import salt
 from modelops.reconcile.promotion import refusals
 from modelops.reconcile.rollback import deployment_of, not_on_trial
@@ -75,8 +75,9 @@ def promote_now(workspace: Workspace, model: str, name: str, release: int | None
         raise ModelOpsError(*(failure(r.code, r.reason, hint=r.hint).problems[0] for r in refused), exit=Exit.NO)
     facts = model_facts(workspace, graph, tip, name, model, {}, None)
     assert facts is not None, "something is on trial"
-    if facts.asked is not None and facts.asked.state == "open" and not facts.asked.stale:
-        return workspace.forge.get(facts.asked.number)
+    open_already = asked(workspace, facts)
+    if open_already is not None and open_already.state == "open" and not open_already.stale:
+        return workspace.forge.get(open_already.number)
     why = f"{workspace.login}: {reason}"
     said = {
         arm: Said("overridden" if arm == winner else "withdrawn", why, workspace.login, "pull-request")

@@ -144,8 +144,9 @@ def _choose_port(params: Params, site: Site) -> int:
         return free
 
 
-def _spawn(params: Params, site: Site, port: int) -> subprocess.Popen[bytes]:
-    environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+def _spawn(params: Params, site: Site, port: int, table: RoutingTable) -> subprocess.Popen[bytes]:
+    secrets = tuple(key.variable for key in table.keys or () if key.variable is not None)
+    environment = {name: os.environ[name] for name in (*_KEPT_VARIABLES, *secrets) if name in os.environ}
     command = [sys.executable, "-m", "modelops", "serve", site.environment]
     command += ["--runtime", str(site.runtime), "--store", str(site.store), "--host", params.host, "--port", str(port)]
     command += ["--workers", str(params.workers)] if params.workers > 1 else []
@@ -166,9 +167,9 @@ def _spawn(params: Params, site: Site, port: int) -> subprocess.Popen[bytes]:
     return process
 
 
-def _start(params: Params, site: Site) -> None:
-    """Start a server and wait until it answers."""
-    process = _spawn(params, site, _choose_port(params, site))
+def _start(params: Params, site: Site, table: RoutingTable) -> None:
+    """Start a server and wait until it answers; it gets only the variables it needs, those of API keys among them."""
+    process = _spawn(params, site, _choose_port(params, site), table)
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -207,7 +208,7 @@ def apply(params: Params, site: Site, table: RoutingTable) -> Observed:
             write_atomically(path, data)
         if not observe(params, site, PATIENCE_SECONDS if servers(site) else 2.0).running:
             _end(site)
-            _start(params, site)
+            _start(params, site, table)
     deadline = time.monotonic() + STARTUP_SECONDS
     while True:
         observed = observe(params, site)
