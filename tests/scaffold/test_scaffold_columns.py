@@ -110,3 +110,11 @@ def test_ordinary_names_are_not_taken_for_protected_ones() -> None:
     """`page` and `usage` contain age and are not."""
     assert finding(repeat(1, 2, 3), "page").remark == ""
     assert finding(repeat(1, 2, 3), "usage").remark == ""
+
+
+@pytest.mark.parametrize("form", ["{:,.2f}", "${:,.2f}", "{:.1f} %", "-{:,.0f}.00 €"])
+def test_amounts_written_for_people_are_no_identifiers(form: str) -> None:
+    """Numbers with thousands separators, percent or currency signs are left out with the way to write them."""
+    found = examine("amount", pa.chunked_array([[form.format(1000 + 37.25 * row) for row in range(100)]]))
+    assert (found.type, found.identifies) == (None, False)
+    assert "1234.5" in found.remark

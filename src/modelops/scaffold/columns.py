@@ -23,6 +23,7 @@ _PROTECTED = re.compile(
     r"(^|[_\s.-])(sex|gender|race|ethnicity|ethnic|religion|nationality|marital|disability|disabled|age|birth|pregnan\w*)",
     re.IGNORECASE,
 )
+_AMOUNT = re.compile(r"[-+]?[€$£¥]? ?[-+]?\d{1,3}(?:[,.' \u00a0]?\d{3})*(?:[.,]\d+)? ?[%€$£¥]?")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?")
 _OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T]\d{1,2}:\d{2}.*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -155,6 +156,8 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
         return out(
             f"{len(words) - numbers} of its {len(words)} values are no numbers, such as {_show(stray)}; clean them"
         )
+    if all(_AMOUNT.fullmatch(word.strip()) for word in words) and not all(map(str.isdigit, words)):
+        return out("numbers with separators, percent or currency signs are texts: write them as 1234.5")
     if share >= 0.9 and distinct >= 20:
         unique = distinct == len(values) and not nullable
         return out(f"{math.floor(share * 100)} % distinct: looks like an identifier", identifies=unique)
