@@ -71,10 +71,14 @@ class ShadowPairs:
 @dataclass
 class _Found:
     release: int
-    answers: list[tuple[Any, ...]]
+    answers: list[np.ndarray[Any, Any]]
     labelled: list[tuple[Any, ...]]
 
 
+# One array for each route, filled straight from SQLite; a row without a score is infinite there.
+_ANSWER_TYPE = np.dtype(
+    [("time", "f8"), ("row", "i8"), ("status", "i8"), ("latency_ms", "f8"), ("score", "f8"), ("unit", "i8")]
+)
 _ROUTES = """SELECT step, arm, release, propensity, route FROM routes
     WHERE model = ? AND salt = ? AND arm <> 'pinned' ORDER BY route"""
 
@@ -96,7 +100,7 @@ def arm_rows(
     """
     where, values = conditions(None, since, until)
     span = " AND ".join(f"a.{condition}" if condition != "1" else "1" for condition in where)
-    answers = f"""SELECT a.time, a.seq, a.row, a.status, a.latency_ms, a.score, a.unit
+    answers = f"""SELECT a.time, a.row, a.status, a.latency_ms, ifnull(a.score, 9e999), a.unit
         FROM answers a WHERE a.route = ? AND {span}"""  # noqa: S608
     labelled = f"""SELECT a.time, a.seq, a.score, a.label, f.label, a.unit FROM feedback f
         JOIN answers a ON a.route = f.route AND a.seq = f.seq WHERE f.route = ? AND a.status < 500 AND {span}"""  # noqa: S608
@@ -109,39 +113,36 @@ def arm_rows(
             for step, arm, release, propensity, route in connection.execute(_ROUTES, (model, salt)).fetchall():
                 of_arm = found.setdefault((step, arm), _Found(release, [], []))
                 of_arm.release = max(release, of_arm.release)
-                of_arm.answers += connection.execute(answers, (route, *values))
+                of_arm.answers.append(np.fromiter(connection.execute(answers, (route, *values)), _ANSWER_TYPE))
                 more = connection.execute(labelled, (route, *values))
                 of_arm.labelled += [(time, number, seq, *rest, propensity) for time, seq, *rest in more]
-    return {key: _arm(each, objective_ms, warm_up) for key, each in found.items() if each.answers}
+    return {key: _arm(each, objective_ms, warm_up) for key, each in found.items() if sum(map(len, each.answers))}
 
 
 def _arm(found: _Found, objective_ms: float, warm_up: int) -> ArmRows:
-    time, _, row, status, latency, score, unit = zip(*found.answers, strict=True)
-    times = np.array(time)
-    order = np.argsort(times, kind="stable")
-    first = np.array(row, dtype=np.int64)[order] == 0
-    after = np.nonzero(first)[0][warm_up:] if warm_up else None
-    kept = slice(None) if after is None else slice(int(after[0]) if len(after) else len(order), None)
-    order, first = order[kept], first[kept]
-    begin = times[order[0]] if len(order) and warm_up else -np.inf
-    failed = np.array(status, dtype=np.int64)[order] >= 500
-    slow = np.array(latency)[order] > objective_ms
-    scores = np.array(score, dtype=np.float64)[order]
-    units = np.array(unit, dtype=np.int64).view(np.uint64)[order]
-    labelled = sorted((each for each in found.labelled if len(order) and each[0] >= begin), key=lambda each: each[:3])
+    answers = np.concatenate(found.answers)
+    answers = answers[np.argsort(answers["time"], kind="stable")]
+    begin = -np.inf
+    if warm_up:
+        starts = np.flatnonzero(answers["row"] == 0)
+        answers = answers[starts[warm_up] :] if len(starts) > warm_up else answers[:0]
+        begin = answers["time"][0] if len(answers) else np.inf
+    first, failed = answers["row"] == 0, answers["status"] >= 500
+    slow, scores = answers["latency_ms"] > objective_ms, answers["score"]
+    labelled = sorted((each for each in found.labelled if each[0] >= begin), key=lambda each: each[:3])
     columns = list(zip(*labelled, strict=True)) or [()] * 8
     return ArmRows(
         release=found.release,
         requests=int(first.sum()),
         errors=int((first & failed).sum()),
         slow=int((first & slow).sum()),
-        scores=scores[~failed & ~np.isnan(scores)],
+        scores=scores[~failed & np.isfinite(scores)],
         labelled_scores=np.array(columns[3], dtype=np.float64),
         labels=tuple(columns[4]),
         truths=tuple(columns[5]),
         propensities=np.array(columns[7], dtype=np.float64),
         units=np.array(columns[6], dtype=np.int64).view(np.uint64),
-        entities=len(np.unique(units)),
+        entities=len(np.unique(answers["unit"])),
     )
 
 
