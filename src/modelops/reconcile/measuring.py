@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from modelops.predictions import ArmRows, ShadowPairs, label_text
+from modelops.predictions.schema import unit_of
 from modelops.spec.model import ModelSpec
 from modelops.strategies import ArmData, PairData
 
@@ -86,6 +86,5 @@ def _number(text: str) -> float:
 
 
 def units(entities: Sequence[str]) -> Units:
-    """Return 64 bits of a hash per entity, equal for equal ones."""
-    digests = [hashlib.blake2b(entity.encode(), digest_size=8).digest() for entity in entities]
-    return np.frombuffer(b"".join(digests), dtype=np.uint64)
+    """Return the 64 bits that stand for each entity in the log."""
+    return np.array([unit_of(entity) for entity in entities], dtype=np.int64).view(np.uint64)

@@ -1,0 +1,197 @@
+"""What the log says of a rollout, as the loop reads it and as a replay does."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelops.predictions import DIRECTORY, PredictionLog, Row, ShadowRow, arm_rows
+from modelops.reconcile.measuring import arm_data, outcomes
+from modelops.reconcile.observe import progress
+from modelops.reconcile.recorded import Recorded
+from modelops.reconcile.replay import changed, decide_again
+from modelops.reconcile.rollout import Decision, RolloutState, StepState
+from modelops.reconcile.timeline import read_timeline
+from modelops.reconcile.valuing import values_of_arms
+from modelops.spec.meta import Plugin
+from modelops.spec.model import Feature, ModelData, ModelSpec, Serving
+from modelops.strategies import Progress, Segment, Step, Traffic
+from modelops.targets import Site
+
+SPEC = ModelSpec(
+    description="Churn.",
+    owner="crm",
+    risk="limited",
+    task="binary-classification",
+    intended_use="Calls.",
+    data=ModelData(snapshot="s", target="churned", features=(Feature(name="age", type="number"),), positive="yes"),
+    gates=("standard",),
+    serving=Serving(latency_objective_ms=20.0),
+)
+START = datetime(2026, 5, 1, tzinfo=UTC)
+SALT = "0123456789abcdef"
+ARMS = {"stable": 1, "candidate": 2, "challenger-3": 3}
+WEIGHTS = {"stable": 0.5, "candidate": 0.3, "challenger-3": 0.2}
+STEP = Traffic(WEIGHTS)
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def written(folder: Path, count: int = 600, *, shadow: bool = False) -> Site:
+    """Return a site whose log has two steps of a rollout, one answer a second, and labels that come minutes later."""
+    chance = random.Random(3)
+    site = Site("production", folder, folder)
+    with PredictionLog(folder / DIRECTORY) as log:
+        rows, labels = [], []
+        for number in range(count):
+            arm = "stable" if shadow else chance.choices(list(ARMS), list(WEIGHTS.values()))[0]
+            failed = chance.random() < (0.2 if arm == "challenger-3" else 0.02)
+            row = Row(
+                id=f"{int(at(number).timestamp() * 1000):012x}{number:020x}", time=at(number).timestamp(),
+                model="churn", release=ARMS[arm], arm=arm, step=1 + (number >= count // 2), salt=SALT,
+                entity=f"c{chance.randrange(80)}", features="{}", score=None if failed else chance.random(),
+                label=None if failed else chance.choice(["yes", "no"]), status=500 if failed else 200,
+                latency_ms=chance.uniform(0, 25), propensity=1.0 if shadow else WEIGHTS[arm], row=number % 7 == 6,
+                request="",
+            )  # fmt: skip
+            rows.append(row)
+            if shadow and number % 3:
+                log.append_shadow(
+                    ShadowRow(row.id, row.time, "churn", 2, "candidate", row.step, SALT, row.score, row.label, 200, 30)
+                )
+            if chance.random() < 0.7:
+                won = chance.random() < {"stable": 0.3, "candidate": 0.6, "challenger-3": 0.1}[arm]
+                labels.append((row.id, "yes" if won else "no", at(number + 120).timestamp(), "churn"))
+        log.write(rows)
+        log.feedback(labels)
+    return site
+
+
+def state(traffic: Traffic = STEP, count: int = 600) -> RolloutState:
+    steps = (StepState(traffic, "2026-05-01T00:00:00Z"), StepState(traffic, at(count // 2).isoformat()))
+    return RolloutState(ARMS, SALT, steps)
+
+
+def same(one: Segment, two: Segment) -> None:
+    """See that two segments hold the same numbers in the same order."""
+    assert one.arms.keys() == two.arms.keys()
+    for arm in one.arms:
+        for field in fields(one.arms[arm]):
+            left, right = getattr(one.arms[arm], field.name), getattr(two.arms[arm], field.name)
+            assert np.array_equal(np.asarray(left), np.asarray(right)), (arm, field.name)
+    assert one.shadows.keys() == two.shadows.keys()
+    for arm in one.shadows:
+        for field in fields(one.shadows[arm]):
+            left, right = getattr(one.shadows[arm], field.name), getattr(two.shadows[arm], field.name)
+            assert np.array_equal(np.asarray(left), np.asarray(right)), (arm, field.name)
+
+
+@pytest.mark.parametrize("shadow", [False, True])
+def test_a_replay_sees_what_the_loop_saw(tmp_path: Path, shadow: bool) -> None:
+    """At the end of the log both read the same numbers, whoever answered, labelled or copied."""
+    site = written(tmp_path, shadow=shadow)
+    traffic = Traffic({"stable": 1.0}, {"candidate": 1.0}) if shadow else STEP
+    live = progress(site, "churn", SPEC, state(traffic), at(10_000))
+    timeline = read_timeline(site.runtime / DIRECTORY, "churn", SPEC, SALT, tuple(ARMS))
+    again = timeline.segments(state(traffic).steps, 300, at(10_000).timestamp())
+    for one, two in zip(live.segments, again, strict=True):
+        same(one, two)
+    assert live.segments[0].arms["stable"].entities > 10
+    if shadow:
+        pairs = live.segments[0].shadows["candidate"]
+        assert (pairs.pairs, pairs.slow, pairs.agreed is not None) == (200, 200, True)
+        assert pairs.dropped == live.segments[0].arms["stable"].requests - 200
+
+
+def test_labels_count_from_when_they_came(tmp_path: Path) -> None:
+    """Two minutes in, the labels of the first answers have arrived and those of later ones have not."""
+    site = written(tmp_path)
+    timeline = read_timeline(site.runtime / DIRECTORY, "churn", SPEC, SALT, tuple(ARMS))
+    counts = []
+    for seconds in (60, 180, 299):
+        (segment,) = timeline.segments(state().steps[:1], seconds, at(seconds).timestamp())
+        counts.append(sum(len(arm.losses) for arm in segment.arms.values()))
+        assert sum(arm.requests for arm in segment.arms.values()) == sum(n % 7 != 6 for n in range(seconds))
+    assert counts[0] == 0 < counts[1] < counts[2]
+
+
+def test_each_step_is_decided_again(tmp_path: Path) -> None:
+    """It tells the first look at which the strategy moves, what was decided then, and stops where it now ends."""
+    site = written(tmp_path)
+    timeline = read_timeline(site.runtime / DIRECTORY, "churn", SPEC, SALT, tuple(ARMS))
+    made = (
+        Decision("advance", 0, "", "2026-05-01T00:05:00Z", "enough", (), "", ""),
+        Decision("promote", 1, "", "2026-05-01T00:10:00Z", "better", (), "", ""),
+    )
+    plan = Plugin(type="canary", params={})
+    recorded = Recorded(
+        "x", ARMS, SALT, plan, False, state().steps, made, "succeeded", "better", "2026-05-01T00:10:00Z"
+    )
+
+    def strategy(limit: int) -> object:
+        def next_step(seen: Progress) -> Step:
+            asked = sum(arm.requests for arm in seen.segments[-1].arms.values())
+            if asked < limit:
+                return Step("hold", seen.step, STEP, f"{asked} of {limit}")
+            return Step("promote" if seen.step else "advance", seen.step + 1, STEP, "enough")
+
+        return next_step
+
+    looks = list(decide_again(recorded, timeline, strategy(100), 25, at(10_000)))  # type: ignore[arg-type]
+    assert [(each.again.action, each.again.requests, each.same) for each in looks] == [
+        ("advance", 125, True),
+        ("promote", 125, True),
+    ]
+    never = list(decide_again(recorded, timeline, strategy(9999), 25, at(10_000)))  # type: ignore[arg-type]
+    assert [(each.again.action, each.same) for each in never] == [("hold", False), ("hold", False)]
+    at_once = list(decide_again(recorded, timeline, lambda _: Step("keep", 0, STEP, "no"), 25, at(10_000)))
+    assert [(each.again.action, each.same) for each in at_once] == [("keep", False)]
+
+
+def test_what_an_arm_would_have_earned_alone(tmp_path: Path) -> None:
+    """All three estimators find the arms' own rewards, whatever share of the traffic each had."""
+    site = written(tmp_path, 3000)
+    found = values_of_arms(site.runtime / DIRECTORY, "churn", SPEC, SALT, tuple(ARMS), "outcome")
+    assert [row["arm"] for row in found] == list(ARMS)
+    for row, truth in zip(found, (0.3, 0.6, 0.1), strict=True):
+        for name in ("ips", "snips", "doublyRobust"):
+            assert row[name]["lower"] < row[name]["value"] < row[name]["upper"]
+            assert abs(row[name]["value"] - truth) < 0.12, (row["arm"], name)
+    assert values_of_arms(site.runtime / DIRECTORY, "churn", SPEC, "feed", tuple(ARMS), "outcome") == []
+
+
+def test_outcomes_by_task(tmp_path: Path) -> None:
+    """The positive class is 1, a regression its value, and a class that is no number is none."""
+    assert outcomes(SPEC, ["yes", "no", "true"]).tolist() == [1, 0, 0]
+    assert outcomes(SPEC.model_copy(update={"task": "regression"}), ["1.5", "-2"]).tolist() == [1.5, -2]
+    multi = outcomes(SPEC.model_copy(update={"task": "multiclass-classification"}), ["2", "red"])
+    assert multi[0] == 2
+    assert np.isnan(multi[1])
+    site = written(tmp_path, 50)
+    rows = arm_rows(site.runtime / DIRECTORY, "churn", SALT, objective_ms=20)
+    data = arm_data(SPEC, rows[1, "stable"])
+    assert len(data.losses) == len(data.outcomes) == len(data.units)
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [
+        ("alpha=0.01", {"alpha": 0.01, "steps": [{"weight": 0.3}]}),
+        ("params.steps[0].weight=0.5", {"steps": [{"weight": 0.5}]}),
+        ("errors.maximumRatio=2", {"steps": [{"weight": 0.3}], "errors": {"maximumRatio": 2}}),
+        ("onDeadline=rollback", {"steps": [{"weight": 0.3}], "onDeadline": "rollback"}),
+    ],
+)
+def test_parameters_are_changed_by_path(change: str, value: dict[str, object]) -> None:
+    """A path names a place in the parameters; the rollout's own stay as they are."""
+    before = Plugin(type="canary", params={"steps": [{"weight": 0.3}]})  # type: ignore[dict-item]
+    assert changed(before, [change]).params == value
+    assert before.params == {"steps": [{"weight": 0.3}]}
+    assert replace(state(), outcome="keep").reason == ""
