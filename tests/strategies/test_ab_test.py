@@ -290,6 +290,17 @@ def test_peeking_finds_no_winner_where_there_is_none():
     assert naive >= 0.15 * runs
 
 
+def test_a_small_arm_without_an_event_yet_is_not_known_to_have_none():
+    """At a tenth of the traffic and 2 % of good outcomes at most 5 % of 60 runs end; own variances alone end more."""
+    few = seen({"stable": share(1879, 41), "candidate": share(221, 0)}, {"stable": 0.9, "candidate": 0.1})
+    assert ab_test.next_step(unguarded(minimumEffect=1e-6), few).action == "hold"
+    truth, ended = bernoulli(dict.fromkeys(TWO, 0.02)), 0
+    for seed in range(60):
+        experiment = Experiment(ab_test, unguarded(minimumEffect=1e-6, weights=0.9), TWO, seed)
+        ended += experiment.run(20, 300, truth).action != "hold"
+    assert ended <= 3
+
+
 def _returning(seed: int, popularity: np.ndarray, spread: float):
     """Return a draw in which the same entities of each arm come back, each with a rate of its own around 0.3."""
     generator = np.random.default_rng(seed)

@@ -158,7 +158,8 @@ def objections_to(path: str, metric: Metric, model: ModelSpec) -> tuple[Objectio
 class Sample:
     """An arm's metric: its mean and the variance of that mean, from so many entities and answers.
 
-    ``size`` is how many independent answers would give that mean the same variance; it lies between the two.
+    ``size`` is how many independent answers would give that mean the same variance; it lies between the two. ``share``
+    is the mean of 0/1 values with one success and one failure added, None for other values.
     """
 
     mean: float
@@ -166,6 +167,7 @@ class Sample:
     size: float
     entities: int
     answers: int
+    share: float | None = None
 
 
 def answers(metric: Metric, arm: ArmData) -> tuple[Array, Units]:
@@ -218,7 +220,7 @@ def sample(metric: Metric, arm: str, segments: Sequence[Segment]) -> Sample | No
         if entities < _FEWEST:
             return None
         share = (events + 1) / (requests + 2)
-        return Sample(events / requests, share * (1 - share) / entities, float(entities), entities, requests)
+        return Sample(events / requests, share * (1 - share) / entities, float(entities), entities, requests, share)
     found = [answers(metric, part) for part in parts]
     values, units = (np.concatenate(column) for column in zip(*found, strict=True))
     means = _entity_means(values, units) if len(values) else values
@@ -229,7 +231,20 @@ def sample(metric: Metric, arm: str, segments: Sequence[Segment]) -> Sample | No
     if variance <= 0:
         return None
     size = max(float(len(means)), _variance(values, binary) / variance)
-    return Sample(float(means.mean()), variance, size, len(means), len(values))
+    smoothed = float(np.append(values, (0.0, 1.0)).mean()) if binary else None
+    return Sample(float(means.mean()), variance, size, len(means), len(values), smoothed)
+
+
+def _believed(arm: Sample, control: Sample) -> tuple[float, float]:
+    """Return the variances of two means; of 0/1 values none is smaller than the shares of both arms together say.
+
+    A small arm that has had no event yet is not known to have none.
+    """
+    if arm.share is None or control.share is None:
+        return arm.variance, control.variance
+    both = (arm.share * arm.entities + control.share * control.entities) / (arm.entities + control.entities)
+    first, second = (max(1.0, both * (1 - both) / (share * (1 - share))) for share in (arm.share, control.share))
+    return arm.variance * first, control.variance * second
 
 
 def improvement(arm: Sample, control: Sample, sign: float, alpha: float) -> Contrast:
@@ -240,7 +255,7 @@ def improvement(arm: Sample, control: Sample, sign: float, alpha: float) -> Cont
     entities come back the variance falls, and looks still count as looks at new data.
     """
     n = arm.size * control.size / (arm.size + control.size)
-    deviation = math.sqrt((arm.variance + control.variance) * n)
+    deviation = math.sqrt(sum(_believed(arm, control)) * n)
     return Contrast(sign * (arm.mean - control.mean), 0.0, 0.0, n, deviation, tuning(alpha)).at(alpha)
 
 
