@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -174,3 +175,50 @@ def test_a_number_is_free_when_its_process_was_killed(tmp_path: Path) -> None:
         log.write([make_row("next")])
     assert names(path) == ["2026-03-01-w0-1.sqlite"]
     assert count(path) == 2
+
+
+OLD = """CREATE TABLE predictions(
+        id TEXT PRIMARY KEY, time REAL NOT NULL, model TEXT NOT NULL, release INT NOT NULL, arm TEXT NOT NULL,
+        step INT NOT NULL, salt TEXT NOT NULL, entity TEXT NOT NULL, features TEXT NOT NULL, score REAL, label TEXT,
+        status INT NOT NULL, latency_ms REAL NOT NULL, error TEXT, request TEXT NOT NULL, row INT NOT NULL);
+    CREATE TABLE feedback(prediction_id TEXT PRIMARY KEY, label TEXT NOT NULL, time REAL NOT NULL);
+    PRAGMA user_version = 1;"""
+
+
+def write_old(file: Path, rows: list[Row]) -> None:
+    connection = sqlite3.connect(file)
+    connection.executescript(OLD)
+    connection.executemany(f"INSERT INTO predictions VALUES ({', '.join('?' * 16)})", [row[:16] for row in rows])
+    connection.execute("INSERT INTO feedback VALUES (?, '1', 7.0)", (rows[0].id,))
+    connection.commit()
+    connection.close()
+
+
+def test_a_log_of_version_1_is_taken_over(tmp_path: Path) -> None:
+    """Rows and labels of the one old file are in the new log, once, also when taking them over was interrupted."""
+    old, path = tmp_path / "predictions.sqlite", tmp_path / "predictions"
+    rows = [make_row(f"r{day}", after(day)) for day in range(3)]
+    with PredictionLog(path) as log:
+        log.write(rows[:1])
+    write_old(old, rows)
+    for _ in range(2):
+        PredictionLog(path).close()
+        assert count(path) == 3
+    assert [find(path, row.id).row for row in rows] == rows
+    assert find(path, "r0").truth == "1"
+    assert (old.exists(), old.with_name("predictions.sqlite.taken").exists()) == (False, True)
+
+
+def test_an_old_file_of_another_version_is_refused(tmp_path: Path) -> None:
+    """A file that is not of version 1 is left alone, and its writer's number is free again."""
+    old, path = tmp_path / "predictions.sqlite", tmp_path / "predictions"
+    write_old(old, [make_row("a")])
+    with sqlite3.connect(old) as connection:
+        connection.execute("PRAGMA user_version = 7")
+    connection.close()
+    for _ in range(2):
+        with pytest.raises(ModelOpsError) as caught:
+            PredictionLog(path)
+        assert caught.value.problems[0].code == "log-version"
+    assert old.exists()
+    assert [file.name for file in path.iterdir()] == ["w0.lock"]

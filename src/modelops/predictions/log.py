@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from modelops.errors import Exit, ModelOpsError, failure
+from modelops.predictions.migrating import OLD_NAME, take_over
 from modelops.predictions.schema import Outcome, Row, ShadowRow
 from modelops.predictions.segments import day_of, day_span
 from modelops.predictions.writer import SEGMENT_BYTES, Label, Writer, unwritable
@@ -88,6 +89,7 @@ class PredictionLog:
         self.stats = LogStats()
         self._window = window_seconds
         self._files = Writer(path, segment_bytes)
+        self._take_over(path.with_name(OLD_NAME))
         self._queue: deque[_Queued] = deque()
         self._depth = 0
         self._lock = threading.Lock()
@@ -97,6 +99,18 @@ class PredictionLog:
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
+
+    def _take_over(self, old: Path) -> None:
+        try:
+            # One of several that start at the same time is enough.
+            if self._files.number == 0:
+                take_over(old, self._files)
+        except (sqlite3.Error, OSError) as error:
+            self._files.close()
+            raise unwritable(old, error) from None
+        except ModelOpsError:
+            self._files.close()
+            raise
 
     @property
     def depth(self) -> int:

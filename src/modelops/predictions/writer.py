@@ -31,6 +31,7 @@ _INSERT = {
 }
 _FIND = """SELECT a.route, a.seq, f.label, f.time FROM answers a JOIN routes r ON r.route = a.route
     LEFT JOIN feedback f ON f.route = a.route AND f.seq = a.seq WHERE a.id = ? AND r.model = ?"""
+_KNOWN = "SELECT 1 FROM answers WHERE id = ?"
 _CHANGE = "UPDATE feedback SET label = ?, time = ?, revisions = revisions + 1 WHERE route = ? AND seq = ?"
 _ROUTE = "INSERT INTO routes(model, release, arm, step, salt, propensity) VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -90,8 +91,8 @@ class Writer:
         self._seq = self._page = 0
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._number, self._lock = self._claim()
-            own = [segment for segment in segments(path) if segment.writer == self._number]
+            self.number, self._lock = self._claim()
+            own = [segment for segment in segments(path) if segment.writer == self.number]
             if own:
                 # What a killed process left behind is made whole now, and what cannot be written is known now.
                 self._use(own[-1])
@@ -141,14 +142,14 @@ class Writer:
                 # Somebody deleted it: what is written from now on must be where readers look.
                 os.close(self._lock)
                 self.path.mkdir(parents=True, exist_ok=True)
-                self._number, self._lock = self._claim()
-                return self._use(Segment(day, self._number, current.number))
+                self.number, self._lock = self._claim()
+                return self._use(Segment(day, self.number, current.number))
             pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
             if pages * self._page < self._segment_bytes:
                 return self._connection
-            return self._use(Segment(day, self._number, current.number + 1))
-        last = max((s.number for s in segments(self.path) if (s.day, s.writer) == (day, self._number)), default=1)
-        return self._use(Segment(day, self._number, last))
+            return self._use(Segment(day, self.number, current.number + 1))
+        last = max((s.number for s in segments(self.path) if (s.day, s.writer) == (day, self.number)), default=1)
+        return self._use(Segment(day, self.number, last))
 
     def insert(self, rows: Sequence[Row], shadows: Sequence[ShadowRow]) -> None:
         """Write rows that all belong to the day of the first, in one transaction."""
@@ -163,6 +164,19 @@ class Writer:
             with suppress(sqlite3.Error):
                 self._recall(connection)
             raise
+
+    def insert_missing(self, rows: Sequence[Row]) -> None:
+        """Write those rows of one day that no file of that day holds yet."""
+        day = day_of(rows[0].time)
+        waiting = {row.id: row for row in rows}
+        for segment in segments(self.path):
+            if segment.day == day:
+                with self._connected(segment) as connection:
+                    known = [id for id in waiting if connection.execute(_KNOWN, (id,)).fetchone()]
+                for id in known:
+                    del waiting[id]
+        if waiting:
+            self.insert(list(waiting.values()), ())
 
     def _values(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> tuple[list[Any], list[Any]]:
         """Return the values of the rows for the two tables, row after row."""
