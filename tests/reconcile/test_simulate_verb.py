@@ -148,3 +148,17 @@ def test_a_plan_shows_what_each_step_needs(folder, capsys) -> None:
     (found,) = json.loads(run(capsys, "plan", "-o", "json")[1])["forecasts"]
     assert [step["sees"] for step in found["steps"]] == [True, True]
     assert found["steps"][0]["requests"] > found["steps"][0]["fixed"] > 0
+
+
+def test_a_plan_of_a_change_forecasts_what_the_change_touches(folder, capsys) -> None:
+    """A pull request shows the forecasts of its own models only."""
+
+    def forecast() -> list[str]:
+        found = json.loads(run(capsys, "plan", "--since", "HEAD~1", "-o", "json")[1])
+        return [one["model"] for one in found["forecasts"]]
+
+    for path, expected in ((f"models/{NAME}/rollout.yaml", [NAME]), ("models/model-0001/train.py", [])):
+        with (folder / path).open("a", encoding="utf-8") as file:
+            file.write("# changed\n")
+        git(folder, "commit", "-q", "-a", "-m", "Change")
+        assert forecast() == expected

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0}
 _EFFECT = re.compile(r"(?:(?P<arm>[a-z0-9-]+):)?(?P<what>[a-z]+)=(?P<sign>[+-]?)(?P<value>\d*\.?\d+)(?P<times>x?)")
-_LOOKS = 1000
+_LOOKS = 500
 
 
 @click.command("simulate")
@@ -38,7 +38,7 @@ _LOOKS = 1000
 @click.option("--runs", type=click.IntRange(1, 1_000_000), default=500, show_default=True, help="How many rollouts.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same result.")
 @click.option("--days", type=click.FloatRange(0, min_open=True), default=7.0, show_default=True, help="Until when.")
-@click.option("--every", type=click.FloatRange(0, min_open=True), help="Minutes between looks; 1,000 looks by default.")
+@click.option("--every", type=click.FloatRange(0, min_open=True), help="Minutes between looks; 500 looks by default.")
 @click.option("--entities", type=click.IntRange(0), default=0, help="So many come again and again; 0: nobody does.")
 @click.option("--labels", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share that gets a label.")
 @click.option("--label-delay", type=click.FloatRange(0), default=0.0, help="Hours until a label arrives.")
