@@ -194,6 +194,22 @@ def test_a_request_past_its_deadline_is_504(server: Running) -> None:
     assert server.ask(INFER, rows, headers={"X-Request-Timeout-Ms": "20000"}).status == 200
 
 
+def test_only_so_many_requests_wait(tmp_path: Path, store: Store, digests: dict[str, str]) -> None:
+    """What would wait beyond the limit is 503 with Retry-After at once; what needs no waiting is answered."""
+    models = {"fraud": route(("stable", 1, digests["fraud-1"], 1.0), log="off")}
+    rows = {"inputs": [tensor("features", "FP64", [0.5, 0.25] * 40_000, [40_000, 2])]}
+    replies = []
+    with running(tmp_path, store, models, limits=Limits(pending_requests=1)) as server:
+        threads = [threading.Thread(target=lambda: replies.append(server.ask(INFER, rows))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            assert server.ask(INFER, BODY).status == 200
+        refused = [reply for reply in replies if reply.status == 503]
+        assert {reply.status for reply in replies} == {200, 503}
+        assert all(reply.headers["retry-after"] == "1" and "waiting" in reply.json["error"] for reply in refused)
+
+
 def test_a_drain_answers_what_arrives_and_closes(tmp_path: Path, store: Store, digests: dict[str, str]) -> None:
     """While the server drains, requests on open connections are answered with Connection: close; none is lost."""
     models = {"fraud": route(("stable", 1, digests["fraud-1"], 1.0), log="acknowledged")}

@@ -17,7 +17,7 @@ from modelops.clock import Clock
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions import PredictionLog
 from modelops.serving.feedback import take_feedback
-from modelops.serving.http import JSON, RETRY, Answer, Request
+from modelops.serving.http import JSON, RETRY, Answer, Limits, Request
 from modelops.serving.infer import Inference
 from modelops.serving.metrics import CONTENT_TYPE, ServerMetrics, exposition
 from modelops.serving.mirror import Mirrors
@@ -29,12 +29,6 @@ from modelops.serving.watch import Watcher
 
 __all__ = ["App"]
 
-REQUEST_SECONDS = 30.0
-"""How long an answer may be waited for; a caller may ask for less by X-Request-Timeout-Ms."""
-PENDING_REQUESTS = 1024
-PENDING_BYTES = 256 << 20
-"""How many requests may wait for a thread or the disk, and how many bytes their bodies may hold together."""
-
 _POST = frozenset({"infer", "feedback", "index", "load"})
 _GET = (b"GET", b"HEAD")
 
@@ -43,13 +37,20 @@ class App:
     """Answers for the table that its watcher holds."""
 
     def __init__(
-        self, watcher: Watcher, log: PredictionLog, metrics: ServerMetrics, clock: Clock, peers: Peers | None
+        self,
+        watcher: Watcher,
+        log: PredictionLog,
+        metrics: ServerMetrics,
+        clock: Clock,
+        limits: Limits,
+        peers: Peers | None,
     ) -> None:
         self.draining = False
         self._watcher = watcher
         self._log = log
         self._metrics = metrics
         self._clock = clock
+        self._limits = limits
         self._peers = peers
         self._mirrors = Mirrors(log, metrics)
         self._inference = Inference(log, clock, self._mirrors.offer)
@@ -122,8 +123,9 @@ class App:
     ) -> Coroutine[Any, Any, Answer]:
         """Refuse what waits when too much waits already, or let it wait until its deadline."""
         try:
-            seconds = _deadline(request)
-            if self._pending >= PENDING_REQUESTS or self._pending_bytes + len(request.body) > PENDING_BYTES:
+            seconds, limits = _deadline(request, self._limits.request_seconds), self._limits
+            size = self._pending_bytes + len(request.body)
+            if self._pending >= limits.pending_requests or size > limits.pending_bytes:
                 message = f"{self._pending} requests are waiting"
                 raise failure("overloaded", message, exit=Exit.WORLD, hint="try again", retryable=True)
         except ModelOpsError:
@@ -148,7 +150,7 @@ class App:
     def _refused(self, model: str, error: ModelOpsError) -> Answer:
         problem = error.problems[0]
         status = STATUS.get(problem.code, 500)
-        if status != 500:
+        if problem.code != "model-failed":
             # A failure of a release is no refusal; its own counts know it.
             self._metrics.refused(model, status)
         text = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
@@ -204,13 +206,14 @@ _EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", 
 _SERVER = {"name": "modelops", "version": __version__, "extensions": _EXTENSIONS}
 
 
-def _deadline(request: Request) -> float:
+def _deadline(request: Request, longest: float) -> float:
+    """Return how many seconds an answer may be waited for; a caller may ask for less by X-Request-Timeout-Ms."""
     value = request.headers.get(b"x-request-timeout-ms")
     if value is None:
-        return REQUEST_SECONDS
+        return longest
     if not value.isdigit() or not 0 < len(value) < 10 or int(value) == 0:
         raise refusal("X-Request-Timeout-Ms is not a number of milliseconds above 0")
-    return min(int(value) / 1000, REQUEST_SECONDS)
+    return min(int(value) / 1000, longest)
 
 
 def _json(data: Any, status: int = 200) -> Answer:

@@ -55,7 +55,8 @@ class Limits:
     """Bytes of a head and of a body, seconds until each must be there, and how many connections are held.
 
     A body that is too large is read and forgotten up to ``drain_bytes``, as a client that still sends would lose the
-    answer to a reset.
+    answer to a reset. An answer may be waited for ``request_seconds``; ``pending_requests`` may wait for a thread or
+    the disk at a time, and their bodies may hold ``pending_bytes`` together.
     """
 
     head_bytes: int = 32 << 10
@@ -64,6 +65,9 @@ class Limits:
     head_seconds: float = 10.0
     body_seconds: float = 60.0
     idle_seconds: float = 75.0
+    request_seconds: float = 30.0
+    pending_requests: int = 1024
+    pending_bytes: int = 256 << 20
     connections: int = 8192
     sweep_seconds: float = 1.0
 

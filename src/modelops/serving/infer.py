@@ -117,7 +117,12 @@ class Inference:
         return self._answered(work)
 
     async def _acknowledged(self, work: Work, rows: Sequence[Row]) -> Answer:
-        await self._log.append_acknowledged(rows)
+        try:
+            await self._log.append_acknowledged(rows)
+        except ModelOpsError:
+            if work.model.route.log_full != "drop":
+                raise
+            self._log.stats.dropped += len(rows)
         return self._answered(work)
 
     def _answered(self, work: Work) -> Answer:

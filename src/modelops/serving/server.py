@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import resource
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
@@ -61,7 +63,8 @@ class Service:
         self.port: int = self._socket.getsockname()[1]
         metrics = ServerMetrics(self._log)
         self._watcher = Watcher(table, Loader(store, metrics, trial or TrialLimits()), metrics)
-        self._app = App(self._watcher, self._log, metrics, clock, peers)
+        limits = _within_open_files(limits or Limits())
+        self._app = App(self._watcher, self._log, metrics, clock, limits, peers)
         self._http = HttpServer(self._app, self._app.broken, limits)
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -127,6 +130,15 @@ def reserved(host: str, port: int) -> Iterator[int]:
         port = probe.getsockname()[1]
     with _bind(host, port, shared=True):
         yield port
+
+
+def _within_open_files(limits: Limits) -> Limits:
+    """Allow this process as many open files as it may have, and no more connections than leave some for the rest."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        return replace(limits, connections=min(limits.connections, max(most - 256, most // 2)))
+    return limits
 
 
 def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
