@@ -16,6 +16,7 @@ from modelops.strategies._planning import (
     Watch,
     crossed,
     fewest,
+    need_for_limit,
     need_for_mean,
     need_for_rate,
     need_for_rise,
@@ -154,10 +155,26 @@ def test_every_guard_that_can_fail_takes_its_part_of_alpha():
 
 
 def test_errors_that_no_guard_looks_at_are_never_seen():
-    """A plan that expects to see errors and has no guard on them cannot."""
-    (found,) = step_forecasts(RateGuards(errors=None), [Watch(0.5, "steps[0]")], Expectation(requests_per_hour=600))
+    """A plan that expects to see errors and has no guard on them cannot; an absolute limit is a guard too."""
+    step, expectation = Watch(0.5, "steps[0]"), Expectation(requests_per_hour=600)
+    (found,) = step_forecasts(RateGuards(errors=None), [step], expectation)
     assert (found.requests, found.sees) == (None, False)
-    assert "no guard" in found.what
+    (found,) = step_forecasts(RateGuards(errors=None, maximum_error_rate=0.013), [step], expectation)
+    assert found.sees
+
+
+def test_an_absolute_limit_needs_what_simulation_finds():
+    """The e-value of the limit fires by the forecast number of requests about as often as promised."""
+    need = need_for_limit(0.02, 0.01, 0.5, 0.05, 0.8)
+    generator, seen = np.random.default_rng(11), 0
+    sizes = np.diff(np.linspace(0, need.requests / 2, 61).astype(int))
+    for _ in range(400):
+        events = generator.binomial(sizes, 0.02).cumsum()
+        evidence = [log_share_evalue(int(x), int(n - x), 0.01) for x, n in zip(events, sizes.cumsum(), strict=True)]
+        seen += max(evidence) >= -math.log(0.05)
+    assert seen / 400 == pytest.approx(0.8, abs=0.08)
+    assert need.fixed < need.requests
+    assert need_for_limit(0.01, 0.01, 0.5, 0.05, 0.8).requests is None
 
 
 def test_a_shadow_needs_half_as_many_requests_as_an_even_split_needs():

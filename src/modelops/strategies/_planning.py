@@ -180,9 +180,28 @@ def need_for_rise(
     if rate <= limit or before < 1:
         return Need(None)
     requests = fewest(margin, power)
-    spread = _z(1 - alpha) * math.sqrt(limit * (1 - limit)) + _z(power) * math.sqrt(rate * (1 - rate))
-    fixed = math.ceil((spread / (rate - limit)) ** 2)
+    fixed = _one_sample(rate, limit, alpha, power) if limit > 0 else None
     return Need(requests, fixed, margin if requests is not None else None)
+
+
+@lru_cache(maxsize=4096)
+def need_for_limit(rate: float, limit: float, weight: float, alpha: float, power: float) -> Need:
+    """Return what shows that an arm with the share ``weight`` of the requests has a rate above an absolute limit."""
+
+    def margin(n: float) -> tuple[float, float]:
+        mean, deviation = _delta(lambda events: _share(events, n * weight - events, limit), [_count(n * weight, rate)])
+        return mean + math.log(alpha), deviation
+
+    if rate <= limit:
+        return Need(None)
+    requests = fewest(margin, power)
+    return Need(requests, _one_sample(rate, limit, alpha, power, weight), margin if requests is not None else None)
+
+
+def _one_sample(rate: float, limit: float, alpha: float, power: float, weight: float = 1.0) -> int:
+    """Return the requests that the z-test of one proportion against a limit needs."""
+    spread = _z(1 - alpha) * math.sqrt(limit * (1 - limit)) + _z(power) * math.sqrt(rate * (1 - rate))
+    return math.ceil((spread / (rate - limit)) ** 2 / weight)
 
 
 @lru_cache(maxsize=4096)
@@ -286,19 +305,13 @@ def step_forecasts(
     steps. A step that cannot get its own minimum of requests before its deadline is told of too.
     """
     base, rate = expectation.error_rate, min(1.0, expectation.error_rate * expectation.effect)
-    level, power = _level(guards, [step.weight for step in steps]), expectation.power
-    harm, before = guards.errors, baseline
+    level, before = _level(guards, [step.weight for step in steps]), baseline
     found: list[Forecast] = []
     for at, step in enumerate(steps):
         leaves = step.leaves_after(expectation.requests_per_hour)
         what = f"errors from {base:.3g} to {rate:.3g} at {step.weight:.0%}"
-        if harm is None:
-            need, what = Need(None), f"{what}: no guard looks at them"
-        else:
-            control, test = (step.weight, need_for_rate) if step.weight < 1 else (round(before), need_for_rise)
-            ratio, difference = harm.maximum_ratio, harm.minimum_difference
-            need = test(base, rate, control, level, power, ratio=ratio, difference=difference)
-            what += f" after {before:,.0f} requests of stable" if step.weight >= 1 else ""
+        what += f" after {before:,.0f} requests of stable" if step.weight >= 1 else ""
+        need = _need_for_errors(guards, base, rate, step.weight, round(before), level, expectation.power)
         before += leaves * (1 - step.weight)
         found.append(
             forecast_of(
@@ -307,6 +320,21 @@ def step_forecasts(
         )
         found += _minimum(at, step.min_requests, step.weight, expectation, step.deadline_minutes, step.path)
     return tuple(found)
+
+
+def _need_for_errors(
+    guards: RateGuards, base: float, rate: float, weight: float, before: int, level: float, power: float
+) -> Need:
+    """Return what the guard needs that sees the errors first."""
+    needs, harm = [], guards.errors
+    if harm is not None:
+        control, test = (weight, need_for_rate) if weight < 1 else (before, need_for_rise)
+        needs.append(
+            test(base, rate, control, level, power, ratio=harm.maximum_ratio, difference=harm.minimum_difference)
+        )
+    if guards.maximum_error_rate is not None:
+        needs.append(need_for_limit(rate, guards.maximum_error_rate, weight, level, power))
+    return min(needs, key=lambda need: need.requests or math.inf, default=Need(None))
 
 
 def _minimum(
@@ -328,14 +356,8 @@ def shadow_forecasts(
     """
     base, rate = expectation.error_rate, min(1.0, expectation.error_rate * expectation.effect)
     what = f"errors from {base:.3g} to {rate:.3g} in copies of {step.weight:.0%}"
-    need, harm, factor = Need(None), guards.errors, 0.5 / step.weight
-    if harm is None:
-        what += ": no guard looks at them"
-    else:
-        ratio, difference = harm.maximum_ratio, harm.minimum_difference
-        level = _level(guards, [0.5], more)
-        need = need_for_rate(base, rate, 0.5, level, expectation.power, ratio=ratio, difference=difference)
-        need = need.times(factor)
+    need = _need_for_errors(guards, base, rate, 0.5, 0, _level(guards, [0.5], more), expectation.power)
+    need = need.times(0.5 / step.weight)
     leaves = step.leaves_after(expectation.requests_per_hour)
     deadline = step.deadline_minutes
     found = forecast_of(0, what, need, expectation, deadline=deadline, leaves_after=leaves, path=step.path)
