@@ -108,7 +108,7 @@ def guards(runs: int) -> None:
 def ab_test(runs: int) -> None:
     """False winners under continuous peeking, and power at the forecast number of requests."""
     print(f"\nab-test on outcomes of 10 %, even split, alpha 5 %, a look every {LOOK} requests; {runs:,} runs")
-    params = params_of("ab-test", metric="outcome", minimum_effect=0.02, deviation=0.3, **QUIET)
+    params = params_of("ab-test", metric="outcome", minimum_effect=0.02, deviation=0.313, **QUIET)
     same = {"stable": Truth(), "candidate": Truth()}
     seen, _ = z_test(0.1, 0.1, 0.5, 1.96, runs)
     for name, entities in (("every request its own entity", 0), ("500 entities that come again", 500)):
