@@ -374,3 +374,12 @@ def test_what_was_denied_leaves_even_while_stable_cannot_be_put_up() -> None:
     found = route(aborted)
     assert found is not None
     assert [(arm.name, arm.weight) for arm in found.arms] == [("stable", 1.0)]
+
+
+def test_a_paused_rollout_still_drops_an_arm_that_harms() -> None:
+    """Pausing holds what goes forward, not what gets users out of harm's way."""
+    forward = Step("advance", 1, share(0.25), "enough")
+    (held,) = entries(on_trial(forward, paused=True))
+    assert isinstance(held, Wait)
+    (moved,) = entries(on_trial(replace(forward, failed=("challenger-3",)), paused=True))
+    assert isinstance(moved, SetStep)

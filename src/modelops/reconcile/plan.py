@@ -275,7 +275,7 @@ def _ending(facts: ModelFacts, state: RolloutState, serving: bool) -> Entry:
         step = facts.next_step(facts.progress)
         if step.action == "rollback":
             return _failed(facts, step)
-    if facts.paused:
+    if facts.paused and not (step.action == "advance" and step.failed):
         return Wait(model, name, f"the rollout is paused; it would {state.outcome}: {state.reason}")
     asked = facts.asked
     if asked is None or (asked.state == "open" and asked.stale):
@@ -294,13 +294,13 @@ def _unloaded(facts: ModelFacts, broken: Mapping[str, str]) -> str:
 
 
 def _moved(facts: ModelFacts, step: Step) -> Entry:
-    """Return the entry that a strategy's step asks for; a paused rollout only ever goes back."""
+    """Return the entry that a strategy's step asks for; a paused rollout only ever goes back, or drops a failed arm."""
     model, name, where = facts.model, facts.environment, facts.where
     if step.action == "rollback":
         return _failed(facts, step)
     if step.action == "hold":
         return Wait(model, name, step.reason, step.checks)
-    if facts.paused:
+    if facts.paused and not (step.action == "advance" and step.failed):
         return Wait(model, name, f"the rollout is paused; it would {step.action}: {step.reason}", step.checks)
     match step.action:
         case "advance":

@@ -159,7 +159,8 @@ class Step:
 
     ``hold`` leaves the traffic, ``advance`` goes to ``step`` with ``traffic``, ``smoke`` asks for ``requests`` smoke
     requests before the next look, ``promote`` ends with ``winner`` as the new stable, ``keep`` ends with stable as it
-    was and nobody denied, ``rollback`` ends with every arm on trial withdrawn and those in ``failed`` denied.
+    was, ``rollback`` ends with every arm on trial withdrawn. Whatever the end, the arms in ``failed`` are denied; an
+    advance that names some has just taken their traffic away.
     """
 
     action: Literal["hold", "advance", "smoke", "promote", "keep", "rollback"]
