@@ -51,6 +51,7 @@ class Need:
         return Need(math.ceil(self.requests * factor), more, lambda n: margin(n / factor))
 
 
+@lru_cache(maxsize=4096)
 def crossed(margin: Margin, n: float) -> float:
     r"""Return the chance that a walk was past its threshold at any of n requests.
 
