@@ -22,7 +22,7 @@ __all__ = ["MODEL_ERRORS", "Inference", "Work", "sanitized"]
 
 INLINE_BYTES = 32_768
 """Larger requests are handled in a thread, so that the small ones do not wait for them."""
-INLINE_SECONDS = 0.005
+INLINE_SECONDS = 0.001
 """Releases whose small requests cost more than this are called in a thread."""
 _SMALL_ROWS = 16
 
