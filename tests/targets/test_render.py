@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from modelops import plugins
+from modelops.errors import ModelOpsError
 from modelops.spec.model import Feature, ModelData, ModelSpec
 from modelops.spec.routing import Route, RouteArm, RoutingTable
 from modelops.targets import Desired
@@ -72,6 +73,40 @@ def test_objects_say_owner_model_release_and_digest() -> None:
         assert metadata["annotations"]["modelops.dev/stable-artifact"].startswith("sha256:")
     pod = yaml.safe_load(files["crm-churn/deployment.yaml"])["spec"]["template"]["metadata"]["labels"]
     assert not any(key.startswith("modelops.dev/") for key in pod)
+
+
+def test_every_arm_is_rendered() -> None:
+    """Arms without weight, shadows and challengers have their labels, and the servers get them as they are."""
+    arms = (
+        RouteArm(name="stable", release=1, digest="sha256:" + "1" * 64, weight=1.0),
+        RouteArm(name="candidate", release=2, digest="sha256:" + "2" * 64, weight=0.0),
+        RouteArm(name="challenger-3", release=3, digest="sha256:" + "3" * 64, weight=0.0, shadow=0.5),
+    )
+    table = RoutingTable(environment="production", models={"churn": Route(arms=arms, salt="abc")})
+    wanted = Desired(table=table, models={"churn": MODEL}, releases={}, lock="")
+    module = plugins.load("targets", "kubernetes")
+    files = module.render(module.Params.model_validate_json(json.dumps(KUBERNETES)), wanted)
+    for text in files.values():
+        kubernetes_validate.validate(yaml.safe_load(text), VERSIONS[-1], strict=True)
+        metadata = yaml.safe_load(text)["metadata"]
+        labels = {key: value for key, value in metadata["labels"].items() if key.startswith("modelops.dev/")}
+        assert labels["modelops.dev/candidate"] == "2"
+        assert labels["modelops.dev/challenger-3"] == "3"
+        assert metadata["annotations"]["modelops.dev/challenger-3-artifact"] == "sha256:" + "3" * 64
+    manifest = yaml.safe_load(files["churn/configmap.yaml"])
+    assert RoutingTable.model_validate_json(manifest["data"]["routes.json"]) == table
+    module = plugins.load("targets", "docker")
+    compose = yaml.safe_load(module.render(module.Params(), wanted)["compose.yaml"])
+    assert compose["services"]["server"]["labels"]["dev.modelops.challenger-3.churn"] == "3@sha256:" + "3" * 64
+
+
+@pytest.mark.parametrize("key", ["kubernetes", "docker"])
+def test_what_only_renders_says_so(key: str) -> None:
+    """Observing and applying are refused with the way that works."""
+    module = plugins.load("targets", key)
+    for refused in (module.observe, module.apply):
+        with pytest.raises(ModelOpsError, match="only renders"):
+            refused(None, None)
 
 
 def test_the_config_map_holds_the_table_that_a_server_reads() -> None:
