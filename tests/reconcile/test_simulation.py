@@ -14,6 +14,7 @@ from modelops import plugins
 from modelops.reconcile.simulation import START, Run, Simulation, Truth, World, _Crowd, one_run, simulate
 from modelops.serving.assignment import assign
 from modelops.strategies import Step, Traffic
+from strategies.test_strategies_conformance import EXAMPLES
 
 CANARY = {
     "steps": [{"weight": 0.2, "minRequests": 200}, {"weight": 0.5, "minRequests": 400, "deadlineMinutes": 600}],
@@ -159,3 +160,16 @@ def test_a_summary_counts_ends_with_their_intervals():
     assert ended["rollback"][-1] == 0.75
     assert (weight[0], weight[-1]) == pytest.approx((0.1, 0.025))
     assert found.to_dict()["badRequests"]["mean"] == 2.0
+
+
+@pytest.mark.parametrize("key", plugins.keys("strategies"))
+def test_every_strategy_on_the_shelf_can_be_simulated(key):
+    """A better candidate that fails no more is never rolled back here, and one that fails often never promoted."""
+    params = plugins.load("strategies", key).Params.model_validate_json(json.dumps(EXAMPLES[key]))
+    for errors, end in ((0.001, "promote"), (0.4, "rollback")):
+        arms = {
+            "stable": Truth(errors=0.001),
+            "candidate": Truth(errors=errors, outcome=0.2 if end == "promote" else 0.1),
+        }
+        found = simulate(key, params, World(6000.0, arms, every=5.0, until=600.0), runs=5, seed=6)
+        assert found.rate(end).count == 5
