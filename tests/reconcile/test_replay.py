@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,15 @@ from modelops.reconcile.measuring import arm_data, outcomes
 from modelops.reconcile.observe import progress
 from modelops.reconcile.recorded import Recorded
 from modelops.reconcile.replay import changed, decide_again
-from modelops.reconcile.rollout import Decision, RolloutState, StepState
+from modelops.reconcile.rollout import (
+    Decision,
+    RolloutState,
+    StepState,
+    arms_in_order,
+    decision,
+    from_plain,
+    to_plain,
+)
 from modelops.reconcile.timeline import read_timeline
 from modelops.reconcile.valuing import values_of_arms
 from modelops.spec.meta import Plugin
@@ -165,6 +174,16 @@ def test_what_an_arm_would_have_earned_alone(tmp_path: Path) -> None:
             assert row[name]["lower"] < row[name]["value"] < row[name]["upper"]
             assert abs(row[name]["value"] - truth) < 0.12, (row["arm"], name)
     assert values_of_arms(site.runtime / DIRECTORY, "churn", SPEC, "feed", tuple(ARMS), "outcome") == []
+
+
+def test_a_rollout_is_read_back_as_it_was_written() -> None:
+    """Also the order of its arms, which what is drawn for them depends on, survives files that sort their keys."""
+    arms = arms_in_order(1, 2, (30, 4))
+    assert list(arms) == ["stable", "candidate", "challenger-4", "challenger-30"]
+    before = replace(state(), arms=arms, decisions=(decision("begin", None, "it begins", (), None, START),))
+    again = from_plain(json.loads(json.dumps(to_plain(before), sort_keys=True)))
+    assert again == before
+    assert list(again.arms) == list(arms)
 
 
 def test_outcomes_by_task(tmp_path: Path) -> None:

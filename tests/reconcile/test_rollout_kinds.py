@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from modelops.reconcile.promotion import covering_promotion
 from reconcile.loop_world import MODEL, World
 from reconcile.test_loop_rollouts import outcomes, weights
 from reconcile.test_rollout_ends import begun, message
+from reconcile.test_rollout_verbs import HERE
 
 Live = Callable[[str], World]
 
@@ -22,6 +24,10 @@ BLUE_GREEN = """  strategy:
 AB_TEST = """  strategy:
     type: ab-test
     params: {metric: errors, minimumEffect: 0.1, minUnits: 20, slow: null, onDeadline: keep, deadlineMinutes: 60}
+"""
+BANDIT = """  strategy:
+    type: bandit
+    params: {reward: outcome, epochMinutes: 10, minUnits: 20, slow: null, scores: null, outcome: null}
 """
 
 
@@ -122,3 +128,21 @@ def test_a_challenger_needs_a_candidate_and_a_strategy_with_room(live: Live) -> 
     world.promote("--release", "2")
     full = world.run("promote", MODEL, "--to", "production", "--release", "3", "--challenger", "--yes")
     assert (full.code, "[too-many-arms]" in full.err) == (1, True)
+
+
+def test_a_bandit_moves_with_its_rewards(live: Live) -> None:
+    """After an epoch with rewards the weights are drawn anew, and a replay says what each arm would have earned."""
+    world = begun(live, "second", 2, strategy=BANDIT)
+    assert weights(world) == {1: 0.5, 2: 0.5}
+    answers = world.ask(150)
+    world.label(answers)
+    found = later(world, "2026-03-01T12:30:00Z")
+    assert any(line.startswith("churn in production: release 2 to ") for line in found["done"]), found
+    assert sum(weights(world).values()) == pytest.approx(1)
+    assert weights(world) != {1: 0.5, 2: 0.5}
+    again = world.run("rollout", "replay", *HERE, "-o", "json")
+    told = json.loads(again.out)
+    assert [row["arm"] for row in told["values"]] == ["stable", "candidate"]
+    assert told["steps"][0]["again"]["action"] == "advance"
+    assert again.code == 0, told
+    assert "value of candidate alone: ips" in world.ok("rollout", "replay", *HERE).out

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
+from modelops.reconcile.rollout import arms_in_order
 from modelops.repository import Repository
 from modelops.spec.delivery import DeploymentSpec
 from modelops.spec.load import load_resource
@@ -35,9 +36,7 @@ class Moment:
 
 def arms_of(deployment: DeploymentSpec) -> dict[str, int]:
     """Return every release that a deployment names, by the arm that it is; stable first."""
-    named = {"stable": deployment.stable, "candidate": deployment.candidate}
-    named |= {f"challenger-{release}": release for release in deployment.challengers}
-    return {arm: release for arm, release in named.items() if release is not None}
+    return arms_in_order(deployment.stable, deployment.candidate, deployment.challengers)
 
 
 def deployment_path(model: str, environment: str) -> str:

@@ -25,7 +25,7 @@ from modelops.reconcile.actions import (
     runnable,
     to_dict,
 )
-from modelops.reconcile.rollout import RolloutState
+from modelops.reconcile.rollout import RolloutState, arms_in_order
 from modelops.spec.access import ApiKey
 from modelops.spec.meta import Plugin
 from modelops.spec.model import Serving
@@ -96,10 +96,8 @@ class ModelFacts:
 
     @property
     def arms(self) -> dict[Role, int]:
-        """Every release that git names here, by the arm that it is; stable first."""
-        named = {"stable": self.stable, "candidate": self.candidate}
-        named |= {f"challenger-{release}": release for release in self.challengers}
-        return {role: release for role, release in named.items() if release is not None}
+        """Every release that git names here, by the arm that it is, in their order."""
+        return arms_in_order(self.stable, self.candidate, self.challengers)
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ class Plan:
 def salt(facts: ModelFacts) -> str:
     """Return the salt of the assignment: a function of git alone, new for every rollout and after every rollback."""
     parts = (facts.model, facts.environment, facts.stable, facts.candidate, *facts.denied)
-    text = "\n".join((*map(str, parts), *(f"challenger-{release}" for release in facts.challengers)))
+    text = "\n".join((*map(str, parts), *(f"challenger-{release}" for release in sorted(facts.challengers))))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

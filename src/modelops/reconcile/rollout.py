@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -87,6 +87,16 @@ class RolloutState:
         return self.decisions[-1].checks if self.decisions else ()
 
 
+def arms_in_order(stable: int | None, candidate: int | None, challengers: Iterable[int]) -> dict[str, int]:
+    """Return releases by the arm that they are, in the one order that strategies see: stable, candidate, challengers.
+
+    The order is the same whoever reads it from where, as what is drawn for arms depends on it.
+    """
+    named = {"stable": stable, "candidate": candidate}
+    named |= {f"challenger-{release}": release for release in sorted(challengers)}
+    return {arm: release for arm, release in named.items() if release is not None}
+
+
 def decision(
     action: str,
     state: RolloutState | None,
@@ -124,7 +134,12 @@ def from_plain(data: Mapping[str, Any]) -> RolloutState:
     decisions = tuple(Decision(**{**each, "checks": tuple(each["checks"])}) for each in data["decisions"])
     if not steps:
         raise ValueError("a rollout has at least one step")
-    return RolloutState(**{**data, "steps": steps, "decisions": decisions, "failed": tuple(data["failed"])})
+    given = data["arms"]
+    challengers = (release for arm, release in given.items() if arm.startswith("challenger-"))
+    arms = arms_in_order(given.get("stable"), given.get("candidate"), challengers)
+    return RolloutState(
+        **{**data, "arms": arms, "steps": steps, "decisions": decisions, "failed": tuple(data["failed"])}
+    )
 
 
 def to_plain(state: RolloutState) -> dict[str, Any]:
