@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,12 @@ def unwritable(path: Path, reason: object) -> ModelOpsError:
 
 
 def _open(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10, cached_statements=16)
-    try:
+    with ExitStack() as undo:
+        connection = undo.enter_context(
+            closing(
+                sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10, cached_statements=16)
+            )
+        )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         if not check_version(connection, file):
@@ -58,9 +62,7 @@ def _open(file: Path) -> sqlite3.Connection:
                     for statement in CREATE:
                         connection.execute(statement)
                     connection.execute(f"PRAGMA user_version = {VERSION}")
-    except BaseException:
-        connection.close()
-        raise
+        undo.pop_all()
     return connection
 
 
@@ -70,10 +72,9 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
         connection.execute("COMMIT")
-    except BaseException:
+    finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise
 
 
 class Writer:
@@ -134,6 +135,11 @@ class Writer:
         self._page = connection.execute("PRAGMA page_size").fetchone()[0]
         self._seq = connection.execute("SELECT coalesce(max(seq), 0) FROM inputs").fetchone()[0]
 
+    def _recall_if_possible(self, connection: sqlite3.Connection) -> None:
+        # What made the rows fail may fail this too, and is the better thing to tell.
+        with suppress(sqlite3.Error):
+            self._recall(connection)
+
     def _for_day(self, day: int) -> sqlite3.Connection:
         """Return the connection to the file that takes rows of a day, opening the next one where it is time."""
         current = self._segment
@@ -154,16 +160,14 @@ class Writer:
     def insert(self, rows: Sequence[Row], shadows: Sequence[ShadowRow]) -> None:
         """Write rows that all belong to the day of the first, in one transaction."""
         connection = self._for_day(day_of(rows[0].time if rows else shadows[0].time))
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._recall_if_possible, connection)
             with _transaction(connection):
                 answers, inputs = self._values(connection, rows)
                 _insert(connection, "answers", answers, len(rows))
                 _insert(connection, "inputs", inputs, len(rows))
                 _insert(connection, "shadows", [value for shadow in shadows for value in shadow], len(shadows))
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self._recall(connection)
-            raise
+            undo.pop_all()
 
     def insert_missing(self, rows: Sequence[Row]) -> None:
         """Write those rows of one day that no file of that day holds yet."""
