@@ -104,6 +104,23 @@ def test_stable_answers_while_a_candidate_cannot_be_loaded(
         assert signal.SIGXCPU.name in refused[0]["error"]
 
 
+def test_at_a_cold_start_stable_does_not_wait_for_a_trial(
+    tmp_path: Path, store: Store, digests: dict[str, str], endless: str
+) -> None:
+    """While the candidate is on trial the server is ready and stable answers everybody; the table is not whole."""
+    stable, candidate = ("stable", 1, digests["fraud-1"], 0.5), ("candidate", 2, endless, 0.5)
+    with running(tmp_path, store, None, trial=SHORT) as server:
+        write_table(server.table, {"fraud": route(stable, candidate, log="off")})
+        server.await_status(lambda status: status["arms"])
+        assert server.ask("/v2/health/ready").status == 200
+        assert server.status()["table"] is None
+        answers = [server.ask(INFER, {**MATRIX, "parameters": {"entity_id": f"c{i}"}}) for i in range(20)]
+        assert {answer.json["model_version"] for answer in answers} == {"1"}
+        status = server.await_status(lambda status: status["table"])
+        assert signal.SIGXCPU.name in status["error"]
+        assert server.ask("/v2/health/ready").status == 200
+
+
 def test_at_a_cold_start_stable_takes_the_share_of_a_candidate_that_cannot_be_loaded(
     tmp_path: Path, store: Store, digests: dict[str, str]
 ) -> None:

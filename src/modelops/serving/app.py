@@ -250,9 +250,9 @@ def _find(table: LoadedTable, target: bytes) -> Endpoint:
 
 
 def _model_ready(model: LoadedModel) -> Answer:
-    if model.arms:
+    if model.ready:
         return _json({"name": model.name, "ready": True})
-    return _json({"name": model.name, "ready": False, "error": f"no release of {model.name} could be loaded"}, 503)
+    return _json({"name": model.name, "ready": False, "error": f"a release of {model.name} could not be loaded"}, 503)
 
 
 def _metadata(model: LoadedModel, release: int | None) -> Answer:

@@ -52,7 +52,7 @@ class ShadowCounts:
 
 
 class ServerMetrics:
-    """All counts of one process; only the event loop changes them."""
+    """All counts of one process; only the event loop changes them, but a thread that loads adds new ones at 0."""
 
     def __init__(self, log: PredictionLog) -> None:
         self._log = log
@@ -97,14 +97,14 @@ class ServerMetrics:
         """Return the counts of all arms, one object each, to be added up over arms and processes."""
         return [
             {"model": model, "release": release, "count": sum(counts.buckets), **asdict(counts)}
-            for (model, release, _), counts in self.arms.items()
+            for (model, release, _), counts in tuple(self.arms.items())
         ]
 
     def _arm_families(self) -> Iterable[Metric]:
         requests = CounterMetricFamily("modelops_requests", "Infer requests that reached a release.", labels=_ARM)
         errors = CounterMetricFamily("modelops_errors", "Infer requests on which a release failed.", labels=_ARM)
         seconds = HistogramMetricFamily("modelops_request_seconds", "Time of an answer.", labels=_ARM)
-        for labels, counts in self.arms.items():
+        for labels, counts in tuple(self.arms.items()):
             below = list(accumulate(counts.buckets))
             requests.add_metric(labels, below[-1])
             errors.add_metric(labels, counts.errors)
@@ -120,7 +120,7 @@ class ServerMetrics:
             ("dropped", "Copies that were not made because the shadow's queue was full."),
         ):
             family = CounterMetricFamily(f"modelops_shadow_{name}", text, labels=_ARM)
-            for labels, counts in self.shadows.items():
+            for labels, counts in tuple(self.shadows.items()):
                 family.add_metric(labels, getattr(counts, name))
             yield family
 
@@ -134,9 +134,9 @@ class ServerMetrics:
             )
         )
         for family, counts in ((refused, self._refused), (feedback, self._feedback)):
-            for labels, count in counts.items():
+            for labels, count in tuple(counts.items()):
                 family.add_metric(labels, count)
-        for outcome, count in self._tables.items():
+        for outcome, count in tuple(self._tables.items()):
             tables.add_metric((outcome,), count)
         error = "1 while the newest routing table is refused."
         return refused, feedback, tables, GaugeMetricFamily("modelops_routing_table_error", error, self._table_error)

@@ -12,7 +12,7 @@ from time import perf_counter
 import numpy as np
 from pydantic import ValidationError
 
-from modelops.artifacts import Outputs, Predictor, load_predictor, open_artifact
+from modelops.artifacts import Artifact, Outputs, Predictor, load_predictor, open_artifact
 from modelops.artifacts.package import SMOKE
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.serving.assignment import assign
@@ -107,6 +107,12 @@ class LoadedModel:
         return next((arm for arm in self.arms if arm.release == release), None)
 
     @property
+    def ready(self) -> bool:
+        """Whether somebody answers every entity: stable, or else all arms that have a weight."""
+        loaded = {arm.name for arm in self.arms}
+        return "stable" in loaded or loaded >= {arm.name for arm in self.route.arms if arm.weight > 0}
+
+    @property
     def main(self) -> LoadedArm | None:
         """The stable arm, or the only one."""
         return next((arm for arm in self.arms if arm.name == "stable"), self.arms[0] if self.arms else None)
@@ -123,7 +129,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class LoadedTable:
-    """A routing table in effect; ``digest`` is the SHA-256 of its file, None before the first."""
+    """A routing table in effect; ``digest`` is the SHA-256 of its file, None before the first is loaded whole."""
 
     digest: str | None = None
     environment: str = ""
@@ -133,8 +139,9 @@ class LoadedTable:
 
     @property
     def ready(self) -> bool:
-        """Whether every model of the table has an arm that answers."""
-        return self.digest is not None and all(model.arms for model in self.models.values())
+        """Whether every model of the table answers all its callers."""
+        known = self.digest is not None or bool(self.models)
+        return known and all(model.ready for model in self.models.values())
 
 
 _SERVER_PATHS = {
@@ -185,12 +192,18 @@ class Loader:
         self._metrics = metrics
         self._predictors: dict[str, tuple[Predictor, list[InferRequest]]] = {}
         self._previous: frozenset[str] = frozenset()
+        self._data = b""
+        self._failed: dict[str, ModelOpsError] = {}
 
-    def load(self, data: bytes) -> tuple[LoadedTable, ModelOpsError | None]:
+    def load(self, data: bytes, *, only_stable: bool = False) -> tuple[LoadedTable, ModelOpsError | None]:
         """Load what a routing table names, and say what of it could not be loaded.
 
-        The table holds the arms that did load, so that the caller can choose between it and the one in effect.
+        The table holds the arms that did load, so that the caller can choose between it and the one in effect. With
+        ``only_stable`` it holds nothing else and has no digest: it answers until the trials of the others are over.
         """
+        if data != self._data:
+            self._data = data
+            self._failed.clear()
         try:
             table = RoutingTable.model_validate_json(data)
         except ValidationError as error:
@@ -203,6 +216,8 @@ class Loader:
         for name, route in table.models.items():
             arms: list[LoadedArm] = []
             for arm in route.arms:
+                if only_stable and arm.name != "stable":
+                    continue
                 try:
                     loaded = self._arm(name, arm)
                 except ModelOpsError as error:
@@ -213,7 +228,7 @@ class Loader:
                     states.append(_status(name, arm, None, loaded.predictor.engine))
             models[name] = _model(name, route, tuple(arms))
             self._metrics.model(name)
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        digest = None if only_stable else "sha256:" + hashlib.sha256(data).hexdigest()
         loaded_table = LoadedTable(digest, table.environment, models, paths_of(models), tuple(states))
         return loaded_table, (_joined(problems) if problems else None)
 
@@ -225,12 +240,23 @@ class Loader:
         }
         self._previous = needed
 
+    def _try(self, artifact: Artifact) -> None:
+        """Try an artifact, but not again and again one that has failed while the table stays as it is."""
+        known = self._failed.get(artifact.digest)
+        if known is not None:
+            raise ModelOpsError(*known.problems, exit=known.exit)
+        try:
+            try_load(artifact, self._trial)
+        except ModelOpsError as error:
+            self._failed[artifact.digest] = error
+            raise
+
     def _arm(self, model: str, arm: RouteArm) -> LoadedArm:
         if arm.digest not in self._predictors:
             artifact = open_artifact(self._store, arm.digest)
             if arm.name != "stable":
                 # Stable answered before, maybe in another process; anything else may crash this one.
-                try_load(artifact, self._trial)
+                self._try(artifact)
             predictor = load_predictor(artifact)
             self._predictors[arm.digest] = predictor, _recorded(predictor, artifact.files[SMOKE])
         predictor, recorded = self._predictors[arm.digest]

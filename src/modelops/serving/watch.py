@@ -70,7 +70,12 @@ class Watcher:
 
     async def _take_up(self, stamp: Stamp) -> None:
         try:
-            table, error = await self._threads.run(self._load)
+            if self.table.digest is None and not self.table.models:
+                # At a cold start stable answers first: what is on trial may take its time.
+                self.table, _ = await self._threads.run(self._load, True)
+                if self.table.ready:
+                    self.attempted.set()
+            table, error = await self._threads.run(self._load, False)
         except ModelOpsError as problem:
             self._refuse(problem, None)
         else:
@@ -86,12 +91,12 @@ class Watcher:
         self._seen = stamp
         self.attempted.set()
 
-    def _load(self) -> tuple[LoadedTable, ModelOpsError | None]:
+    def _load(self, only_stable: bool) -> tuple[LoadedTable, ModelOpsError | None]:
         try:
             data = self.path.read_bytes()
         except OSError as error:
             raise failure("bad-routing-table", f"{self.path}: {error.strerror}") from None
-        return self._loader.load(data)
+        return self._loader.load(data, only_stable=only_stable)
 
     def _refuse(self, error: ModelOpsError, table: LoadedTable | None) -> None:
         self.problems, self._refused = error.problems, table
