@@ -355,6 +355,7 @@ def test_harm_overrules_a_success_that_waits_for_a_person() -> None:
         (Asked(7, "open"), Wait),
         (Asked(7, "open", stale=True), Conclude),
         (Asked(7, "merged"), Wait),
+        (Asked(0, "unknown"), Wait),
         (Asked(7, "closed"), Blocked),
     ],
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from modelops.clock import format_instant
-from modelops.errors import Exit, failure
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.evidence.statements import RolloutWord
 from modelops.forges import PullRequest
 from modelops.reconcile.actions import Conclude, Role
@@ -210,11 +211,16 @@ def ask(workspace: Workspace, tip: str, ending: Ending, salt: str, reason: str, 
 
 
 def close_asked(workspace: Workspace, model: str, environment: str) -> None:
-    """Close the pull requests that would end a rollout which has ended."""
+    """Close the pull requests that would end a rollout which has ended.
+
+    A forge that is away keeps nothing from ending: a pull request that stays open changes files that have changed, so
+    that it can no longer be merged.
+    """
     label = conclusion_label(model, environment)
-    for pull in workspace.forge.list("open"):
-        if label in pull.labels:
-            workspace.forge.close(pull.number)
+    with contextlib.suppress(ModelOpsError):
+        for pull in workspace.forge.list("open"):
+            if label in pull.labels:
+                workspace.forge.close(pull.number)
 
 
 def _report(ending: Ending, state: RolloutState | None, reason: str) -> str:

@@ -57,11 +57,12 @@ class Unrecorded:
 class Asked:
     """The pull request that asks a person to let a rollout end well.
 
-    ``stale`` says that what it changes has changed on the branch since, so that it must be written again.
+    ``stale`` says that what it changes has changed on the branch since, so that it must be written again. The state is
+    unknown while the forge does not answer.
     """
 
     number: int
-    state: Literal["open", "merged", "closed"]
+    state: Literal["open", "merged", "closed", "unknown"]
     stale: bool = False
 
 
@@ -282,6 +283,8 @@ def _ending(facts: ModelFacts, state: RolloutState, serving: bool) -> Entry:
         reason = f"pull request {asked.number}, which would make release {release} stable, was closed"
         hint = f"{_abort_hint(facts)}, or ask again: modelops rollout promote {model} {name} --reason WHY"
         return Blocked(model, name, "promotion-declined", reason, hint, where)
+    if asked.state == "unknown":
+        return Wait(model, name, f"the forge does not say how the pull request for release {release} stands")
     return Wait(model, name, f"pull request {asked.number} asks a person to make release {release} stable")
 
 
