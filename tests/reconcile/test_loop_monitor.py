@@ -56,6 +56,32 @@ def test_drift_opens_one_pull_request_that_builds(live: Live) -> None:
     assert "cooling down until 2026-04-24" in json.dumps(found["retraining"])
 
 
+def test_old_predictions_are_dropped_when_nobody_needs_them(live: Live) -> None:
+    """With logDays the monitor drops whole days, but none that its own window or a retraining looks back to."""
+    world = live("promoted")
+    path = "policies/environments/production.yaml"
+    world.push({path: world.show(path).rstrip() + "\n  logDays: 7\n"}, "Keep a week of predictions")
+    world.reconcile()
+    world.at("2026-03-02T12:00:00Z")
+    local_clock_settles()
+    world.ask(5)
+    world.at("2026-03-20T12:00:00Z")
+    local_clock_settles()
+    world.ask(5)
+    log = world.runtime() / "predictions"
+
+    def days() -> set[str]:
+        return {file.name.split("-w")[0] for file in log.glob("*.sqlite")}
+
+    world.at("2026-03-21T12:00:00Z")
+    monitored(world)
+    both = days()
+    world.at("2026-04-10T12:00:00Z")
+    monitored(world)
+    assert (len(both), len(days())) == (2, 1)
+    assert days() < both
+
+
 def local_clock_settles() -> None:
     """Wait until every process has seen the new logical time."""
     time.sleep(0.05)

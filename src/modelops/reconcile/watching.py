@@ -15,8 +15,9 @@ from modelops import data, monitoring
 from modelops.clock import format_instant, parse_instant
 from modelops.errors import Exit, failure
 from modelops.forges import PullRequest
-from modelops.predictions import DIRECTORY, read_window
+from modelops.predictions import DIRECTORY, read_window, retain
 from modelops.reconcile.building import materialiser, reader
+from modelops.reconcile.state import read_rollout
 from modelops.reconcile.workspace import MACHINE, Workspace, environment, model_entry, slug, snapshot_of
 from modelops.spec.delivery import DeploymentSpec, MonitorSpec, ReleaseSpec, Retraining
 from modelops.spec.dump import dump
@@ -68,7 +69,27 @@ def watch_environment(workspace: Workspace, name: str, only: str | None = None) 
         if entry.monitor is None or deployment is None or deployment.spec.stable is None:
             continue
         found.append(_watch(workspace, graph, tip, name, model))
+    _forget_old_predictions(workspace, graph, name)
     return tuple(found)
+
+
+def _forget_old_predictions(workspace: Workspace, graph: Graph, name: str) -> None:
+    """Drop the days of the prediction log that the environment does not keep and that nobody needs."""
+    days = environment(graph, name).spec.log_days
+    if days is None:
+        return
+    site, now = workspace.site(name), workspace.clock()
+    needed = 0.0
+    for model, entry in graph.models.items():
+        if name not in entry.deployments:
+            continue
+        if entry.monitor is not None:
+            retraining = entry.monitor.spec.retraining
+            needed = max(needed, entry.monitor.spec.window_days, retraining.lookback_days if retraining else 0.0)
+        state = read_rollout(site, model)
+        if state is not None:
+            needed = max(needed, (now - parse_instant(state.steps[0].started)) / timedelta(days=1))
+    retain(site.runtime / DIRECTORY, now, days=days, needed_days=needed)
 
 
 def _watch(workspace: Workspace, graph: Graph, tip: str, name: str, model: str) -> Watched:

@@ -34,7 +34,8 @@ class EnvironmentSpec(Strict):
     next lower order. Without an order it stands outside the chain. ``promotion: automatic`` sets every new release as
     candidate in the commit that makes the release. ``rollout: direct`` lets a candidate that loads and answers its
     smoke rows become stable without traffic to judge it by, for environments that have none. ``access`` names the
-    access policy that says who may call its server.
+    access policy that says who may call its server. ``logDays`` is how long its predictions are kept, by whole days
+    and never shorter than a monitor or a running rollout looks back; without it they are kept for ever.
     """
 
     target: Plugin
@@ -42,6 +43,7 @@ class EnvironmentSpec(Strict):
     promotion: Literal["automatic", "pull-request"] = "pull-request"
     rollout: Literal["plan", "direct"] = "plan"
     access: Name | None = None
+    log_days: Annotated[int, Field(ge=1)] | None = None
 
 
 class Gate(Strict):
