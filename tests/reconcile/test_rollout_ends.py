@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
+
 from modelops.reconcile.promotion import covering_promotion
 from reconcile.loop_world import MODEL, World
 from reconcile.test_loop_rollouts import outcomes, weights
@@ -82,6 +84,7 @@ def test_a_plan_can_leave_the_end_to_a_person(live: Live) -> None:
     assert world.run("plan", "production", "--exit-code").code == 0
 
 
+@pytest.mark.slow
 def test_a_declined_end_blocks_until_somebody_acts(live: Live) -> None:
     """A closed pull request leaves the traffic and says what to do; an abort ends it."""
     world = begun(live, "second", 2, "  onSuccess: pull-request\n")
@@ -101,6 +104,7 @@ def test_a_declined_end_blocks_until_somebody_acts(live: Live) -> None:
     assert world.workspace().forge.list("open") == ()
 
 
+@pytest.mark.slow
 def test_what_changed_meanwhile_is_written_into_the_pull_request(live: Live) -> None:
     """A pause while it is open touches the same files: the head is written again, so that it can be merged."""
     world = begun(live, "second", 2, "  onSuccess: pull-request\n")
@@ -142,6 +146,7 @@ def test_an_alert_is_reported_and_ends_nothing(live: Live) -> None:
     assert weights(world)[3] > 0
 
 
+@pytest.mark.slow
 def test_a_hold_leaves_everything_to_a_person(live: Live) -> None:
     """onFailure: hold keeps the traffic and blocks with the way out."""
     world = begun(live, "third", 3, "  onFailure: hold\n")
@@ -190,6 +195,7 @@ def test_a_rollout_is_decided_again_from_the_log(live: Live) -> None:
         assert world.run("rollout", "replay", *HERE, "--set", change).code == code, change
 
 
+@pytest.mark.slow
 def test_a_failure_is_decided_again(live: Live) -> None:
     """The replay rolls back where the rollout did, and holds with a threshold that nothing reaches."""
     world = begun(live, "third", 3)
@@ -202,6 +208,7 @@ def test_a_failure_is_decided_again(live: Live) -> None:
     assert (kinder.code, json.loads(kinder.out)["agrees"]) == (1, False)
 
 
+@pytest.mark.slow
 def test_a_lost_state_asks_no_second_time(live: Live) -> None:
     """A runtime that lost its rollout after asking begins again at the first step, and the pull request stays one."""
     world = begun(live, "second", 2, "  onSuccess: pull-request\n")

@@ -26,6 +26,7 @@ TIMED = """  strategy:
 """
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_forward_skips_no_evidence(live: Live) -> None:
     """A year passes at once: without requests nothing moves, and without labels the deadline holds and says so."""
     world = begun(live, "second", 2, strategy=TIMED)
@@ -56,6 +57,7 @@ def test_a_clock_that_jumps_backward_hides_no_harm(live: Live) -> None:
     assert world.deployment()["denied"][0]["release"] == 3
 
 
+@pytest.mark.slow
 def test_an_arm_without_traffic_waits(live: Live) -> None:
     """All requests are of one entity, so that one arm gets none of them: nothing is decided."""
     world = begun(live, "second", 2)
@@ -66,6 +68,7 @@ def test_an_arm_without_traffic_waits(live: Live) -> None:
     assert weights(world) == {1: 0.7, 2: 0.3}
 
 
+@pytest.mark.slow
 def test_killed_before_the_end_is_committed(live: Live) -> None:
     """Killed after every action of the end of an experiment with a challenger, the next run ends it the same way."""
     world = begun(live, "third", 2, strategy=AB_TEST)
@@ -86,6 +89,7 @@ def test_killed_before_the_end_is_committed(live: Live) -> None:
     assert weights(world) == {1: 1.0}
 
 
+@pytest.mark.slow
 def test_an_abort_comes_before_a_decided_success(live: Live) -> None:
     """What was decided and not committed yet is overruled by git: the candidate is denied and its traffic leaves."""
     world = begun(live, "second", 2)

@@ -54,6 +54,7 @@ def test_blue_green_switches_once_and_ends(live: Live) -> None:
     assert outcomes(world, 2) == ["succeeded"]
 
 
+@pytest.mark.slow
 def test_blue_green_switches_back(live: Live) -> None:
     """Errors after the switch send everybody back in one pass."""
     world = begun(live, "third", 3, strategy=BLUE_GREEN)
@@ -102,7 +103,10 @@ def test_an_experiment_with_a_challenger(live: Live) -> None:
     assert world.run("plan", "production", "--exit-code").code == 0
 
 
-@pytest.mark.parametrize("kind", ["canary", "blue-green", "ab-test"])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param("canary", marks=pytest.mark.slow), "blue-green", pytest.param("ab-test", marks=pytest.mark.slow)],
+)
 def test_a_rebuilt_runtime_begins_again(live: Live, kind: str) -> None:
     """Whatever the strategy, losing the runtime leads to its first step, never to a candidate that nobody judged."""
     plans = {"blue-green": BLUE_GREEN, "ab-test": AB_TEST}
@@ -130,6 +134,7 @@ def test_a_challenger_needs_a_candidate_and_a_strategy_with_room(live: Live) -> 
     assert (full.code, "[too-many-arms]" in full.err) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_bandit_moves_with_its_rewards(live: Live) -> None:
     """After an epoch with rewards the weights are drawn anew, and a replay says what each arm would have earned."""
     world = begun(live, "second", 2, strategy=BANDIT)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pytest
+
 from reconcile.loop_world import MODEL, World
 from reconcile.test_loop_rollouts import weights
 from reconcile.test_rollout_ends import begun, message
@@ -48,6 +50,7 @@ def settled(world: World, pairs: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_shadow_that_fails_is_withdrawn_unseen(live: Live) -> None:
     """Copies that it cannot answer deny it; nobody got an error."""
     world = begun(live, "third", 3, strategy=SHADOW)
