@@ -67,10 +67,10 @@ def route(*arms: tuple[str, int, str, float], **settings: Any) -> dict[str, Any]
     return {"arms": listed, "salt": "salt-1", **settings}
 
 
-def write_table(path: Path, models: Mapping[str, Any], environment: str = "production") -> None:
+def write_table(path: Path, models: Mapping[str, Any], environment: str = "production", keys: Any = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps({"environment": environment, "models": models}), encoding="utf-8")
+    temporary.write_text(json.dumps({"environment": environment, "models": models, "keys": keys}), encoding="utf-8")
     temporary.replace(path)
 
 

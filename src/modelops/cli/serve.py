@@ -24,6 +24,11 @@ import click
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the port."
 )
+@click.option(
+    "--admin-port",
+    type=click.IntRange(0, 65535),
+    help="Also answer metrics and status on this port of 127.0.0.1, where no API key is asked for.",
+)
 @click.option("--worker", type=int, hidden=True)
 @click.option("--peers", type=click.Path(path_type=Path), hidden=True)
 def command(
@@ -34,6 +39,7 @@ def command(
     table_file: Path | None,
     store: Path | None,
     workers: int,
+    admin_port: int | None,
     worker: int | None,
     peers: Path | None,
 ) -> None:
@@ -61,25 +67,32 @@ def command(
     store = (store or Path(".modelops/store")).resolve()
     if workers > 1 and worker is None:
         arguments = [environment, "--runtime", str(folder), "--table", str(table), "--store", str(store)]
-        _share(arguments, host, port, workers)
+        _share(arguments, host, port, workers, admin_port)
         return
     layout = load("stores", "oci-layout")
     blobs = layout.open(layout.Params(path=str(store)), Path.cwd())
     found = None if worker is None or peers is None else Peers(peers, worker)
-    service = Service(table, blobs, folder / DIRECTORY, host=host, port=port, clock=clock_from(), peers=found)
+    service = Service(
+        table, blobs, folder / DIRECTORY, host=host, port=port, clock=clock_from(), peers=found, admin_port=admin_port
+    )
     service.run(lambda: None if found else note(f"serving {environment} on http://{host}:{service.port}"))
 
 
-def _share(arguments: list[str], host: str, port: int, workers: int) -> None:
+def _share(arguments: list[str], host: str, port: int, workers: int, admin_port: int | None) -> None:
     """Run worker processes that answer on one port until this process is told to end."""
+    import contextlib
     import sys
     import tempfile
 
     from modelops.cli.output import note
     from modelops.serving import reserved, supervise
 
-    with reserved(host, port) as shared, tempfile.TemporaryDirectory(prefix="modelops-") as folder:
+    with contextlib.ExitStack() as held:
+        shared = held.enter_context(reserved(host, port))
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="modelops-"))
         command = [sys.executable, "-m", "modelops", "serve", *arguments, "--host", host, "--port", str(shared)]
+        if admin_port is not None:
+            command += ["--admin-port", str(held.enter_context(reserved("127.0.0.1", admin_port)))]
         command += ["--workers", str(workers), "--peers", folder, "--worker"]
         supervise(
             lambda worker: [*command, str(worker)],

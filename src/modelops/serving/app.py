@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Coroutine
 from dataclasses import asdict
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import orjson
+from prometheus_client.core import Metric
 
 from modelops import __version__
 from modelops.clock import Clock
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions import PredictionLog
 from modelops.serving.feedback import take_feedback
+from modelops.serving.guard import Caller, Guard
 from modelops.serving.http import JSON, RETRY, Answer, Limits, Request
 from modelops.serving.infer import Inference
 from modelops.serving.metrics import CONTENT_TYPE, ServerMetrics, exposition
@@ -26,6 +30,7 @@ from modelops.serving.protocol import STATUS, compressed, inflate, refusal
 from modelops.serving.statistics import model_stats
 from modelops.serving.table import Endpoint, LoadedModel, LoadedTable
 from modelops.serving.watch import Watcher
+from modelops.spec.access import Scope
 
 __all__ = ["App"]
 
@@ -62,12 +67,36 @@ class App:
         model = ""
         try:
             table = self._watcher.table
-            endpoint = table.paths.get(request.path) or _find(table, request.path)
+            endpoint = table.paths.get(request.path)
+            if endpoint is None:
+                if table.guard is not None:
+                    # What is served here is told to those who may ask.
+                    table.guard.identify(request.headers)
+                endpoint = _find(table, request.path)
             model = endpoint.model
-            result = self._answer(table, endpoint, request)
+            caller = self._admitted(table.guard, endpoint, request) if table.guard is not None else None
+            result = self._answer(table, endpoint, request, caller)
             return result if isinstance(result, Answer) else self._bounded(model, request, result)
         except ModelOpsError as error:
-            return self._refused(model, error)
+            return self._refused(model, error, request)
+
+    def admin(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        """Answer health, metrics and status without a key, and nothing else: for those who are on this machine."""
+        try:
+            table = self._watcher.table
+            endpoint = table.paths.get(request.path)
+            if endpoint is None or endpoint.kind not in _ADMIN_PLANE:
+                raise failure("unknown-path", "here are only /metrics, /modelops/status and /v2/health")
+            result = self._answer(table, endpoint, request, None)
+            return result if isinstance(result, Answer) else self._bounded("", request, result)
+        except ModelOpsError as error:
+            return self._refused("", error, request)
+
+    def _admitted(self, guard: Guard, endpoint: Endpoint, request: Request) -> Caller | None:
+        scope = _SCOPES.get(endpoint.kind)
+        if scope is None:
+            return None
+        return guard.admit(request.headers, endpoint.model, scope, self._clock().timestamp(), perf_counter())
 
     def close(self) -> None:
         """End what goes on beside the answers."""
@@ -79,23 +108,29 @@ class App:
             "worker": self._peers.worker if self._peers else 0,
             "pid": os.getpid(),
             "status": self._status(self._watcher.table),
-            "families": packed(self._metrics.families()),
+            "families": packed(self._families()),
             "statistics": self._metrics.statistics(),
         }
+
+    def _families(self) -> list[Metric]:
+        guard = self._watcher.table.guard
+        return self._metrics.families() + (guard.families() if guard is not None else [])
 
     def broken(self) -> Answer:
         """Count and answer a request on which the server itself failed."""
         self._metrics.refused("", 500)
         return _json({"error": "the server failed on this request; its log has the reason"}, 500)
 
-    def _answer(self, table: LoadedTable, endpoint: Endpoint, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+    def _answer(
+        self, table: LoadedTable, endpoint: Endpoint, request: Request, caller: Caller | None
+    ) -> Answer | Coroutine[Any, Any, Answer]:
         kind = endpoint.kind
         if (request.method != b"POST") if kind in _POST else (request.method not in _GET):
             allowed = "POST" if kind in _POST else "GET"
             method = request.method.decode("latin-1")
             raise failure("method-not-allowed", f"{method} is not allowed here, {allowed} is")
         if kind == "infer":
-            return self._inference.answer(table.models[endpoint.model], endpoint.release, request)
+            return self._inference.answer(table.models[endpoint.model], endpoint.release, request, caller)
         if kind == "feedback":
             body = inflate(request.body, request.headers.get(b"content-encoding", b"").decode("latin-1").lower())
             return take_feedback(table.models[endpoint.model], body, self._log, self._metrics, self._clock)
@@ -111,7 +146,7 @@ class App:
             case "status":
                 answer = _json(merged_status(views) if self._peers else views[0]["status"])
             case "metrics":
-                families = merged_families(views) if self._peers else self._metrics.families()
+                families = merged_families(views) if self._peers else self._families()
                 answer = Answer(200, exposition(families), CONTENT_TYPE)
             case _:
                 counts = [each for view in views for each in view["statistics"]]
@@ -131,23 +166,26 @@ class App:
         except ModelOpsError:
             waiting.close()
             raise
-        return self._wait(model, waiting, seconds, len(request.body))
+        return self._wait(model, waiting, seconds, request)
 
-    async def _wait(self, model: str, waiting: Coroutine[Any, Any, Answer], seconds: float, size: int) -> Answer:
+    async def _wait(self, model: str, waiting: Coroutine[Any, Any, Answer], seconds: float, request: Request) -> Answer:
+        size = len(request.body)
         self._pending += 1
         self._pending_bytes += size
         try:
             async with asyncio.timeout(seconds):
                 return await waiting
         except ModelOpsError as error:
-            return self._refused(model, error)
+            return self._refused(model, error, request)
         except TimeoutError:
-            return self._refused(model, failure("deadline-exceeded", f"there was no answer within {seconds:g} s"))
+            return self._refused(
+                model, failure("deadline-exceeded", f"there was no answer within {seconds:g} s"), request
+            )
         finally:
             self._pending -= 1
             self._pending_bytes -= size
 
-    def _refused(self, model: str, error: ModelOpsError) -> Answer:
+    def _refused(self, model: str, error: ModelOpsError, request: Request) -> Answer:
         problem = error.problems[0]
         status = STATUS.get(problem.code, 500)
         if problem.code != "model-failed":
@@ -157,6 +195,11 @@ class App:
         headers: tuple[tuple[bytes, bytes], ...] = ()
         if status == 503:
             headers = RETRY
+        elif status == 401:
+            headers = ((b"www-authenticate", b"Bearer"),)
+        elif status == 429 and (guard := self._watcher.table.guard) is not None:
+            seconds = guard.identify(request.headers).retry_seconds(self._clock().timestamp())
+            headers = ((b"retry-after", b"%d" % max(1, math.ceil(seconds))),)
         elif status == 405:
             headers = ((b"allow", b"POST" if text.endswith("POST is") else b"GET"),)
         return Answer(status, orjson.dumps({"error": text}), JSON, headers)
@@ -201,6 +244,20 @@ class App:
         }
 
 
+_SCOPES: dict[str, Scope] = {
+    "infer": "infer",
+    "model": "infer",
+    "model-ready": "infer",
+    "config": "infer",
+    "feedback": "feedback",
+    "stats": "admin",
+    "index": "admin",
+    "load": "admin",
+    "metrics": "admin",
+    "status": "admin",
+}
+"""What a key must be for; health and the server's own description are for everyone."""
+_ADMIN_PLANE = frozenset({"live", "ready", "metrics", "status"})
 _OF_ALL = frozenset({"status", "metrics", "stats"})
 _EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics"]
 _SERVER = {"name": "modelops", "version": __version__, "extensions": _EXTENSIONS}

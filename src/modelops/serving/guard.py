@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from prometheus_client.core import CounterMetricFamily, Metric
+
 from modelops.errors import ModelOpsError, failure
 from modelops.spec.access import ApiKey, Scope
 
@@ -16,7 +18,10 @@ __all__ = ["Caller", "Guard", "guard"]
 
 @dataclass(slots=True)
 class Caller:
-    """One key and what it has used; times are seconds of the clock that is passed in."""
+    """One key and what it has used.
+
+    ``now`` is epoch seconds and counts for budgets, ``tick`` the seconds of a clock that never goes back, for rates.
+    """
 
     key: ApiKey
     models: frozenset[str] | None
@@ -24,10 +29,11 @@ class Caller:
     filled: float = 0.0
     rows: int = 0
     window_ends: float = 0.0
+    predicted: int = 0
     exceeded: int = 0
     limited: int = 0
 
-    def admit(self, model: str, scope: Scope, now: float) -> None:
+    def admit(self, model: str, scope: Scope, now: float, tick: float) -> None:
         """Raise unless the key may do this, to this model, now."""
         key = self.key
         if scope not in key.scopes:
@@ -35,12 +41,13 @@ class Caller:
         if self.models is not None and model and model not in self.models:
             raise failure("forbidden", f"the key {key.name} may not use the model {model!r}")
         if key.rate is not None:
-            self._take(key.rate.requests_per_second, key.rate.burst, now)
+            self._take(key.rate.requests_per_second, key.rate.burst, tick)
         if key.budget is not None and scope == "infer" and now < self.window_ends and self.rows >= key.budget.rows:
             raise self._exhausted(now)
 
     def charge(self, rows: int, now: float) -> None:
         """Count predicted rows; the request that goes over the budget is the last one that is answered."""
+        self.predicted += rows
         budget = self.key.budget
         if budget is None:
             return
@@ -56,10 +63,15 @@ class Caller:
                 flush=True,
             )
 
-    def _take(self, per_second: float, burst: int, now: float) -> None:
-        # A clock that goes backwards gives nothing and takes nothing away.
-        self.tokens = min(float(burst), self.tokens + max(0.0, now - self.filled) * per_second)
-        self.filled = now
+    def retry_seconds(self, now: float) -> float:
+        """Return after how long the key may come again, once it was refused for its rate or its budget."""
+        if self.key.budget is not None and self.rows >= self.key.budget.rows and now < self.window_ends:
+            return self.window_ends - now
+        return (1 - self.tokens) / self.key.rate.requests_per_second if self.key.rate is not None else 0.0
+
+    def _take(self, per_second: float, burst: int, tick: float) -> None:
+        self.tokens = min(float(burst), self.tokens + max(0.0, tick - self.filled) * per_second)
+        self.filled = tick
         if self.tokens < 1:
             self.limited += 1
             wait = (1 - self.tokens) / per_second
@@ -82,8 +94,14 @@ class Guard:
 
     callers: dict[str, Caller] = field(default_factory=dict)
 
-    def admit(self, headers: Mapping[bytes, bytes], model: str, scope: Scope, now: float) -> Caller:
+    def admit(self, headers: Mapping[bytes, bytes], model: str, scope: Scope, now: float, tick: float) -> Caller:
         """Return the caller of a request, or raise unauthenticated, forbidden, rate-limited or budget-exhausted."""
+        caller = self.identify(headers)
+        caller.admit(model, scope, now, tick)
+        return caller
+
+    def identify(self, headers: Mapping[bytes, bytes]) -> Caller:
+        """Return who calls, whatever it is that they may do."""
         presented = _bearer(headers)
         if presented is None:
             raise failure("unauthenticated", "this server needs an API key", hint="send Authorization: Bearer KEY")
@@ -91,8 +109,20 @@ class Guard:
         caller = self.callers.get(hashlib.sha256(presented).hexdigest())
         if caller is None:
             raise failure("unauthenticated", "the API key is not known here")
-        caller.admit(model, scope, now)
         return caller
+
+    def families(self) -> list[Metric]:
+        """Return what the keys have used in Prometheus' form."""
+        rows = CounterMetricFamily("modelops_key_rows", "Rows predicted for the key.", labels=["key"])
+        limited = CounterMetricFamily("modelops_key_limited", "Requests over the key's rate.", labels=["key"])
+        alerts = CounterMetricFamily(
+            "modelops_key_extraction_alerts", "Windows in which the key used up its budget.", labels=["key"]
+        )
+        for caller in self.callers.values():
+            rows.add_metric([caller.key.name], caller.predicted)
+            limited.add_metric([caller.key.name], caller.limited)
+            alerts.add_metric([caller.key.name], caller.exceeded)
+        return [rows, limited, alerts]
 
 
 def _bearer(headers: Mapping[bytes, bytes]) -> bytes | None:
@@ -123,11 +153,16 @@ def guard(keys: Sequence[ApiKey] | None, before: Guard | None, environ: Mapping[
         assert digest is not None
         models = None if "*" in key.models else frozenset(key.models)
         used = known.get(key.name)
-        burst = float(key.rate.burst) if key.rate is not None else 0.0
-        caller = Caller(key, models, tokens=burst)
-        if used is not None:
-            caller.tokens, caller.filled = min(used.tokens, burst) if used.key.rate else burst, used.filled
-            caller.rows, caller.window_ends, caller.exceeded = used.rows, used.window_ends, used.exceeded
-            caller.limited = used.limited
-        callers[digest] = caller
+        callers[digest] = used if used is not None and used.key == key else _renewed(key, models, used)
     return Guard(callers)
+
+
+def _renewed(key: ApiKey, models: frozenset[str] | None, used: Caller | None) -> Caller:
+    """Return the caller of a new or changed key; a change gives back nothing that was used."""
+    caller = Caller(key, models, tokens=float(key.rate.burst) if key.rate is not None else 0.0)
+    if used is not None:
+        if used.key.rate is not None:
+            caller.tokens, caller.filled = min(used.tokens, caller.tokens), used.filled
+        caller.rows, caller.window_ends = used.rows, used.window_ends
+        caller.predicted, caller.exceeded, caller.limited = used.predicted, used.exceeded, used.limited
+    return caller

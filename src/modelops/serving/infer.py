@@ -12,6 +12,7 @@ from typing import Any
 from modelops.clock import Clock
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions import PredictionLog, Row, label_text
+from modelops.serving.guard import Caller
 from modelops.serving.http import Answer, Request
 from modelops.serving.inputs import Bound
 from modelops.serving.protocol import InferRequest, compressed, decode_request, header_length, inflate
@@ -54,6 +55,7 @@ class Work:
     id: str
     now: float
     started: float
+    caller: Caller | None = None
     request: InferRequest = field(init=False)
     entity: str = field(init=False)
     arm: LoadedArm = field(init=False)
@@ -77,13 +79,15 @@ class Inference:
         self._threads = Threads(2, "inference")
         self._random: list[str] = []
 
-    def answer(self, model: LoadedModel, release: int | None, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+    def answer(
+        self, model: LoadedModel, release: int | None, request: Request, caller: Caller | None
+    ) -> Answer | Coroutine[Any, Any, Answer]:
         """Answer a request for a model; a pinned release is answered by the arm that holds it."""
         if not model.arms:
             raise failure("not-ready", f"no release of {model.name} could be loaded")
         started = perf_counter()
         now = self._clock().timestamp()
-        work = Work(model, release, request, self._new_id(now), now, started)
+        work = Work(model, release, request, self._new_id(now), now, started, caller)
         if len(request.body) > INLINE_BYTES or b"content-encoding" in request.headers:
             return self._in_thread(work, _prepare_and_predict)
         _prepare(work)
@@ -107,6 +111,8 @@ class Inference:
     def _finish(self, work: Work) -> Answer | Coroutine[Any, Any, Answer]:
         """Log a prediction as its route says, then count and answer it."""
         work.elapsed = perf_counter() - work.started
+        if work.caller is not None:
+            work.caller.charge(work.bound.rows, work.now)
         route = work.model.route
         if route.log != "off" and self._has_room(work.bound.rows, route.log_full == "drop"):
             rows = _rows(work)

@@ -32,6 +32,8 @@ BODY_LIMIT = 8 << 20
 STATUS = {
     "bad-request": 400,
     "bad-label": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
     "unknown-model": 404,
     "unknown-version": 404,
     "unknown-path": 404,
@@ -39,6 +41,8 @@ STATUS = {
     "method-not-allowed": 405,
     "body-too-large": 413,
     "unsupported-encoding": 415,
+    "rate-limited": 429,
+    "budget-exhausted": 429,
     "model-failed": 500,
     "not-ready": 503,
     "overloaded": 503,

@@ -33,6 +33,7 @@ __all__ = ["DRAIN_SECONDS", "Service", "reserved"]
 DRAIN_SECONDS = 30.0
 LINGER_SECONDS = 0.5
 """How long a draining server waits for a last request on each connection, to answer it and say that it closes."""
+LOOPBACK = "127.0.0.1"
 _BACKLOG = 2048
 
 
@@ -51,21 +52,28 @@ class Service:
         limits: Limits | None = None,
         trial: TrialLimits | None = None,
         peers: Peers | None = None,
+        admin_port: int | None = None,
     ) -> None:
+        self._admin: socket.socket | None = None
         with contextlib.ExitStack() as opened:
             self._socket = opened.enter_context(_bind(host, port, shared=peers is not None))
+            if admin_port is not None:
+                self._admin = opened.enter_context(_bind(LOOPBACK, admin_port, shared=peers is not None))
             if peers is None:
-                self._socket.listen(_BACKLOG)
+                for bound in filter(None, (self._socket, self._admin)):
+                    bound.listen(_BACKLOG)
             self._log = opened.enter_context(PredictionLog(log))
             opened.pop_all()
         self._peers = peers
         self.host = host
         self.port: int = self._socket.getsockname()[1]
+        self.admin_port: int | None = self._admin.getsockname()[1] if self._admin is not None else None
         metrics = ServerMetrics(self._log)
         self._watcher = Watcher(table, Loader(store, metrics, trial or TrialLimits()), metrics)
         limits = _within_open_files(limits or Limits())
         self._app = App(self._watcher, self._log, metrics, clock, limits, peers)
         self._http = HttpServer(self._app, self._app.broken, limits)
+        self._admin_http = HttpServer(self._app.admin, self._app.broken, limits)
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -99,13 +107,16 @@ class Service:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
-        beside = [asyncio.create_task(work) for work in (self._watcher.run(), self._http.sweep())]
+        goes_on = (self._watcher.run(), self._http.sweep(), self._admin_http.sweep())
+        beside = [asyncio.create_task(work) for work in goes_on]
         if self._peers is not None:
             loop.add_reader(sys.stdin.fileno(), self._orphaned)
             # The others answer meanwhile; a request that the kernel gave to this one would only be refused.
             await self._first_table()
         listener = await loop.create_server(self._http.protocol, sock=self._socket, backlog=_BACKLOG)
         listeners = [listener]
+        if self._admin is not None:
+            listeners.append(await loop.create_server(self._admin_http.protocol, sock=self._admin, backlog=_BACKLOG))
         if self._peers is not None:
             listeners.append(await self._peers.listen(self._app.view))
         if started is not None:
@@ -117,6 +128,7 @@ class Service:
         await self._http.drain(LINGER_SECONDS, DRAIN_SECONDS)
         for each in listeners:
             each.close()
+        await self._admin_http.drain(0.0, LINGER_SECONDS)
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)

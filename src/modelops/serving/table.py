@@ -16,6 +16,7 @@ from modelops.artifacts import Artifact, Outputs, Predictor, load_predictor, ope
 from modelops.artifacts.package import SMOKE
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.serving.assignment import assign
+from modelops.serving.guard import Guard, guard
 from modelops.serving.inputs import Binder, Bound
 from modelops.serving.metrics import ArmCounts, ServerMetrics
 from modelops.serving.outputs import Encoder
@@ -136,6 +137,7 @@ class LoadedTable:
     models: Mapping[str, LoadedModel] = field(default_factory=dict)
     paths: Mapping[bytes, Endpoint] = field(default_factory=dict)
     arms: tuple[ArmStatus, ...] = ()
+    guard: Guard | None = None
 
     @property
     def ready(self) -> bool:
@@ -194,6 +196,7 @@ class Loader:
         self._previous: frozenset[str] = frozenset()
         self._data = b""
         self._failed: dict[str, ModelOpsError] = {}
+        self._guard: Guard | None = None
 
     def load(self, data: bytes, *, only_stable: bool = False) -> tuple[LoadedTable, ModelOpsError | None]:
         """Load what a routing table names, and say what of it could not be loaded.
@@ -229,7 +232,8 @@ class Loader:
             models[name] = _model(name, route, tuple(arms))
             self._metrics.model(name)
         digest = None if only_stable else "sha256:" + hashlib.sha256(data).hexdigest()
-        loaded_table = LoadedTable(digest, table.environment, models, paths_of(models), tuple(states))
+        self._guard = guard(table.keys, self._guard)
+        loaded_table = LoadedTable(digest, table.environment, models, paths_of(models), tuple(states), self._guard)
         return loaded_table, (_joined(problems) if problems else None)
 
     def keep(self, table: LoadedTable) -> None:

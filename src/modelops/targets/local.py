@@ -25,6 +25,7 @@ from modelops.spec.routing import FILE_NAME, RoutingTable
 from modelops.targets import Desired, Observed, ObservedArm, Site
 from modelops.targets._files import unwritable, write_atomically
 
+LOOPBACK = "127.0.0.1"
 STARTUP_SECONDS = 60.0
 DRAIN_SECONDS = 40.0
 """How long a server that was told to end may go on answering; longer than it gives its own requests."""
@@ -38,10 +39,14 @@ _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "MODELOPS_CL
 
 
 class Params(Strict):
-    """Where the server listens; port 0 picks a free one and keeps it. ``workers`` processes share the port."""
+    """Where the server listens; port 0 picks a free one and keeps it. ``workers`` processes share the port.
+
+    Metrics and status are also answered on ``adminPort`` of 127.0.0.1, where no API key is asked for.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0
+    admin_port: Annotated[int, Field(ge=0, le=65535)] = 0
     workers: Annotated[int, Field(ge=1, le=64)] = 1
 
 
@@ -95,10 +100,12 @@ def _status(host: str, port: int, timeout: float) -> Mapping[str, object] | None
 
 def observe(params: Params, site: Site, timeout: float = 2.0) -> Observed:
     """Ask the server what it serves; a server that does not answer, or answers for another site, is not running."""
-    port = _record(site).get("port")
+    record = _record(site)
+    port, admin = record.get("port"), record.get("adminPort")
     if not isinstance(port, int):
         return Observed(False, None, None, (), "no server was started yet")
-    status = _status(params.host, port, timeout)
+    # A server that was started before there was an admin port tells its status where it predicts.
+    status = _status(LOOPBACK, admin, timeout) if isinstance(admin, int) else _status(params.host, port, timeout)
     if status is None:
         return Observed(False, None, None, (), f"nothing answers on {params.host}:{port}")
     if status.get("runtime") != str(site.runtime.resolve()):
@@ -128,30 +135,35 @@ def _bindable(host: str, port: int) -> bool:
     return True
 
 
-def _choose_port(params: Params, site: Site) -> int:
+def _choose_port(host: str, fixed: int, known: object) -> int:
     """Return the fixed port, the one that was picked before if it is free by now, or another free one."""
-    known = _record(site).get("port")
-    port = params.port or (known if isinstance(known, int) else 0)
+    port = fixed or (known if isinstance(known, int) else 0)
     # A server that was just killed holds its port a moment longer than its name in the list of processes.
     deadline = time.monotonic() + RELEASE_SECONDS
-    while port and not _bindable(params.host, port) and time.monotonic() < deadline:
+    while port and not _bindable(host, port) and time.monotonic() < deadline:
         time.sleep(0.02)
-    if params.port or (port and _bindable(params.host, port)):
+    if fixed or (port and _bindable(host, port)):
         return port
     with socket.socket() as listener:
-        listener.bind((params.host, 0))
+        listener.bind((host, 0))
         free: int = listener.getsockname()[1]
         return free
 
 
-def _spawn(params: Params, site: Site, port: int, table: RoutingTable) -> subprocess.Popen[bytes]:
+def _spawn(params: Params, site: Site, table: RoutingTable) -> subprocess.Popen[bytes]:
+    record = _record(site)
+    port = _choose_port(params.host, params.port, record.get("port"))
+    admin = _choose_port(LOOPBACK, params.admin_port, record.get("adminPort"))
+    while admin == port:
+        admin = _choose_port(LOOPBACK, 0, 0)
+    ports = {"port": port, "adminPort": admin}
     secrets = tuple(key.variable for key in table.keys or () if key.variable is not None)
     environment = {name: os.environ[name] for name in (*_KEPT_VARIABLES, *secrets) if name in os.environ}
     command = [sys.executable, "-m", "modelops", "serve", site.environment]
     command += ["--runtime", str(site.runtime), "--store", str(site.store), "--host", params.host, "--port", str(port)]
-    command += ["--workers", str(params.workers)] if params.workers > 1 else []
-    # The port is known to whoever comes next even if we are killed before the process id is.
-    write_atomically(site.runtime / "server.json", json.dumps({"port": port}).encode())
+    command += ["--admin-port", str(admin), "--workers", str(params.workers)]
+    # The ports are known to whoever comes next even if we are killed before the process id is.
+    write_atomically(site.runtime / "server.json", json.dumps(ports).encode())
     with _append(site.runtime / "server.log") as log:
         process = subprocess.Popen(
             command,
@@ -163,13 +175,13 @@ def _spawn(params: Params, site: Site, port: int, table: RoutingTable) -> subpro
             cwd=site.runtime,
         )
     _children[process.pid] = process
-    write_atomically(site.runtime / "server.json", json.dumps({"pid": process.pid, "port": port}).encode())
+    write_atomically(site.runtime / "server.json", json.dumps({"pid": process.pid, **ports}).encode())
     return process
 
 
 def _start(params: Params, site: Site, table: RoutingTable) -> None:
     """Start a server and wait until it answers; it gets only the variables it needs, those of API keys among them."""
-    process = _spawn(params, site, _choose_port(params, site), table)
+    process = _spawn(params, site, table)
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -1,0 +1,129 @@
+"""API keys and the admin plane, over HTTP: who gets which answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelops.clock import wall_clock
+from modelops.serving import Service
+from modelops.stores import Store
+from serving.served_models import Running, route, tensor, write_table
+
+KEYS = {name: f"key-of-{name}-with-many-letters" for name in ("app", "labeller", "operator", "slow", "copier")}
+ADMIN = ("/metrics", "/modelops/status")
+
+
+def key(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "sha256": hashlib.sha256(KEYS[name].encode()).hexdigest(), **more}
+
+
+ACCESS = [
+    key("app", scopes=["infer"], models=["fraud"]),
+    key("labeller", scopes=["feedback"]),
+    key("operator", scopes=["admin"]),
+    key("slow", rate={"requestsPerSecond": 0.001, "burst": 2}),
+    key("copier", budget={"rows": 3, "hours": 1.0}),
+]
+
+
+def sent(name: str) -> dict[str, str]:
+    return {"Content-Type": "application/json", "Authorization": f"Bearer {KEYS[name]}"}
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, store: Store, digests: dict[str, str]) -> Iterator[tuple[Running, str]]:
+    """Return a server that asks for keys, and the address of its admin plane."""
+    table = tmp_path / "routes.json"
+    artifacts = {"fraud": "fraud-1", "risk": "risk"}
+    models = {name: route(("stable", 1, digests[a], 1.0), log="acknowledged") for name, a in artifacts.items()}
+    write_table(table, models, keys=ACCESS)
+    service = Service(table, store, tmp_path / "predictions", host="127.0.0.1", port=0, clock=wall_clock, admin_port=0)
+    thread = threading.Thread(target=service.run)
+    thread.start()
+    admin = f"http://127.0.0.1:{service.admin_port}"
+    try:
+        Running(tmp_path, admin).await_status(lambda status: status["table"] is not None)
+        yield Running(tmp_path, f"http://127.0.0.1:{service.port}"), admin
+    finally:
+        service.stop()
+        thread.join()
+
+
+def infer(rows: int = 1) -> dict[str, Any]:
+    return {"inputs": [tensor("x", "FP64", [0.5] * rows), tensor("y", "FP64", [0.5] * rows)]}
+
+
+def test_nothing_without_a_key(guarded: tuple[Running, str]) -> None:
+    """Every endpoint but health and the server's own description asks for a key, as does a path that is not there."""
+    server, _ = guarded
+    for path in ("/v2", "/v2/health/live", "/v2/health/ready"):
+        assert server.ask(path).status == 200
+    for path in ("/v2/models/fraud", "/v2/models/fraud/ready", "/v2/models/none", "/nothing", *ADMIN):
+        refused = server.ask(path)
+        assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert "fraud" not in refused.json["error"]
+    assert server.ask("/v2/models/fraud/infer", infer()).status == 401
+    assert server.ask("/v2/models/fraud/feedback", {"id": "1", "label": 1}).status == 401
+
+
+def test_a_key_does_what_its_scopes_and_models_say(guarded: tuple[Running, str]) -> None:
+    """One key predicts with one model, another one labels, a third one reads the status."""
+    server, _ = guarded
+    answered = server.ask("/v2/models/fraud/infer", infer(), headers=sent("app"))
+    assert answered.status == 200
+    assert server.ask("/v2/models/risk/infer", infer(), headers=sent("app")).status == 403
+    assert server.ask("/v2/models/risk", headers=sent("app")).status == 403
+    label = {"id": answered.json["parameters"]["prediction_id"], "label": 1}
+    assert server.ask("/v2/models/fraud/feedback", label, headers=sent("app")).status == 403
+    assert server.ask("/v2/models/fraud/feedback", label, headers=sent("labeller")).status == 200
+    for path in ADMIN:
+        assert server.ask(path, headers=sent("operator")).status == 200
+        assert server.ask(path, headers=sent("app")).status == 403
+
+
+def test_rates_and_budgets_say_when_to_come_back(
+    guarded: tuple[Running, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A key over its rate, or over its budget of rows, gets 429 with Retry-After; the budget's end raises an alert."""
+    server, admin = guarded
+    path = "/v2/models/fraud/infer"
+    statuses = [server.ask(path, infer(), headers=sent("slow")) for _ in range(3)]
+    assert [reply.status for reply in statuses] == [200, 200, 429]
+    assert 900 < int(statuses[2].headers["retry-after"]) <= 1000
+    assert server.ask(path, infer(4), headers=sent("copier")).status == 200
+    over = server.ask(path, infer(), headers=sent("copier"))
+    assert (over.status, 3500 < int(over.headers["retry-after"]) <= 3600) == (429, True)
+    assert "possible model extraction: the key copier has predicted 4 rows" in capfd.readouterr().err
+    metrics = Running(server.folder, admin).ask("/metrics").body.decode()
+    assert 'modelops_key_extraction_alerts_total{key="copier"} 1.0' in metrics
+    assert 'modelops_key_limited_total{key="slow"} 1.0' in metrics
+    for secret in KEYS.values():
+        assert secret not in metrics
+
+
+def test_the_admin_plane_answers_for_the_machine_alone(guarded: tuple[Running, str]) -> None:
+    """Metrics, status and health need no key there; predictions are not to be had."""
+    server, admin = guarded
+    plane = Running(server.folder, admin)
+    for path in (*ADMIN, "/v2/health/ready"):
+        assert plane.ask(path).status == 200
+    assert plane.ask("/v2/models/fraud/infer", infer()).status == 404
+    assert plane.ask("/v2/models/fraud").status == 404
+
+
+def test_a_key_is_withdrawn_with_the_next_table(guarded: tuple[Running, str]) -> None:
+    """Taking a key out of the policy ends what it may do, without a restart."""
+    server, admin = guarded
+    models = json.loads(server.table.read_text())["models"]
+    write_table(server.table, models, keys=ACCESS[1:])
+    wanted = "sha256:" + hashlib.sha256(server.table.read_bytes()).hexdigest()
+    Running(server.folder, admin).await_status(lambda status: status["table"] == wanted)
+    assert server.ask("/v2/models/fraud/infer", infer(), headers=sent("app")).status == 401
+    assert server.ask("/v2/models/fraud/infer", infer(), headers=sent("copier")).status == 200
