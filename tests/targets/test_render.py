@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from modelops import plugins
 from modelops.errors import ModelOpsError
+from modelops.spec.access import ApiKey
 from modelops.spec.model import Feature, ModelData, ModelSpec
 from modelops.spec.routing import Route, RouteArm, RoutingTable
 from modelops.targets import Desired
@@ -30,7 +31,7 @@ MODEL = ModelSpec(
 )
 
 
-def desired() -> Desired:
+def desired(keys: tuple[ApiKey, ...] | None = None) -> Desired:
     def arm(name: str, release: int, weight: float) -> RouteArm:
         return RouteArm(name=name, release=release, digest="sha256:" + str(release) * 64, weight=weight)  # type: ignore[arg-type]
 
@@ -38,7 +39,7 @@ def desired() -> Desired:
         "crm/churn": Route(arms=(arm("stable", 1, 0.95), arm("candidate", 2, 0.05)), salt="abc", entity="customer: x"),
         "fraud-detection": Route(arms=(arm("stable", 3, 1.0),), salt="def"),
     }
-    table = RoutingTable(environment="production", models=routes)
+    table = RoutingTable(environment="production", models=routes, keys=keys)
     return Desired(table=table, models=dict.fromkeys(routes, MODEL), releases={}, lock="numpy==2.0 --hash=sha256:ab\n")
 
 
@@ -73,6 +74,32 @@ def test_objects_say_owner_model_release_and_digest() -> None:
         assert metadata["annotations"]["modelops.dev/stable-artifact"].startswith("sha256:")
     pod = yaml.safe_load(files["crm-churn/deployment.yaml"])["spec"]["template"]["metadata"]["labels"]
     assert not any(key.startswith("modelops.dev/") for key in pod)
+
+
+def test_api_keys_are_rendered_without_the_keys() -> None:
+    """Each model's table has the keys that may use it; keys named by variable come from a Secret or the shell."""
+    keys = (
+        ApiKey(name="app", sha256="ab" * 32, models=("fraud-detection",)),
+        ApiKey(name="partner", variable="PARTNER_KEY"),
+    )
+    module = plugins.load("targets", "kubernetes")
+    files = module.render(module.Params.model_validate_json(json.dumps(KUBERNETES)), desired(keys))
+    for text in files.values():
+        kubernetes_validate.validate(yaml.safe_load(text), VERSIONS[-1], strict=True)
+    named = {
+        model: [
+            key["name"]
+            for key in json.loads(yaml.safe_load(files[f"{model}/configmap.yaml"])["data"]["routes.json"])["keys"]
+        ]
+        for model in ("crm-churn", "fraud-detection")
+    }
+    assert named == {"crm-churn": ["partner"], "fraud-detection": ["app", "partner"]}
+    (container,) = yaml.safe_load(files["crm-churn/deployment.yaml"])["spec"]["template"]["spec"]["containers"]
+    reference = {"secretKeyRef": {"name": "modelops-api-keys", "key": "PARTNER_KEY"}}
+    assert container["env"] == [{"name": "PARTNER_KEY", "valueFrom": reference}]
+    docker = plugins.load("targets", "docker")
+    compose = yaml.safe_load(docker.render(docker.Params(), desired(keys))["compose.yaml"])
+    assert compose["services"]["server"]["environment"] == ["PARTNER_KEY"]
 
 
 def test_every_arm_is_rendered() -> None:

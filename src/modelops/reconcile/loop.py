@@ -17,7 +17,7 @@ from modelops.reconcile.apply import apply
 from modelops.reconcile.observe import environment_facts, observe_target, running_table, target_of
 from modelops.reconcile.plan import ModelFacts, Plan, plan_environment
 from modelops.reconcile.state import lease
-from modelops.reconcile.workspace import Workspace, environment
+from modelops.reconcile.workspace import Workspace, environment, keys_of
 from modelops.spec.graph import Graph
 from modelops.targets import Site
 from modelops.targets._files import write_atomically
@@ -80,9 +80,8 @@ def look(workspace: Workspace, name: str, held: Mapping[str, str], stuck: Collec
     observed = observe_target(graph, name, workspace.site(name))
     loaded = frozenset(arm.digest for arm in observed.arms if arm.ready)
     facts = environment_facts(workspace, graph, tip, name, held, loaded)
-    access = environment(graph, name).spec.access
-    keys = graph.access[access].spec.keys if access is not None else None
-    return Seen(tip, graph, facts, plan_environment(name, facts, observed, module.table_digest, stuck, keys))
+    plan = plan_environment(name, facts, observed, module.table_digest, stuck, keys_of(graph, name))
+    return Seen(tip, graph, facts, plan)
 
 
 def plan_now(workspace: Workspace, name: str) -> Seen:

@@ -13,7 +13,7 @@ from modelops import plugins
 from modelops.errors import Exit, ModelOpsError, Problem, failure
 from modelops.reconcile.observe import environment_facts
 from modelops.reconcile.plan import route
-from modelops.reconcile.workspace import Workspace, environment
+from modelops.reconcile.workspace import Workspace, environment, keys_of
 from modelops.spec.meta import Plugin
 from modelops.spec.routing import RoutingTable
 from modelops.targets import Desired
@@ -67,7 +67,7 @@ def desired_of(workspace: Workspace, name: str) -> Desired:
         raise ModelOpsError(*refused, exit=Exit.NO)
     routes = {each.model: found for each in facts if (found := route(each)) is not None}
     return Desired(
-        table=RoutingTable(environment=name, models=routes),
+        table=RoutingTable(environment=name, models=routes, keys=keys_of(graph, name)),
         models={model: graph.models[model].model.spec for model in routes},
         releases={
             (model, arm.release): graph.models[model].releases[arm.release].spec

@@ -17,6 +17,7 @@ from modelops.errors import Exit, Location, failure
 from modelops.evidence import Signer
 from modelops.forges import Forge
 from modelops.repository import Person, Repository
+from modelops.spec.access import ApiKey
 from modelops.spec.data import DataSnapshotSpec
 from modelops.spec.graph import Graph, ModelEntry, build_graph
 from modelops.spec.kinds import AnyResource, Resource, place
@@ -244,6 +245,12 @@ def trust(graph: Graph) -> TrustPolicySpec:
         )
     spec: TrustPolicySpec = graph.trust.spec
     return spec
+
+
+def keys_of(graph: Graph, name: str) -> tuple[ApiKey, ...] | None:
+    """Return the API keys that an environment's server accepts; None lets everyone call."""
+    access = environment(graph, name).spec.access
+    return graph.access[access].spec.keys if access is not None else None
 
 
 def snapshot_of(entry: ModelEntry, name: str | None = None) -> Resource[DataSnapshotSpec]:

@@ -98,6 +98,10 @@ def _compose(params: Params, desired: Desired) -> str:
         "restart": "unless-stopped",
         "stop_grace_period": "30s",
     }
+    variables = [key.variable for key in desired.table.keys or () if key.variable is not None]
+    if variables:
+        # Without a value: compose takes them from where it runs, so that no key is in a file.
+        service["environment"] = variables
     document = {"name": f"modelops-{environment}", "services": {"server": service}, "volumes": {"log": {}}}
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 

@@ -26,6 +26,7 @@ class Params(Strict):
     ``image`` is the server's image, pinned by digest; ``storeClaim`` a PersistentVolumeClaim that holds the OCI layout
     with the artifacts, mounted read-only; ``logClaim`` one for the prediction log, without which the log lives and dies
     with its pod. ``ingressNamespace`` is the namespace that may call the models; without it only their own may.
+    ``keySecret`` is the Secret that holds the API keys which the access policy names by variable.
     """
 
     image: Annotated[str, Field(pattern=r"^[^@\s]+@sha256:[0-9a-f]{64}$")]
@@ -33,6 +34,7 @@ class Params(Strict):
     namespace: Name = "models"
     log_claim: Name | None = None
     ingress_namespace: Name | None = None
+    key_secret: Name = "modelops-api-keys"  # noqa: S105 - the name of a Secret
     minimum_replicas: Annotated[int, Field(ge=1)] = 2
     maximum_replicas: Annotated[int, Field(ge=1)] = 6
     cpu: str = "500m"
@@ -77,10 +79,18 @@ def _probe(path: str, period: int, failures: int) -> Object:
     return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "failureThreshold": failures}
 
 
-def _container(params: Params, environment: str) -> Object:
+def _variables(params: Params, table: RoutingTable) -> Object:
+    names = [key.variable for key in table.keys or () if key.variable is not None]
+    found = [{"name": n, "valueFrom": {"secretKeyRef": {"name": params.key_secret, "key": n}}} for n in names]
+    return {"env": found} if found else {}
+
+
+def _container(params: Params, table: RoutingTable) -> Object:
+    environment = table.environment
     return {
         "name": "server",
         "image": params.image,
+        **_variables(params, table),
         "args": [
             *("serve", environment, "--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 - inside its own pod
             *("--table", f"/etc/modelops/{FILE_NAME}", "--runtime", "/var/lib/modelops", "--store", "/srv/store"),
@@ -107,7 +117,9 @@ def _container(params: Params, environment: str) -> Object:
     }
 
 
-def _deployment(params: Params, environment: str, name: str, selector: Mapping[str, str], metadata: Object) -> Object:
+def _deployment(
+    params: Params, table: RoutingTable, name: str, selector: Mapping[str, str], metadata: Object
+) -> Object:
     """Return the workload; the autoscaler owns the number of replicas, so it is not written here.
 
     The pod's own labels leave out release and digest: a new release changes the ConfigMap, which the server watches,
@@ -133,7 +145,7 @@ def _deployment(params: Params, environment: str, name: str, selector: Mapping[s
                         "seccompProfile": {"type": "RuntimeDefault"},
                     },
                     "terminationGracePeriodSeconds": 30,
-                    "containers": [_container(params, environment)],
+                    "containers": [_container(params, table)],
                     "volumes": [
                         {"name": "routes", "configMap": {"name": f"{name}-routes"}},
                         {"name": "store", "persistentVolumeClaim": {"claimName": params.store_claim, "readOnly": True}},
@@ -184,15 +196,19 @@ def _objects(params: Params, desired: Desired, model: str, route: Route) -> dict
     name, selector = _name(model), _selector(environment, model)
     labels = _labels(environment, model, desired.models[model], route)
     metadata = _metadata(params, name, labels, route)
-    table = RoutingTable(environment=environment, models={model: route}).model_dump(by_alias=True, mode="json")
+    keys = desired.table.keys
+    if keys is not None:
+        keys = tuple(key for key in keys if model in key.models or "*" in key.models)
+    table = RoutingTable(environment=environment, models={model: route}, keys=keys)
+    listed = table.model_dump(by_alias=True, mode="json")
     return {
         "configmap": {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": _metadata(params, f"{name}-routes", labels, route),
-            "data": {FILE_NAME: json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False) + "\n"},
+            "data": {FILE_NAME: json.dumps(listed, indent=2, sort_keys=True, ensure_ascii=False) + "\n"},
         },
-        "deployment": _deployment(params, environment, name, selector, metadata),
+        "deployment": _deployment(params, table, name, selector, metadata),
         "service": {
             "apiVersion": "v1",
             "kind": "Service",
