@@ -17,6 +17,7 @@ from modelops.spec.data import Column, DataSnapshotSpec, Source
 @dataclass(frozen=True)
 class Project:
     root: Path
+    locations: tuple[str, ...] = ()
 
     @property
     def places(self) -> dict[str, Any]:
@@ -24,6 +25,7 @@ class Project:
             "repository_root": self.root,
             "model_folder": self.root / "models" / "m",
             "cache": self.root / ".modelops" / "cache",
+            "locations": self.locations,
         }
 
     def write(self, files: Mapping[str, bytes | str]) -> None:

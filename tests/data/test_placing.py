@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from modelops import data
 from modelops.data.manifest import StatCache, found, hash_file, hash_files, walk
 from modelops.errors import ModelOpsError
 from modelops.spec.data import SnapshotFile, Source
+from modelops.spec.locations import refusal
 
 
 def test_the_root_is_the_digest_of_a_canonical_manifest() -> None:
@@ -207,9 +209,65 @@ def test_a_location_outside_the_repository_must_be_absolute(project: Project) ->
     climbing = spec.model_copy(update={"source": spec.source.model_copy(update={"location": "../other"})})
     with pytest.raises(ModelOpsError) as caught:
         data.materialise(climbing, **project.places)
-    assert problem_of(caught.value).code == "source-location"
+    assert problem_of(caught.value).code == "data-location"
     source, paths = data.path_source(project.root / "d/a.csv", project.root / "models", owner="t")
     assert (source.location, paths) == ((project.root / "d").as_posix(), ("a.csv",))
     with pytest.raises(ModelOpsError) as caught:
         data.path_source(project.root / "nothing", project.root, owner="t")
     assert problem_of(caught.value).code == "data-missing"
+
+
+@pytest.mark.parametrize(
+    ("location", "listed", "allowed"),
+    [
+        ("d", (), True),
+        ("https://h/d", (), True),
+        ("/srv/d", (), False),
+        ("/srv/d", ("/srv",), True),
+        ("/srv/d", ("/srv/d/",), True),
+        ("/srv//d/", ("file:///srv/",), True),
+        ("/srv/../etc", ("/srv/",), False),
+        ("/srvice/d", ("/srv/",), False),
+        ("FILE:///srv/d", ("/srv/",), True),
+        ("file:///srv/%2e%2e/etc", ("/srv/",), False),
+        ("file://localhost/etc", ("/srv/",), False),
+        ("http://h/d", (), False),
+        ("http://h/d", ("http://h/",), True),
+        ("http://h.evil/d", ("http://h",), False),
+        ("http://h@evil/d", ("http://h",), False),
+        ("s3://bucket/d", ("s3://bucket/",), True),
+        ("s3://bucket2/d", ("s3://bucket",), False),
+        ("../d", ("/",), False),
+        (".git", ("/",), False),
+        ("./.modelops/keys", ("/",), False),
+        (".ModelOps/keys", ("/",), False),
+    ],
+)
+def test_data_lie_in_the_repository_behind_https_or_where_the_project_says(
+    location: str, listed: tuple[str, ...], allowed: bool
+) -> None:
+    """Everything else needs its folder or prefix in the list, whatever its spelling."""
+    assert (refusal(location, listed) is None) is allowed
+
+
+def test_links_lead_nowhere_that_is_not_allowed(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A linked folder, a folder within it and a linked file are refused with their name, unless the place is listed."""
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "a.csv").write_text("x\n1\n2\n")
+    project.write({"d/a.csv": "x\n1\n2\n", "d/sub/a.csv": "x\n3\n", ".modelops/keys/a.csv": "x\n1\n2\n"})
+    spec = project.take("a.csv")
+    (project.root / "linked").symlink_to(outside)
+    (project.root / "d/linked").symlink_to(outside)
+    (project.root / "d/b.csv").symlink_to(outside / "a.csv")
+    (project.root / "keys").symlink_to(".modelops/keys")
+    for folder, path in (("linked", "a.csv"), ("d", "linked/a.csv"), ("d", "b.csv"), ("keys", "a.csv")):
+        with pytest.raises(ModelOpsError) as caught:
+            project.take(path, folder=folder)
+        assert problem_of(caught.value).code == "data-location"
+    assert replace(project, locations=(f"{outside}/",)).take("linked/a.csv").rows == 2
+    (project.root / "d/a.csv").unlink()
+    (project.root / "d/a.csv").symlink_to(outside / "a.csv")
+    for act in (data.materialise, data.verify):
+        with pytest.raises(ModelOpsError) as caught:
+            act(spec, **project.places)
+        assert problem_of(caught.value).code == "data-location"

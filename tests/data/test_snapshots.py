@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -232,6 +233,7 @@ def server() -> Iterator[str]:
 
 def test_a_url_is_fetched_pinned_and_verified(project: Project, server: str) -> None:
     """The file behind a URL is placed when it is taken, and a changed one is noticed later."""
+    project = replace(project, locations=(server, "http://127.0.0.1:9/"))
     source, paths = data.url_source(f"{server}/a.csv", owner="team")
     spec = data.take(source, **project.places, paths=paths)
     assert project.rows(spec).to_pydict() == {"x": [1, 3], "y": [2, 4]}
@@ -246,6 +248,7 @@ def test_a_url_is_fetched_pinned_and_verified(project: Project, server: str) -> 
 
 def test_a_length_that_is_no_number_is_not_a_length(project: Project, server: str) -> None:
     """A server that announces nonsense still gives its file."""
+    project = replace(project, locations=(server, "http://127.0.0.1:9/"))
     source, paths = data.url_source(f"{server}/odd.csv", owner="team")
     assert data.take(source, **project.places, paths=paths).rows == 2
 
@@ -262,6 +265,7 @@ def test_a_url_that_does_not_give_the_file_is_an_error(
     project: Project, server: str, name: str, code: str, exit: Exit
 ) -> None:
     """Absent is the user's problem; busy and cut short may be retried."""
+    project = replace(project, locations=(server, "http://127.0.0.1:9/"))
     source, paths = data.url_source(f"{server}/{name}", owner="team")
     with pytest.raises(ModelOpsError) as caught:
         data.take(source, **project.places, paths=paths)
@@ -270,6 +274,7 @@ def test_a_url_that_does_not_give_the_file_is_an_error(
 
 def test_a_download_has_limits_and_an_address_no_secrets(project: Project, server: str) -> None:
     """Too many bytes, a server that is not there, other schemes and credentials are refused."""
+    project = replace(project, locations=(server, "http://127.0.0.1:9/"))
     source, paths = data.url_source(f"{server}/a.csv", owner="team")
     with pytest.raises(ModelOpsError, match="more than 5 bytes"):
         data.take(source, **project.places, paths=paths, limits=data.Limits(download_bytes=5))
@@ -287,6 +292,7 @@ def test_a_download_has_limits_and_an_address_no_secrets(project: Project, serve
 def test_a_file_url_is_a_local_file(project: Project) -> None:
     """file:// is read in place, as the folder it names."""
     project.write({"d/a.csv": "x\n1\n2\n"})
+    project = replace(project, locations=(f"{project.root}/",))
     source, paths = data.url_source((project.root / "d" / "a.csv").as_uri(), owner="team")
     assert data.take(source, **project.places, paths=paths).rows == 2
 

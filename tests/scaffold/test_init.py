@@ -211,6 +211,23 @@ def test_a_model_from_a_file_is_one_command(init: Init) -> None:
     assert set(snapshot.profile) == {"score", "group"}
 
 
+def test_data_outside_of_the_repository_are_allowed_by_name(initialised: Init) -> None:
+    """init lists their folder in the Project and says so; a later snapshot from elsewhere is refused with the line."""
+    before = Path("policies/project.yaml").read_text()
+    path = write_csv("people.csv", people())
+    found = initialised("--model", "churn", "--data", path, "--target", "left")
+    assert Path("policies/project.yaml").read_text() == f"{before}  dataLocations: [{path.parent}/]\n"
+    assert any(f"{path.parent}/ is now among the dataLocations" in step for step in found["next"])
+    assert "data-location" not in {warning.code for warning in graph_here().warnings}
+    take = ["data", "snapshot", "churn", "--name", "q2", "--owner", "o", "--url"]
+    with pytest.raises(ModelOpsError) as caught:
+        cli.main([*take, "http://127.0.0.1:9/d/people.csv"], standalone_mode=False)
+    assert caught.value.exit is Exit.FILES
+    assert "`dataLocations: [http://127.0.0.1:9/d/]`" in (caught.value.problems[0].hint or "")
+    cli.main([*take[:-1], "--path", str(path)], standalone_mode=False)
+    assert cli.main(["data", "verify", "churn", "q2"], standalone_mode=False) == 0
+
+
 @pytest.mark.parametrize(
     ("change", "options"),
     [

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from modelops.errors import Exit, ModelOpsError
+from modelops.spec.data import Source
+from modelops.spec.dump import dump
 from modelops.spec.graph import Graph, build_graph, check_immutable
 from modelops.spec.load import load_resource
 from modelops.spec.sweep import sweep
@@ -361,3 +363,23 @@ def test_a_resource_remembers_where_it_was_written() -> None:
     assert str(resource.where("spec.training.seed")) == f"{FOLDER}/model.yaml:31:11"
     assert resource.where("spec.training.memoryMib") == resource.where("spec.training")
     assert len(resource.digest.removeprefix("sha256:")) == len(HEX)
+
+
+def test_data_outside_of_the_repository_need_the_projects_consent() -> None:
+    """The place is named with the line to add, and a graph that the loop reads goes on with its other models."""
+    path = f"{FOLDER}/data/2026-q1.yaml"
+    files = world(2)
+    taken = load_resource(files[path], path).spec
+    moved = taken.model_copy(update={"source": Source(type="files", location="/etc", owner="payments-risk")})
+    files[path] = dump("DataSnapshot", "2026-q1", moved, None, path)
+    specs = [name for name in files if name.endswith(".yaml")]
+    (problem,) = sweep(specs, files.__getitem__, every_path=frozenset(files)).problems
+    line = 1 + files[path].decode().splitlines().index("    location: /etc")
+    assert (problem.code, str(problem.location)) == ("data-location", f"{path}:{line}:15")
+    assert problem.hint is not None
+    assert "`dataLocations: [/etc/]`" in problem.hint
+    graph = build_graph(files)
+    assert list(graph.models) == [NAME, "model-0001"]
+    assert [warning.code for warning in graph.warnings] == ["data-location"]
+    files["policies/project.yaml"] = files["policies/project.yaml"] + b"  dataLocations: [/etc/]\n"
+    assert sweep(specs, files.__getitem__, every_path=frozenset(files)).problems == []

@@ -23,8 +23,10 @@ from modelops.scaffold.files import make_folder, refuse_existing, write_new
 from modelops.scaffold.repository import IGNORED, example_files, repository_files, schema_files
 from modelops.spec.data import DataSnapshotSpec, Source
 from modelops.spec.dump import dump
+from modelops.spec.edit import append
 from modelops.spec.kinds import place
 from modelops.spec.load import load_resource
+from modelops.spec.locations import folder, refusal
 from modelops.spec.meta import Risk
 from modelops.spec.model import ModelSpec, Task
 from modelops.spec.policy import EnvironmentSpec, ProjectSpec
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from modelops.scaffold.model import Draft
 
 SNAPSHOT = "initial"
+_PROJECT = "policies/project.yaml"
 _KEPT = (".gitignore", "README.md", "requirements.lock")
 """Files that many repositories have already; they stay as they are."""
 
@@ -269,6 +272,7 @@ def add_model(site: Site, order: Order, result: Result) -> None:
         opened = _open_data(site, order, owner, Path(scratch))
         if opened.names is not None:
             require_column(order.target, opened.names, "--target")
+        _allow(site, opened.source, result)
         first = _take(site, opened, snapshots.Wanted(order.target, order.time))
         table = _read(site, opened, first)
         wish = Wish(
@@ -300,8 +304,6 @@ def _report(order: Order, draft: Draft, opened: Opened, files: dict[str, bytes],
     result.features = {feature.name: feature.type for feature in draft.spec.data.features}
     result.left_out = {finding.name: finding.remark for finding in draft.left_out}
     result.next = [*_before_a_model(result), *_steps(order.model)]
-    if opened.outside:
-        result.next.append(f"{opened.outside} lies outside the repository: other machines need it at the same place")
 
 
 def _identity(site: Site) -> tuple[str, str]:
@@ -336,7 +338,6 @@ class Opened:
     folder: Path | None = None
     names: tuple[str, ...] | None = None
     left_out: tuple[Finding, ...] = ()
-    outside: str | None = None
 
 
 def _open_data(site: Site, order: Order, owner: str, scratch: Path) -> Opened:
@@ -347,7 +348,6 @@ def _open_data(site: Site, order: Order, owner: str, scratch: Path) -> Opened:
         return Opened(source, paths, paths[0])
     path = Path(order.data)
     source, paths = snapshots.path_source(path, site.root, owner=owner)
-    outside = source.location if source.location and Path(source.location).is_absolute() else None
     nested = _nested(path)
     if nested:
         _flatten(path, [finding.name for finding in nested], scratch)
@@ -358,7 +358,7 @@ def _open_data(site: Site, order: Order, owner: str, scratch: Path) -> Opened:
         from modelops.data.tables import open_table
 
         names = open_table(path.parent, ((path.name, path.stat().st_size),)).names
-    return Opened(source, paths, path.name, None, names, (), outside)
+    return Opened(source, paths, path.name, None, names)
 
 
 def _nested(path: Path) -> tuple[Finding, ...]:
@@ -401,9 +401,26 @@ def _flatten(path: Path, without: Sequence[str], folder: Path) -> None:
                 writer.write_batch(batch.select(names).cast(schema.remove_metadata()))
 
 
+def _project(site: Site) -> ProjectSpec:
+    project: ProjectSpec = load_resource((site.root / _PROJECT).read_bytes(), _PROJECT).spec
+    return project
+
+
+def _allow(site: Site, source: Source, result: Result) -> None:
+    """List the place of the user's data in the Project's ``dataLocations``, where it lies outside of the repository."""
+    if source.location is None or refusal(source.location, _project(site).data_locations) is None:
+        return
+    before = (site.root / _PROJECT).read_bytes()
+    added = folder(source.location)
+    after = append(before, "spec.dataLocations", added, _PROJECT)
+    if refusal(source.location, load_resource(after, _PROJECT).spec.data_locations) is None:
+        site.undo.callback((site.root / _PROJECT).write_bytes, before)
+        (site.root / _PROJECT).write_bytes(after)
+        result.next.append(f"{added} is now among the dataLocations of {_PROJECT}: other machines need the data there")
+
+
 def _store(site: Site) -> Store:
-    path = "policies/project.yaml"
-    project: ProjectSpec = load_resource((site.root / path).read_bytes(), path).spec
+    project = _project(site)
     module = plugins.load("stores", project.store.type)
     store: Store = module.open(module.Params.model_validate(project.store.params, strict=False), site.root)
     return store
@@ -421,6 +438,7 @@ def _take(site: Site, opened: Opened, wanted: Wanted) -> DataSnapshotSpec:
         paths=opened.paths,
         wanted=wanted,
         reason="The data that the model was scaffolded from.",
+        locations=_project(site).data_locations,
     )
 
 
@@ -433,5 +451,6 @@ def _read(site: Site, opened: Opened, spec: DataSnapshotSpec) -> pa.Table:
         model_folder=opened.folder or site.root,
         cache=site.cache,
         store=_store(site) if opened.folder else None,
+        locations=_project(site).data_locations,
     )
     return snapshots.read(folder, spec)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modelops.data.manifest import Progress
     from modelops.spec.data import DataSnapshotSpec, Source
     from modelops.spec.model import ModelSpec
+    from modelops.spec.policy import ProjectSpec
     from modelops.stores import Store
 
 
@@ -73,6 +74,16 @@ class _Site:
             raise failure("unknown-snapshot", said, exit=Exit.USAGE, hint=f"snapshots here: {known}")
         return name, found
 
+    @property
+    def locations(self) -> tuple[str, ...]:
+        """Where data may lie outside of the repository, as the Project of the work tree says."""
+        from modelops.spec.load import load_resource
+
+        path = "policies/project.yaml"
+        file = self.root / path
+        project: ProjectSpec | None = load_resource(file.read_bytes(), path).spec if file.is_file() else None
+        return project.data_locations if project is not None else ()
+
     def store(self) -> Store:
         from modelops.reconcile.workspace import open_workspace
 
@@ -85,6 +96,7 @@ class _Site:
             "model_folder": self.folder,
             "cache": self.cache,
             "store": self.store() if spec.source.type == "store" else None,
+            "locations": self.locations,
         }
 
 
@@ -205,7 +217,8 @@ def _unchanged(
 
     if (existing.source, existing.target) != (source, wanted.target):
         return False
-    return pin(source, Place(site.root, site.folder, site.cache), paths, progress) == existing.root
+    place = Place(site.root, site.folder, site.cache, locations=site.locations)
+    return pin(source, place, paths, progress) == existing.root
 
 
 def _take(
@@ -232,6 +245,7 @@ def _take(
         wanted=wanted,
         previous=previous,
         reason=reason or (existing.reason if existing is not None else ""),
+        locations=site.locations,
         progress=progress,
     )
     if existing == taken:

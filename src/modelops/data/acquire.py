@@ -13,17 +13,29 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
-from modelops.errors import Exit, failure
+from modelops.errors import Exit, Location, failure
 from modelops.spec.data import Source
+from modelops.spec.locations import PRIVATE, folder, refusal
 from modelops.stores import Store
 
-__all__ = ["Limits", "Place", "download", "file_url", "is_url", "local_folder", "lock", "run_command", "scratch"]
+__all__ = [
+    "Limits",
+    "Place",
+    "confine",
+    "download",
+    "file_url",
+    "is_url",
+    "local_folder",
+    "lock",
+    "run_command",
+    "scratch",
+]
 
 _CHUNK = 1 << 20
 
@@ -40,13 +52,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class Place:
-    """Where things are on this machine; ``store`` is needed only for snapshots whose files are blobs of the store."""
+    """Where things are on this machine; ``store`` is needed only for snapshots whose files are blobs of the store.
+
+    ``locations`` are the prefixes outside of the repository that sources may name, as the Project lists them.
+    """
 
     repository_root: Path
     model_folder: Path
     cache: Path
     store: Store | None = None
     limits: Limits = Limits()
+    locations: tuple[str, ...] = ()
 
     def required_store(self) -> Store:
         """Return the store, or say that this snapshot needs one."""
@@ -81,19 +97,40 @@ def file_url(location: str, path: str) -> str:
 
 
 def local_folder(source: Source, place: Place) -> Path | None:
-    """Return the folder of a source whose files are on this machine, None when they must be fetched."""
+    """Return the folder of a source whose files are on this machine, None when they must be fetched.
+
+    Raises ``data-location`` for a place that is neither in the repository, nor https, nor listed by the Project.
+    """
     if source.type != "files":
         return None
     if not source.location:
         raise failure("source-location", "a source of type files needs a location")
+    refused = refusal(source.location, place.locations)
+    if refused is not None:
+        raise failure("data-location", refused[0], hint=refused[1])
     if is_url(source.location):
         check_url(source.location)
         parts = urllib.parse.urlsplit(source.location)
         return Path(urllib.request.url2pathname(parts.path)) if parts.scheme == "file" else None
-    folder = PurePosixPath(source.location)
-    if ".." in folder.parts:
-        raise failure("source-location", f"the location {source.location!r} leads out of the repository")
-    return place.repository_root / folder
+    return place.repository_root / PurePosixPath(source.location)
+
+
+def confine(top: Path, paths: Iterable[str], place: Place) -> None:
+    """Refuse files below a source's folder that links lead out of the repository and the listed locations."""
+    files = list(paths)
+    linked = [path for path in files if os.path.islink(f"{top}/{path}")]  # noqa: PTH114 - very many files
+    root = folder(os.path.realpath(place.repository_root))
+    local = [folder(prefix) for prefix in place.locations]
+    allowed = [root, *(folder(os.path.realpath(prefix)) for prefix in local if prefix.startswith("/"))]
+    for path in sorted({"", *(path.rpartition("/")[0] for path in files), *linked}):
+        real = folder(os.path.realpath(top / path))
+        if not real.startswith(tuple(allowed)) or real.startswith(tuple(f"{root}{name}/" for name in PRIVATE)):
+            raise failure(
+                "data-location",
+                f"{top / path} is a link that leads to {real.rstrip('/')}, where no data may lie",
+                location=Location(path or str(top)),
+                hint="put the files themselves into the repository, or list their folder in `dataLocations`",
+            )
 
 
 def download(url: str, destination: Path, limits: Limits, expected: int | None = None) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from modelops.data.acquire import Limits, Place, download, file_url, local_folder, run_command, scratch
+from modelops.data.acquire import Limits, Place, confine, download, file_url, local_folder, run_command, scratch
 from modelops.data.manifest import Progress, check_path, digests_of, found, hash_file, pinned_root, root_of
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
 from modelops.spec.data import DataSnapshotSpec, SnapshotFile
@@ -47,14 +47,16 @@ def materialise(
     cache: Path,
     store: Store | None = None,
     limits: Limits | None = None,
+    locations: Sequence[str] = (),
 ) -> Path:
     """Return a folder that holds exactly the snapshot's files, every byte verified.
 
     The folder is keyed by the root digest and appears whole or not at all. One that exists is checked against its stat
-    cache, so a file that was edited in it is noticed and the folder is made again.
+    cache, so a file that was edited in it is noticed and the folder is made again. ``locations`` are the prefixes
+    outside of the repository that the Project allows.
     """
     check_manifest(spec)
-    place = Place(repository_root, model_folder, cache, store, limits or Limits())
+    place = Place(repository_root, model_folder, cache, store, limits or Limits(), tuple(locations))
     folder = placed(cache, spec.root)
     if _intact(folder, spec, cache):
         return folder
@@ -112,6 +114,8 @@ def _fill(spec: DataSnapshotSpec, place: Place, folder: Path, work: Path) -> Non
             _copy(file, output / file.path, folder / file.path)
         return
     local = local_folder(source, place)
+    if local is not None:
+        confine(local, (file.path for file in spec.files), place)
     for file in spec.files:
         target = folder / file.path
         if local is not None:
@@ -164,6 +168,7 @@ def verify(
     cache: Path,
     store: Store | None = None,
     limits: Limits | None = None,
+    locations: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> tuple[Problem, ...]:
     """Compare the source with the snapshot and name every file that changed, is missing, or was truncated.
@@ -171,9 +176,10 @@ def verify(
     Local files are read where they are (unchanged ones only by stat), URLs are downloaded, commands run again.
     """
     check_manifest(spec)
-    place = Place(repository_root, model_folder, cache, store, limits or Limits())
+    place = Place(repository_root, model_folder, cache, store, limits or Limits(), tuple(locations))
     local = local_folder(spec.source, place)
     if local is not None:
+        confine(local, (file.path for file in spec.files), place)
         return _verify_folder(spec, local, cache, progress)
     with scratch(cache, "verify") as work:
         if spec.source.type == "command":

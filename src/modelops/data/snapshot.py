@@ -8,7 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelops.data.acquire import Limits, Place, check_url, download, file_url, local_folder, run_command, scratch
+from modelops.data.acquire import (
+    Limits,
+    Place,
+    check_url,
+    confine,
+    download,
+    file_url,
+    local_folder,
+    run_command,
+    scratch,
+)
 from modelops.data.columns import ColumnForm
 from modelops.data.datasheet import datasheet
 from modelops.data.manifest import (
@@ -82,6 +92,7 @@ def pin(source: Source, place: Place, paths: Sequence[str] = (), progress: Progr
     if folder is None:
         return None
     files = _listed(folder, paths)
+    confine(folder, (file.path for file in files), place)
     return pinned_root(files, digests_of(folder, files, place.cache, progress))
 
 
@@ -98,6 +109,7 @@ def take(
     reason: str = "",
     params: psi.Params | None = None,
     limits: Limits | None = None,
+    locations: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> DataSnapshotSpec:
     """Take a snapshot: pin every file of the source, measure the rows, and fill in the datasheet.
@@ -120,6 +132,8 @@ def take(
         How the profile is binned.
     limits : Limits, optional
         Bounds on downloads and commands.
+    locations : sequence of str
+        Prefixes outside of the repository that the Project allows.
     progress : callable, optional
         Called with numbers of hashed bytes.
 
@@ -128,7 +142,7 @@ def take(
     ModelOpsError
         Exit 3 with file, row and column for whatever is wrong with the data; exit 4 when it cannot be reached.
     """
-    place = Place(repository_root, model_folder, cache, store, limits or Limits())
+    place = Place(repository_root, model_folder, cache, store, limits or Limits(), tuple(locations))
     with _gathered(source, place, paths) as (folder, files):
         manifest = hash_files(folder, files, cache, progress)
         table = open_table(folder, tuple((file.path, file.size) for file in manifest))
@@ -204,7 +218,10 @@ def _gathered(source: Source, place: Place, paths: Sequence[str]) -> Iterator[tu
     """Yield a folder on this machine that holds the source's files, and what is in it."""
     folder = place.model_folder if source.type == "store" else local_folder(source, place)
     if folder is not None:
-        yield folder, _listed(folder, paths)
+        files = _listed(folder, paths)
+        if source.type == "files":
+            confine(folder, (file.path for file in files), place)
+        yield folder, files
         return
     with scratch(place.cache, "taking") as work:
         output = work / "output"

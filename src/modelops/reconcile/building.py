@@ -11,7 +11,7 @@ import pyarrow as pa
 from modelops import training
 from modelops.artifacts import BuildRecord
 from modelops.data import materialise, read
-from modelops.errors import Location
+from modelops.errors import Location, ModelOpsError
 from modelops.gates._run import judge, passed
 from modelops.reconcile.actions import Build, Entry, Release
 from modelops.reconcile.workspace import LOCK_FILE, Workspace, model_entry, snapshot_of
@@ -20,6 +20,7 @@ from modelops.spec.delivery import ReleaseSpec, VerdictRecord
 from modelops.spec.graph import Graph
 from modelops.spec.kinds import Resource
 from modelops.spec.model import ModelSpec
+from modelops.spec.references import location_problem
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,18 @@ def request(workspace: Workspace, graph: Graph, name: str, revision: str | None)
 
 
 def materialiser(
-    workspace: Workspace, model: str, snapshot: Resource[DataSnapshotSpec], revision: str | None
+    workspace: Workspace, places: Graph, model: str, snapshot: Resource[DataSnapshotSpec], revision: str | None
 ) -> Callable[[], Path]:
-    """Return the function that puts a snapshot's verified files on disk, with the code of the revision that pins it."""
+    """Return the function that puts a snapshot's verified files on disk, with the code of the revision that pins it.
+
+    The Project of ``places`` says where data may lie: for a change that is only proposed, that of its base.
+    """
 
     def place_files() -> Path:
+        locations = places.project.spec.data_locations
+        problem = location_problem(snapshot, locations)
+        if problem is not None:
+            raise ModelOpsError(problem)
         folder = workspace.root / "models" / model
         if revision is not None and snapshot.spec.source.type == "command":
             folder = workspace.cache / "code" / workspace.repository.resolve(revision) / model
@@ -70,6 +78,7 @@ def materialiser(
             model_folder=folder,
             cache=workspace.cache,
             store=workspace.store,
+            locations=locations,
         )
 
     return place_files
@@ -80,12 +89,17 @@ def reader(snapshot: Resource[DataSnapshotSpec]) -> Callable[[Path], pa.Table]:
     return lambda folder: read(folder, snapshot.spec)
 
 
-def run_build(workspace: Workspace, graph: Graph, name: str, revision: str | None) -> BuildRecord:
-    """Train and evaluate a model, or find the build with equal inputs in the store."""
+def run_build(
+    workspace: Workspace, graph: Graph, name: str, revision: str | None, places: Graph | None = None
+) -> BuildRecord:
+    """Train and evaluate a model, or find the build with equal inputs in the store.
+
+    The Project of ``places`` says where its data may lie; that of the graph itself unless given.
+    """
     wanted = request(workspace, graph, name, revision)
     return training.build(
         wanted,
-        materialise=materialiser(workspace, name, wanted.snapshot, revision),
+        materialise=materialiser(workspace, places or graph, name, wanted.snapshot, revision),
         read=reader(wanted.snapshot),
         store=workspace.store,
         scratch=workspace.state / "scratch",
@@ -110,12 +124,16 @@ def champion_of(graph: Graph, name: str) -> Resource[ReleaseSpec] | None:
     return None
 
 
-def judged_build(workspace: Workspace, graph: Graph, name: str, revision: str | None, policies: Graph) -> Judged:
+def judged_build(
+    workspace: Workspace, graph: Graph, name: str, revision: str | None, policies: Graph, *, merged: bool = True
+) -> Judged:
     """Build a model and judge it by the gate policies of another graph, which is that of the change's base.
 
-    A change can therefore not loosen the gates that judge it: those it edits count as they were before.
+    A change can therefore not loosen the gates that judge it: those it edits count as they were before. Until it is
+    ``merged``, the base says where its data may lie, too.
     """
-    record = run_build(workspace, graph, name, revision)
+    places = graph if merged else policies
+    record = run_build(workspace, graph, name, revision, places)
     wanted = request(workspace, graph, name, revision)
     champion = champion_of(graph, name)
     entry = model_entry(graph, name)
@@ -123,7 +141,7 @@ def judged_build(workspace: Workspace, graph: Graph, name: str, revision: str | 
     subject = training.subject(
         wanted,
         record,
-        materialise=materialiser(workspace, name, wanted.snapshot, revision),
+        materialise=materialiser(workspace, places, name, wanted.snapshot, revision),
         read=reader(wanted.snapshot),
         store=workspace.store,
         champion=champion.spec if champion is not None else None,

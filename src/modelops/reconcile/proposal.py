@@ -82,7 +82,7 @@ def build_change(
     built = []
     for name in names:
         say(f"building {name}")
-        judged = building.judged_build(workspace, graph, name, revision, policies)
+        judged = building.judged_build(workspace, graph, name, revision, policies, merged=since is None)
         champion = judged.champion.spec if judged.champion is not None else None
         entry = model_entry(graph, name)
         before = entry.snapshots.get(champion.data.snapshot) if champion is not None else None

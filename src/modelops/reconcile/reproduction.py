@@ -56,7 +56,7 @@ def reproduce(workspace: Workspace, model: str, number: int) -> Comparison:
         empty = module.open(module.Params(path=str(Path(folder) / "store")), workspace.root)
         record = training.build(
             wanted,
-            materialise=building.materialiser(workspace, model, wanted.snapshot, commit),
+            materialise=building.materialiser(workspace, graph, model, wanted.snapshot, commit),
             read=building.reader(wanted.snapshot),
             store=empty,
             scratch=Path(folder) / "scratch",

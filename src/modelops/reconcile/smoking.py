@@ -54,7 +54,7 @@ def _bodies(workspace: Workspace, graph: Graph, model: str, release: int, reques
     code = model_entry(graph, model).releases[release].spec.code.commit
     entry = model_entry(workspace.graph(code), model)
     snapshot = entry.snapshots[entry.model.spec.data.snapshot]
-    table = reader(snapshot)(materialiser(workspace, model, snapshot, code)())
+    table = reader(snapshot)(materialiser(workspace, graph, model, snapshot, code)())
     count = min(requests, table.num_rows)
     features = entry.model.spec.data.features
     arrays = columns(table.take([at * table.num_rows // count for at in range(count)]), features)

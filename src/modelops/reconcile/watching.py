@@ -159,7 +159,7 @@ def _training_rows(
     snapshot = snapshot_of(entry, release.data.snapshot)
     previous = None
     if retraining.keep_reference:
-        previous = reader(snapshot)(materialiser(workspace, model, snapshot, tip)())
+        previous = reader(snapshot)(materialiser(workspace, graph, model, snapshot, tip)())
     return monitoring.labelled_rows(recent, entry.model.spec, snapshot.spec, previous), recent.num_rows
 
 

@@ -39,7 +39,8 @@ def build_graph(
     loaded = load_all(files)
     problems = loaded.problems
     collection = collect(loaded.resources.values())
-    known = Known(identities(files), metric_names, None if paths is None else frozenset(paths))
+    every = None if paths is None else frozenset(paths)
+    known = Known(identities(files), metric_names, every, data_locations(collection))
     for folder in collection.folders.values():
         problems += folder_problems(folder, known)
     for draft in loaded.drafts:
@@ -97,8 +98,14 @@ def draft_problems(draft: Draft, collection: Collection, known: Known) -> Iterat
 
 
 def _refused_later(problem: Problem) -> bool:
-    """Tell whether the loop itself refuses what is wrong, so that it stops one model's rollout and not every model."""
-    return (problem.code, problem.dotted) == ("denied-release", "spec.candidate")
+    """Tell whether the loop itself refuses what is wrong, so that it stops one model and not every model."""
+    return problem.code == "data-location" or (problem.code, problem.dotted) == ("denied-release", "spec.candidate")
+
+
+def data_locations(collection: Collection) -> tuple[str, ...] | None:
+    """Return where the Project lets data lie outside of the repository, None when it is not valid."""
+    project = collection.of("Project").get("project")
+    return None if project is None else tuple(project.spec.data_locations)
 
 
 def in_order(problem: Problem) -> tuple[Location, str]:

@@ -25,6 +25,7 @@ class ProjectSpec(Strict):
     signing: Signing = Signing()
     branch: str = "main"
     remote: str = "origin"
+    data_locations: tuple[Annotated[str, Field(pattern=r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)")], ...] = ()
 
 
 class EnvironmentSpec(Strict):

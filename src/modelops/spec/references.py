@@ -12,6 +12,7 @@ from modelops.spec.data import Column, DataSnapshotSpec
 from modelops.spec.delivery import DeploymentSpec, PromotionSpec, ReleaseSpec
 from modelops.spec.explain import nearest, show
 from modelops.spec.kinds import AnyResource, Resource
+from modelops.spec.locations import refusal
 from modelops.spec.model import Feature, ModelSpec
 from modelops.spec.tree import Folder
 
@@ -27,11 +28,15 @@ _READABLE: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Names that exist, as (kind, model, name), whether or not their files are valid; None when all were looked at."""
+    """Names that exist, as (kind, model, name), whether or not their files are valid; None when all were looked at.
+
+    ``locations`` are those outside of the repository that the Project lists for data (None: not known).
+    """
 
     names: frozenset[tuple[str, str | None, str]]
     metrics: frozenset[str] | None = None
     paths: frozenset[str] | None = None
+    locations: tuple[str, ...] | None = None
 
     def has(self, kind: str, model: str | None, name: str) -> bool:
         """Tell whether a file for this resource exists."""
@@ -88,6 +93,19 @@ def _model_problems(model: Resource[ModelSpec], folder: Folder, known: Known) ->
         said = f"there is no snapshot {spec.data.snapshot!r}"
         yield at(model, "spec.data.snapshot", "unknown-snapshot", said, hint)
     yield from _role_problems(model)
+
+
+def _snapshot_problems(snapshot: Resource[DataSnapshotSpec], _: Folder, known: Known) -> Iterator[Problem]:
+    problem = location_problem(snapshot, known.locations) if known.locations is not None else None
+    if problem is not None:
+        yield problem
+
+
+def location_problem(snapshot: Resource[DataSnapshotSpec], allowed: tuple[str, ...]) -> Problem | None:
+    """Return the Problem of a snapshot whose bytes come from where they may not; ``allowed`` as the Project lists."""
+    source = snapshot.spec.source
+    refused = refusal(source.location, allowed) if source.type == "files" and source.location else None
+    return at(snapshot, "spec.source.location", "data-location", *refused) if refused else None
 
 
 def _role_problems(model: Resource[ModelSpec]) -> Iterator[Problem]:
@@ -291,6 +309,7 @@ def unknown_metric(monitor: AnyResource, metric: str, known: frozenset[str]) -> 
 
 _CHECKS: dict[str, Callable[[AnyResource, Folder, Known], Iterator[Problem]]] = {
     "Model": _model_problems,
+    "DataSnapshot": _snapshot_problems,
     "Deployment": _deployment_problems,
     "Release": _release_problems,
     "Promotion": _promotion_problems,

@@ -16,7 +16,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
-from modelops.spec.graph import draft_problems, identities, in_order, parameter_problems, plugins_named, policy_problems
+from modelops.spec.graph import (
+    data_locations,
+    draft_problems,
+    identities,
+    in_order,
+    parameter_problems,
+    plugins_named,
+    policy_problems,
+)
 from modelops.spec.judging import Judge
 from modelops.spec.kinds import place
 from modelops.spec.load import load_all, load_resource
@@ -152,6 +160,7 @@ def sweep(
     work = _Work(read, folders, known, Judge(()), findings)
     loaded = load_all(work.load(policies))
     collection = collect(loaded.resources.values())
+    known = replace(known, locations=data_locations(collection))
     findings.problems += [*loaded.problems, *policy_problems(collection, known)]
     judge = Judge(collection.of("Rule").values())
     findings.problems += judge.problems
