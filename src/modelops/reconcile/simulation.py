@@ -18,7 +18,7 @@ import numpy as np
 
 from modelops import plugins
 from modelops.metrics.intervals import wilson
-from modelops.strategies import ArmData, PairData, Progress, Segment, Smoke, Strategy, Traffic
+from modelops.strategies import SMOKE_TRIES, ArmData, PairData, Progress, Segment, Smoke, Strategy, Traffic
 
 __all__ = ["ENDS", "End", "Rate", "Run", "Simulation", "Truth", "World", "one_run", "simulate"]
 
@@ -242,8 +242,10 @@ def _copied(generator: np.random.Generator, so_far: PairData, truth: Truth, stab
 def _smoke(world: World, generator: np.random.Generator, requests: int) -> Smoke:
     """Draw what smoke requests to the arm on trial and to stable find."""
     stable, trial = (world.arms[arm] for arm in list(world.arms)[:2])
-    errors, slow = (generator.binomial(requests, rate) for rate in (trial.errors, trial.slow))
-    stable_errors, stable_slow = (generator.binomial(requests, rate) for rate in (stable.errors, stable.slow))
+    errors, slow = (generator.binomial(requests, rate) for rate in (trial.errors**SMOKE_TRIES, trial.slow))
+    stable_errors, stable_slow = (
+        generator.binomial(requests, rate) for rate in (stable.errors**SMOKE_TRIES, stable.slow)
+    )
     return Smoke(requests, int(errors), int(stable_errors), int(slow), int(stable_slow))
 
 

@@ -18,6 +18,7 @@ from modelops.spec.meta import Strict
 from modelops.spec.model import ModelSpec
 
 __all__ = [
+    "SMOKE_TRIES",
     "ArmData",
     "Check",
     "Forecast",
@@ -33,6 +34,7 @@ __all__ = [
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Units = np.ndarray[Any, np.dtype[np.uint64]]
+SMOKE_TRIES = 3
 _NONE = np.empty(0)
 _NOBODY = np.empty(0, dtype=np.uint64)
 
@@ -86,7 +88,10 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Smoke:
-    """What the smoke requests of a rollout found: rows of the snapshot, sent to the candidate and to stable."""
+    """What the smoke requests of a rollout found: rows of the snapshot, sent to the candidate and to stable.
+
+    ``errors`` are rows that failed in each of ``SMOKE_TRIES`` tries, ``slow`` counts the first tries.
+    """
 
     requests: int
     errors: int

@@ -134,7 +134,8 @@ def _passed(params: Params, failed: str) -> str:
 def _smoke_checks(params: Params, smoke: Smoke) -> tuple[Check, ...]:
     """Judge the smoke requests.
 
-    Both arms answered the same rows, so that one error more than stable's is a row that the candidate cannot answer.
+    Both arms were sent the same rows, each of which had several tries: one error more than stable's is a row that the
+    candidate cannot answer.
     """
     name, counts = "smoke-errors", _smoke_counts(smoke, smoke.errors, smoke.stable_errors)
     if not smoke.requests:
