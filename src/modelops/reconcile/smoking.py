@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import math
@@ -17,7 +18,7 @@ from modelops.reconcile.observe import observe_target
 from modelops.reconcile.workspace import Workspace, model_entry
 from modelops.spec.graph import Graph
 from modelops.spec.model import Feature
-from modelops.strategies import Smoke
+from modelops.strategies import SMOKE_TRIES, Smoke
 
 TIMEOUT_SECONDS = 30.0
 KEY_VARIABLE = "MODELOPS_API_KEY"
@@ -76,27 +77,33 @@ def _body(features: Sequence[Feature], values: Sequence[Any]) -> bytes:
 def _sent(
     url: str, model: str, release: int, bodies: Sequence[bytes], objective: float, key: str | None
 ) -> tuple[int, int]:
-    """Return how many requests failed and how many were slow; a server that wants another key raises."""
+    """Return how many rows could not be answered and how many answers were slow, the first tries counting.
+
+    A row that fails is sent again, so that a failure by chance is not taken for a row that the release cannot answer.
+    """
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT_SECONDS)
     path = f"/v2/models/{quote(model, safe='')}/versions/{release}/infer"
     headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
     errors, slow = 0, 0
-    for body in bodies:
-        began = perf_counter()
-        try:
-            connection.request("POST", path, body, headers)
-            response = connection.getresponse()
-            response.read()
-            if response.status in (401, 403):
-                raise PermissionError
-            errors += response.status != 200
-        except PermissionError:
-            connection.close()
-            raise
-        except (OSError, http.client.HTTPException):
-            # A closed connection is opened again by the next request.
-            connection.close()
-            errors += 1
-        slow += perf_counter() - began > objective
-    connection.close()
+    with contextlib.closing(connection):
+        for body in bodies:
+            began = perf_counter()
+            answered = _answered(connection, path, body, headers)
+            slow += perf_counter() - began > objective
+            errors += not (answered or any(_answered(connection, path, body, headers) for _ in range(SMOKE_TRIES - 1)))
     return errors, slow
+
+
+def _answered(connection: http.client.HTTPConnection, path: str, body: bytes, headers: Mapping[str, str]) -> bool:
+    """Send one row; a server that wants another key raises PermissionError."""
+    try:
+        connection.request("POST", path, body, headers)
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException):
+        # A closed connection is opened again by the next request.
+        connection.close()
+        return False
+    if response.status in (401, 403):
+        raise PermissionError
+    return response.status == 200
