@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
+from modelops import plugins
 from modelops.cli import VERBS, cli
 from modelops.errors import ModelOpsError
 from modelops.spec.kinds import KINDS
@@ -109,18 +111,36 @@ def yaml_examples() -> Iterator[tuple[str, str]]:
                 yield f"{name_of(path)}-{number}", block
 
 
+def place_of(kind: str, name: str) -> str:
+    """Return where a shown document would lie."""
+    places = {"RolloutPlan": f"models/{name}/rollout.yaml", "AccessPolicy": f"policies/access/{name}.yaml"}
+    folder = {"GatePolicy": "gates", "Rule": "rules"}.get(kind, "")
+    return places.get(kind, f"policies/{folder}/{name}.yaml")
+
+
 @pytest.mark.parametrize(("where", "text"), list(yaml_examples()))
 def test_documents_on_pages_are_valid(where: str, text: str) -> None:
-    """Who copies a whole document from a page has a valid file."""
+    """Who copies a whole document from a page has a valid file, and a rollout plan that sees what it guards against."""
     kind = re.search(r"^kind: (\w+)", text, flags=re.M)
     name = re.search(r"^  name: (\S+)", text, flags=re.M)
     assert kind, where
     assert name, where
-    folder = {"GatePolicy": "gates", "Rule": "rules"}[kind[1]]
     try:
-        assert load_resource(text.encode(), f"policies/{folder}/{name[1]}.yaml").kind == kind[1]
+        found = load_resource(text.encode(), place_of(kind[1], name[1]))
     except ModelOpsError as error:
         pytest.fail(f"{where}: {error}")
+    assert found.kind == kind[1]
+    if found.kind == "RolloutPlan":
+        strategy, expect = found.spec.strategy, found.spec.expect
+        module = plugins.load("strategies", strategy.type)
+        params = module.Params.model_validate_json(json.dumps(strategy.params))
+        assert [step.what for step in module.forecast(params, expect) if not step.sees] == []
+
+
+def test_every_strategy_has_an_example() -> None:
+    """Who chooses a strategy finds a whole plan for each."""
+    shown = {found[1] for _, text in yaml_examples() if (found := re.search(r"strategy:\n    type: (\S+)", text))}
+    assert shown == set(plugins.keys("strategies"))
 
 
 def typed(path: Path) -> Iterator[str]:
