@@ -39,6 +39,7 @@ EXAMPLES = {
     "Rule": "policies/rules/sensitive-needs-fairness.yaml",
     "ApprovalPolicy": "policies/approvals.yaml",
     "TrustPolicy": "policies/trust.yaml",
+    "AccessPolicy": "docs/examples/access.yaml",
 }
 EXAMPLE_LINES = 70
 
@@ -57,6 +58,7 @@ WRITTEN_BY = {
     "Rule": "People; `modelops init` writes six.",
     "ApprovalPolicy": "People; `modelops init` writes the first one.",
     "TrustPolicy": "People; `modelops init` writes the first one with a new key.",
+    "AccessPolicy": "People; an Environment takes it up by name.",
 }
 
 SHELF_TITLES = {
