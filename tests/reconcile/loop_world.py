@@ -326,6 +326,16 @@ class World:
                 files[path] = text + "\n"
         return self.merge(self.propose(files, name, f"Change {name}").number)
 
+    def propose_beside(self) -> PullRequest:
+        """Propose, approve and merge a second model, a copy of the first one for staging, called beside."""
+        names = ("model.yaml", "train.py", "rollout.yaml", "data/initial.yaml")
+        files = {f"models/beside/{name}": self.show(f"models/{MODEL}/{name}") + "\n" for name in names}
+        files["models/beside/environments/staging.yaml"] = FILES[f"models/{MODEL}/environments/staging.yaml"]
+        for name in ("model.yaml", "rollout.yaml"):
+            path = f"models/beside/{name}"
+            files[path] = files[path].replace(f"name: {MODEL}", "name: beside")
+        return self.merge(self.propose(dict(files), "beside", "Propose beside").number)
+
     # --- the server
 
     def url(self, environment: str = "production") -> str:

@@ -153,6 +153,34 @@ def test_denied(world: World) -> None:
     refused(world, "release-denied")
 
 
+def test_a_denied_challenger(world: World) -> None:
+    """A challenger on the deny list is refused too, and with it the rollout that it is part of."""
+    forge_release(world, 3)
+    arms = 'stable: 1\n  candidate: 2\n  challengers: [3]\n  denied: [{release: 3, reason: "it broke"}]\n'
+    plan = "apiVersion: modelops/v1\nkind: RolloutPlan\nmetadata:\n  name: churn\nspec:\n  strategy:\n"
+    plan += "    {type: ab-test, params: {metric: outcome, minimumEffect: 0.2, weights: {stable: 0.4, candidate: 0.3,\n"
+    plan += "     challenger-3: 0.3}}}\n"
+    files = {PRODUCTION: world.show(PRODUCTION).replace("stable: 1", arms), f"models/{MODEL}/rollout.yaml": plan}
+    world.merge(world.propose(dict(files), "denied-challenger").number)
+    refused(world, "release-denied")
+
+
+def test_a_denied_stable_release_stops_no_other_model(live: Callable[[str], World]) -> None:
+    """What answers goes on answering and is reported, while the model beside it is released and put up."""
+    world = live("released")
+    world.reconcile("staging")
+    changed(world, STAGING, "stable: 1", 'stable: 1\n  denied: [{release: 1, reason: "it broke"}]')
+    world.propose_beside()
+    git(world.root, "pull", "-q", "--ff-only")
+    world.ok("release", "beside", "--yes")
+    found = world.reconcile("staging", code=1)
+    assert {entry.get("code") for entry in found["plan"]["entries"]} == {"release-denied"}
+    conditions = {condition["model"]: condition["type"] for condition in found["conditions"]}
+    assert conditions == {"beside": "Ready", MODEL: "Stalled"}
+    models = world.routes("staging")["models"]
+    assert {name: [arm["release"] for arm in models[name]["arms"]] for name in models} == {"beside": [1], MODEL: [1]}
+
+
 def test_untrusted_key(world: World, tmp_path: Path) -> None:
     """A release that is signed by a key which the trust policy does not name is refused."""
     generate_key(tmp_path / "other.pem")

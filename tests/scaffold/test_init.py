@@ -212,7 +212,7 @@ def test_a_model_from_a_file_is_one_command(init: Init) -> None:
 
 
 def test_data_outside_of_the_repository_are_allowed_by_name(initialised: Init) -> None:
-    """init lists their folder in the Project and says so; a later snapshot from elsewhere is refused with the line."""
+    """Their folder is listed in the Project, as init says; a later snapshot from elsewhere is refused with the line."""
     before = Path("policies/project.yaml").read_text()
     path = write_csv("people.csv", people())
     found = initialised("--model", "churn", "--data", path, "--target", "left")

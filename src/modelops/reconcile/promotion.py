@@ -68,8 +68,8 @@ def refusals(
     release: Resource[ReleaseSpec] = entry.releases[number]
     deployment: DeploymentSpec = entry.deployments[name].spec
     found: list[Refusal] = []
-    if role != "stable" and any(denied.release == number for denied in deployment.denied):
-        reason = next(denied.reason for denied in deployment.denied if denied.release == number)
+    reason = next((denied.reason for denied in deployment.denied if denied.release == number), None)
+    if reason is not None:
         found.append(
             Refusal(
                 role,

@@ -99,7 +99,7 @@ def draft_problems(draft: Draft, collection: Collection, known: Known) -> Iterat
 
 def _refused_later(problem: Problem) -> bool:
     """Tell whether the loop itself refuses what is wrong, so that it stops one model and not every model."""
-    return problem.code == "data-location" or (problem.code, problem.dotted) == ("denied-release", "spec.candidate")
+    return problem.code in ("data-location", "denied-release")
 
 
 def data_locations(collection: Collection) -> tuple[str, ...] | None:
