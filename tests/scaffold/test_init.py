@@ -14,6 +14,8 @@ from typing import Any
 import click
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from modelops.cli import cli
@@ -270,6 +272,19 @@ def test_nested_columns_of_parquet_are_left_out_with_the_reason(initialised: Ini
     assert "not flat" in found["left_out"]["tags"]
     source = graph_here().models["churn"].snapshots["initial"].spec.source
     assert (source.type, source.upstream) == ("store", ("nested.parquet without tags",))
+
+
+def test_two_columns_of_one_name_are_refused_in_any_format(initialised: Init) -> None:
+    """The name is said with what to do, also beside a nested column; no model stays behind."""
+    folder = Path.cwd().parent
+    (folder / "twice.csv").write_text("a,b,a\n" + "1,2,3\n" * 20)
+    arrays = [pa.array([1, 2]), pa.array([1, 2]), pa.array([[1], [2]])]
+    pq.write_table(pa.Table.from_arrays(arrays, names=["a", "a", "tags"]), folder / "twice.parquet")
+    for name in ("twice.csv", "twice.parquet"):
+        (problem,) = error_of(initialised, "--model", "bad", "--data", folder / name, "--target", "a").problems
+        assert (problem.code, problem.hint) == ("duplicate-column", "rename one of them")
+        assert f"of {name} are called 'a'" in problem.message
+    assert not Path("models").exists()
 
 
 def test_a_folder_of_files_is_one_data_set(initialised: Init) -> None:

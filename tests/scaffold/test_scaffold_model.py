@@ -14,6 +14,7 @@ from modelops.artifacts import frame
 from modelops.errors import ModelOpsError
 from modelops.scaffold.model import Draft, Wish, draft_model
 from modelops.spec.load import load_resource
+from modelops.training.split import seeded
 
 WISH = Wish(name="churn", target="churned", snapshot="initial", owner="growth", source="customers.csv")
 
@@ -143,6 +144,29 @@ def test_the_quality_gate_allows_what_the_data_is_like() -> None:
     assert params["maximumDuplicates"] == 1.0
     assert params["maximumLeakage"] == 1.0
     assert b"Wider than the defaults, because" in data
+
+
+@pytest.mark.parametrize(("rows", "repeated"), [(20, 4), (24, 2), (40, 10), (120, 6)])
+def test_the_leakage_limit_leaves_room_for_chance_in_a_small_test_part(rows: int, repeated: int) -> None:
+    """However a small file is divided, repeated rows alone do not fail the gate; without any the default stands."""
+    shapes = np.arange(rows)
+    shapes[rows - repeated // 2 :] = shapes[: repeated // 2]
+    rng = np.random.default_rng(0)
+    table = pa.table(
+        {"x": shapes * 1.5, "group": [f"g{shape % 3}" for shape in shapes], "churned": [0, 1] * (rows // 2)}
+    )
+    path = "policies/gates/churn.yaml"
+    found = draft(table)
+    params = next(g.params for g in load_resource(found.files[path], path).spec.gates if g.type == "data-quality")
+    limit = params.get("maximumLeakage", 0.05)
+    share = found.spec.training.split.test
+    for seed in range(300):
+        test = seeded(np.array([0, 1] * (rows // 2)), share, seed)
+        assert np.isin(shapes[test], shapes[~test]).mean() <= limit
+    assert limit < 1
+    plain = draft(table.set_column(0, "x", pa.array(rng.normal(size=rows))))
+    params = next(g.params for g in load_resource(plain.files[path], path).spec.gates if g.type == "data-quality")
+    assert "maximumLeakage" not in params
 
 
 def test_a_rare_label_lowers_the_threshold() -> None:

@@ -368,19 +368,13 @@ def _nested(path: Path) -> tuple[Finding, ...]:
     with path.open("rb") as file:
         if file.read(4) != b"PAR1":
             return ()
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     from modelops.data.columns import arrow_feature_type
+    from modelops.data.tables import parquet_schema
     from modelops.scaffold.columns import Finding
 
-    try:
-        schema = pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError):
-        return ()
     return tuple(
         Finding(column.name, None, column.nullable, f"values of type {column.type} are not flat")
-        for column in schema
+        for column in parquet_schema(path, path.name)
         if arrow_feature_type(column.type) is None
     )
 

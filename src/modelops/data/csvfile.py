@@ -110,6 +110,7 @@ def form_of(path: Path, label: str, delimiter: Delimiter | None = None) -> Form:
                 "duplicate-column",
                 f"two columns of {label} are called {name!r} (columns {names.index(name) + 1} and {index + 1})",
                 location=Location(label, 1, 1),
+                hint="rename one of them",
             )
     return Form(chosen, tuple(names))
 

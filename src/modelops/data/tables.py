@@ -115,7 +115,7 @@ def open_table(folder: Path, files: Iterable[tuple[str, int]], delimiter: Delimi
     paths, format = tuple(path for path, _ in listed), formats[listed[0][0]]
     size = sum(size for _, size in listed)
     if format == "parquet":
-        schemas = {path: _parquet_schema(folder / path, path) for path in paths}
+        schemas = {path: parquet_schema(folder / path, path) for path in paths}
         names = _agreed({path: tuple(schema.names) for path, schema in schemas.items()})
         return RawTable(folder, format, paths, names, {}, _declared(names, schemas), size)
     forms = {}
@@ -143,7 +143,8 @@ def _agreed(names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     return common
 
 
-def _parquet_schema(path: Path, label: str) -> pa.Schema:
+def parquet_schema(path: Path, label: str) -> pa.Schema:
+    """Return the schema of a whole Parquet file whose columns have different names."""
     try:
         schema: pa.Schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -154,9 +155,8 @@ def _parquet_schema(path: Path, label: str) -> pa.Schema:
         ) from None
     for name, times in Counter(schema.names).items():
         if times > 1:
-            raise failure(
-                "duplicate-column", f"{times} columns of {label} are called {name!r}", location=Location(label)
-            )
+            said = f"{times} columns of {label} are called {name!r}"
+            raise failure("duplicate-column", said, location=Location(label), hint="rename one of them")
     return schema
 
 
