@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from modelops.cli import main
 from modelops.clock import parse_instant
 from modelops.errors import ModelOpsError
 from modelops.evidence import Signer
+from modelops.evidence.envelope import sign
 from modelops.predictions import PredictionLog, Row, find
 from modelops.releases import rollout_outcome_line
 from modelops.repository import Repository
@@ -326,6 +328,22 @@ def test_a_changed_file_beside_the_release_is_told(project: Project, name: str) 
     assert answer.trust.status == "refused"
     expected = "subject-mismatch" if name.endswith(".md") else "model.sigstore.json"
     assert expected in answer.trust.problems[0]
+
+
+def test_a_card_from_before_cards_were_signed_is_told_apart_from_a_changed_one(project: Project) -> None:
+    """Evidence that names no card says nothing about it: the answer says that, and what to do."""
+    card, lines = f"{HOME}/releases/1/MODEL_CARD.md", []
+    for line in project.file(EVIDENCE).splitlines():
+        document = json.loads(base64.b64decode(json.loads(line)["payload"]))
+        document["subject"] = [subject for subject in document["subject"] if subject["name"] != card]
+        lines.append(sign(document, project.signer))
+    project.change(EVIDENCE, b"".join(lines))
+    answer = audit.release(project.repository, MODEL, 1)
+    assert not answer.ok
+    (told,) = answer.trust.problems
+    assert "card-unsigned" in told
+    assert "was never signed" in told
+    assert "mismatch" not in told
 
 
 def test_a_changed_release_is_told(project: Project) -> None:

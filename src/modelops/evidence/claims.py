@@ -123,12 +123,19 @@ def check_release_files(
 ) -> None:
     """Raise unless the model card is the one that was signed and the signature file is over the artifact's files.
 
-    Codes: ``missing-file``, ``subject-mismatch`` and those of verify_model_bundle.
+    Codes: ``missing-file``, ``card-unsigned``, ``subject-mismatch`` and those of verify_model_bundle.
     """
     spec, folder = release.spec, release.path.removesuffix("release.yaml")
     path = folder + CARD_FILE
     if card is None:
         raise failure("missing-file", f"there is no model card at {path}", location=Location(path))
+    if all(name != path for one in statements for name, _ in one.subjects):
+        raise failure(
+            "card-unsigned",
+            f"{path} was never signed: the release was made before model cards were, and nothing proves its words",
+            location=Location(path),
+            hint="the release itself is proven; make a new release to have a card that is",
+        )
     for one in statements:
         require_subject(one, path, digest_bytes(card))
     contents = {file.path.removeprefix(ARTIFACT_FOLDER): file.sha256 for file in spec.artifact.files}
