@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -109,7 +111,12 @@ def _save_traceback() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with the documented code; the one place that catches everything."""
+    """Run the command line and exit with the documented code; the one place that catches everything.
+
+    SIGTERM interrupts as Ctrl-C does, so that processes and files that a verb made go with it; a server drains instead.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = cli.main(args=arguments, prog_name="modelops", standalone_mode=False)
         sys.stdout.flush()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,22 +21,20 @@ _PREFIX = "build-"
 def folder_for_a_build(scratch: Path) -> Iterator[Path]:
     """Make a folder below ``scratch`` for the time of a build, after removing those whose builds are dead.
 
-    Until the build ends, SIGTERM interrupts as Ctrl-C does, so that its processes and files go with it. A folder that
-    cannot be made is ``scratch-unwritable``.
+    A folder that cannot be made is ``scratch-unwritable``.
     """
-    with _interrupted_by_sigterm():
-        try:
-            scratch.mkdir(parents=True, exist_ok=True)
-            folder, lock = _made(scratch)
-        except OSError as error:
-            raise failure(
-                "scratch-unwritable", f"the folder {scratch} cannot be written: {error}", exit=Exit.WORLD
-            ) from None
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        folder, lock = _made(scratch)
+    except OSError as error:
+        raise failure(
+            "scratch-unwritable", f"the folder {scratch} cannot be written: {error}", exit=Exit.WORLD
+        ) from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def _made(scratch: Path) -> tuple[Path, int]:
@@ -76,17 +72,3 @@ def _locked(descriptor: int, how: int) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM, unless someone else handles it or this is not the main thread."""
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
