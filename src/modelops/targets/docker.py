@@ -96,7 +96,7 @@ def _compose(params: Params, desired: Desired) -> str:
         "security_opt": ["no-new-privileges:true"],
         "mem_limit": params.memory,
         "restart": "unless-stopped",
-        "stop_grace_period": "30s",
+        "stop_grace_period": "40s",
     }
     variables = [key.variable for key in desired.table.keys or () if key.variable is not None]
     if variables:

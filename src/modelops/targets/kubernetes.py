@@ -144,7 +144,7 @@ def _deployment(
                         "fsGroup": USER,
                         "seccompProfile": {"type": "RuntimeDefault"},
                     },
-                    "terminationGracePeriodSeconds": 30,
+                    "terminationGracePeriodSeconds": 40,  # longer than the server gives its own requests
                     "containers": [_container(params, table)],
                     "volumes": [
                         {"name": "routes", "configMap": {"name": f"{name}-routes"}},
