@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from modelops.errors import Location
+from modelops.errors import Location, ModelOpsError
 from modelops.reconcile import building
 from modelops.reconcile.actions import Blocked, Entry, RecordPromotion, Role, Wait
 from modelops.reconcile.building import Judged
@@ -15,6 +15,7 @@ from modelops.reconcile.promotion import refusals
 from modelops.reconcile.workspace import Workspace, model_entry
 from modelops.releases.report import report
 from modelops.spec.graph import Graph
+from modelops.spec.rollouts import PLAN_CODES
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,23 @@ def build_change(
 
 
 def plan_change(workspace: Workspace, *, since: str | None, dirty: bool) -> Plan:
-    """Return what a commit, or the work tree, would lead to once merged."""
+    """Return what a commit, or the work tree, would lead to once merged; a plan that cannot work is an error."""
     revision = None if dirty else workspace.repository.head()
     graph = workspace.graph(revision)
     names = _selected(workspace, graph, (), since, revision)
+    files = {path for name in names for path in _rollout_files(graph, name)}
+    wrong = [one for one in graph.refused if one.code in PLAN_CODES and one.location and one.location.path in files]
+    if wrong:
+        raise ModelOpsError(*wrong)
     entries: list[Entry] = list(building.plan_models(workspace, graph, revision, names))
     if since is not None:
         entries += _deployments(workspace, graph, since)
     return Plan("the models of this change", tuple(entries))
+
+
+def _rollout_files(graph: Graph, model: str) -> list[str]:
+    deployments = model_entry(graph, model).deployments
+    return [f"models/{model}/rollout.yaml", *(deployment_path(model, name) for name in deployments)]
 
 
 def _deployments(workspace: Workspace, graph: Graph, since: str) -> list[Entry]:

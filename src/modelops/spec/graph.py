@@ -16,7 +16,7 @@ from modelops.spec.parameters import plugin_params
 from modelops.spec.partial import Unknown
 from modelops.spec.policy import Gate
 from modelops.spec.references import Known, at, folder_problems, reference_problems
-from modelops.spec.rollouts import Severity, plan_problems, plan_questions
+from modelops.spec.rollouts import PLAN_CODES, Severity, plan_problems, plan_questions
 from modelops.spec.tree import Collection, Folder, Graph, ModelEntry, collect
 
 __all__ = ["Graph", "ModelEntry", "build_graph", "check_immutable", "plugin_params"]
@@ -60,7 +60,6 @@ def build_graph(
             (problems if severity == "error" else warnings).append(problem)
     if not all(map(_refused_later, problems)):
         raise ModelOpsError(*sorted(problems, key=in_order))
-    warnings += problems
     entries = {}
     for name, folder in collection.folders.items():
         model = folder.only("Model")
@@ -76,6 +75,7 @@ def build_graph(
         dict(sorted(entries.items())),
         collection.of("AccessPolicy"),
         tuple(warnings),
+        tuple(sorted(problems, key=in_order)),
     )
 
 
@@ -99,7 +99,7 @@ def draft_problems(draft: Draft, collection: Collection, known: Known) -> Iterat
 
 def _refused_later(problem: Problem) -> bool:
     """Tell whether the loop itself refuses what is wrong, so that it stops one model and not every model."""
-    return problem.code in ("data-location", "denied-release")
+    return problem.code in ("data-location", "denied-release") or problem.code in PLAN_CODES
 
 
 def data_locations(collection: Collection) -> tuple[str, ...] | None:

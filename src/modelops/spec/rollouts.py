@@ -20,9 +20,10 @@ from modelops.spec.kinds import AnyResource
 from modelops.spec.model import ModelSpec, Serving
 from modelops.spec.tree import Folder
 
-__all__ = ["PLAN_SHELVES", "Severity", "ordinary", "plan_problems", "plan_questions"]
+__all__ = ["PLAN_CODES", "PLAN_SHELVES", "Severity", "ordinary", "plan_problems", "plan_questions"]
 
 PLAN_SHELVES = frozenset({"rollouts", "arms"})
+PLAN_CODES = frozenset({"strategy-refused", "step-too-short", "effect-never-seen", "too-many-arms", "rollout-arms"})
 Severity = Literal["error", "warning"]
 _Found = tuple[Severity, str, str, str, str]  # severity, code, dotted path, message, hint
 

@@ -51,7 +51,10 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A repository in which every reference leads somewhere."""
+    """A repository in which every reference leads somewhere.
+
+    ``refused`` is what is wrong all the same and stops one model only: the loop refuses what comes of it.
+    """
 
     project: Resource[ProjectSpec]
     approvals: Resource[ApprovalPolicySpec]
@@ -62,6 +65,7 @@ class Graph:
     models: Mapping[str, ModelEntry]
     access: Mapping[str, Resource[AccessPolicySpec]] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    refused: tuple[Problem, ...] = ()
 
 
 @dataclass(slots=True)
