@@ -153,6 +153,16 @@ def test_denied(world: World) -> None:
     refused(world, "release-denied")
 
 
+def test_a_plan_that_sees_too_late(world: World) -> None:
+    """On main all the same it keeps the candidate from its trial; every commit can still be read, and others go on."""
+    plan = "models/churn/rollout.yaml"
+    changed(world, plan, "spec:\n", "spec:\n  expect: {requestsPerHour: 60.0}\n")
+    changed(world, plan, "{weight: 0.3, minRequests: 20}", "{weight: 0.3, minRequests: 20, deadlineMinutes: 5.0}")
+    ask_for(world, 2)
+    assert "[step-too-short]" in world.run("validate").err
+    refused(world, "step-too-short")
+
+
 def test_a_denied_challenger(world: World) -> None:
     """A challenger on the deny list is refused too, and with it the rollout that it is part of."""
     forge_release(world, 3)

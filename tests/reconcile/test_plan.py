@@ -24,6 +24,7 @@ from modelops.reconcile.actions import (
     describe,
     to_dict,
 )
+from modelops.reconcile.concluding import conclusion_branch
 from modelops.reconcile.plan import (
     Asked,
     ModelFacts,
@@ -34,6 +35,7 @@ from modelops.reconcile.plan import (
     salt,
 )
 from modelops.reconcile.rollout import RolloutState, StepState
+from modelops.spec.meta import Plugin
 from modelops.spec.model import Serving
 from modelops.spec.routing import RoutingTable
 from modelops.strategies import ArmData, Check, Progress, Segment, Step, Traffic
@@ -198,10 +200,14 @@ def test_a_model_held_by_another_reconciler_waits_and_freezes_the_table() -> Non
     assert [type(entry) for entry in held] == [Wait]
 
 
-def test_a_rollback_resalts() -> None:
-    """The assignment of entities changes with every denied release and every rollout."""
-    salts = {salt(facts()), salt(facts(denied=(2,))), salt(facts(candidate=2)), salt(facts(candidate=3, denied=(2,)))}
-    assert len(salts) == 4
+def test_a_rollout_never_shares_a_salt() -> None:
+    """Arms, the commit that named them and the plan count; what is denied beside them restarts nothing."""
+    plan = Plugin(type="canary", params={"steps": []})
+    other = Plugin(type="canary", params={"steps": [], "alpha": 0.01})
+    changes: list[dict[str, object]] = [{}, {"candidate": 2}, {"candidate": 3}, {"candidate": 2, "challengers": (3,)}]
+    changes += [{"candidate": 2, "since": "a"}, {"candidate": 2, "strategy": plan}, {"candidate": 2, "strategy": other}]
+    assert len({salt(facts(**change)) for change in changes}) == len(changes)
+    assert salt(facts(candidate=2)) == salt(facts(candidate=2, denied=(4,)))
 
 
 def not_loading(each: ModelFacts, release: int, role: str) -> Observed:
@@ -311,6 +317,38 @@ def test_an_eviction_keeps_the_salt_and_denies_at_the_end() -> None:
     (judge,) = entries(ends)
     assert isinstance(judge, Judge)
     assert (judge.winner, judge.failed) == ("candidate", ("challenger-3",))
+
+
+def test_an_eviction_is_left_to_a_person_where_the_plan_holds() -> None:
+    """With onFailure: hold no traffic moves when an arm of several fails."""
+    without = Traffic({"stable": 0.5, "candidate": 0.5, "challenger-3": 0.0})
+    step = Step("advance", 1, without, "release 3 fails", failed=("challenger-3",))
+    (held,) = entries(challenged(step, on_failure="hold"))
+    assert isinstance(held, Blocked)
+    assert "release 3 failed" in held.reason
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_an_arm_that_fails_while_a_person_is_asked_is_taken_out(paused: bool) -> None:
+    """The rollout goes on without it, and the pull request is another one."""
+    without = Traffic({"stable": 0.5, "candidate": 0.5, "challenger-3": 0.0})
+    step = Step("advance", 1, without, "release 3 fails", failed=("challenger-3",))
+    before = challenged(step, on_success="pull-request", asked=Asked(7, "open"), paused=paused)
+    assert before.rollout is not None
+    asked = replace(before.rollout, outcome="promote", winner="challenger-3")
+    (move,) = entries(replace(before, rollout=asked))
+    assert isinstance(move, SetStep)
+    after = replace(asked, steps=(*asked.steps, StepState(without, "2026-05-01T01:00:00Z")))
+    branches = {conclusion_branch("churn", "production", asked.salt, state) for state in (asked, after)}
+    assert len(branches) == 2
+
+
+def test_a_paused_success_waits_for_the_runtime() -> None:
+    """A pause is said also while the runtime does not answer with the present routes."""
+    decided = on_trial(paused=True)
+    assert decided.rollout is not None
+    found = replace(decided, rollout=replace(decided.rollout, outcome="promote"))
+    assert [type(entry) for entry in entries(found, IDLE)] == [Serve, Wait]
 
 
 def test_a_shadow_is_loaded_and_answers_nobody() -> None:

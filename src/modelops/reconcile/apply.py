@@ -20,7 +20,7 @@ from modelops.reconcile.actions import (
     SmokeTest,
     shares,
 )
-from modelops.reconcile.concluding import conclude
+from modelops.reconcile.concluding import close_asked, conclude
 from modelops.reconcile.observe import target_of
 from modelops.reconcile.plan import ModelFacts, salt
 from modelops.reconcile.promotion import record_promotion
@@ -105,6 +105,9 @@ def _set_step(workspace: Workspace, action: SetStep, facts: ModelFacts) -> str:
         decisions=(*(before.decisions if before is not None else ()), made),
     )
     write_rollout(site, action.model, state)
+    if before is not None and before.outcome is not None:
+        # What a person was asked has changed: an arm failed meanwhile.
+        close_asked(workspace, action.model, action.environment)
     return f"{action.model} in {action.environment}: {shares(action.traffic, action.arms)}"
 
 

@@ -47,9 +47,10 @@ class Ending:
     said: Mapping[Role, Said]
 
 
-def conclusion_branch(model: str, environment: str, salt: str) -> str:
-    """Return the branch of the pull request that ends one rollout well."""
-    return f"modelops/conclude/{slug(model)}/{environment}/{salt}"
+def conclusion_branch(model: str, environment: str, salt: str, state: RolloutState | None) -> str:
+    """Return the branch of the pull request that ends one rollout well; once an arm is out, it is another one."""
+    without = "".join(f"-without-{state.arms[arm]}" for arm in state.evicted) if state is not None else ""
+    return f"modelops/conclude/{slug(model)}/{environment}/{salt}{without}"
 
 
 def conclusion_label(model: str, environment: str) -> str:
@@ -205,7 +206,7 @@ def ask(workspace: Workspace, tip: str, ending: Ending, salt: str, reason: str, 
     commit = workspace.repository.commit_files(tip, files, f"{title}\n\n{reason}\n", person, workspace.clock())
     state = remembered(workspace, workspace.graph(tip), ending.model, ending.environment)
     body = _report(ending, state, reason)
-    branch = conclusion_branch(ending.model, ending.environment, salt)
+    branch = conclusion_branch(ending.model, ending.environment, salt, state)
     label = conclusion_label(ending.model, ending.environment)
     return open_pull(workspace, branch, commit, title, body, label, login)
 

@@ -78,6 +78,16 @@ def introduced(history: tuple[Moment, ...], role: str) -> Moment | None:
     return since
 
 
+def named_since(history: tuple[Moment, ...]) -> str:
+    """Return the commit since which exactly the present arms have been named, "" without a history."""
+    since = ""
+    for moment in history:
+        if moment.arms != history[0].arms:
+            break
+        since = moment.commit
+    return since
+
+
 def ever_stable(history: tuple[Moment, ...]) -> tuple[int, ...]:
     """Return the releases that were stable, the most recent first, each once."""
     seen: dict[int, None] = {}

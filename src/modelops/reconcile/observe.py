@@ -17,9 +17,9 @@ from modelops.predictions import DIRECTORY as LOG
 from modelops.predictions import arm_rows, shadow_pairs
 from modelops.reconcile.actions import Role
 from modelops.reconcile.concluding import conclusion_branch
-from modelops.reconcile.history import arms_of, deployment_history
+from modelops.reconcile.history import Moment, arms_of, deployment_history, deployment_path, named_since
 from modelops.reconcile.measuring import arm_data, pair_data
-from modelops.reconcile.plan import Asked, ModelFacts, Refusal, Unrecorded, salt
+from modelops.reconcile.plan import Asked, ModelFacts, Refusal, Unrecorded, current, salt
 from modelops.reconcile.promotion import Claim, needs_record, refusals, unacceptable
 from modelops.reconcile.rollout import RolloutState
 from modelops.reconcile.state import read_rollout
@@ -27,6 +27,7 @@ from modelops.reconcile.workspace import Workspace, environment, model_entry, pa
 from modelops.spec.delivery import DeploymentSpec, ReleaseSpec, RolloutPlanSpec
 from modelops.spec.graph import Graph
 from modelops.spec.model import ModelSpec
+from modelops.spec.rollouts import PLAN_CODES
 from modelops.spec.routing import FILE_NAME, Route, RoutingTable
 from modelops.strategies import Progress, Segment
 from modelops.targets import Observed, Site
@@ -86,7 +87,7 @@ def progress(site: Site, model: str, spec: ModelSpec, state: RolloutState, now: 
 def _with_rollout(workspace: Workspace, graph: Graph, site: Site, facts: ModelFacts) -> ModelFacts:
     entry = model_entry(graph, facts.model)
     plan: RolloutPlanSpec | None = entry.rollout.spec if entry.rollout is not None else None
-    if plan is None or facts.candidate is None:
+    if plan is None or facts.candidate is None or any(refusal.code in PLAN_CODES for refusal in facts.refusals):
         return facts
     module = plugins.load("strategies", plan.strategy.type)
     params = parameters(module, plan.strategy)
@@ -100,7 +101,7 @@ def _with_rollout(workspace: Workspace, graph: Graph, site: Site, facts: ModelFa
         on_success=plan.on_success,
         next_step=lambda seen: module.next_step(params, seen),
     )
-    if state is None or state.salt != salt(facts):
+    if state is None or current(facts) is None:
         return facts
     waits = state.outcome == "promote" and plan.on_success == "pull-request"
     if waits:
@@ -113,7 +114,7 @@ def _with_rollout(workspace: Workspace, graph: Graph, site: Site, facts: ModelFa
 
 def asked(workspace: Workspace, facts: ModelFacts) -> Asked | None:
     """Return the newest pull request that asks a person to end this rollout well."""
-    branch = conclusion_branch(facts.model, facts.environment, salt(facts))
+    branch = conclusion_branch(facts.model, facts.environment, salt(facts), current(facts))
     try:
         found = [pull for pull in workspace.forge.list("all") if pull.source == branch]
     except ModelOpsError:
@@ -129,9 +130,8 @@ def asked(workspace: Workspace, facts: ModelFacts) -> Asked | None:
 
 
 def _legitimacy(
-    workspace: Workspace, graph: Graph, tip: str, facts: ModelFacts
+    workspace: Workspace, graph: Graph, tip: str, facts: ModelFacts, history: tuple[Moment, ...]
 ) -> tuple[tuple[Refusal, ...], tuple[Unrecorded, ...]]:
-    history = deployment_history(workspace.repository, tip, facts.model, facts.environment)
     refused: list[Refusal] = []
     unrecorded: list[Unrecorded] = []
     for role, number in facts.arms.items():
@@ -148,6 +148,16 @@ def _legitimacy(
         else:
             unrecorded.append(Unrecorded(role, number, moment.commit))
     return tuple(refused), tuple(unrecorded)
+
+
+def _plan_refusals(graph: Graph, model: str, name: str) -> tuple[Refusal, ...]:
+    """Return why a model's rollout plan, or the arms that it would have here, keep its candidate from a trial."""
+    paths = (f"models/{model}/rollout.yaml", deployment_path(model, name))
+    return tuple(
+        Refusal("candidate", problem.code, f"the rollout plan: {problem.message}", problem.hint or "correct the plan")
+        for problem in graph.refused
+        if problem.code in PLAN_CODES and problem.location is not None and problem.location.path in paths
+    )
 
 
 def _running_route(site: Site, model: str) -> Route | None:
@@ -204,6 +214,7 @@ def model_facts(
         return None
     site = workspace.site(name)
     releases: dict[int, ReleaseSpec] = {number: entry.releases[number].spec for number in numbers.values()}
+    history = deployment_history(workspace.repository, tip, model, name)
     lost, damaged = _artifacts(workspace, numbers, releases, loaded) if loaded is not None else ((), ())
     facts = ModelFacts(
         model=model,
@@ -220,12 +231,14 @@ def model_facts(
         held_by=held.get(model),
         running=_running_route(site, model),
         direct=environment(graph, name).spec.rollout == "direct",
+        since=named_since(history),
     )
-    refused, unrecorded = _legitimacy(workspace, graph, tip, facts)
+    refused, unrecorded = _legitimacy(workspace, graph, tip, facts, history)
     refused += damaged
     if facts.candidate is not None and facts.stable is not None and not facts.direct and entry.rollout is None:
         hint = f"write models/{model}/rollout.yaml, or say `rollout: direct` in policies/environments/{name}.yaml"
         refused += (Refusal("candidate", "no-rollout-plan", f"{model} has no rollout plan to judge it by", hint),)
+    refused += _plan_refusals(graph, model, name)
     return _with_rollout(workspace, graph, site, replace(facts, refusals=refused, unrecorded=unrecorded))
 
 

@@ -25,7 +25,7 @@ from modelops.reconcile.actions import (
     runnable,
     to_dict,
 )
-from modelops.reconcile.rollout import RolloutState, arms_in_order
+from modelops.reconcile.rollout import RolloutState, arms_in_order, strategy_digest
 from modelops.spec.access import ApiKey
 from modelops.spec.meta import Plugin
 from modelops.spec.model import Serving
@@ -68,7 +68,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Everything about one model in one environment that decides what happens next."""
+    """Everything about one model in one environment that decides what happens next.
+
+    ``since`` is the commit since which git has named exactly these arms.
+    """
 
     model: str
     environment: str
@@ -94,6 +97,7 @@ class ModelFacts:
     held_by: str | None = None
     running: Route | None = None
     direct: bool = False
+    since: str = ""
 
     @property
     def arms(self) -> dict[Role, int]:
@@ -136,9 +140,14 @@ class Plan:
 
 
 def salt(facts: ModelFacts) -> str:
-    """Return the salt of the assignment: a function of git alone, new for every rollout and after every rollback."""
-    parts = (facts.model, facts.environment, facts.stable, facts.candidate, *facts.denied)
-    text = "\n".join((*map(str, parts), *(f"challenger-{release}" for release in sorted(facts.challengers))))
+    """Return the salt of the assignment: a function of git alone, new for every rollout and after every rollback.
+
+    What was logged for a rollout counts for no other one: neither for a later one of the same releases, nor for one by
+    another plan.
+    """
+    arms = [f"{role} {release}" for role, release in facts.arms.items()]
+    plan = [strategy_digest(facts.strategy)] if facts.strategy is not None else []
+    text = "\n".join((facts.model, facts.environment, facts.since, *arms, *plan))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -157,7 +166,7 @@ def _trial_runs(facts: ModelFacts) -> bool:
     return facts.candidate is not None and all(_may_run(facts, role) for role in facts.arms if role != "stable")
 
 
-def _current(facts: ModelFacts) -> RolloutState | None:
+def current(facts: ModelFacts) -> RolloutState | None:
     """Return the remembered rollout if it is about what git says now."""
     state = facts.rollout
     return state if state is not None and state.salt == salt(facts) and state.arms == facts.arms else None
@@ -172,7 +181,7 @@ def route(facts: ModelFacts) -> Route | None:
     if facts.stable is not None and not _may_run(facts, "stable"):
         return _undenied(facts)
     runs = _trial_runs(facts)
-    state = _current(facts) if runs and not facts.direct and facts.stable is not None else None
+    state = current(facts) if runs and not facts.direct and facts.stable is not None else None
     traffic = Traffic({"stable": 1.0})
     if facts.stable is None or (facts.direct and runs):
         if not runs:
@@ -239,7 +248,7 @@ def _rollout(facts: ModelFacts, serving: bool, refused: Mapping[str, str]) -> li
         if facts.paused:
             return [Wait(model, name, f"the rollout is paused; it would promote: {reason}")]
         return [Conclude(model, name, facts.arms, candidate, "promote", reason, where)] if serving else []
-    state = _current(facts)
+    state = current(facts)
     if state is None:
         if facts.begin is None or facts.paused:
             return [Wait(model, name, "the rollout is paused")] if facts.paused else []
@@ -272,9 +281,9 @@ def _ending(facts: ModelFacts, state: RolloutState, serving: bool) -> Entry:
         return end
     if serving and facts.next_step is not None and facts.progress is not None:
         step = facts.next_step(facts.progress)
-        if step.action == "rollback":
-            return _failed(facts, step)
-    if facts.paused and not (step.action == "advance" and step.failed):
+        if step.action == "rollback" or _evicts(step):
+            return _moved(facts, step)
+    if facts.paused:
         return Wait(model, name, f"the rollout is paused; it would {state.outcome}: {state.reason}")
     asked = facts.asked
     if asked is None or (asked.state == "open" and asked.stale):
@@ -294,14 +303,19 @@ def _unloaded(facts: ModelFacts, broken: Mapping[str, str]) -> str:
     )
 
 
+def _evicts(step: Step) -> bool:
+    """Tell whether a step takes the traffic of a failed arm away and goes on with the others."""
+    return step.action == "advance" and bool(step.failed)
+
+
 def _moved(facts: ModelFacts, step: Step) -> Entry:
     """Return the entry that a strategy's step asks for; a paused rollout only ever goes back, or drops a failed arm."""
     model, name, where = facts.model, facts.environment, facts.where
-    if step.action == "rollback":
+    if step.action == "rollback" or (_evicts(step) and facts.on_failure != "rollback"):
         return _failed(facts, step)
     if step.action == "hold":
         return Wait(model, name, step.reason, step.checks)
-    if facts.paused and not (step.action == "advance" and step.failed):
+    if facts.paused and not _evicts(step):
         return Wait(model, name, f"the rollout is paused; it would {step.action}: {step.reason}", step.checks)
     match step.action:
         case "advance":

@@ -77,6 +77,13 @@ class RolloutState:
         return self.steps[-1].smoke
 
     @property
+    def evicted(self) -> tuple[str, ...]:
+        """The arms that guards have taken out while others went on."""
+        traffic, on_trial = self.traffic, [arm for arm in self.arms if arm != "stable"]
+        out = [arm for arm in on_trial if not traffic.weights.get(arm) and not traffic.shadows.get(arm)]
+        return tuple(out) if len(out) < len(on_trial) else ()
+
+    @property
     def reason(self) -> str:
         """Why the last decision was made."""
         return self.decisions[-1].reason if self.decisions else ""

@@ -9,12 +9,11 @@ from typing import Any
 from modelops import plugins
 from modelops.reconcile.actions import describe, to_dict
 from modelops.reconcile.loop import look
-from modelops.reconcile.plan import ModelFacts, route, salt
+from modelops.reconcile.plan import ModelFacts, current, route
 from modelops.reconcile.rollback import deployment_of
-from modelops.reconcile.rollout import checks_as_data
+from modelops.reconcile.rollout import RolloutState, checks_as_data
 from modelops.reconcile.workspace import Workspace, model_entry, parameters
 from modelops.spec.delivery import RolloutPlanSpec
-from modelops.strategies import Progress
 
 
 def rollout_status(workspace: Workspace, model: str, name: str) -> dict[str, Any]:
@@ -66,7 +65,7 @@ def _arms(facts: ModelFacts) -> list[dict[str, Any]]:
 
 
 def _rollout(facts: ModelFacts) -> dict[str, Any]:
-    state = facts.rollout if facts.rollout is not None and facts.rollout.salt == salt(facts) else None
+    state = current(facts)
     if state is None:
         return {"rollout": None, "checks": []}
     found = {
@@ -79,14 +78,14 @@ def _rollout(facts: ModelFacts) -> dict[str, Any]:
         "smoke": asdict(state.smoke) if state.smoke is not None else None,
         "decisions": [asdict(each) for each in state.decisions],
     }
-    return {"rollout": found, "checks": _checks(facts, facts.progress)}
+    return {"rollout": found, "checks": _checks(facts, state)}
 
 
-def _checks(facts: ModelFacts, progress: Progress | None) -> list[Mapping[str, Any]]:
+def _checks(facts: ModelFacts, state: RolloutState) -> list[Mapping[str, Any]]:
     """Return each guard's numbers now, or those of the decision once there is one."""
-    if progress is not None and facts.next_step is not None:
-        return list(checks_as_data(facts.next_step(progress).checks))
-    return list(facts.rollout.checks) if facts.rollout is not None else []
+    if facts.progress is not None and facts.next_step is not None:
+        return list(checks_as_data(facts.next_step(facts.progress).checks))
+    return list(state.checks)
 
 
 def _forecast(plan: RolloutPlanSpec) -> list[dict[str, Any]]:
