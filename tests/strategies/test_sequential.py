@@ -314,3 +314,27 @@ def test_pairs_that_depend_keep_the_error_rate():
             for b, a in zip(both, alone, strict=True)
         )
     assert alarms / 300 <= 0.05
+
+
+def test_mean_contrast_of_entities_that_come_back():
+    """The same entities in four segments are no four times as much evidence; of 200 equal pairs few are excluded."""
+    generator, wrong, careless = np.random.default_rng(31), 0, 0
+    names = np.arange(60, dtype=np.uint64), np.arange(1000, 1060, dtype=np.uint64)
+    for _ in range(200):
+        first, second = generator.normal(0, 1, (2, 60))
+        pairs = [tuple(each + generator.normal(0, 0.1, 60) for each in (first, second)) for _ in range(4)]
+        known = mean_contrast(pairs, 1.0, 0.2, units=[names] * 4)
+        alike = mean_contrast(pairs, 1.0, 0.2)
+        wrong += not known.lower <= 0 <= known.upper
+        careless += not alike.lower <= 0 <= alike.upper
+    assert wrong <= 0.05 * 200 < careless
+
+
+def test_mean_contrast_of_rare_losses():
+    """A small arm without a loss so far is held to have as many as both arms together, when its bounds are drawn."""
+    stable = np.zeros(2000)
+    stable[:200] = 1.0
+    found = mean_contrast([(np.zeros(50), stable)], 1.0, 0.05)
+    n = 50 * 2000 / 2050
+    pooled = (1 / 52 * 50 + 201 / 2002 * 2000) / 2050
+    assert found.deviation**2 / n >= pooled * (1 - pooled) / 50

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from modelops.spec.delivery import VerdictWord
 from modelops.spec.model import ModelSpec
 from modelops.strategies import ArmData, Array, Check, Objection, Progress, Segment, Step, Traffic, Units
 from modelops.strategies._judge import Guards, evalue, failures, judge, p_value, unlogged
-from modelops.strategies._sequential import Contrast, tuning
+from modelops.strategies._sequential import Contrast, entity_means, tuning
 
 __all__ = [
     "Direction",
@@ -119,18 +119,9 @@ def gone(progress: Progress, running: Segment) -> tuple[str, ...]:
 
 
 def judged(guards: Guards, progress: Progress, arms: Sequence[str], *, enough: bool) -> dict[str, tuple[Check, ...]]:
-    """Return the checks of the guards for every arm in ``arms``, each at its part of alpha (Bonferroni).
-
-    Losses are first averaged per entity within a segment, as the answers of one entity are no independent evidence.
-    """
+    """Return the checks of the guards for every arm in ``arms``, each at its part of alpha (Bonferroni)."""
     level = guards.alpha / max(1, len(progress.arms) - 1)
-    segments = [_by_entity(segment) for segment in progress.segments] if guards.outcome else progress.segments
-    return {arm: judge(guards, segments, arm, enough=enough, alpha=level) for arm in arms}
-
-
-def _by_entity(segment: Segment) -> Segment:
-    arms = {name: replace(arm, losses=_entity_means(arm.losses, arm.units)) for name, arm in segment.arms.items()}
-    return replace(segment, arms=arms)
+    return {arm: judge(guards, progress.segments, arm, enough=enough, alpha=level) for arm in arms}
 
 
 def unproved(guards: Guards, checks: Sequence[Check]) -> str:
@@ -186,15 +177,6 @@ def is_binary(values: Array) -> bool:
     return bool(((values == 0) | (values == 1)).all())
 
 
-def _entity_means(values: Array, units: Units) -> Array:
-    """Return the mean value of every entity; without entities the values themselves."""
-    if not len(units):
-        return values
-    _, places, counts = np.unique(units, return_inverse=True, return_counts=True)
-    means: Array = np.bincount(places, values) / counts
-    return means
-
-
 def _variance(values: Array, binary: bool) -> float:
     """Return the variance; of shares with one failure and one success added, so that it is never zero."""
     if binary:
@@ -223,7 +205,7 @@ def sample(metric: Metric, arm: str, segments: Sequence[Segment]) -> Sample | No
         return Sample(events / requests, share * (1 - share) / entities, float(entities), entities, requests, share)
     found = [answers(metric, part) for part in parts]
     values, units = (np.concatenate(column) for column in zip(*found, strict=True))
-    means = _entity_means(values, units) if len(values) else values
+    means, _ = entity_means(values, units)
     if len(means) < _FEWEST:
         return None
     binary = is_binary(values)

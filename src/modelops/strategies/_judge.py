@@ -25,6 +25,7 @@ from modelops.strategies._sequential import (
     distribution_distance,
     distribution_p_value,
     distribution_radius,
+    entity_means,
     holm,
     log_rise_evalue,
     log_share_evalue,
@@ -84,8 +85,8 @@ class Outcome(Strict):
     """How much worse an arm's loss may be, where labels come in time.
 
     Worse is a mean loss above (1 + ``relativeMargin``) times that of stable plus ``margin``; it is judged once both
-    arms have ``minimumLabels``. ``required`` promotes only after the arm is shown not to be worse; otherwise missing
-    labels hold nothing up.
+    arms have ``minimumLabels``, those of one entity in a step counting as one. ``required`` promotes only after the
+    arm is shown not to be worse; otherwise missing labels hold nothing up.
     """
 
     margin: Annotated[float, Field(ge=0)] = 0.0
@@ -450,13 +451,15 @@ def _outcome(outcome: Outcome, segments: Sequence[Segment], arm: str, control: s
     """Bound the arm's loss - (1 + relative margin) * the control's loss with a confidence sequence."""
     ratio, limit = 1 + outcome.relative_margin, outcome.margin
     concurrent = [item for item in segments if min(item.weight(arm), item.weight(control)) > 0]
-    pairs = [(segment.arm(arm).losses, segment.arm(control).losses) for segment in concurrent]
+    known = [tuple(entity_means(one.losses, one.units) for one in map(item.arm, (arm, control))) for item in concurrent]
+    pairs = [(of_arm[0], of_control[0]) for of_arm, of_control in known]
+    units = [(of_arm[1], of_control[1]) for of_arm, of_control in known]
     counts = {
         f"{arm}Labels": sum(len(of_arm) for of_arm, _ in pairs),
         f"{control}Labels": sum(len(of_control) for _, of_control in pairs),
     }
     labels = f"{counts[f'{arm}Labels']} labels of the {arm} and {counts[f'{control}Labels']} of {control}"
-    found = mean_contrast(pairs, ratio, alpha)
+    found = mean_contrast(pairs, ratio, alpha, units=units)
     if found is None:
         missing = f"outcome: {labels} are too few"
         return Finding(1.0, lambda _, level: Check("outcome", "no-data", missing, None, limit, level, counts, arm))

@@ -12,6 +12,7 @@ import numpy as np
 import scipy
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+Units = np.ndarray[Any, np.dtype[np.uint64]]
 
 CONCENTRATION = 10.0
 _PAST_CONCENTRATION = 100.0  # measured: at 10 or 1,000 a switch is caught less often
@@ -206,8 +207,20 @@ class Contrast:
         return exponent - math.log(nr2 + 1) / 2
 
 
+def entity_means(values: Array, units: Units) -> tuple[Array, Units]:
+    """Return the mean value of every entity, and the entities; without entities what is given."""
+    if not len(units):
+        return values, units
+    different, places, counts = np.unique(units, return_inverse=True, return_counts=True)
+    return np.asarray(np.bincount(places, values) / counts), different
+
+
 def mean_contrast(
-    pairs: Sequence[tuple[Array, Array]], ratio: float, alpha: float, tuned: float | None = None
+    pairs: Sequence[tuple[Array, Array]],
+    ratio: float,
+    alpha: float,
+    tuned: float | None = None,
+    units: Sequence[tuple[Units, Units]] = (),
 ) -> Contrast | None:
     r"""Return an asymptotic confidence sequence of mean(candidate) - ratio * mean(stable), stratified by segment.
 
@@ -220,7 +233,8 @@ def mean_contrast(
               r^2 = \frac{-2 \ln\alpha + \ln(1 - 2 \ln\alpha)}{n^*}
 
     with :math:`n^*` = 1,000; r is tuned for ``tuned`` where that is given, so that sequences of several error rates
-    lie inside each other.
+    lie inside each other. An entity that comes back in another segment is no independent evidence: where ``units`` are
+    known, :math:`s^2` grows by as much as adding up what each entity contributes, before it is squared, makes of it.
 
     Parameters
     ----------
@@ -233,6 +247,8 @@ def mean_contrast(
         Error rate over all looks, two-sided, in (0, 1).
     tuned : float, optional
         The error rate that r is tuned for; ``alpha`` by default.
+    units : sequence of (candidate, stable), optional
+        The entities of the values, each at most once in a segment.
 
     Returns
     -------
@@ -244,19 +260,24 @@ def mean_contrast(
     I. Waudby-Smith, D. Arbour, R. Sinha, E. H. Kennedy, A. Ramdas, "Time-uniform central limit theory and asymptotic
     confidence sequences", Annals of Statistics 52 (2024).
     """
-    n, total, spread = 0.0, 0.0, 0.0
-    for candidate, stable in pairs:
+    n, total, spread, told = 0.0, 0.0, 0.0, []
+    for place, (candidate, stable) in enumerate(pairs):
         if min(len(candidate), len(stable)) < _FEWEST:
             continue
         if not (np.isfinite(candidate).all() and np.isfinite(stable).all()):
             continue
         size = len(candidate) * len(stable) / (len(candidate) + len(stable))
-        variance = _variance(candidate) / len(candidate) + ratio**2 * _variance(stable) / len(stable)
+        of_candidate, of_stable = _variances(candidate, stable)
+        variance = of_candidate / len(candidate) + ratio**2 * of_stable / len(stable)
         n += size
         total += size * (float(candidate.mean()) - ratio * float(stable.mean()))
         spread += size**2 * variance
+        if units:
+            told.append((size / len(candidate) * (candidate - candidate.mean()), units[place][0]))
+            told.append((ratio * size / len(stable) * (stable - stable.mean()), units[place][1]))
     if spread <= 0:
         return None
+    spread *= _inflation(told)
     squared = tuning(alpha if tuned is None else tuned)
     return Contrast(total / n, 0.0, 0.0, n, math.sqrt(spread / n), squared).at(alpha)
 
@@ -280,6 +301,31 @@ def mean_bounds(values: Array, limit: float, alpha: float) -> Contrast | None:
         return None
     deviation = float(enlarged.std(ddof=1))
     return Contrast(float(values.mean()), 0.0, 0.0, n, deviation, tuning(alpha)).at(alpha)
+
+
+def _inflation(told: Sequence[tuple[Array, Units]]) -> float:
+    """Return by how much entities that come back make a variance larger; they stay with their arm."""
+    known = [(parts, units) for parts, units in told if len(units)]
+    single = sum(float(np.square(parts).sum()) for parts, _ in known)
+    if len(known) <= 2 or single <= 0:
+        return 1.0
+    parts, units = (np.concatenate(column) for column in zip(*known, strict=True))
+    _, places = np.unique(units, return_inverse=True)
+    return max(1.0, float(np.square(np.bincount(places, parts)).sum()) / single)
+
+
+def _variances(first: Array, second: Array) -> tuple[float, float]:
+    """Return the variances of two samples; of shares none is smaller than both together say.
+
+    A small arm in which a rare event has not happened yet is not known to have none.
+    """
+    found = _variance(first), _variance(second)
+    if min(first.min(), second.min()) < 0 or max(first.max(), second.max()) > 1:
+        return found
+    shares = [(float(values.sum()) + 1) / (len(values) + 2) for values in (first, second)]
+    both = (shares[0] * len(first) + shares[1] * len(second)) / (len(first) + len(second))
+    larger = [max(1.0, both * (1 - both) / (share * (1 - share))) for share in shares]
+    return found[0] * larger[0], found[1] * larger[1]
 
 
 def _variance(values: Array) -> float:
