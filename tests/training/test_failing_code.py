@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.svm import LinearSVC
 
 from modelops.errors import ModelOpsError, Problem
 from modelops.training import runs
+from modelops.training.worker import require_estimator
 from training.building_blocks import LOGISTIC, Workshop
 
 RAISES = """
@@ -97,21 +100,6 @@ def test_memory_is_limited(workshop: Workshop) -> None:
     [
         ("parameter = 3\n", "no-train-function", "train.py defines no function train"),
         (body("return None"), "not-an-estimator", "returned NoneType"),
-        (
-            body("from sklearn.linear_model import Ridge", "return Ridge().fit(features[['age']], target)"),
-            "not-an-estimator",
-            "Ridge",
-        ),
-        (
-            body("from sklearn.linear_model import LogisticRegression", "return LogisticRegression()"),
-            "not-fitted",
-            "unfitted",
-        ),
-        (
-            body("from sklearn.svm import LinearSVC", "return LinearSVC().fit(features[['age']], target)"),
-            "no-probabilities",
-            "LinearSVC",
-        ),
         (body("sys.exit(7)"), "training-exited", "exit code 7"),
         (body("os._exit(0)"), "training-exited", "exit code 0"),
         (body("import ctypes", "ctypes.string_at(0)"), "training-killed", "SIGSEGV"),
@@ -123,6 +111,26 @@ def test_every_other_way_to_fail_has_its_code(workshop: Workshop, code: str, exp
     """Whatever the code does, the answer is one sentence with a stable code."""
     problem = failing(workshop, code)
     assert problem.code == expected
+    assert says in problem.message
+
+
+@pytest.mark.parametrize(
+    ("estimator", "code", "says"),
+    [
+        (Ridge().fit([[1], [2]], [0, 1]), "not-an-estimator", "Ridge"),
+        (LogisticRegression, "not-an-estimator", "returned"),
+        (LogisticRegression(), "not-fitted", "unfitted"),
+        (LinearSVC().fit([[1], [2]], [0, 1]), "no-probabilities", "LinearSVC"),
+        (LogisticRegression().fit([[1], [2]], [0, 2]), "wrong-classes", "[0, 2]"),
+    ],
+)
+def test_what_training_returns_is_a_fitted_estimator_of_the_task(estimator: object, code: str, says: str) -> None:
+    """Anything else is refused with what it is."""
+    request = {"entrypoint": "train.py", "task": "binary-classification", "classes": [0, 1]}
+    with pytest.raises(ModelOpsError) as caught:
+        require_estimator(estimator, request)
+    (problem,) = caught.value.problems
+    assert problem.code == code
     assert says in problem.message
 
 

@@ -112,7 +112,7 @@ def _train(request: dict[str, Any], scratch: Path) -> None:
     module = _load(scratch / "code" / request["entrypoint"], request["entrypoint"])
     with joblib.parallel_config(backend="threading", n_jobs=request["threads"]):
         estimator = module.train(features, target, dict(request["parameters"]), request["seed"])
-    _require_estimator(estimator, request)
+    require_estimator(estimator, request)
     from modelops.artifacts.canonical import dump_canonical
 
     data, types = dump_canonical(estimator)
@@ -160,7 +160,9 @@ def _load(path: Path, name: str) -> ModuleType:
     return module
 
 
-def _require_estimator(estimator: Any, request: dict[str, Any]) -> None:
+def require_estimator(estimator: Any, request: dict[str, Any]) -> None:
+    """Refuse what training code returned unless it is a fitted estimator for the request's task and classes."""
+    import numpy as np
     from sklearn.base import is_classifier, is_regressor
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
@@ -187,7 +189,7 @@ def _require_estimator(estimator: Any, request: dict[str, Any]) -> None:
             hint="wrap it in CalibratedClassifierCV or choose another estimator",
         )
     expected = [0, 1] if task == "binary-classification" else request["classes"]
-    found = list(getattr(estimator, "classes_", []))
+    found = np.asarray(getattr(estimator, "classes_", [])).tolist()
     if [str(label) for label in found] != [str(label) for label in expected]:
         raise failure(
             "wrong-classes",
