@@ -90,7 +90,8 @@ def test_an_arm_that_cannot_be_worth_it_is_not_kept_on_trial():
     """When the effect worth having is excluded for every arm, stable stays; before that it holds."""
     step = ab_test.next_step(unguarded(), seen(step_arms(4000, 4010, 20_000)))
     assert (step.action, step.traffic.weights["stable"], step.failed) == ("keep", 1.0, ())
-    assert check(step, "outcome").verdict == "fail"
+    assert check(step, "outcome").verdict == "inconclusive"
+    assert "is not better by" in check(step, "outcome").reason
     unsure = ab_test.next_step(unguarded(), seen(step_arms(40, 48, 200)))
     assert (unsure.action, check(unsure, "outcome").verdict) == ("hold", "inconclusive")
     arms = step_arms(4000, 4010, 20_000) | {"challenger-5": share(300, 70)}

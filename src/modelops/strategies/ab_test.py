@@ -178,7 +178,7 @@ def _waiting_for(params: Params, arms: Sequence[str], samples: Mapping[str, Samp
 
 
 def _result(params: Params, arm: str, samples: Mapping[str, Sample | None], rivals: int) -> Check:
-    """Compare an arm with stable: pass is better, fail is not better by what would be worth having."""
+    """Compare an arm with stable: pass is better. An arm that is not worth having does no harm, and fails nothing."""
     level, of_arm, of_stable = params.alpha / rivals, samples[arm], samples["stable"]
     if of_arm is None or of_stable is None:
         reason = f"{params.metric}: too few entities of {arm} or stable"
@@ -190,7 +190,7 @@ def _result(params: Params, arm: str, samples: Mapping[str, Sample | None], riva
         clears = found.lower >= params.minimum_effect
         said = f"is better{' by at least' if clears else ', not shown to be by'} {params.minimum_effect:g}"
     elif found.upper < params.minimum_effect:
-        word, said = "fail", f"is not better by {params.minimum_effect:g}"
+        said = f"is not better by {params.minimum_effect:g}"
     reason = f"{params.metric}: {arm} {said}: {found.difference:.4g} [{found.lower:.4g}, {found.upper:.4g}]"
     reason += f" from {of_arm.entities} entities, stable {of_stable.entities}"
     counts = {
@@ -239,7 +239,7 @@ def _ended(
     if winner is not None:
         traffic, reason = only(progress.arms, winner), f"{results[winner].reason}{lost}"
         return Step("promote", progress.step, traffic, reason, checks, winner, out)
-    if all(result.verdict == "fail" for result in results.values()):
+    if all(result.upper is not None and result.upper < params.minimum_effect for result in results.values()):
         reason = "; ".join(result.reason for result in results.values())
         return _keep(progress, running, f"{reason}{lost}", checks)
     return None
