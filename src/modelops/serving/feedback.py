@@ -25,6 +25,8 @@ class Feedback(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     label: str | int | float | bool
 
 
+MOST_LABELS = 10_000
+"""Labels of one request: they are checked between predictions, and each is looked for in the log."""
 _DECODER = msgspec.json.Decoder(Feedback | list[Feedback])
 
 
@@ -41,6 +43,8 @@ async def take_feedback(
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refusal(f"the feedback is not valid: {error}") from None
     items = decoded if isinstance(decoded, list) else [decoded]
+    if len(items) > MOST_LABELS:
+        raise failure("body-too-large", f"the request has {len(items)} labels, at most {MOST_LABELS} are taken at once")
     now = clock().timestamp()
     accepted: list[tuple[int, str]] = []
     errors: list[ModelOpsError | None] = [None] * len(items)

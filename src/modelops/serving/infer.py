@@ -15,7 +15,7 @@ from modelops.predictions import PredictionLog, Row, label_text
 from modelops.serving.guard import Caller
 from modelops.serving.http import Answer, Request
 from modelops.serving.inputs import Bound
-from modelops.serving.protocol import InferRequest, compressed, decode_request, header_length, inflate
+from modelops.serving.protocol import InferRequest, compressed, decode_request, header_length, inflate, refusal
 from modelops.serving.table import LoadedArm, LoadedModel
 from modelops.serving.threads import Threads
 
@@ -26,6 +26,8 @@ INLINE_BYTES = 32_768
 INLINE_SECONDS = 0.001
 """Releases whose small requests cost more than this are called in a thread."""
 _SMALL_ROWS = 16
+LONGEST_ID = 1024
+"""Characters of a request's id and of an entity: each row of a request is logged with both."""
 
 # What estimators and runtimes raise on inputs that they cannot handle. Anything beyond is a defect of the server.
 MODEL_ERRORS = (
@@ -179,6 +181,8 @@ def _prepare(work: Work) -> None:
         body = inflate(body, encoding.decode("latin-1").strip().lower())
     request = work.request = decode_request(body, header_length(headers))
     work.entity = _entity(model, request) or request.id or work.id
+    if len(work.entity) > LONGEST_ID or len(request.id or "") > LONGEST_ID:
+        raise refusal(f"the id of the request or of its entity is longer than {LONGEST_ID} characters")
     arm = model.choose(work.entity) if work.release is None else model.of_release(work.release)
     if arm is None:
         if work.release is None:

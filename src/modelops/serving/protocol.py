@@ -79,6 +79,7 @@ _JSON_TYPES = {
 }
 
 _ONE = [1]
+_MOST_DIMENSIONS = 8
 _EXACT = {"FP64": float, "FP32": float, "BYTES": str, "BOOL": bool}
 
 Parameters = dict[str, str | int | float | bool | None]
@@ -204,6 +205,9 @@ def _complete(tensor: Tensor, rest: memoryview) -> memoryview:
     if types is None:
         raise refusal(f"input {tensor.name!r}: {tensor.datatype[:20]!r} is not a datatype of the protocol")
     shape = tensor.shape
+    if len(shape) > _MOST_DIMENSIONS:
+        # Multiplying thousands of them would take the interpreter for minutes.
+        raise refusal(f"input {tensor.name[:80]!r}: the shape has {len(shape)} dimensions, not at most 8")
     size = shape[0] if len(shape) == 1 else math.prod(shape)
     if not shape or size < 1 or min(shape) < 1:
         raise refusal(f"input {tensor.name!r}: the shape {shape} holds no values")
