@@ -14,7 +14,7 @@ import pytest
 from modelops.clock import wall_clock
 from modelops.serving import Service
 from modelops.stores import Store
-from serving.served_models import Running, route, tensor, write_table
+from serving.served_models import Running, route, running, tensor, write_table
 
 KEYS = {name: f"key-of-{name}-with-many-letters" for name in ("app", "labeller", "operator", "slow", "copier")}
 ADMIN = ("/metrics", "/modelops/status")
@@ -127,3 +127,24 @@ def test_a_key_is_withdrawn_with_the_next_table(guarded: tuple[Running, str]) ->
     Running(server.folder, admin).await_status(lambda status: status["table"] == wanted)
     assert server.ask("/v2/models/fraud/infer", infer(), headers=sent("app")).status == 401
     assert server.ask("/v2/models/fraud/infer", infer(), headers=sent("copier")).status == 200
+
+
+def test_a_key_is_withdrawn_with_a_table_that_cannot_be_loaded(guarded: tuple[Running, str]) -> None:
+    """A release that cannot be loaded keeps no withdrawn key alive; what is wrong with it is told to operators only."""
+    server, admin = guarded
+    models = json.loads(server.table.read_text())["models"]
+    models["fraud"]["arms"][0]["digest"] = "sha256:" + "0" * 64
+    write_table(server.table, models, keys=ACCESS[1:])
+    Running(server.folder, admin).await_status(lambda status: status["error"])
+    assert server.ask("/v2/models/fraud/infer", infer(), headers=sent("app")).status == 401
+    assert server.ask("/v2/models/fraud/infer", infer(), headers=sent("copier")).status == 200
+
+
+def test_health_tells_no_path(tmp_path: Path, store: Store) -> None:
+    """What keeps a server from being ready is told without the names of its files, which the status has."""
+    with running(tmp_path, store, None) as server:
+        server.table.write_text("{")
+        status = server.await_status(lambda status: status["error"])
+        refused = server.ask("/v2/health/ready")
+    assert "not valid" in status["error"]
+    assert (refused.status, refused.json["error"]) == (503, "the newest routing table cannot be loaded")

@@ -77,6 +77,17 @@ def test_a_used_up_budget_refuses_and_alerts_once(capsys):
     assert code(one, SENT, now=3601.0) == "admitted"
 
 
+def test_requests_let_in_together_get_one_answer_over_the_budget():
+    """Of many that were admitted before any was counted, the first to go over the budget is the last one answered."""
+    one = made(budget={"rows": 100, "hours": 1.0})
+    callers = [one.admit(SENT, "fraud", "infer", 0.0, 0.0) for _ in range(3)]
+    callers[0].charge(100, 1.0)
+    for caller in callers[1:]:
+        with pytest.raises(ModelOpsError, match="has used its budget"):
+            caller.charge(100, 1.0)
+    assert callers[0].predicted == 100
+
+
 def test_what_was_used_survives_a_new_table():
     """A changed policy is no way around a budget."""
     one = made(budget={"rows": 10, "hours": 1.0})

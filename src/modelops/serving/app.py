@@ -197,8 +197,11 @@ class App:
             headers = RETRY
         elif status == 401:
             headers = ((b"www-authenticate", b"Bearer"),)
-        elif status == 429 and (guard := self._watcher.table.guard) is not None:
-            seconds = guard.identify(request.headers).retry_seconds(self._clock().timestamp())
+        elif status == 429:
+            guard = self._watcher.table.guard
+            # A new table may have taken the key away while its request was answered.
+            caller = guard.known(request.headers) if guard is not None else None
+            seconds = caller.retry_seconds(self._clock().timestamp()) if caller is not None else 1.0
             headers = ((b"retry-after", b"%d" % max(1, math.ceil(seconds))),)
         elif status == 405:
             headers = ((b"allow", b"POST" if text.endswith("POST is") else b"GET"),)
@@ -226,7 +229,9 @@ class App:
     def _ready(self, table: LoadedTable) -> Answer:
         if table.ready and not self.draining:
             return _json({"ready": True, "live": True})
-        reason = "the server is draining" if self.draining else self._watcher.error or "the models are not loaded yet"
+        # Everybody may ask this; what is wrong with a table, with its paths, is for those who may read the status.
+        refused = "the newest routing table cannot be loaded" if self._watcher.error else None
+        reason = "the server is draining" if self.draining else refused or "the models are not loaded yet"
         return _json({"ready": False, "live": True, "error": reason}, 503)
 
     def _status(self, table: LoadedTable) -> dict[str, Any]:
@@ -280,7 +285,8 @@ def _json(data: Any, status: int = 200) -> Answer:
 def _find(table: LoadedTable, target: bytes) -> Endpoint:
     """Resolve a target with a query, a host or another percent-encoding, or say what is unknown about it."""
     try:
-        raw = urlsplit(target).path
+        # Two slashes begin a host only behind a scheme.
+        raw = target.partition(b"?")[0] if target.startswith(b"/") else urlsplit(target).path
     except ValueError:
         raw = target
     path = unquote(raw.decode("latin-1"))

@@ -46,9 +46,14 @@ class Caller:
             raise self._exhausted(now)
 
     def charge(self, rows: int, now: float) -> None:
-        """Count predicted rows; the request that goes over the budget is the last one that is answered."""
-        self.predicted += rows
+        """Count predicted rows; the request that goes over the budget is the last one that is answered.
+
+        Those that were let in beside it, and are predicted later, raise budget-exhausted.
+        """
         budget = self.key.budget
+        if budget is not None and now < self.window_ends and self.rows >= budget.rows:
+            raise self._exhausted(now)
+        self.predicted += rows
         if budget is None:
             return
         if now >= self.window_ends:
@@ -102,14 +107,18 @@ class Guard:
 
     def identify(self, headers: Mapping[bytes, bytes]) -> Caller:
         """Return who calls, whatever it is that they may do."""
-        presented = _bearer(headers)
-        if presented is None:
+        caller = self.known(headers)
+        if caller is not None:
+            return caller
+        if _bearer(headers) is None:
             raise failure("unauthenticated", "this server needs an API key", hint="send Authorization: Bearer KEY")
+        raise failure("unauthenticated", "the API key is not known here")
+
+    def known(self, headers: Mapping[bytes, bytes]) -> Caller | None:
+        """Return who calls, None for a key that is missing or not known."""
+        presented = _bearer(headers)
         # Only hashes are compared, so the time that a look-up takes says nothing about a key.
-        caller = self.callers.get(hashlib.sha256(presented).hexdigest())
-        if caller is None:
-            raise failure("unauthenticated", "the API key is not known here")
-        return caller
+        return None if presented is None else self.callers.get(hashlib.sha256(presented).hexdigest())
 
     def families(self) -> list[Metric]:
         """Return what the keys have used in Prometheus' form."""

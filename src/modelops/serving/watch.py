@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from modelops.errors import ModelOpsError, Problem, failure
@@ -79,6 +80,9 @@ class Watcher:
         except ModelOpsError as problem:
             self._refuse(problem, None)
         else:
+            if error is not None:
+                # A key that was withdrawn is withdrawn, whatever is wrong with a release.
+                self.table = replace(self.table, guard=table.guard)
             if error is None or self.table.digest is None or self.table.digest == table.digest:
                 # Requests that run keep the old table by their own reference.
                 self.table = table
