@@ -39,7 +39,7 @@ def try_load(artifact: Artifact, limits: TrialLimits) -> None:
     A process that crashes, hangs or takes too much memory raises ``trial-failed``; an artifact that it refuses, the
     error with which it does.
     """
-    command = [sys.executable, "-c", "from modelops.serving.trial import main; main()"]
+    command = [sys.executable, "-P", "-c", "from modelops.serving.trial import main; main()"]
     parcel = msgspec.msgpack.encode(_Parcel(artifact.digest, dict(artifact.files), limits))
     try:
         done = subprocess.run(command, input=parcel, capture_output=True, timeout=limits.seconds, check=False)
