@@ -25,6 +25,7 @@ RETRY = ((b"retry-after", b"1"),)
 
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 HOLD_SECONDS = 0.002
+"""How long a finished answer may wait for those that are being made, to leave with them."""
 _CLOSE = b""
 _IDLE, _HEAD, _BODY = range(3)
 
@@ -58,7 +59,7 @@ class Limits:
 
     A body that is too large is read and forgotten up to ``drain_bytes``, as a client that still sends would lose the
     answer to a reset. An answer may be waited for ``request_seconds``; ``pending_requests`` may wait for a thread or
-    the disk at a time, and their bodies may hold ``pending_bytes`` together.
+    the disk at a time, and their bodies may hold ``pending_bytes`` together; so may bodies that are still on their way.
     """
 
     head_bytes: int = 32 << 10
@@ -83,6 +84,7 @@ class HttpServer:
         self.limits = limits or Limits()
         self.draining = False
         self.connections: set[_Connection] = set()
+        self.receiving_bytes = 0
         self._outbox: list[tuple[asyncio.Transport, bytes]] = []
         self._since = 0.0
 
@@ -152,6 +154,8 @@ class _Connection(asyncio.Protocol):
         self._closing = False
         self._phase = _IDLE
         self._fed = 0
+        self._held = 0
+        self._ended = False
         self._count = 0
         self._mark = (0, _IDLE, False)
         self._since = asyncio.get_running_loop().time()
@@ -170,6 +174,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; a request that runs is finished and counted all the same."""
         self._closing = True
+        self._hold(0)
         self._server.connections.discard(self)
         self._waiting.clear()
 
@@ -186,8 +191,26 @@ class _Connection(asyncio.Protocol):
             self._report(error.__context__ or error)
         except httptools.HttpParserError:
             self._refuse(400, "this is not an HTTP/1.1 request")
+        if self._phase == _BODY:
+            self._hold(len(self._body))
         if self._fed > self._limits.head_bytes:
             self._check_size()
+
+    def _hold(self, size: int) -> None:
+        """Account for a body that is still on its way; all of them together have a limit."""
+        server = self._server
+        server.receiving_bytes += size - self._held
+        self._held = size
+        if size and server.receiving_bytes > self._limits.pending_bytes:
+            self._refuse(503, "the server receives too much at once")
+
+    def eof_received(self) -> bool:
+        """Answer a client that says no more but still listens, then close."""
+        self._ended = True
+        if self._running is None and not self._waiting:
+            self._closing = True
+            self._server.post(self._loop, self._transport, _CLOSE)
+        return True
 
     def _check_size(self) -> None:
         limits = self._limits
@@ -214,7 +237,7 @@ class _Connection(asyncio.Protocol):
         self._phase = _HEAD
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        self._parts: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._size = 0
 
     def on_url(self, url: bytes) -> None:
@@ -240,24 +263,30 @@ class _Connection(asyncio.Protocol):
         """Keep a part of the body, or only count it when the body is too large."""
         self._size += len(body)
         if self._size <= self._limits.body_bytes:
-            self._parts.append(body)
+            if not self._body:
+                self._body = body
+            elif isinstance(self._body, bytearray):
+                self._body += body
+            else:
+                self._body = bytearray(self._body + body)
         elif self._size > self._limits.drain_bytes:
             self._refuse(413, self._too_large())
         else:
-            self._parts.clear()
+            self._body = b""
 
     def on_message_complete(self) -> None:
         """Answer the request, or let it wait for the one before it."""
         self._phase = _IDLE
         self._fed = 0
+        if self._held:
+            self._hold(0)
         self._count += 1
         if self._closing:
             return
         if self._size > self._limits.body_bytes:
             self._refuse(413, self._too_large())
             return
-        parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        body = self._body if isinstance(self._body, bytes) else bytes(self._body)
         keep = self._parser.should_keep_alive() and not self._parser.should_upgrade()
         request = Request(self._parser.get_method(), self._url, self._headers, body, keep)
         if self._running is not None or self._waiting:
@@ -306,7 +335,7 @@ class _Connection(asyncio.Protocol):
         """Write an answer; without a request it closes the connection, and so does the last one of a drain."""
         if self._transport.is_closing():
             return
-        last = self._server.draining and not self._waiting
+        last = (self._server.draining or self._ended) and not self._waiting
         keep = request is not None and request.keep and not last
         without_body = request is not None and request.method == b"HEAD"
         plain = answer.status == 200 and answer.content_type is JSON and not answer.headers and not without_body
@@ -354,7 +383,8 @@ class _Connection(asyncio.Protocol):
         allowed = {_IDLE: limits.idle_seconds, _HEAD: limits.head_seconds, _BODY: limits.body_seconds}[self._phase]
         if now - self._since < allowed:
             return
-        if self._blocked:
+        if self._blocked or self._transport.is_closing():
+            # It does not read what it was sent, which a plain close would wait for.
             self._transport.abort()
         elif self._phase == _IDLE:
             self._transport.close()
