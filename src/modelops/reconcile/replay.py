@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from modelops import __version__, plugins
 from modelops.clock import format_instant, parse_instant
 from modelops.errors import Exit, ModelOpsError, Problem, failure
 from modelops.predictions import DIRECTORY
+from modelops.predictions.segments import day_of, day_text, segments
 from modelops.reconcile.recorded import Recorded, recorded_rollout
 from modelops.reconcile.rollout import checks_as_data, strategy_digest
 from modelops.reconcile.timeline import Timeline, read_timeline
@@ -79,6 +81,9 @@ def replay_rollout(
     spec = model_entry(graph, model).model.spec
     say(f"replaying the rollout {rollout.salt} of {model} in {name}, as {rollout.source} tells it")
     path = workspace.site(name).runtime / DIRECTORY
+    missing = dropped(path, rollout)
+    if missing:
+        say(missing)
     timeline = read_timeline(path, model, spec, rollout.salt, tuple(rollout.arms))
     steps = tuple(
         decide_again(rollout, timeline, lambda seen: module.next_step(params, seen), every, workspace.clock())
@@ -101,9 +106,20 @@ def replay_rollout(
         "recorded": {"outcome": rollout.outcome, "reason": rollout.reason, "at": rollout.ended},
         "replayed": {"outcome": _ENDS.get(last.again.action, "held"), "reason": last.again.reason, "at": last.again.at},
         "agrees": all(step.same for step in steps) and len(steps) == len(rollout.steps),
+        "missing": missing,
         "steps": [asdict(step) for step in steps],
         "values": values,
     }
+
+
+def dropped(path: Path, rollout: Recorded) -> str:
+    """Return that the log of a rollout does not reach back to its beginning, "" when it does."""
+    days = [segment.day for segment in segments(path)]
+    began = rollout.steps[0].started
+    if days and min(days) <= day_of(parse_instant(began).timestamp()):
+        return ""
+    kept = f"begins on {day_text(min(days))}" if days else "is empty"
+    return f"the prediction log here {kept}, and the rollout began at {began}: what is no longer there is not replayed"
 
 
 def decide_again(
@@ -232,6 +248,7 @@ def replay_text(found: Mapping[str, Any]) -> str:
     recorded, replayed = found["recorded"], found["replayed"]
     word = "the same" if found["agrees"] else "not the same"
     lines.append(f"then {recorded['outcome'] or 'running'}, again {replayed['outcome']}: {word}")
+    lines += [found["missing"]] if found["missing"] else []
     return "\n".join(lines)
 
 
