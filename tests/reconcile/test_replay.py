@@ -7,6 +7,7 @@ import random
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from modelops.predictions import DIRECTORY, PredictionLog, Row, ShadowRow, arm_r
 from modelops.reconcile.measuring import arm_data, outcomes
 from modelops.reconcile.observe import progress
 from modelops.reconcile.recorded import Recorded
-from modelops.reconcile.replay import changed, decide_again
+from modelops.reconcile.replay import changed, decide_again, dropped
 from modelops.reconcile.rollout import (
     Decision,
     RolloutState,
@@ -25,6 +26,7 @@ from modelops.reconcile.rollout import (
     from_plain,
     to_plain,
 )
+from modelops.reconcile.state import read_rollout, write_rollout
 from modelops.reconcile.timeline import read_timeline
 from modelops.reconcile.valuing import values_of_arms
 from modelops.spec.meta import Plugin
@@ -184,6 +186,46 @@ def test_a_rollout_is_read_back_as_it_was_written() -> None:
     again = from_plain(json.loads(json.dumps(to_plain(before), sort_keys=True)))
     assert again == before
     assert list(again.arms) == list(arms)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("steps", 0, "traffic", "weights", "candidate"), 0.9),
+        (("steps", 0, "traffic", "weights", "candidate"), "1"),
+        (("steps", 0, "traffic", "weights", "other"), 0.0),
+        (("steps", 0, "started"), "yesterday"),
+        (("steps",), []),
+        (("outcome",), "win"),
+        (("winner",), "challenger-9"),
+        (("salt",), "salt"),
+        (("arms",), {}),
+    ],
+)
+def test_an_edited_state_counts_as_forgotten(tmp_path: Path, path: tuple[Any, ...], value: object) -> None:
+    """What does not fit is no state, so that the rollout begins again; it stops neither the model nor the others."""
+    site = Site("production", tmp_path, tmp_path)
+    write_rollout(site, "churn", state())
+    assert read_rollout(site, "churn") == state()
+    (file,) = (tmp_path / "rollouts").iterdir()
+    data = json.loads(file.read_text())
+    here = data
+    for part in path[:-1]:
+        here = here[part]
+    here[path[-1]] = value
+    file.write_text(json.dumps(data))
+    assert read_rollout(site, "churn") is None
+
+
+def test_a_replay_says_what_the_log_no_longer_holds(tmp_path: Path) -> None:
+    """A rollout that began before the log's first day is not replayed whole."""
+    site = written(tmp_path, 50)
+    plan = Plugin(type="canary", params={})
+    recorded = Recorded("x", ARMS, SALT, plan, False, state().steps, (), None, "", None)
+    assert dropped(site.runtime / DIRECTORY, recorded) == ""
+    early = replace(recorded, steps=(replace(state().steps[0], started="2026-04-30T23:00:00Z"),))
+    assert "begins on 2026-05-01, and the rollout began" in dropped(site.runtime / DIRECTORY, early)
+    assert "is empty" in dropped(tmp_path / "nowhere", recorded)
 
 
 def test_outcomes_by_task(tmp_path: Path) -> None:

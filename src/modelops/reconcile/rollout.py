@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from modelops import __version__
-from modelops.clock import format_instant
+from modelops.clock import format_instant, parse_instant
+from modelops.errors import ModelOpsError
 from modelops.evidence import digest_bytes
 from modelops.spec.meta import Plugin
 from modelops.strategies import Check, Smoke, Traffic
@@ -134,19 +135,32 @@ def strategy_digest(strategy: Plugin) -> str:
 
 def from_plain(data: Mapping[str, Any]) -> RolloutState:
     """Return a rollout from its plain data; anything that does not fit raises KeyError, TypeError or ValueError."""
-    steps = tuple(
-        StepState(Traffic(**step["traffic"]), step["started"], Smoke(**step["smoke"]) if step["smoke"] else None)
-        for step in data["steps"]
-    )
+    steps = tuple(_step(step) for step in data["steps"])
     decisions = tuple(Decision(**{**each, "checks": tuple(each["checks"])}) for each in data["decisions"])
-    if not steps:
-        raise ValueError("a rollout has at least one step")
     given = data["arms"]
+    # The file is the runtime's own, and may still be cut short, edited, or of another version.
+    if not steps or any({*step.traffic.weights, *step.traffic.shadows} - set(given) for step in steps):
+        raise ValueError("the steps of a rollout name its arms")
+    if data.get("outcome") not in (None, "promote", "keep", "rollback") or data.get("winner", "stable") not in given:
+        raise ValueError(f"a rollout does not end with {data.get('outcome')!r} of {data.get('winner')!r}")
+    int(data["salt"], 16)
     challengers = (release for arm, release in given.items() if arm.startswith("challenger-"))
     arms = arms_in_order(given.get("stable"), given.get("candidate"), challengers)
     return RolloutState(
         **{**data, "arms": arms, "steps": steps, "decisions": decisions, "failed": tuple(data["failed"])}
     )
+
+
+def _step(data: Mapping[str, Any]) -> StepState:
+    traffic = Traffic(dict(data["traffic"]["weights"]), dict(data["traffic"]["shadows"]))
+    shares = [*traffic.weights.values(), *traffic.shadows.values()]
+    if not all(0 <= share <= 1 for share in shares) or not math.isclose(sum(traffic.weights.values()), 1, abs_tol=1e-6):
+        raise ValueError(f"the weights of a step are shares that sum to 1, not {shares}")
+    try:
+        parse_instant(data["started"])
+    except ModelOpsError as error:
+        raise ValueError(f"a step began at {data['started']!r}") from error
+    return StepState(traffic, data["started"], Smoke(**data["smoke"]) if data["smoke"] else None)
 
 
 def to_plain(state: RolloutState) -> dict[str, Any]:
