@@ -182,7 +182,10 @@ def test_a_rollout_is_read_back_as_it_was_written() -> None:
     """Also the order of its arms, which what is drawn for them depends on, survives files that sort their keys."""
     arms = arms_in_order(1, 2, (30, 4))
     assert list(arms) == ["stable", "candidate", "challenger-4", "challenger-30"]
-    before = replace(state(), arms=arms, decisions=(decision("begin", None, "it begins", (), None, START),))
+    step = StepState(Traffic(dict.fromkeys(arms, 0.25)), "2026-05-01T00:00:00Z")
+    before = replace(
+        state(), arms=arms, steps=(step,), decisions=(decision("begin", None, "it begins", (), None, START),)
+    )
     again = from_plain(json.loads(json.dumps(to_plain(before), sort_keys=True)))
     assert again == before
     assert list(again.arms) == list(arms)
