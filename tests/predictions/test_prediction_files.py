@@ -7,6 +7,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -134,6 +137,53 @@ def test_old_files_are_dropped_whole_and_needed_ones_stay(tmp_path: Path) -> Non
     assert retain(tmp_path / "none", after(5), days=1) == ()
 
 
+def test_readers_labels_and_exports_go_on_while_files_are_dropped(tmp_path: Path) -> None:
+    """Dropping files under those who use them is no error, and nobody makes a dropped file anew."""
+    path, days = tmp_path / "predictions", 40
+    ids = [server_id(after(day)) for day in range(days)]
+    failed: list[BaseException] = []
+    over = threading.Event()
+
+    def use(work: Callable[[], object]) -> None:
+        try:
+            while not over.is_set():
+                work()
+        except ModelOpsError as error:
+            failed.append(error)
+
+    with PredictionLog(path) as log:
+        log.write([make_row(id, after(day)) for day, id in enumerate(ids)])
+        works = (
+            lambda: count(path),
+            lambda: find(path, ids[0]),
+            lambda: log.feedback([(id, "1", 1.0, "fraud") for id in (*ids, "other")]),
+            lambda: export(path, tmp_path / "a", after(days)),
+        )
+        threads = [threading.Thread(target=use, args=(work,)) for work in works]
+        for thread in threads:
+            thread.start()
+        for day in range(1, days):
+            retain(path, after(day), days=0)
+            time.sleep(0.01)
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        assert names(path) == [f"{after(days - 1):%Y-%m-%d}-w0-1.sqlite"]
+
+
+def test_an_export_that_was_killed_is_made_again(tmp_path: Path) -> None:
+    """What a killed export left behind is no data for those who read the folder."""
+    path, out = tmp_path / "predictions", tmp_path / "out"
+    with PredictionLog(path) as log:
+        log.write([make_row("r0")])
+    folder = out / "model=fraud"
+    folder.mkdir(parents=True)
+    (folder / ".day=2026-03-01.parquet.1").write_bytes(b"PAR1")
+    assert [file.name for file in export(path, out, after(1))] == ["day=2026-03-01.parquet"]
+    assert ds.dataset(out, partitioning="hive").count_rows() == 1
+
+
 def test_whole_days_are_exported_as_parquet(tmp_path: Path) -> None:
     """There is one file per model and day, with the schema's version; a late label writes its day anew."""
     path, out = tmp_path / "predictions", tmp_path / "out"
@@ -155,7 +205,7 @@ def test_whole_days_are_exported_as_parquet(tmp_path: Path) -> None:
         ("s0", "payments/churn", None),
         ("s1", "payments/churn", None),
     ]
-    assert not list(out.rglob("*.partial"))
+    assert sorted(out.rglob("*.*")) == sorted(out.rglob("day=*.parquet"))
     (tmp_path / "taken").write_text("", encoding="utf-8")
     with pytest.raises(ModelOpsError, match="cannot be written"):
         export(path, tmp_path / "taken", after(2))

@@ -60,7 +60,10 @@ def export(path: Path, directory: Path, until: datetime) -> tuple[Path, ...]:
 
 def _changed(file: Path) -> int:
     """Return when a file or its journal was last written; readers leave an empty journal behind."""
-    found = [each.stat() for each in (file, file.with_name(f"{file.name}-wal")) if each.exists()]
+    found = []
+    for each in (file, file.with_name(f"{file.name}-wal")):
+        with suppress(FileNotFoundError):  # it may be dropped meanwhile
+            found.append(each.stat())
     return max((each.st_mtime_ns for each in found if each.st_size), default=0)
 
 
@@ -74,7 +77,8 @@ def _write(path: Path, model: str, day: int, target: Path) -> None:
 
     table = read_window(path, model, day_start(day), day_start(day + 1))
     table = table.replace_schema_metadata({SCHEMA_KEY: str(VERSION).encode()})
-    partial = target.with_suffix(".partial")
+    # Two exports may run at once, and readers of a folder pass over what begins with a dot.
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, partial, compression="zstd")

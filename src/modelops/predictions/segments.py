@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -91,11 +91,18 @@ def unreadable(path: Path, reason: object) -> ModelOpsError:
 @contextmanager
 def reading(file: Path) -> Iterator[sqlite3.Connection | None]:
     """Open one file read-only; one that was dropped meanwhile, or has no tables yet, is None."""
-    if not file.exists():
-        yield None
-        return
-    try:
-        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
-            yield connection if check_version(connection, file) else None
-    except sqlite3.Error as error:
-        raise unreadable(file, error) from None
+    with ExitStack() as opened:
+        known: sqlite3.Connection | None = None
+        try:
+            if file.exists():
+                uri = f"{file.resolve().as_uri()}?mode=ro"
+                connection = opened.enter_context(closing(sqlite3.connect(uri, uri=True, timeout=10)))
+                known = connection if check_version(connection, file) else None
+        except sqlite3.Error as error:
+            # It may have been dropped between the look and the opening.
+            if file.exists():
+                raise unreadable(file, error) from None
+        try:
+            yield known
+        except sqlite3.Error as error:
+            raise unreadable(file, error) from None

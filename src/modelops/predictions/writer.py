@@ -176,7 +176,7 @@ class Writer:
         for segment in segments(self.path):
             if segment.day == day:
                 with self._connected(segment) as connection:
-                    known = [id for id in waiting if connection.execute(_KNOWN, (id,)).fetchone()]
+                    known = [id for id in waiting if connection and connection.execute(_KNOWN, (id,)).fetchone()]
                 for id in known:
                     del waiting[id]
         if waiting:
@@ -214,15 +214,21 @@ class Writer:
             for segment in listed:
                 if waiting and day in (None, segment.day):
                     with self._connected(segment) as connection:
-                        waiting = _label(connection, items, waiting, outcomes)
+                        if connection is not None:
+                            waiting = _label(connection, items, waiting, outcomes)
         return outcomes
 
     @contextmanager
-    def _connected(self, segment: Segment) -> Iterator[sqlite3.Connection]:
+    def _connected(self, segment: Segment) -> Iterator[sqlite3.Connection | None]:
         if segment == self._segment and self._connection is not None:
             yield self._connection
             return
-        with closing(_open(self.path / segment.name)) as connection:
+        file = self.path / segment.name
+        if not file.exists():
+            # It was dropped since it was listed; opening it would make an empty one.
+            yield None
+            return
+        with closing(_open(file)) as connection:
             yield connection
 
 
@@ -254,8 +260,5 @@ def _label(
             else:
                 outcomes[at] = Outcome.CHANGED
                 newest = (label, time) if time >= known_time else (known, known_time)
-                change = (
-                    "UPDATE feedback SET label = ?, time = ?, revisions = revisions + 1 WHERE route = ? AND seq = ?"
-                )
-                connection.execute(change, (*newest, route, seq))
+                connection.execute(_CHANGE, (*newest, route, seq))
     return [at for at in positions if at not in found]
