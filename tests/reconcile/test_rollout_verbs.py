@@ -150,6 +150,14 @@ def test_what_cannot_be_done_is_said(live: Live) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("words", [("rollout", "pause", *HERE), ("rollback", MODEL, "--environment", "production")])
+def test_a_reason_says_something(live: Live, words: tuple[str, ...]) -> None:
+    """What is recorded for whoever asks later may not be blank."""
+    done = live("promoted").run(*words, "--reason", " ", "--yes")
+    assert (done.code, "say why" in done.err) == (2, True)
+
+
+@pytest.mark.slow
 def test_a_release_that_is_not_on_trial_cannot_be_promoted(live: Live) -> None:
     """The ones that are on trial are named."""
     world = on_trial(live, "second", 2)

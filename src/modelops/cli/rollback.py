@@ -13,10 +13,19 @@ if TYPE_CHECKING:
     from modelops.reconcile.workspace import Workspace
 
 
+def _given(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("say why: it is recorded")
+    return value.strip()
+
+
+reason_option = click.option("--reason", required=True, callback=_given, help="Why; it is recorded.")
+
+
 @click.command("rollback")
 @click.argument("model")
 @click.option("--environment", "-e", required=True, metavar="ENV", help="Where.")
-@click.option("--reason", required=True, help="Why; it is recorded.")
+@reason_option
 @yes_option
 @output_option
 def command(model: str, environment: str, reason: str, yes: bool, output: str) -> int:

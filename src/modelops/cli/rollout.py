@@ -8,11 +8,11 @@ from typing import Literal
 import click
 
 from modelops.cli.output import confirm, emit, note, output_option, yes_option
+from modelops.cli.rollback import reason_option
 
 COMMANDS = ("status", "pause", "resume", "promote", "abort", "replay", "simulate")
 _model = click.argument("model")
 _environment = click.argument("environment")
-_reason = click.option("--reason", required=True, help="Why; it is recorded.")
 
 
 class Commands(click.Group):
@@ -52,7 +52,7 @@ def status(model: str, environment: str, output: str) -> int:
 @command.command()
 @_model
 @_environment
-@_reason
+@reason_option
 @yes_option
 @output_option
 def pause(model: str, environment: str, reason: str, yes: bool, output: str) -> int:
@@ -63,7 +63,7 @@ def pause(model: str, environment: str, reason: str, yes: bool, output: str) -> 
 @command.command()
 @_model
 @_environment
-@_reason
+@reason_option
 @yes_option
 @output_option
 def resume(model: str, environment: str, reason: str, yes: bool, output: str) -> int:
@@ -91,7 +91,7 @@ def _steer(
 @click.option(
     "--release", "number", type=click.IntRange(min=1), help="Which release on trial; the candidate if not given."
 )
-@_reason
+@reason_option
 @yes_option
 @output_option
 def promote(model: str, environment: str, number: int | None, reason: str, yes: bool, output: str) -> int:
@@ -113,7 +113,7 @@ def promote(model: str, environment: str, number: int | None, reason: str, yes: 
 @command.command()
 @_model
 @_environment
-@_reason
+@reason_option
 @yes_option
 @output_option
 def abort(model: str, environment: str, reason: str, yes: bool, output: str) -> int:
