@@ -228,7 +228,7 @@ def test_a_replay_says_what_the_log_no_longer_holds(tmp_path: Path) -> None:
     assert dropped(site.runtime / DIRECTORY, recorded) == ""
     early = replace(recorded, steps=(replace(state().steps[0], started="2026-04-30T23:00:00Z"),))
     assert "begins on 2026-05-01, and the rollout began" in dropped(site.runtime / DIRECTORY, early)
-    assert "is empty" in dropped(tmp_path / "nowhere", recorded)
+    assert "holds nothing" in dropped(tmp_path / "nowhere", recorded)
 
 
 def test_outcomes_by_task(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from modelops.reconcile.promotion import covering_promotion
+from modelops.reconcile.state import read_rollout, write_rollout
 from reconcile.loop_world import MODEL, World
 from reconcile.test_loop_rollouts import outcomes, weights
 from reconcile.test_rollout_ends import begun, message
@@ -101,6 +103,25 @@ def test_an_experiment_with_a_challenger(live: Live) -> None:
     assert [denied["release"] for denied in deployment["denied"]] == [3]
     assert (outcomes(world, 2), outcomes(world, 3)) == (["withdrawn"], ["failed"])
     assert world.run("plan", "production", "--exit-code").code == 0
+
+
+@pytest.mark.slow
+def test_a_winner_that_fails_while_a_person_is_asked(live: Live) -> None:
+    """It is taken out and its pull request closed; the rollout goes on with the others."""
+    world = begun(live, "third", 2, "  onSuccess: pull-request\n", AB_TEST)
+    world.promote("--release", "3", "--challenger")
+    world.reconcile()
+    site = world.workspace().site("production")
+    state = read_rollout(site, MODEL)
+    assert state is not None
+    write_rollout(site, MODEL, replace(state, outcome="promote", winner="challenger-3"))
+    world.reconcile()
+    (pull,) = world.workspace().forge.list("open")
+    assert pull.title == "Make churn release 3 stable in production"
+    world.ask(200, strange=True)
+    world.reconcile()
+    assert weights(world) == pytest.approx({1: 0.5, 2: 0.5, 3: 0.0})
+    assert world.workspace().forge.list("open") == ()
 
 
 @pytest.mark.parametrize(

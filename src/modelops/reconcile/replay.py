@@ -81,9 +81,6 @@ def replay_rollout(
     spec = model_entry(graph, model).model.spec
     say(f"replaying the rollout {rollout.salt} of {model} in {name}, as {rollout.source} tells it")
     path = workspace.site(name).runtime / DIRECTORY
-    missing = dropped(path, rollout)
-    if missing:
-        say(missing)
     timeline = read_timeline(path, model, spec, rollout.salt, tuple(rollout.arms))
     steps = tuple(
         decide_again(rollout, timeline, lambda seen: module.next_step(params, seen), every, workspace.clock())
@@ -106,7 +103,7 @@ def replay_rollout(
         "recorded": {"outcome": rollout.outcome, "reason": rollout.reason, "at": rollout.ended},
         "replayed": {"outcome": _ENDS.get(last.again.action, "held"), "reason": last.again.reason, "at": last.again.at},
         "agrees": all(step.same for step in steps) and len(steps) == len(rollout.steps),
-        "missing": missing,
+        "missing": dropped(path, rollout),
         "steps": [asdict(step) for step in steps],
         "values": values,
     }
@@ -118,8 +115,8 @@ def dropped(path: Path, rollout: Recorded) -> str:
     began = rollout.steps[0].started
     if days and min(days) <= day_of(parse_instant(began).timestamp()):
         return ""
-    kept = f"begins on {day_text(min(days))}" if days else "is empty"
-    return f"the prediction log here {kept}, and the rollout began at {began}: what is no longer there is not replayed"
+    kept = f"begins on {day_text(min(days))}" if days else "holds nothing"
+    return f"the prediction log here {kept}, and the rollout began at {began}: what was answered before is not replayed"
 
 
 def decide_again(
