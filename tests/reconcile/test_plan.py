@@ -201,11 +201,11 @@ def test_a_model_held_by_another_reconciler_waits_and_freezes_the_table() -> Non
 
 
 def test_a_rollout_never_shares_a_salt() -> None:
-    """Arms, the commit that named them and the plan count; what is denied beside them restarts nothing."""
+    """Arms, how often they were named and the plan count; what is denied beside them restarts nothing."""
     plan = Plugin(type="canary", params={"steps": []})
     other = Plugin(type="canary", params={"steps": [], "alpha": 0.01})
     changes: list[dict[str, object]] = [{}, {"candidate": 2}, {"candidate": 3}, {"candidate": 2, "challengers": (3,)}]
-    changes += [{"candidate": 2, "since": "a"}, {"candidate": 2, "strategy": plan}, {"candidate": 2, "strategy": other}]
+    changes += [{"candidate": 2, "times": 1}, {"candidate": 2, "strategy": plan}, {"candidate": 2, "strategy": other}]
     assert len({salt(facts(**change)) for change in changes}) == len(changes)
     assert salt(facts(candidate=2)) == salt(facts(candidate=2, denied=(4,)))
 

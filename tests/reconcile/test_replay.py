@@ -179,7 +179,7 @@ def test_what_an_arm_would_have_earned_alone(tmp_path: Path) -> None:
 
 
 def test_a_rollout_is_read_back_as_it_was_written() -> None:
-    """Also the order of its arms, which what is drawn for them depends on, survives files that sort their keys."""
+    """Also the order of its arms survives files that sort their keys."""
     arms = arms_in_order(1, 2, (30, 4))
     assert list(arms) == ["stable", "candidate", "challenger-4", "challenger-30"]
     step = StepState(Traffic(dict.fromkeys(arms, 0.25)), "2026-05-01T00:00:00Z")

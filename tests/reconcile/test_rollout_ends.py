@@ -216,3 +216,29 @@ def test_a_lost_state_asks_no_second_time(live: Live) -> None:
     shutil.rmtree(world.runtime() / "rollouts")
     world.reconcile()
     assert len(world.workspace().forge.list("open")) == 1
+
+
+@pytest.mark.slow
+def test_another_plan_or_another_time_begins_again(live: Live) -> None:
+    """A plan edited in flight, and a release that was withdrawn, cleared and promoted again, count no old answers."""
+    world = begun(live, "second", 2)
+    world.ask(150)
+    world.reconcile()
+    assert weights(world) == {1: 0.4, 2: 0.6}
+    salts = {world.routes()["models"][MODEL]["salt"]}
+    planned(world, strategy=CANARY.replace("0.6", "0.5"))
+    assert "answered nothing in this step" in message(world.reconcile())
+    assert weights(world) == {1: 0.7, 2: 0.3}
+    salts.add(world.routes()["models"][MODEL]["salt"])
+    world.ask(150)
+    world.reconcile()
+    assert weights(world) == {1: 0.5, 2: 0.5}
+    world.ok("rollout", "abort", *HERE, "--reason", "a look", "--yes")
+    path = f"models/{MODEL}/environments/production.yaml"
+    text = world.show(path)
+    world.merge(world.propose({path: text[: text.index("  denied")].rstrip() + "\n"}, "clear").number)
+    world.promote("--release", "2")
+    assert "answered nothing in this step" in message(world.reconcile())
+    assert weights(world) == {1: 0.7, 2: 0.3}
+    salts.add(world.routes()["models"][MODEL]["salt"])
+    assert len(salts) == 3

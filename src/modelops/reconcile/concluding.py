@@ -12,9 +12,9 @@ from modelops.errors import Exit, ModelOpsError, failure
 from modelops.evidence.statements import RolloutWord
 from modelops.forges import PullRequest
 from modelops.reconcile.actions import Conclude, Role
-from modelops.reconcile.history import arms_of, deployment_path
+from modelops.reconcile.history import arms_of, deployment_history, deployment_path, times_named
 from modelops.reconcile.promotion import covering_promotion, open_pull, promotion_evidence
-from modelops.reconcile.rollout import RolloutState, strategy_digest
+from modelops.reconcile.rollout import RolloutState, salt_of, strategy_digest
 from modelops.reconcile.state import forget_rollout, read_rollout
 from modelops.reconcile.workspace import MACHINE, Workspace, model_entry, slug
 from modelops.repository import Landing
@@ -88,11 +88,15 @@ def ended(workspace: Workspace, tip: str, ending: Ending) -> dict[str, bytes]:
     return files
 
 
-def remembered(workspace: Workspace, graph: Graph, model: str, environment: str) -> RolloutState | None:
-    """Return the rollout that this machine's runtime remembers, if it is about what git says."""
+def remembered(workspace: Workspace, tip: str, model: str, environment: str) -> RolloutState | None:
+    """Return the rollout that this machine's runtime remembers, if it is the one that git calls for."""
     state = read_rollout(workspace.site(environment), model)
-    deployment: DeploymentSpec = model_entry(graph, model).deployments[environment].spec
-    return state if state is not None and state.arms == arms_of(deployment) else None
+    entry = model_entry(workspace.graph(tip), model)
+    arms = arms_of(entry.deployments[environment].spec)
+    if state is None or entry.rollout is None or state.arms != arms:
+        return None
+    times = times_named(deployment_history(workspace.repository, tip, model, environment))
+    return state if state.salt == salt_of(model, environment, times, arms, entry.rollout.spec.strategy) else None
 
 
 def signed(workspace: Workspace, tip: str, model: str, environment: str, arm: Role, said: Said) -> dict[str, bytes]:
@@ -105,7 +109,7 @@ def signed(workspace: Workspace, tip: str, model: str, environment: str, arm: Ro
     record = covering_promotion(graph, model, environment, arms[arm])
     if record is None:
         return {}
-    state = remembered(workspace, graph, model, environment)
+    state = remembered(workspace, tip, model, environment)
     line = rollout_outcome_line(
         record.spec,
         stable=arms.get("stable"),
@@ -189,7 +193,7 @@ def require_records(graph: Graph, ending: Ending, arms: Mapping[Role, int]) -> N
 
 def _ask(workspace: Workspace, action: Conclude, ending: Ending) -> str:
     tip, graph = workspace.known()
-    state = remembered(workspace, graph, action.model, action.environment)
+    state = remembered(workspace, tip, action.model, action.environment)
     if state is None:
         return f"{action.model} in {action.environment}: the rollout is no longer known"
     require_records(graph, ending, action.arms)
@@ -204,7 +208,7 @@ def ask(workspace: Workspace, tip: str, ending: Ending, salt: str, reason: str, 
     person = MACHINE if login == MACHINE.name else workspace.person
     files = ended(workspace, tip, ending)
     commit = workspace.repository.commit_files(tip, files, f"{title}\n\n{reason}\n", person, workspace.clock())
-    state = remembered(workspace, workspace.graph(tip), ending.model, ending.environment)
+    state = remembered(workspace, tip, ending.model, ending.environment)
     body = _report(ending, state, reason)
     branch = conclusion_branch(ending.model, ending.environment, salt, state)
     label = conclusion_label(ending.model, ending.environment)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import pairwise
 
 from modelops.reconcile.rollout import arms_in_order
 from modelops.repository import Repository
@@ -78,14 +79,9 @@ def introduced(history: tuple[Moment, ...], role: str) -> Moment | None:
     return since
 
 
-def named_since(history: tuple[Moment, ...]) -> str:
-    """Return the commit since which exactly the present arms have been named, "" without a history."""
-    since = ""
-    for moment in history:
-        if moment.arms != history[0].arms:
-            break
-        since = moment.commit
-    return since
+def times_named(history: tuple[Moment, ...]) -> int:
+    """Return how often the arms have been named anew, the present ones included."""
+    return sum(new.arms != old.arms for new, old in pairwise(history)) + bool(history)
 
 
 def ever_stable(history: tuple[Moment, ...]) -> tuple[int, ...]:

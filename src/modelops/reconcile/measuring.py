@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from modelops.predictions import ArmRows, ShadowPairs, label_text
 from modelops.predictions.schema import unit_of
 from modelops.spec.model import ModelSpec
-from modelops.strategies import ArmData, PairData
+from modelops.strategies import ArmData, PairData, Traffic
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Units = np.ndarray[Any, np.dtype[np.uint64]]
@@ -71,6 +71,22 @@ def pair_data(model: ModelSpec, rows: ShadowPairs, requests: int, share: float) 
         agreed=None if model.task == "regression" else sum(one == two for one, two, answered in pairs if answered),
         differences=(rows.scores - rows.primary_scores)[both],
     )
+
+
+def shadow_data(
+    model: ModelSpec,
+    pairs: Mapping[tuple[int, str], ShadowPairs],
+    step: int,
+    arms: Mapping[str, ArmData],
+    traffic: Traffic,
+) -> dict[str, PairData]:
+    """Return what the shadows of one step said; ``pairs`` are by logged step, which count from 1."""
+    asked = arms["stable"].requests if "stable" in arms else 0
+    return {
+        arm: pair_data(model, pairs[step + 1, arm], asked, share)
+        for arm, share in traffic.shadows.items()
+        if (step + 1, arm) in pairs
+    }
 
 
 def numbers(texts: Sequence[str]) -> Array:

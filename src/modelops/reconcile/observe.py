@@ -17,8 +17,8 @@ from modelops.predictions import DIRECTORY as LOG
 from modelops.predictions import arm_rows, shadow_pairs
 from modelops.reconcile.actions import Role
 from modelops.reconcile.concluding import conclusion_branch
-from modelops.reconcile.history import Moment, arms_of, deployment_history, deployment_path, named_since
-from modelops.reconcile.measuring import arm_data, pair_data
+from modelops.reconcile.history import Moment, arms_of, deployment_history, times_named
+from modelops.reconcile.measuring import arm_data, shadow_data
 from modelops.reconcile.plan import Asked, ModelFacts, Refusal, Unrecorded, current, salt
 from modelops.reconcile.promotion import Claim, needs_record, refusals, unacceptable
 from modelops.reconcile.rollout import RolloutState
@@ -65,12 +65,7 @@ def progress(site: Site, model: str, spec: ModelSpec, state: RolloutState, now: 
     for number, step in enumerate(state.steps):
         # Steps are logged from 1.
         arms = {arm: arm_data(spec, rows[number + 1, arm]) for arm in state.arms if (number + 1, arm) in rows}
-        asked = arms["stable"].requests if "stable" in arms else 0
-        shadows = {
-            arm: pair_data(spec, pairs[number + 1, arm], asked, share)
-            for arm, share in step.traffic.shadows.items()
-            if (number + 1, arm) in pairs
-        }
+        shadows = shadow_data(spec, pairs, number, arms, step.traffic)
         segments.append(Segment(number, step.traffic, arms, shadows))
     return Progress(
         state.step,
@@ -150,16 +145,6 @@ def _legitimacy(
     return tuple(refused), tuple(unrecorded)
 
 
-def _plan_refusals(graph: Graph, model: str, name: str) -> tuple[Refusal, ...]:
-    """Return why a model's rollout plan, or the arms that it would have here, keep its candidate from a trial."""
-    paths = (f"models/{model}/rollout.yaml", deployment_path(model, name))
-    return tuple(
-        Refusal("candidate", problem.code, f"the rollout plan: {problem.message}", problem.hint or "correct the plan")
-        for problem in graph.refused
-        if problem.code in PLAN_CODES and problem.location is not None and problem.location.path in paths
-    )
-
-
 def _running_route(site: Site, model: str) -> Route | None:
     table = running_table(site)
     return table.models.get(model) if table is not None else None
@@ -231,14 +216,13 @@ def model_facts(
         held_by=held.get(model),
         running=_running_route(site, model),
         direct=environment(graph, name).spec.rollout == "direct",
-        since=named_since(history),
+        times=times_named(history),
     )
     refused, unrecorded = _legitimacy(workspace, graph, tip, facts, history)
     refused += damaged
     if facts.candidate is not None and facts.stable is not None and not facts.direct and entry.rollout is None:
         hint = f"write models/{model}/rollout.yaml, or say `rollout: direct` in policies/environments/{name}.yaml"
         refused += (Refusal("candidate", "no-rollout-plan", f"{model} has no rollout plan to judge it by", hint),)
-    refused += _plan_refusals(graph, model, name)
     return _with_rollout(workspace, graph, site, replace(facts, refusals=refused, unrecorded=unrecorded))
 
 

@@ -25,7 +25,7 @@ from modelops.reconcile.actions import (
     runnable,
     to_dict,
 )
-from modelops.reconcile.rollout import RolloutState, arms_in_order, strategy_digest
+from modelops.reconcile.rollout import RolloutState, arms_in_order, salt_of
 from modelops.spec.access import ApiKey
 from modelops.spec.meta import Plugin
 from modelops.spec.model import Serving
@@ -70,7 +70,7 @@ class Asked:
 class ModelFacts:
     """Everything about one model in one environment that decides what happens next.
 
-    ``since`` is the commit since which git has named exactly these arms.
+    ``times`` is how often git has named the arms anew.
     """
 
     model: str
@@ -97,7 +97,7 @@ class ModelFacts:
     held_by: str | None = None
     running: Route | None = None
     direct: bool = False
-    since: str = ""
+    times: int = 0
 
     @property
     def arms(self) -> dict[Role, int]:
@@ -140,15 +140,8 @@ class Plan:
 
 
 def salt(facts: ModelFacts) -> str:
-    """Return the salt of the assignment: a function of git alone, new for every rollout and after every rollback.
-
-    What was logged for a rollout counts for no other one: neither for a later one of the same releases, nor for one by
-    another plan.
-    """
-    arms = [f"{role} {release}" for role, release in facts.arms.items()]
-    plan = [strategy_digest(facts.strategy)] if facts.strategy is not None else []
-    text = "\n".join((facts.model, facts.environment, facts.since, *arms, *plan))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """Return the salt that git calls for now."""
+    return salt_of(facts.model, facts.environment, facts.times, facts.arms, facts.strategy)
 
 
 def _may_run(facts: ModelFacts, role: Role) -> bool:

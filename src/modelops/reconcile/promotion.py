@@ -22,6 +22,7 @@ from modelops.spec.delivery import DeploymentSpec, MetricValue, PromotionSpec, P
 from modelops.spec.edit import append, set_value
 from modelops.spec.graph import Graph, ModelEntry
 from modelops.spec.kinds import Resource
+from modelops.spec.rollouts import PLAN_CODES
 
 EVIDENCE = "evidence.intoto.jsonl"
 
@@ -87,6 +88,8 @@ def refusals(
                 "promote a release that passed",
             )
         )
+    if role == "candidate":
+        found += _plan_refusals(graph, model, name)
     previous = _previous(graph, name)
     if previous is not None:
         proven = ever_stable(deployment_history(workspace.repository, revision, model, previous))
@@ -109,6 +112,16 @@ def refusals(
             )
         )
     return tuple(found)
+
+
+def _plan_refusals(graph: Graph, model: str, name: str) -> list[Refusal]:
+    """Return why a model's rollout plan, or the arms that it would have here, keep its candidate from a trial."""
+    paths = (f"models/{model}/rollout.yaml", deployment_path(model, name))
+    return [
+        Refusal("candidate", problem.code, f"the rollout plan: {problem.message}", problem.hint or "correct the plan")
+        for problem in graph.refused
+        if problem.code in PLAN_CODES and problem.location is not None and problem.location.path in paths
+    ]
 
 
 def propose(workspace: Workspace, model: str, name: str, number: int | None, *, challenger: bool = False) -> Proposal:

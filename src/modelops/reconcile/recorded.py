@@ -42,7 +42,7 @@ def recorded_rollout(workspace: Workspace, model: str, name: str, salt: str | No
     """Return the rollout with a salt, or the running one, or else the newest that has ended."""
     tip, graph = workspace.desired()
     deployment_of(workspace, graph, model, name)
-    running = _running(workspace, graph, model, name)
+    running = _running(workspace, graph, tip, model, name)
     if running is not None and salt in (None, running.salt):
         return running
     ended = {found.salt: found for found in _ended(workspace, graph, tip, model, name)}
@@ -60,8 +60,8 @@ def recorded_rollout(workspace: Workspace, model: str, name: str, salt: str | No
     )
 
 
-def _running(workspace: Workspace, graph: Graph, model: str, name: str) -> Recorded | None:
-    state = remembered(workspace, graph, model, name)
+def _running(workspace: Workspace, graph: Graph, tip: str, model: str, name: str) -> Recorded | None:
+    state = remembered(workspace, tip, model, name)
     plan = model_entry(graph, model).rollout
     if state is None or plan is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -103,6 +104,17 @@ def arms_in_order(stable: int | None, candidate: int | None, challengers: Iterab
     named = {"stable": stable, "candidate": candidate}
     named |= {f"challenger-{release}": release for release in sorted(challengers)}
     return {arm: release for arm, release in named.items() if release is not None}
+
+
+def salt_of(model: str, environment: str, times: int, arms: Mapping[str, int], strategy: Plugin | None) -> str:
+    """Return the salt of the assignment: a function of git alone, new for every rollout and after every rollback.
+
+    What was logged for a rollout counts for no other one: neither for a later one of the same releases, as ``times``
+    counts how often the environment's arms have been named anew, nor for one by another plan.
+    """
+    plan = [strategy_digest(strategy)] if strategy is not None else []
+    text = "\n".join((model, environment, str(times), *(f"{arm} {release}" for arm, release in arms.items()), *plan))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def decision(

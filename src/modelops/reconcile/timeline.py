@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelops.predictions import ShadowPairs, read_window, shadow_pairs
-from modelops.reconcile.measuring import Array, Units, losses, outcomes, pair_data, units
+from modelops.reconcile.measuring import Array, Units, losses, outcomes, shadow_data, units
 from modelops.reconcile.rollout import StepState
 from modelops.spec.model import ModelSpec
 from modelops.strategies import ArmData, Segment
@@ -92,12 +92,7 @@ class Timeline:
         found = []
         for number, step in enumerate(steps):
             arms = self._at(number, position if number == last else self.count(number, now), now)
-            asked = arms["stable"].requests if "stable" in arms else 0
-            shadows = {
-                arm: pair_data(spec, pairs[number + 1, arm], asked, share)
-                for arm, share in step.traffic.shadows.items()
-                if (number + 1, arm) in pairs
-            }
+            shadows = shadow_data(spec, pairs, number, arms, step.traffic)
             found.append(Segment(number, step.traffic, arms, shadows))
         return tuple(found)
 
