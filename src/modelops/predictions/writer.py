@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions.schema import CREATE, VERSION, Outcome, Row, ShadowRow, check_version, unit_of
@@ -19,6 +20,7 @@ SEGMENT_BYTES = 256 << 20
 
 Label = tuple[str, str, float, str]
 """Feedback as (prediction id, label text, epoch seconds, model)."""
+_T = TypeVar("_T")
 
 # One INSERT of many rows is one call into SQLite, which runs without the interpreter lock; row by row the writer would
 # ask for the lock once per row and slow the server's loop down. 13 columns x 512 rows stay below SQLite's 32766.
@@ -47,13 +49,12 @@ def unwritable(path: Path, reason: object) -> ModelOpsError:
     )
 
 
-def _open(file: Path) -> sqlite3.Connection:
+def _open(file: Path, mode: str = "rwc") -> sqlite3.Connection:
+    settings: dict[str, Any] = {"isolation_level": None, "check_same_thread": False, "cached_statements": 16}
     with ExitStack() as undo:
-        connection = undo.enter_context(
-            closing(
-                sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10, cached_statements=16)
-            )
-        )
+        uri = f"{file.resolve().as_uri()}?mode={mode}"
+        connection: sqlite3.Connection = sqlite3.connect(uri, uri=True, timeout=10, **settings)
+        undo.enter_context(closing(connection))
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         if not check_version(connection, file):
@@ -175,9 +176,7 @@ class Writer:
         waiting = {row.id: row for row in rows}
         for segment in segments(self.path):
             if segment.day == day:
-                with self._connected(segment) as connection:
-                    known = [id for id in waiting if connection and connection.execute(_KNOWN, (id,)).fetchone()]
-                for id in known:
+                for id in self._within(segment, partial(_known, ids=list(waiting))) or ():
                     del waiting[id]
         if waiting:
             self.insert(list(waiting.values()), ())
@@ -213,23 +212,26 @@ class Writer:
             waiting = positions
             for segment in listed:
                 if waiting and day in (None, segment.day):
-                    with self._connected(segment) as connection:
-                        if connection is not None:
-                            waiting = _label(connection, items, waiting, outcomes)
+                    left = self._within(segment, partial(_label, items=items, positions=waiting, outcomes=outcomes))
+                    waiting = waiting if left is None else left
         return outcomes
 
-    @contextmanager
-    def _connected(self, segment: Segment) -> Iterator[sqlite3.Connection | None]:
+    def _within(self, segment: Segment, work: Callable[[sqlite3.Connection], list[_T]]) -> list[_T] | None:
+        """Return what comes of the work on one of the files, None where the file is dropped meanwhile."""
         if segment == self._segment and self._connection is not None:
-            yield self._connection
-            return
+            return work(self._connection)
         file = self.path / segment.name
-        if not file.exists():
-            # It was dropped since it was listed; opening it would make an empty one.
-            yield None
-            return
-        with closing(_open(file)) as connection:
-            yield connection
+        try:
+            with closing(_open(file, "rw")) as connection:
+                return work(connection)
+        except sqlite3.Error:
+            if file.exists():
+                raise
+            return None
+
+
+def _known(connection: sqlite3.Connection, ids: Sequence[str]) -> list[str]:
+    return [id for id in ids if connection.execute(_KNOWN, (id,)).fetchone()]
 
 
 def _insert(connection: sqlite3.Connection, table: str, values: list[Any], rows: int) -> None:
@@ -247,18 +249,21 @@ def _label(
     found = {at: row for at in positions if (row := connection.execute(_FIND, items[at][::3]).fetchone()) is not None}
     if not found:
         return positions
+    became: dict[int, Outcome] = {}
     with _transaction(connection):
         for at in found:
             id, label, time, model = items[at]
             # Read again: another process, or an earlier item of this call, may have labelled it since.
             route, seq, known, known_time = connection.execute(_FIND, (id, model)).fetchone()
             if known is None:
-                outcomes[at] = Outcome.NEW
+                became[at] = Outcome.NEW
                 connection.execute("INSERT INTO feedback VALUES (?, ?, ?, ?, 0)", (route, seq, label, time))
             elif known == label:
-                outcomes[at] = Outcome.REPEATED
+                became[at] = Outcome.REPEATED
             else:
-                outcomes[at] = Outcome.CHANGED
+                became[at] = Outcome.CHANGED
                 newest = (label, time) if time >= known_time else (known, known_time)
                 connection.execute(_CHANGE, (*newest, route, seq))
+    for at, outcome in became.items():
+        outcomes[at] = outcome
     return [at for at in positions if at not in found]
