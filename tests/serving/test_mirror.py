@@ -13,7 +13,7 @@ from typing import Any
 from onnx import TensorProto, helper
 
 from modelops.artifacts import open_artifact, put_artifact
-from modelops.predictions import count, find
+from modelops.predictions import count, find, read_window
 from modelops.stores import Store
 from serving.served_models import Running, route, running, tensor
 
@@ -145,3 +145,22 @@ def test_a_shadow_that_hangs_times_out_and_its_copies_are_dropped(
         wait_for(lambda: counter(server, "timeouts") == 1)
         assert counter(server, "dropped") == 6
     assert [(row["status"], row["error"]) for row in shadows(server.log)] == [(504, "timeout")]
+
+
+def test_a_candidate_that_hangs_fails_alone(tmp_path: Path, store: Store, digests: dict[str, str]) -> None:
+    """What it does not answer in time is 504 and logged as its error; stable's large requests go on meanwhile."""
+    files = dict(open_artifact(store, digests["fraud-2"]).files)
+    smoke = {"columns": {"x": [0.1, 0.2], "y": [0.3, 0.9]}, "scores": [0.3, 0.9], "labels": [0, 1]}
+    files |= {"models/model.onnx": hanging_model(), "models/smoke.json": json.dumps(smoke).encode()}
+    hanging = put_artifact(store, files).digest
+    arms = (("stable", 1, digests["fraud-1"], 0.5), ("candidate", 2, hanging, 0.5))
+    table = {"fraud": route(*arms, latency_objective_ms=50.0)}
+    rows = {"inputs": [tensor("features", "FP64", [9.0, 9.0] * 5_000, [5_000, 2])]}
+    late = {"X-Request-Timeout-Ms": "300", "Content-Type": "application/json"}
+    with running(tmp_path, store, table) as server:
+        for _ in range(3):
+            assert server.ask("/v2/models/fraud/versions/2/infer", rows, headers=late).status == 504
+            assert server.ask("/v2/models/fraud/versions/1/infer", rows).status == 200
+    failed = read_window(server.log, "fraud", releases=(2,)).to_pylist()
+    assert {(row["status"], row["error"]) for row in failed} == {(500, "there was no answer in time")}
+    assert len(failed) == 3 * 5_000

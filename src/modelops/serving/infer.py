@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import os
 import re
 from collections.abc import Callable, Coroutine, Sequence
@@ -78,7 +80,9 @@ class Inference:
         self._log = log
         self._clock = clock
         self._offer = offer
-        self._threads = Threads(2, "inference")
+        self._preparing = Threads(2, "preparing")
+        self._of_stable = Threads(2, "stable")
+        self._on_trial = Threads(2, "on-trial")
         self._random: list[str] = []
 
     def answer(
@@ -91,10 +95,10 @@ class Inference:
         now = self._clock().timestamp()
         work = Work(model, release, request, self._new_id(now), now, started, caller)
         if len(request.body) > INLINE_BYTES or b"content-encoding" in request.headers:
-            return self._in_thread(work, _prepare_and_predict)
+            return self._in_thread(work, prepared=False)
         _prepare(work)
-        if work.arm.seconds > INLINE_SECONDS:
-            return self._in_thread(work, _predict)
+        if work.arm.seconds > INLINE_SECONDS or not (work.arm.trusted or work.arm.predictor.engine == "onnx"):
+            return self._in_thread(work, prepared=True)
         _predict(work)
         return self._finish(work)
 
@@ -105,10 +109,39 @@ class Inference:
             self._random = [drawn[start : start + 20] for start in range(0, len(drawn), 20)]
         return f"{max(int(now * 1000), 0):012x}{self._random.pop()}"
 
-    async def _in_thread(self, work: Work, step: Any) -> Answer:
-        await self._threads.run(step, work)
+    async def _in_thread(self, work: Work, *, prepared: bool) -> Answer:
+        """Predict in a thread; stable has threads of its own, so that nobody on trial can take them away."""
+        if not prepared:
+            await self._preparing.run(_prepare, work)
+        try:
+            await (self._of_stable if work.arm.trusted else self._on_trial).run(_predict, work)
+        except asyncio.CancelledError:
+            self._late(work)
+            raise
         finished = self._finish(work)
         return finished if isinstance(finished, Answer) else await finished
+
+    def _late(self, work: Work) -> None:
+        """Count and log a prediction that nobody could wait for any longer as a failure of its release.
+
+        A caller who had less patience than the latency objective asks for blames nobody.
+        """
+        # The thread may still be at it, so what it works on is left alone.
+        late = copy.copy(work)
+        late.elapsed = perf_counter() - work.started
+        if late.elapsed * 1000 <= work.model.route.latency_objective_ms:
+            return
+        late.error = "there was no answer in time"
+        late.scores = late.labels = (None,) * work.bound.rows
+        counts = work.arm.counts
+        counts.answered(late.elapsed)
+        counts.rows += work.bound.rows
+        counts.errors += 1
+        counts.error_seconds += late.elapsed
+        counts.last = work.now
+        if work.model.route.log != "off" and work.bound.rows + self._log.depth <= self._log.capacity:
+            for row in _rows(late):
+                self._log.append(row)
 
     def _finish(self, work: Work) -> Answer | Coroutine[Any, Any, Answer]:
         """Log a prediction as its route says, then count and answer it."""
@@ -166,11 +199,6 @@ class Inference:
             raise failure("body-too-large", f"the request has {rows} rows, the log takes {log.capacity}; send fewer")
         message = f"the prediction log has {log.depth} rows waiting"
         raise failure("log-full", message, exit=Exit.WORLD, hint="try again", retryable=True)
-
-
-def _prepare_and_predict(work: Work) -> None:
-    _prepare(work)
-    _predict(work)
 
 
 def _prepare(work: Work) -> None:

@@ -50,6 +50,11 @@ class LoadedArm:
     def __post_init__(self) -> None:
         self.version = str(self.release)
 
+    @property
+    def trusted(self) -> bool:
+        """Whether it is stable: what is on trial may hang, and must not take stable with it."""
+        return self.name == "stable"
+
     def predict(self, bound: Bound) -> tuple[Outputs, Sequence[float], Sequence[str | None]]:
         """Return outputs with scores and labels to log; a prediction that is not finite is a failure."""
         if bound.matrix is None:
