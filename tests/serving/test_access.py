@@ -88,6 +88,15 @@ def test_a_key_does_what_its_scopes_and_models_say(guarded: tuple[Running, str])
         assert server.ask(path, headers=sent("app")).status == 403
 
 
+def test_a_key_sees_its_own_models_in_the_index(guarded: tuple[Running, str]) -> None:
+    """Whoever may use a model may find it; other models stay unknown."""
+    server, _ = guarded
+    path = "/v2/repository/index"
+    assert server.ask(path, {}).status == 401
+    assert [each["name"] for each in server.ask(path, {}, headers=sent("app")).json] == ["fraud"]
+    assert {each["name"] for each in server.ask(path, {}, headers=sent("labeller")).json} == {"fraud", "risk"}
+
+
 def test_rates_and_budgets_say_when_to_come_back(
     guarded: tuple[Running, str], capfd: pytest.CaptureFixture[str]
 ) -> None:

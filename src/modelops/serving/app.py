@@ -216,7 +216,8 @@ class App:
             case "ready":
                 return self._ready(table)
             case "index":
-                return _json(_index(table, request.body))
+                visible = table.guard.identify(request.headers).models if table.guard is not None else None
+                return _json(_index(table, request.body, visible))
             case "config":
                 return _config(table.models[endpoint.model], endpoint.release)
             case "load":
@@ -256,12 +257,11 @@ _SCOPES: dict[str, Scope] = {
     "config": "infer",
     "feedback": "feedback",
     "stats": "admin",
-    "index": "admin",
     "load": "admin",
     "metrics": "admin",
     "status": "admin",
 }
-"""What a key must be for; health and the server's own description are for everyone."""
+"""What a key must be for; health and the server's own description are for everyone, the index for any key."""
 _ADMIN_PLANE = frozenset({"live", "ready", "metrics", "status"})
 _OF_ALL = frozenset({"status", "metrics", "stats"})
 _EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics"]
@@ -377,7 +377,8 @@ def _versions(table: LoadedTable, endpoint: Endpoint) -> list[tuple[str, str]]:
     ]
 
 
-def _index(table: LoadedTable, body: bytes) -> list[dict[str, str]]:
+def _index(table: LoadedTable, body: bytes, visible: frozenset[str] | None) -> list[dict[str, str]]:
+    """Return the arms of the models that a caller may know of, all where ``visible`` is None."""
     try:
         ready = bool(orjson.loads(body or b"{}").get("ready"))
     except (orjson.JSONDecodeError, AttributeError):
@@ -390,5 +391,5 @@ def _index(table: LoadedTable, body: bytes) -> list[dict[str, str]]:
             "reason": arm.error or "",
         }
         for arm in table.arms
-        if arm.ready or not ready
+        if (arm.ready or not ready) and (visible is None or arm.model in visible)
     ]
