@@ -96,6 +96,23 @@ def test_an_erroring_candidate_is_withdrawn(live: Live) -> None:
     assert world.run("plan", "production", "--exit-code").code == 0
 
 
+def test_a_failing_candidate_loses_its_traffic_while_main_is_broken(live: Live) -> None:
+    """Somebody broke another file: the pass ends with 3, the traffic leaves all the same, and git says so later."""
+    world = on_trial(live, "third", 3)
+    world.ask(80, strange=True)
+    world.push({"policies/rules/broken.yaml": "kind: [\n"}, "Break main")
+    refused = world.run("reconcile", "production", "--yes")
+    assert (refused.code, "policies/rules/broken.yaml:" in refused.err) == (3, True)
+    assert weights(world) == {1: 1.0}
+    assert {status for status, _ in world.ask(80, strange=True)} == {200}
+    assert world.run("reconcile", "production", "--yes").code == 3
+    world.push({"policies/rules/broken.yaml": None}, "Repair main")
+    world.reconcile()
+    deployment = world.deployment()
+    assert (deployment["stable"], deployment["candidate"], deployment["denied"][0]["release"]) == (1, None, 3)
+    assert outcomes(world, 3) == ["failed"]
+
+
 def test_a_deleted_runtime_starts_the_rollout_again(live: Live) -> None:
     """Losing the runtime in the middle of a rollout leads back to its first step, never to all of the traffic."""
     world = on_trial(live, "second", 2)

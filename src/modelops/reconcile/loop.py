@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from modelops.clock import format_instant
 from modelops.errors import Exit, ModelOpsError, Problem, failure
-from modelops.reconcile.actions import Action, Blocked, Entry, Serve, Wait, describe, runnable
+from modelops.reconcile.actions import Action, Blocked, Entry, Judge, Serve, Wait, describe, runnable
 from modelops.reconcile.apply import apply
 from modelops.reconcile.observe import environment_facts, observe_target, running_table, target_of
 from modelops.reconcile.plan import ModelFacts, Plan, plan_environment
@@ -75,7 +75,12 @@ def _leases(workspace: Workspace, graph: Graph, name: str) -> Iterator[dict[str,
 
 def look(workspace: Workspace, name: str, held: Mapping[str, str], stuck: Collection[str] = ()) -> Seen:
     """Observe an environment at the tip of the branch as last fetched or landed, and plan it."""
-    tip, graph = workspace.known()
+    return _look_at(workspace, *workspace.known(), name, held, stuck)
+
+
+def _look_at(
+    workspace: Workspace, tip: str, graph: Graph, name: str, held: Mapping[str, str], stuck: Collection[str] = ()
+) -> Seen:
     module, _ = target_of(graph, name)
     observed = observe_target(graph, name, workspace.site(name))
     loaded = frozenset(arm.digest for arm in observed.arms if arm.ready)
@@ -111,7 +116,11 @@ def reconcile(
     try:
         _, graph = workspace.desired()
     except ModelOpsError:
-        keep_running(workspace, name)
+        try:
+            keep_running(workspace, name, say)
+        except ModelOpsError as other:
+            # What is wrong with main is what people have to hear of.
+            say(f"failed: {other.problems[0].message}")
         raise
     environment(graph, name)
     done: list[str] = []
@@ -143,8 +152,12 @@ def reconcile(
     return Result(seen.plan, tuple(done), conditions, problems, code)
 
 
-def keep_running(workspace: Workspace, name: str) -> None:
-    """Restart what ran before when main cannot be read or fetched: what people broke must not stay down as well."""
+def keep_running(workspace: Workspace, name: str, say: Callable[[str], None]) -> None:
+    """Look after what runs when main cannot be read or fetched: what people broke must not hurt anybody else.
+
+    What is down is started again, and by the revision that was reconciled last a failing candidate loses its traffic.
+    Nothing goes forward, and nothing is committed before main can be read again.
+    """
     site = workspace.site(name)
     table = running_table(site)
     revision = next((row["revision"] for row in read_conditions(site)), None)
@@ -154,6 +167,17 @@ def keep_running(workspace: Workspace, name: str) -> None:
     if not observe_target(graph, name, site).running:
         module, params = target_of(graph, name)
         module.apply(params, site, table)
+    with _leases(workspace, graph, name) as held:
+        seen = _look_at(workspace, str(revision), graph, name, held)
+        failing = [each for each in seen.plan.actions if isinstance(each, Judge) and each.outcome == "rollback"]
+        for judge in failing:
+            say(describe(judge))
+            apply(workspace, graph, seen.tip, judge, seen.facts)
+        if failing:
+            seen = _look_at(workspace, str(revision), graph, name, held)
+            for serve in (each for each in seen.plan.actions if isinstance(each, Serve)):
+                say(describe(serve))
+                apply(workspace, graph, seen.tip, serve, seen.facts)
 
 
 def read_conditions(site: Site) -> list[dict[str, Any]]:
