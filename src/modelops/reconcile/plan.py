@@ -140,7 +140,7 @@ class Plan:
 
 
 def salt(facts: ModelFacts) -> str:
-    """Return the salt that git calls for now."""
+    """Return the salt of the rollout that git calls for."""
     return salt_of(facts.model, facts.environment, facts.times, facts.arms, facts.strategy)
 
 
