@@ -1,23 +1,28 @@
 # Everything a fresh machine needs is Python 3.11+, git and make.
-PYTHON ?= python3
-VENV := .venv
+# The first of these that is new enough; another one by `make PYTHON=…`, beside this one with `VENV=…` too.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
+VERSION := $(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
-
+STAMP := $(VENV)/.installed-$(VERSION)
 
 .PHONY: demo test test-all tutorial lint format install lock docs clean
 
 demo: $(STAMP)
 	$(BIN)/modelops demo
 
+# TESTS leaves some of them out or names some, as pytest takes it.
+TESTS ?=
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m "not slow and not benchmark"
+	$(BIN)/python -m pytest -n auto -m "not slow and not benchmark" $(TESTS)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -n auto -m "not benchmark"
 
 tutorial: $(STAMP)
-	$(BIN)/python -m pytest tests/docs/test_tutorial.py tests/docs/test_demo.py tests/workflows -m slow
+	$(BIN)/python -m pytest -n auto tests/docs/test_tutorial.py tests/docs/test_demo.py tests/workflows -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -37,7 +42,11 @@ docs: $(STAMP)
 install: $(STAMP)
 
 $(STAMP): requirements-dev.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "modelops needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@# An environment of another version cannot be kept.
+	test "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$(VERSION)" || \
+		"$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements-dev.lock
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
@@ -49,4 +58,4 @@ lock:
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --generate-hashes --python-version 3.11 -c requirements-dev.lock pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-newer .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,7 @@
-"""Write docs/reference/ from the code: `python docs/generate.py`; with `--check`, only say whether it is current."""
+"""Write docs/reference/ from the code, and the page of threats: `python docs/generate.py`.
+
+With `--check`, only say whether they are current.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ from pydantic import BaseModel
 from modelops.cli import VERBS, cli
 from modelops.errors import Exit
 from modelops.plugins import SHELVES
+from modelops.serving.rpc.messages import proto
 from modelops.spec.kinds import IMMUTABLE_KINDS, KINDS, PLACES
+from modelops.spec.meta import Strict
+from threats import threats_page
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -42,6 +48,8 @@ EXAMPLES = {
     "AccessPolicy": "docs/examples/access.yaml",
 }
 EXAMPLE_LINES = 70
+KEPT = frozenset({"reference/estimators.md", "reference/protocol.md"})
+"""Pages that are held by tests of their own: what becomes of estimators, and the clauses of the protocol."""
 
 WRITTEN_BY = {
     "Model": "People; `modelops init --model` drafts one from data.",
@@ -68,14 +76,23 @@ SHELF_TITLES = {
     "drift": "Drift scores",
     "stores": "Stores",
     "forges": "Forges",
+    "exports": "Exports",
+    "logs": "Logs",
+    "alerts": "Alerts",
+    "runtimes": "Runtimes",
 }
 SHELF_PLACES = {
     "gates": "`spec.gates[].type` and `.params` of a [GatePolicy](../kinds/GatePolicy.md)",
     "strategies": "`spec.strategy` of a [RolloutPlan](../kinds/RolloutPlan.md)",
     "targets": "`spec.target` of an [Environment](../kinds/Environment.md)",
-    "drift": "`spec.drift` of a [Monitor](../kinds/Monitor.md)",
+    "drift": "`spec.drift[]` of a [Monitor](../kinds/Monitor.md), and `score` of the [drift gate](gates.md#drift)",
     "stores": "`spec.store` of the [Project](../kinds/Project.md)",
     "forges": "`spec.forge` of the [Project](../kinds/Project.md)",
+    "alerts": "`spec.routes[].send` of the [AlertPolicy](../kinds/AlertPolicy.md)",
+    "runtimes": "what `train` returns, or `spec.training.runtime` of a [Model](../kinds/Model.md)",
+    "exports": "`modelops render ENV --export KEY`, with `--param` for each parameter",
+    "logs": "the answer of a [target](targets.md) that runs; `exported` is what `--log` of `audit prediction` and "
+    "`rollout replay` reads",
 }
 
 EXIT_MEANINGS = {
@@ -291,6 +308,8 @@ def default_text(name: str, schema: Mapping[str, Any], required: Iterable[str]) 
     if isinstance(default, dict) and default:
         shown = ", ".join(f"{key}: {value}" for key, value in default.items() if value not in (None, {}, []))
         return f"`{{{shown}}}`" if len(shown) < 60 else "its own defaults"
+    if isinstance(default, list) and default and all(isinstance(item, dict) for item in default):
+        return f"`[{', '.join(default_text('', {'default': item}, ()).strip('`') for item in default)}]`"
     return f"`{default}`" if default != "" else '`""`'
 
 
@@ -302,26 +321,34 @@ def sentences(text: str) -> list[str]:
     ]
 
 
-def meaning(record: str, name: str, schema: Mapping[str, Any], text: str) -> str:
-    """Return what a field means: its description, else what the record's docstring says about it."""
+def told_of(model: type[BaseModel]) -> list[str]:
+    """Return what a record's docstring says, and those of the records that it is built on, its own first."""
+    records = [one for one in model.__mro__ if one.__module__.startswith("modelops.") and one is not Strict]
+    return [inspect.cleandoc(one.__doc__) for one in records if one.__doc__]
+
+
+def meaning(record: str, name: str, schema: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """Return what a field means: its description, else what the docstring says about it, or one that it builds on."""
     said = schema.get("description", "")
     if said and said not in TYPE_TEXTS and "$ref" not in schema:
         return str(said)[0].upper() + str(said)[1:].rstrip(".") + "."
     if (told := MEANINGS.get(f"{record}.{name}")) is not None:
         return told
-    about = [sentence for sentence in sentences(text) if re.search(rf"`{name}[`:]", sentence)]
-    return about[0] if len(about) == 1 and about[0].count("`") == 2 else ""
+    for text in told_of(model):
+        about = [sentence for sentence in sentences(text) if re.search(rf"`{name}[`:]", sentence)]
+        if len(about) == 1 and about[0].count("`") == 2:
+            return about[0]
+    return ""
 
 
 def fields_table(model: type[BaseModel], owner: str | None = None) -> str:
     """Return a record's fields; ``owner`` stands for its name where many records share one."""
     schema = model.model_json_schema(by_alias=True)
     required = schema.get("required", ())
-    text = inspect.getdoc(model) or ""
     rows = [
         (
             f"`{name}`", type_text(inner), default_text(name, inner, required), constraints(inner),
-            meaning(owner or model.__name__, name, inner, text),
+            meaning(owner or model.__name__, name, inner, model),
         )
         for name, inner in schema.get("properties", {}).items()
     ]  # fmt: skip
@@ -330,14 +357,12 @@ def fields_table(model: type[BaseModel], owner: str | None = None) -> str:
 
 def place_of(kind: str) -> str:
     """Return where a kind's files live."""
-    pattern = next(found.pattern for found, its in PLACES if its == kind)
-    pattern = re.sub(r"\(\?P<model>.*?\)\?\??\)|\(\?P<model>.*?\}\?\)", "<model>", pattern)
-    return re.sub(r"\(\?P<name>[^)]*\)", "<name>", pattern).replace("\\.", ".")
+    return PLACES[kind].path("<model>", "<name>")
 
 
 def summary(model: type[BaseModel]) -> str:
     """Return the first sentence of a record's docstring."""
-    return sentences(inspect.getdoc(model) or "")[0]
+    return sentences(told_of(model)[0])[0]
 
 
 def about_kind(kind: str) -> str:
@@ -355,24 +380,27 @@ def more_about(kind: str) -> str:
     return paragraphs[1] if len(paragraphs) > 1 else ""
 
 
+def example(kind: str) -> str:
+    """Return the example of a kind: a file of the repository, or ``docs/examples/<Kind>.yaml``, if there is one."""
+    path = EXAMPLES.get(kind, f"docs/examples/{kind}.yaml")
+    if kind not in EXAMPLES and not (ROOT / path).is_file():
+        return ""
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    more = len(lines) - EXAMPLE_LINES
+    cut = [*lines[:EXAMPLE_LINES], f"# and {more} more lines"] if more > 0 else lines
+    return f"## Example\n\n`{path}`:\n\n" + "\n".join(["```yaml", *cut, "```"])
+
+
 def kind_page(kind: str) -> str:
     """Return the page of a kind."""
     model = KINDS[kind]
-    path = EXAMPLES[kind]
-    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
-    cut = (
-        [*lines[:EXAMPLE_LINES], f"# and {len(lines) - EXAMPLE_LINES} more lines"]
-        if len(lines) > EXAMPLE_LINES
-        else lines
-    )
     immutable = " Immutable: once merged, a changed file is an error." if kind in IMMUTABLE_KINDS else ""
     parts = [
         about_kind(kind),
-        f"**File:** `{place_of(kind)}`.{immutable}\n\n**Written by:** {WRITTEN_BY[kind]}",
+        f"**File:** `{place_of(kind)}`.{immutable}\n\n**Written by:** {WRITTEN_BY.get(kind, 'People.')}",
         "Every file has the same envelope: `apiVersion: modelops/v1`, `kind`, `metadata` with `name` (and "
         "`annotations`, free text that nothing reads), and `spec`. An unknown key is an error.",
-        f"## Example\n\n`{path}`:",
-        "```yaml\n" + "\n".join(cut) + "\n```",
+        example(kind),
         "## spec",
         more_about(kind),
         fields_table(model),
@@ -403,7 +431,10 @@ def shelf_page(shelf: str) -> str:
     for name in plugins_of(shelf):
         module = importlib.import_module(f"modelops.{shelf}.{name}")
         parts += [f"## {name.replace('_', '-')}", prose(module.__doc__)]
-        parts += [f"**Parameters.** {prose(module.Params.__doc__)}", fields_table(module.Params, f"{shelf}.{name}")]
+        if hasattr(module, "NEEDS"):
+            parts += [f"**Needs.** {', '.join(module.NEEDS)}."]
+        about = "\n\n".join(told_of(module.Params))
+        parts += [f"**Parameters.** {prose(about)}", fields_table(module.Params, f"{shelf}.{name}")]
         for inner, record in records_of(module.Params).items():
             parts += [f"### {inner}", prose(record.__doc__), fields_table(record)]
     return page(SHELF_TITLES[shelf], *parts)
@@ -451,7 +482,7 @@ def unexplained() -> list[str]:
     fields: dict[str, str] = {}
     for record, model in described():
         for name, schema in model.model_json_schema(by_alias=True).get("properties", {}).items():
-            fields[f"{record}.{name}"] = meaning(record, name, schema, inspect.getdoc(model) or "")
+            fields[f"{record}.{name}"] = meaning(record, name, schema, model)
     return sorted(
         [name for name, text in fields.items() if not text] + [name for name in MEANINGS if name not in fields]
     )
@@ -465,7 +496,9 @@ def pages() -> dict[str, str]:
         "reference/cli.md": cli_page(),
         "reference/errors.md": errors_page(),
         "reference/exit-codes.md": exits_page(),
+        "reference/open_inference.proto": proto(),
     }
+    found["explanation/threats.md"] = threats_page()
     found["reference/kinds/README.md"] = kinds_page()
     found |= {f"reference/kinds/{kind}.md": kind_page(kind) for kind in KINDS}
     found |= {f"reference/shelves/{shelf}.md": shelf_page(shelf) for shelf in SHELVES}
@@ -479,12 +512,13 @@ def main() -> int:
     check = parser.parse_args().check
     wanted = pages()
     present = {path.relative_to(DOCS).as_posix() for path in (DOCS / "reference").rglob("*.md")}
+    present |= {path for path in wanted if (DOCS / path).is_file()}
     stale = [
         path
         for path, text in wanted.items()
         if path not in present or (DOCS / path).read_text(encoding="utf-8") != text
     ]
-    extra = sorted(present - wanted.keys())
+    extra = sorted(present - wanted.keys() - KEPT)
     for path in [*stale, *extra]:
         print(f"{'out of date' if path in wanted else 'left over'}: docs/{path}" if check else f"docs/{path}")
         if not check and path in wanted:

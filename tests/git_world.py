@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,6 +90,18 @@ def _made(what: str, files: Mapping[str, str]) -> Path:
         (place if what == "remote" else place / ".git").joinpath("hooks").mkdir()
         _made_before[key] = place
     return _made_before[key]
+
+
+@contextmanager
+def counting_git(folder: Path) -> Iterator[Callable[[], list[str]]]:
+    """Yield a function that returns the command lines of git so far."""
+    calls, script, real = folder / "calls", folder / "bin" / "git", shutil.which("git")
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\necho " $* " >> {calls}\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+        yield lambda: calls.read_text().splitlines() if calls.exists() else []
 
 
 class World:

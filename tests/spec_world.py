@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelops.spec.data import Answer, Column, DataSnapshotSpec, Sketch, SnapshotFile, Source, TimeSpan
-from modelops.spec.dump import dump
+from modelops.spec.kinds.data_snapshot import Answer, Column, DataSnapshotSpec, SnapshotFile, Source, Summary, TimeSpan
+from modelops.spec.yaml.dump import dump
 
 NAME = "model-0000"
 HEX = "0123456789abcdef" * 4
@@ -71,7 +71,7 @@ metadata:
   name: {NAME}
 spec:
   windowDays: 30.0
-  drift: {{type: psi}}
+  drift: [{{type: psi}}]
   performance: {{metric: recall, minimum: 0.6}}
   retraining: {{cooldownDays: 14, lookbackDays: 90}}
 """
@@ -177,10 +177,10 @@ def snapshot(seed: int = 0) -> bytes:
     )
     edges = tuple(round(10.5 + 7.25 * step + seed * 0.01, 3) for step in range(9))
     profile = {
-        "amount": Sketch(kind="number", edges=edges, counts=tuple(1500 + seed % 7 + step for step in range(10))),
-        "country": Sketch(kind="category", categories=("DE", "AT", "FR"), counts=(13000 + seed, 1500, 500)),
-        "international": Sketch(kind="number", edges=(0.5,), counts=(13722, 1278 + seed)),
-        "hour": Sketch(kind="number", edges=edges, counts=tuple(1400 + seed % 5 + step for step in range(10))),
+        "amount": Summary(kind="number", edges=edges, counts=tuple(1500 + seed % 7 + step for step in range(10))),
+        "country": Summary(kind="category", categories=("DE", "AT", "FR"), counts=(13000 + seed, 1500, 500)),
+        "international": Summary(kind="number", edges=(0.5,), counts=(13722, 1278 + seed)),
+        "hour": Summary(kind="number", edges=edges, counts=tuple(1400 + seed % 5 + step for step in range(10))),
     }
     digest = f"{seed:08x}{HEX[8:]}"
     return dump(

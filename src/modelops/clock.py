@@ -54,6 +54,11 @@ def file_clock(path: Path) -> Clock:
     return now
 
 
+def is_given(environment: Mapping[str, str]) -> bool:
+    """Tell whether the environment, and not the machine, says what time it is."""
+    return bool(environment.get(VARIABLE, ""))
+
+
 def clock_from(environment: Mapping[str, str] = os.environ) -> Clock:
     """Return the clock that ``MODELOPS_CLOCK`` names: an instant, a file holding one; unset, the wall clock."""
     value = environment.get(VARIABLE, "")

@@ -65,6 +65,11 @@ class ModelOpsError(Exception):
         self.exit = exit
         self.retryable = retryable
 
+    @property
+    def first(self) -> Problem:
+        """The problem that stands for all, where there is room for one."""
+        return self.problems[0]
+
 
 def failure(
     code: str,

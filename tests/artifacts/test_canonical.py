@@ -84,7 +84,7 @@ class Home(BaseEstimator):
         (make_pipeline(FunctionTransformer(partial(os.getcwd))), "untrusted-type", "getcwd"),
         (make_pipeline(FunctionTransformer(partial(np.load, "x", allow_pickle=True))), "untrusted-type", "load"),
         (make_pipeline(FunctionTransformer(lambda x: x)), "untrusted-type", "<lambda>"),
-        (fitted(KNeighborsClassifier(), NUMBERS)[0], "untrusted-type", "KDTree"),
+        (fitted(KNeighborsClassifier(p=3), NUMBERS)[0], "untrusted-type", "MinkowskiDistance64"),
     ],
 )
 def test_an_estimator_with_foreign_parts_is_refused_by_name(estimator: Any, code: str, says: str) -> None:

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from artifacts.makers import NUMBERS, Memory, artifact_files, fitted
 from modelops.artifacts import load_predictor, open_artifact, pack, put_artifact
-from modelops.artifacts.package import sha256
+from modelops.digests import digest_bytes
 from modelops.errors import ModelOpsError
 
 
@@ -33,10 +33,10 @@ def test_the_layer_is_a_plain_tar_of_an_image(files: dict[str, bytes]) -> None:
     assert document["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
     assert document["config"] == {
         "mediaType": "application/vnd.oci.image.config.v1+json",
-        "digest": sha256(config),
+        "digest": digest_bytes(config),
         "size": len(config),
     }
-    assert document["layers"][0]["digest"] == sha256(layer) == json.loads(config)["rootfs"]["diff_ids"][0]
+    assert document["layers"][0]["digest"] == digest_bytes(layer) == json.loads(config)["rootfs"]["diff_ids"][0]
     with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
         members = archive.getmembers()
     assert [member.name for member in members] == ["models", *sorted(files)]
@@ -91,11 +91,11 @@ def _forged(files: dict[str, bytes], members: list[tuple[tarfile.TarInfo, bytes]
     """A store whose digests all fit but whose layer is another tar than modelops writes."""
     manifest, config, _ = pack(files)
     layer = _tarred(members)
-    new_config = json.loads(config) | {"rootfs": {"type": "layers", "diff_ids": [sha256(layer)]}}
+    new_config = json.loads(config) | {"rootfs": {"type": "layers", "diff_ids": [digest_bytes(layer)]}}
     config = json.dumps(new_config).encode()
     document = json.loads(manifest)
-    document["config"] |= {"digest": sha256(config), "size": len(config)}
-    document["layers"][0] |= {"digest": sha256(layer), "size": len(layer)}
+    document["config"] |= {"digest": digest_bytes(config), "size": len(config)}
+    document["layers"][0] |= {"digest": digest_bytes(layer), "size": len(layer)}
     store = Memory()
     store.put(layer)
     store.put(config)

@@ -51,10 +51,9 @@ def test_both_engines_answer_with_the_original_labels(estimator: Any, features: 
     outputs = found.predict(to_frame(columns))
     assert outputs.scores.shape == (20,)
     assert outputs.labels.tolist() == ["yes" if score >= 0.5 else "no" for score in outputs.scores]
-    single = {name: values[3] for name, values in columns.items()}
-    score, label = found.predict_row(single)
-    assert score == pytest.approx(outputs.scores[3], abs=1e-12)
-    assert label == outputs.labels[3]
+    single = found.predict_columns({name: values[3:4] for name, values in columns.items()})
+    assert single.scores[0] == pytest.approx(outputs.scores[3], abs=1e-12)
+    assert single.labels[0] == outputs.labels[3]
 
 
 def test_three_classes_and_values() -> None:

@@ -21,12 +21,15 @@ from modelops.clock import parse_instant
 from modelops.errors import ModelOpsError
 from modelops.evidence import Signer
 from modelops.evidence.envelope import sign
+from modelops.logs.folder import Folder
 from modelops.predictions import PredictionLog, Row, find
+from modelops.project.target import all_remembered
+from modelops.project.workspace import open_workspace
 from modelops.releases import rollout_outcome_line
 from modelops.repository import Repository
 from modelops.repository.history import Person
-from modelops.spec.delivery import Denied, DeploymentSpec
-from modelops.spec.dump import dump
+from modelops.spec.kinds.deployment import Denied, DeploymentSpec
+from modelops.spec.yaml.dump import dump
 from modelops.stores.oci_layout import OciLayout
 from releases.release_facts import (
     MODEL,
@@ -45,6 +48,7 @@ HOME = f"models/{MODEL}"
 EVIDENCE = f"{HOME}/releases/1/evidence.intoto.jsonl"
 PROMOTED = f"{HOME}/promotions/production-1.yaml"
 PROMOTION_EVIDENCE = f"{HOME}/promotions/production-1.intoto.jsonl"
+BEHIND = {"quality/parity": {"groups": [{"group": "f", "n": 120, "selectionRate": 0.25}], "note": "a\x1b[2Jb"}}
 BOT = Person("modelops", "modelops@example.com")
 
 
@@ -83,7 +87,9 @@ class Project:
         return {path: dump("Deployment", "production", DeploymentSpec(**spec), path=path)}
 
     def answer(self, id: str) -> audit.PredictionAnswer:
-        return audit.prediction(self.repository, id, logs=audit.prediction_logs(self.root))
+        targets = all_remembered(open_workspace(self.root))
+        logs = [audit.KnownLog(target.place.environment, target.log()) for target in targets]
+        return audit.prediction(self.repository, id, logs=logs)
 
     def there(self, at: str, name: str = "production") -> audit.EnvironmentAnswer:
         return audit.environment(self.repository, name, parse_instant(at))
@@ -131,11 +137,10 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first, second = project.records[1], project.records[2]
     one = release(1, first, project.signer, commit=made)
     project.commit("2026-01-02T00:00:00Z", one)
-    project.commit(
-        "2026-01-05T12:00:00Z",
-        project.deployment(stable=1) | promotion(first, one[EVIDENCE], project.signer),
-    )
-    two = release(2, second, project.signer, commit=made, champion=1)
+    merged = project.commit("2026-01-05T12:00:00Z", project.deployment(stable=1))
+    project.commit("2026-01-05T12:00:00Z", promotion(first, one[EVIDENCE], project.signer, commit=merged))
+    two = release(2, second, project.signer, commit=made, champion=1, details=BEHIND)
+    merged = project.commit("2026-05-01T00:00:00Z", two | project.deployment(stable=1, candidate=2))
     trial = promotion(
         second,
         two[f"{HOME}/releases/2/evidence.intoto.jsonl"],
@@ -143,8 +148,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
         number=2,
         release=2,
         promoted_at="2026-05-01T00:00:00Z",
+        commit=merged,
     )
-    project.commit("2026-05-01T00:00:00Z", two | trial | project.deployment(stable=1, candidate=2))
+    project.commit("2026-05-01T00:00:00Z", trial)
     outcome = rollout_outcome_line(
         promotion_spec(second, b"", release=2),
         stable=1,
@@ -208,7 +214,7 @@ def test_a_later_promotion_does_not_excuse_an_earlier_answer(project: Project) -
     changed = project.log.with_name("early")
     with PredictionLog(changed) as log:
         log.write([find(project.log, "p-april").row._replace(time=parse_instant("2025-06-01").timestamp())])
-    answer = audit.prediction(project.repository, "p-april", logs={"production": changed})
+    answer = audit.prediction(project.repository, "p-april", logs=[audit.KnownLog("production", Folder(changed))])
     assert answer.promotion is None
     assert not answer.ok
 
@@ -220,7 +226,7 @@ def test_an_unknown_id_says_where_it_was_looked_for(project: Project) -> None:
     assert error.value.problems[0].code == "unknown-prediction"
     assert error.value.exit == 1
     with pytest.raises(ModelOpsError, match="none is on this machine"):
-        audit.prediction(project.repository, "p-april", logs={})
+        audit.prediction(project.repository, "p-april", logs=[])
 
 
 def test_an_unreadable_log_is_not_a_no(project: Project) -> None:
@@ -242,6 +248,20 @@ def test_a_release_is_answered_with_its_promotions_and_their_outcome(project: Pr
     (promoted,) = answer.promotions
     assert (promoted.environment, promoted.outcomes[0]["outcome"]) == ("production", "failed")
     assert (answer.champion, answer.seeds["training"]) == (1, 2)
+
+
+def test_a_release_is_answered_with_what_its_gates_measured(project: Project, run: Callable[..., Run]) -> None:
+    """The signed numbers behind the verdicts are read back; of evidence that is refused none is told."""
+    assert audit.release(project.repository, MODEL, 1).details == {}
+    assert audit.release(project.repository, MODEL, 2).details == BEHIND
+    text = run("release", MODEL, "2").out
+    assert "quality/parity: groups: group f, n 120, selection rate 0.25" in text
+    assert "\x1b" not in text
+    data = json.loads(run("release", MODEL, "2", "-o", "json").out)
+    assert data["details"] == BEHIND
+    path = EVIDENCE.replace("/1/", "/2/")
+    project.change(path, flip(project.file(path), 200))
+    assert audit.release(project.repository, MODEL, 2).details == {}
 
 
 @pytest.mark.parametrize(
@@ -302,7 +322,9 @@ def test_a_shallow_clone_cannot_answer_for_a_date(tmp_path: Path, project: Proje
         audit.environment(Repository.discover(clone), "production", datetime(2026, 5, 1, tzinfo=UTC))
     assert error.value.problems[0].code == "shallow-clone"
     answer = audit.release(Repository.discover(clone), MODEL, 1)
-    assert answer.ok
+    # Whose keys count is told by the whole line of the branch.
+    assert (answer.ok, answer.trust.status) == (False, "refused")
+    assert "[shallow-clone]" in answer.trust.problems[0]
     assert answer.code.author is None
 
 
@@ -372,7 +394,6 @@ def test_a_changed_promotion_is_told(project: Project) -> None:
         (EVIDENCE, "release"),
         (PROMOTION_EVIDENCE, "promotion"),
         (PROMOTED, "no-promotion"),
-        ("policies/trust.yaml", "release"),
         (f"{HOME}/releases/1/release.yaml", "no-release"),
     ],
 )
@@ -473,3 +494,22 @@ def test_the_installed_command_answers(project: Project) -> None:
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "pull request #7 by ana, approved by ben" in result.stdout
+
+
+def test_an_exported_prediction_is_audited_without_its_log(project: Project, run: Callable[..., Run]) -> None:
+    """What was exported answers long after the log has dropped it, with the same facts."""
+    before = json.loads(run("prediction", "p-april", "-o", "json").out)
+    exported = project.root.parent / "exported"
+    assert run("export", "production", str(exported)).code == 0
+    shutil.rmtree(project.log)
+    assert run("prediction", "p-april").code == 1
+    after = json.loads(run("prediction", "p-april", "--log", f"production={exported}", "-o", "json").out)
+    # Labels are not carried with their chain.
+    assert (before["proof"]["truth"], after["proof"]["truth"]) == ("chained", "unchained")
+    assert after == before | {"log": str(exported), "proof": before["proof"] | {"truth": "unchained"}}
+    wrong = run("prediction", "p-april", "--log", str(exported))
+    assert (wrong.code, "ENV=DIRECTORY" in wrong.err) == (2, True)
+    assert "no-export" in run("prediction", "p-april", "--log", "production=nowhere").err
+    # A folder that holds no export is misspelt as well: nothing in it is no whole log.
+    missed = run("log", "production", "--log", f"production={project.root}")
+    assert (missed.code, "no-export" in missed.err) == (2, True)

@@ -43,13 +43,14 @@ def write(path: Path, rows: int, seed: int, shift: float) -> None:
 
 
 def ours(reference: Path, window: Path) -> tuple[float, float, dict[str, float]]:
+    from modelops import summaries
     from modelops.drift import psi
 
     params = psi.Params()
     began = time.perf_counter()
     table = pq.read_table(reference, pre_buffer=False)
     profile = {
-        name: psi.fit(params, table.column(name), "category" if name.startswith("c") else "number")
+        name: psi.fit(params, summaries.summarise(table.column(name), "category" if name.startswith("c") else "number"))
         for name in table.column_names
     }
     del table
@@ -61,7 +62,7 @@ def ours(reference: Path, window: Path) -> tuple[float, float, dict[str, float]]
             for name, sketch in profile.items():
                 found = psi.count(sketch, pa.chunked_array([part.column(name)]))
                 counted[name] = psi.merge(counted[name], found) if name in counted else found
-    scores = {name: psi.score(params, profile[name], counted[name]).value for name in profile}
+    scores = {name: psi.score(params, profile[name], counted[name], params.significance).value for name in profile}
     return fitted - began, time.perf_counter() - fitted, scores
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from modelops import plugins
-from modelops.metrics.intervals import wilson
-from modelops.reconcile.simulation import Run, Simulation, Truth, World, simulate
-from modelops.spec.delivery import Expectation
+from modelops.rollouts.simulation import Run, Simulation, World, simulate
+from modelops.rollouts.worlds import Truth
+from modelops.spec.kinds.rollout_plan import Expectation
+from modelops.statistics.intervals import wilson
 
 LOOK, LOOKS = 100, 200
 """Requests between looks, and how many looks there are: 20,000 requests in all."""

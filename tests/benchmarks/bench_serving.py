@@ -5,7 +5,8 @@ MLServer with it where ``--mlserver`` names the Python of an environment that ha
 server and the load generator are processes of their own; on Linux with two processors the server is pinned to the first
 and the generator to the second. "CPU us" is the processor time of the server per request, the figure that other work on
 the machine moves least. The open loop sends at random moments whatever the answers do, and counts latency from those
-moments. Run it with ``python tests/benchmarks/bench_serving.py [--seconds 2]``.
+moments. Over gRPC the generator is grpcio's asyncio client, which needs more processor time than the server: compare
+"CPU us" there, not the requests per second. Run it with ``python tests/benchmarks/bench_serving.py [--seconds 2]``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.error
 import urllib.request
 from collections import deque
 from contextlib import contextmanager, suppress
@@ -221,6 +224,37 @@ def load_main(port: int, connections: int, seconds: float, rate: float, body_fil
     print(json.dumps({"rate": count / elapsed, "p50": p50, "p99": p99, "errors": load.errors, "count": count}))
 
 
+def load_grpc_main(port: int, connections: int, seconds: float, body_file: str) -> None:
+    """Generate load over gRPC, each caller on its turn, and print the same line."""
+    import grpc.aio
+
+    body = Path(body_file).read_bytes()
+    latencies: list[float] = []
+    errors = 0
+
+    async def caller(call: Any, deadline: float) -> None:
+        nonlocal errors
+        while (began := now()) < deadline:
+            try:
+                await call(body)
+            except grpc.aio.AioRpcError:
+                errors += 1
+            latencies.append(now() - began)
+
+    async def run() -> float:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            await call(body)
+            started = now()
+            await asyncio.gather(*(caller(call, started + seconds) for _ in range(connections)))
+            return now() - started
+
+    elapsed = asyncio.run(run())
+    p50, p99 = np.percentile(latencies, [50, 99]) * 1000
+    count = len(latencies)
+    print(json.dumps({"rate": count / elapsed, "p50": p50, "p99": p99, "errors": errors, "count": count}))
+
+
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -274,6 +308,20 @@ def loaded(port: int, connections: int, seconds: float, rate: float, body: Path)
     return pinned(1, command, stdout=subprocess.PIPE)
 
 
+def measure_grpc(name: str, port: int, pid: int, seconds: float, body: Path) -> dict[int, dict[str, float]]:
+    """Measure calls over gRPC as requests are measured, but for the open loop."""
+    results = {}
+    for connections in (1, 16, 64):
+        before = processor_seconds(pid)
+        command = [sys.executable, __file__, "--load-grpc", str(port), str(connections), str(seconds), str(body)]
+        r = json.loads(pinned(1, command, stdout=subprocess.PIPE).communicate()[0])
+        r["cpu"] = (processor_seconds(pid) - before) / r["count"] * 1e6
+        results[connections] = r
+        line = f"{name:32} {connections:>4} {r['rate']:10.0f} {r['p50']:9.2f} {r['p99']:9.2f} {r['cpu']:8.0f}"
+        print(f"{line} {r['errors']:7}", flush=True)
+    return results
+
+
 def measure(name: str, port: int, pid: int, seconds: float, body: Path) -> dict[int, dict[str, float]]:
     results = {}
     for connections, rate in ((1, 0.0), (16, 0.0), (64, 0.0), (64, OPEN_RATE)):
@@ -313,6 +361,43 @@ def swap(port: int, tables: list[dict[str, Any]], runtime: Path, seconds: float,
     print(f"  four swaps under load: {r['count']} answers, {r['errors']} lost, p99 {r['p99']:.2f} ms", flush=True)
 
 
+def beside(port: int, seconds: float, body: Path, rows: list[float]) -> None:
+    """Say what becomes of requests of one row while another caller sends batches, one behind the other."""
+    from serving.served_models import tensor
+
+    def single() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(loaded(port, 1, seconds * 2, 0.0, body).communicate()[0])
+        return found
+
+    count = 10_000
+    shape = [count, FEATURES]
+    batch = json.dumps({"inputs": [tensor("features", "FP64", (rows * count)[: count * FEATURES], shape)]})
+    data, url = batch.encode(), f"http://127.0.0.1:{port}/v2/models/fraud/infer"
+    alone = single()
+    stop, sent = threading.Event(), []
+
+    def send() -> None:
+        while not stop.is_set():
+            try:
+                with urllib.request.urlopen(urllib.request.Request(url, data), timeout=60) as answer:
+                    sent.append(answer.status)
+            except urllib.error.HTTPError as error:
+                sent.append(error.code)
+                error.close()
+                time.sleep(0.1)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    crowded = single()
+    stop.set()
+    sender.join()
+    print(
+        f"  single rows: p99 {alone['p99']:.2f} ms alone, {crowded['p99']:.2f} ms beside batches of {count} rows "
+        f"({sent.count(200)} of {len(sent)} answered), p50 {alone['p50']:.2f} and {crowded['p50']:.2f}",
+        flush=True,
+    )
+
+
 def prepare(folder: Path) -> tuple[list[str], dict[str, Path]]:
     """Train and store two releases, write the first one's skops file and the two request bodies."""
     from sklearn.datasets import make_classification
@@ -345,7 +430,20 @@ def prepare(folder: Path) -> tuple[list[str], dict[str, Path]]:
     for name, content in bodies.items():
         paths[name] = folder / f"{name}.json"
         paths[name].write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
+    paths["message"] = folder / "message.bin"
+    paths["message"].write_bytes(message_of(row))
     return digests, paths
+
+
+def message_of(row: list[float]) -> bytes:
+    """Return the same request as a message of gRPC with raw contents."""
+    from modelops.serving.rpc.messages import message
+
+    asked = message("inference.ModelInferRequest")(model_name="fraud")
+    asked.inputs.add(name="features", datatype="FP64", shape=[1, len(row)])
+    asked.raw_input_contents.append(np.array(row, "<f8").tobytes())
+    body: bytes = asked.SerializeToString()
+    return body
 
 
 def compare(found: dict[int, dict[str, float]], others: dict[str, dict[int, dict[str, float]]]) -> None:
@@ -378,16 +476,21 @@ def main(seconds: float, mlserver: str | None) -> None:
             runtime = folder / mode
             tables = [{"fraud": route(("stable", n, digest, 1.0), log=mode)} for n, digest in enumerate(digests, 1)]
             write_table(runtime / "routes.json", tables[0])
-            port = free_port()
+            port, grpc_port = free_port(), free_port()
             command = [
                 sys.executable, "-m", "modelops", "serve", "bench", "--port", str(port), "--runtime", str(runtime),
-                "--store", str(folder / "store"),
+                "--store", str(folder / "store"), "--grpc-port", str(grpc_port),
             ]  # fmt: skip
             with server(command, port) as process:
                 found = measure(f"modelops, log {mode}", port, process.pid, seconds, bodies["matrix"])
                 if mode == "buffered":
                     measure("modelops, log buffered, columns", port, process.pid, seconds, bodies["columns"])
+                title, message = f"modelops, log {mode}, gRPC", bodies["message"]
+                calls = measure_grpc(title, grpc_port, process.pid, seconds, message)
+                ratios = ", ".join(f"{calls[c]['cpu'] / found[c]['cpu']:.2f} at {c}" for c in (1, 16, 64))
+                print(f"  CPU over gRPC in times that over HTTP: {ratios}", flush=True)
                 swap(port, tables, runtime, seconds, bodies["matrix"])
+                beside(port, seconds, bodies["matrix"], np.random.default_rng(0).normal(size=FEATURES).tolist())
             compare(found, results)
 
 
@@ -396,8 +499,12 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--mlserver", metavar="PYTHON")
     parser.add_argument("--load", nargs=5, metavar=("PORT", "CONNECTIONS", "SECONDS", "RATE", "BODY"))
+    parser.add_argument("--load-grpc", nargs=4, metavar=("PORT", "CONNECTIONS", "SECONDS", "BODY"))
     options = parser.parse_args()
-    if options.load:
+    if options.load_grpc:
+        port_text, connections_text, seconds_text, body_path = options.load_grpc
+        load_grpc_main(int(port_text), int(connections_text), float(seconds_text), body_path)
+    elif options.load:
         port_text, connections_text, seconds_text, rate_text, body_path = options.load
         load_main(int(port_text), int(connections_text), float(seconds_text), float(rate_text), body_path)
     else:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelops import data
-from modelops.spec.data import Source
+from modelops.spec.kinds.data_snapshot import Source
 
 ROUNDS = 3
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from modelops import data
 from modelops.errors import ModelOpsError, Problem
-from modelops.spec.data import Column, DataSnapshotSpec, Source
+from modelops.spec.kinds.data_snapshot import Column, DataSnapshotSpec, Source
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,11 @@ class Project:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content.encode() if isinstance(content, str) else content)
 
-    def take(self, *paths: str, folder: str = "d", **wanted: Any) -> DataSnapshotSpec:
+    def take(
+        self, *paths: str, folder: str = "d", previous: DataSnapshotSpec | None = None, **wanted: Any
+    ) -> DataSnapshotSpec:
         source = Source(type="files", location=folder, owner="team")
-        return data.take(source, **self.places, paths=paths, wanted=data.Wanted(**wanted))
+        return data.take(source, **self.places, paths=paths, wanted=data.Wanted(**wanted), previous=previous)
 
     def rows(self, spec: DataSnapshotSpec, **more: Any) -> pa.Table:
         return data.read(data.materialise(spec, **self.places, **more), spec)

@@ -18,7 +18,7 @@ from data.snapshots import Project, problem_of
 from modelops import data
 from modelops.data.manifest import StatCache, found, hash_file, hash_files, walk
 from modelops.errors import ModelOpsError
-from modelops.spec.data import SnapshotFile, Source
+from modelops.spec.kinds.data_snapshot import SnapshotFile, Source
 from modelops.spec.locations import refusal
 
 
@@ -149,7 +149,7 @@ def test_a_placed_folder_is_kept_checked_and_healed(project: Project) -> None:
 PLACE = """
 import sys, json, pathlib
 from modelops import data
-from modelops.spec.data import DataSnapshotSpec
+from modelops.spec.kinds.data_snapshot import DataSnapshotSpec
 root = pathlib.Path(sys.argv[1])
 spec = DataSnapshotSpec.model_validate_json((root / "spec.json").read_text())
 print("ready", flush=True)
@@ -171,7 +171,7 @@ def test_a_killed_run_leaves_nothing_half(project: Project) -> None:
     project.write({"spec.json": spec.model_dump_json(by_alias=True), "models/m/wait": ""})
     with subprocess.Popen([sys.executable, "-c", PLACE, str(project.root)], stdout=subprocess.PIPE) as process:
         deadline = time.monotonic() + 30
-        while not (project.root / "models/m/started").exists() and time.monotonic() < deadline:
+        while not list((project.root / ".modelops").rglob("started")) and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     assert not folder.exists()

@@ -22,5 +22,11 @@ def test_the_demonstration(tmp_path: Path) -> None:
     assert "the rebuild is identical" in told.stdout
     path = "models/fraud-detection/environments/production.yaml"
     (found,) = (tmp_path / "demo").glob(f"*/{path}")
+    # A model that falls back to scikit-learn is told, and served many times slower: this one has an exact form in ONNX.
+    releases = [
+        load_resource(each.read_bytes(), "/".join(each.parts[-5:])).spec
+        for each in found.parents[1].glob("releases/*/release.yaml")
+    ]
+    assert [one.artifact.engine for one in releases] == ["onnx"] * 3
     spec = load_resource(found.read_bytes(), path).spec
     assert (spec.stable, spec.candidate, [denied.release for denied in spec.denied]) == (2, None, [3])

@@ -18,7 +18,7 @@ import pytest
 from modelops import plugins
 from modelops.cli import VERBS, cli
 from modelops.errors import ModelOpsError
-from modelops.spec.kinds import KINDS
+from modelops.spec.kinds import KINDS, PLACES
 from modelops.spec.load import load_resource
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ def test_examples_are_valid(path: Path) -> None:
         "release.yaml": ("Release", "models/churn/releases/1/release.yaml"),
         "promotion.yaml": ("Promotion", "models/churn/promotions/production-1.yaml"),
     }
-    kind, place = places[path.name]
+    kind, place = places.get(path.name) or (path.stem, PLACES[path.stem].path("churn", "production"))
     assert load_resource(path.read_bytes(), place).kind == kind
 
 
@@ -109,15 +109,14 @@ def yaml_examples() -> Iterator[tuple[str, str]]:
     """Yield the whole documents that pages show."""
     for path in WRITTEN:
         for number, block in enumerate(re.findall(r"^```yaml\n(.*?)^```", path.read_text("utf-8"), flags=re.M | re.S)):
-            if block.startswith("apiVersion"):
+            # The page on adding a kind shows one that does not exist; a test of its own adds it.
+            if block.startswith("apiVersion") and path.stem != "add-a-kind":
                 yield f"{name_of(path)}-{number}", block
 
 
 def place_of(kind: str, name: str) -> str:
     """Return where a shown document would lie."""
-    places = {"RolloutPlan": f"models/{name}/rollout.yaml", "AccessPolicy": f"policies/access/{name}.yaml"}
-    folder = {"GatePolicy": "gates", "Rule": "rules"}.get(kind, "")
-    return places.get(kind, f"policies/{folder}/{name}.yaml")
+    return PLACES[kind].path(name, name)
 
 
 @pytest.mark.parametrize(("where", "text"), list(yaml_examples()))

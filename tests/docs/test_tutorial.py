@@ -1,7 +1,8 @@
-"""The tutorial is run as it is written: every command, in order, in one shell, in an empty folder."""
+"""The first hour is told once and can be typed: the tutorial, the README, what `init` prints, the README it writes."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from git_world import git, nobodys_configuration
+from modelops.cli import cli
+
 TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
+README = TUTORIAL.parents[1] / "README.md"
 MARK = "--- end of command ---"
 
 
@@ -27,9 +32,9 @@ class Step:
     file: str | None = None
 
 
-def steps() -> Iterator[Step]:
-    """Yield the page's commands and files in order."""
-    lines = TUTORIAL.read_text(encoding="utf-8").splitlines()
+def steps(page: Path = TUTORIAL) -> Iterator[Step]:
+    """Yield a page's commands and files in order."""
+    lines = page.read_text(encoding="utf-8").splitlines()
     number = 0
     while number < len(lines):
         fence = re.fullmatch(r"```(console|python title=(\S+))", lines[number])
@@ -98,7 +103,7 @@ class Shell:
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
     """A shell in an empty folder, with modelops on its path and no settings of the user; its servers end with it."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "MODELOPS_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "MODELOPS_", "RUNNER_"))}
     environment = kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
         "GIT_CONFIG_GLOBAL": os.devnull,
@@ -141,6 +146,95 @@ def test_a_reader_who_types_the_tutorial_gets_what_it_shows(shell: Shell, tmp_pa
             assert code == expected, f"exit code {code} instead of {expected}\n{where}"
         missing = unmet(step.shown, output)
         assert missing is None, f"not printed: {missing!r}\n{where}"
+
+
+def prepared(folder: Path) -> Path:
+    """Return a clone of an empty bare repository with the tutorial's customers in it."""
+    git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
+    git(folder, "clone", "--quiet", "origin.git", "shop")
+    git(folder / "shop", "config", "user.name", "Ada Lovelace")
+    git(folder / "shop", "config", "user.email", "ada@example.com")
+    (folder / "shop" / "data").mkdir()
+    program = next(step.text for step in steps() if step.file == "customers.py")
+    words = [sys.executable, "-c", program, "data/customers.csv", "1", "2000", "0"]
+    subprocess.run(words, cwd=folder / "shop", check=True)
+    return folder / "shop"
+
+
+def in_order(wanted: list[str], given: list[str]) -> str | None:
+    """Return the first line that another list does not have, in order."""
+    rest = iter(given)
+    return next((line for line in wanted if line not in rest), None)
+
+
+def test_the_first_hour_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What init prints next stands in the README that it writes, in the tutorial and in the README of the project."""
+    with nobodys_configuration(tmp_path):
+        monkeypatch.chdir(prepared(tmp_path))
+        words = next(step.text for step in steps() if step.text.startswith("modelops init")).split()[1:]
+        assert cli.main([*words, "-o", "json"], standalone_mode=False) == 0
+    said = [line for line in json.loads(capsys.readouterr().out)["next"] if not line.startswith("#")]
+    written = Path("README.md").read_text().split("```\n")[1].splitlines()
+    assert written == [*said, "modelops promote churn --to production --yes"]
+    for page in (TUTORIAL, README):
+        assert in_order(said, [step.text for step in steps(page)]) is None, page
+
+
+@pytest.mark.slow
+def test_a_reader_who_types_the_readme_gets_what_it_shows(shell: Shell, tmp_path: Path) -> None:
+    """From the file to an answer in staging, but for the numbers, which are those of other machines."""
+    with nobodys_configuration(tmp_path):
+        prepared(tmp_path)
+    shell.run("cd shop")
+    for step in steps(README):
+        if step.text.startswith("modelops audit"):
+            break
+        code, output = shell.run(step.text)
+        where = f"README.md:{step.line}: {step.text}\n{output}"
+        assert code == 0, where
+        missing = unmet([re.sub(r"\d+(\.\d+)?", "...", line) for line in step.shown], output)
+        assert missing is None, f"not printed: {missing!r}\n{where}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["", "ml/churn"])
+def test_what_init_prints_can_be_typed_anywhere(shell: Shell, tmp_path: Path, folder: str) -> None:
+    """On a branch of another name, without a word about the remote, and in a folder of a repository of others.
+
+    There the rest of the way works too, whatever others push beside it, and what is pushed past the review stops.
+    """
+    with nobodys_configuration(tmp_path):
+        shop = prepared(tmp_path)
+        git(shop, "switch", "--quiet", "--orphan", "trunk")
+        (shop / "app.py").write_text("print(1)\n")
+        git(shop, "add", "app.py")
+        git(shop, "commit", "--quiet", "-m", "Begin")
+        git(shop, "push", "--quiet", "origin", "trunk")
+    place = shop / folder
+    (place / "here").mkdir(parents=True)
+    shutil.move(shop / "data" / "customers.csv", place / "here" / "customers.csv")
+    shell.run(f"cd {place}")
+    init = "modelops init --model churn --data here/customers.csv --target churned --approver grace --output json"
+    code, output = shell.run(init)
+    assert code == 0, output
+    commands = json.loads(output[output.index("{") :])["next"]
+    production = ["promote churn --to production --yes", "pr review 2 --approve --as grace", "pr merge 2"]
+    more = [*(f"modelops {verb}" for verb in (*production, "reconcile production --yes")), "git pull"]
+    for command in [*(line for line in commands if not line.startswith("#")), *more]:
+        code, output = shell.run(command)
+        assert code == 0, f"{command}\n{output}"
+    if folder:
+        shell.run("echo 'print(2)' > ../../app.py && git commit --all --message Others && git push")
+    for verb in ("reconcile production --yes", "validate", "audit branch", "reproduce churn 1", "data verify churn"):
+        code, output = shell.run(f"modelops {verb}")
+        assert code == 0, f"{verb}\n{output}"
+    shell.run("echo '# more' >> models/churn/train.py && git commit --all --message Past && git push")
+    code, output = shell.run("modelops reconcile production --yes")
+    assert (code, "no-pull-request" in output) == (1, True), output
+    for name in ("staging", "production"):
+        shell.run(f"modelops reconcile {name} --stop --yes")
 
 
 def test_the_tutorial_shows_every_part_of_the_way() -> None:

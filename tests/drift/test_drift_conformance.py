@@ -1,133 +1,115 @@
-"""What every drift score on the shelf must do."""
+"""Every score on the shelf keeps what the shipped conformance suite asks, and the suite notices who does not."""
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
-from types import ModuleType
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from drift.columns import chunked, summary
 from modelops import plugins
-from modelops.spec.data import Sketch
+from modelops.conformance import drift as conformance
+from modelops.drift import Drift, bind
+from modelops.spec.meta import Plugin
 
-Kind = Literal["number", "category"]
-RNG = np.random.default_rng(5)
-NUMBERS = np.where(RNG.random(3000) < 0.1, np.nan, RNG.normal(size=3000))
-WORDS = RNG.choice(["red", "green", "blue", "rare", ""], 3000, p=[0.4, 0.3, 0.2, 0.02, 0.08])
-COLUMNS: dict[Kind, pa.Array] = {"number": pa.array(NUMBERS), "category": pa.array(WORDS)}
-EMPTY: dict[Kind, pa.ChunkedArray] = {
-    "number": pa.chunked_array([], pa.float64()),
-    "category": pa.chunked_array([], pa.string()),
-}
+KEYS = plugins.keys("drift")
+FLOATS = st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=60)
 
 
-@pytest.fixture(params=plugins.keys("drift"))
-def module(request: pytest.FixtureRequest) -> ModuleType:
-    return plugins.load("drift", request.param)
+def load(key: str) -> Drift:
+    return bind(Plugin(type=key)).module
 
 
-@pytest.fixture(params=["number", "category"])
-def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param
+@pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("key", KEYS)
+def test_drift_score_keeps(key: str, check: Callable[[Drift, dict[str, object]], None]) -> None:
+    """Each check holds for each score, with its defaults."""
+    check(load(key), {})
 
 
-def chunks(array: pa.Array, *borders: int) -> pa.ChunkedArray:
-    places = [0, *borders, len(array)]
-    return pa.chunked_array([array[a:b] for a, b in pairwise(places)], array.type)
-
-
-def total(sketch: Sketch) -> int:
-    return sum(sketch.counts) + sketch.other + sketch.missing
-
-
-def test_params_have_defaults_and_refuse_the_unknown(module: ModuleType) -> None:
-    """A drift score works without parameters, and a misspelt one is an error."""
-    module.Params()
-    with pytest.raises(ValueError, match="binz"):
-        module.Params(binz=3)
-
-
-def test_fit_counts_the_reference(module: ModuleType, kind: Kind) -> None:
-    """The sketch of the reference holds its own counts: every row once, missing ones as missing."""
-    values = chunks(COLUMNS[kind])
-    sketch = module.fit(module.Params(), values, kind)
-    assert sketch.kind == kind
-    assert total(sketch) == len(values)
-    assert module.count(sketch, values) == sketch
-    assert sketch.missing == (int(np.isnan(NUMBERS).sum()) if kind == "number" else int((WORDS == "").sum()))
-
-
-def test_results_do_not_depend_on_chunks_or_on_who_asks(module: ModuleType, kind: Kind) -> None:
-    """Fitting and counting are functions of the values: any chunking, any number of times."""
-    array, params = COLUMNS[kind], module.Params()
-    sketch = module.fit(params, chunks(array), kind)
-    assert module.fit(params, chunks(array, 1, 1, 1000, 2999), kind) == sketch
-    assert module.count(sketch, chunks(array, 7, 2000)) == sketch
-    first, second = (module.score(params, sketch, sketch) for _ in range(2))
-    assert first == second
-
-
-def test_arguments_are_not_changed(module: ModuleType, kind: Kind) -> None:
-    """Sketches are values: counting and merging return new ones."""
-    sketch = module.fit(module.Params(), chunks(COLUMNS[kind]), kind)
-    before = sketch.model_dump_json()
-    module.merge(sketch, module.count(sketch, chunks(COLUMNS[kind])[:10]))
-    module.score(module.Params(), sketch, sketch)
-    assert sketch.model_dump_json() == before
-
-
-def test_merging_is_counting_the_concatenation(module: ModuleType, kind: Kind) -> None:
-    """Counts of parts add up to the counts of the whole, in any order, and nothing is the neutral element."""
-    array = COLUMNS[kind]
-    reference = module.fit(module.Params(), chunks(array[:500]), kind)
-    parts = [module.count(reference, chunks(array[a:b])) for a, b in ((0, 700), (700, 701), (701, 3000))]
-    whole = module.count(reference, chunks(array))
-    assert module.merge(module.merge(parts[0], parts[1]), parts[2]) == whole
-    assert module.merge(parts[2], module.merge(parts[1], parts[0])) == whole
-    assert module.merge(whole, module.count(reference, EMPTY[kind])) == whole
-
-
-def test_a_sketch_survives_being_written(module: ModuleType, kind: Kind) -> None:
-    """What is written into a snapshot counts and scores as before."""
-    sketch = module.fit(module.Params(), chunks(COLUMNS[kind]), kind)
-    assert Sketch.model_validate_json(sketch.model_dump_json()) == sketch
-
-
-def test_empty_and_missing_windows_have_finite_scores(module: ModuleType, kind: Kind) -> None:
-    """A window of nothing is no data, and a window of missing values alone is scored."""
+@settings(max_examples=20, deadline=None)
+@given(FLOATS, FLOATS, st.integers(0, 60))
+@pytest.mark.parametrize("key", [key for key in KEYS if "number" in load(key).KINDS])
+def test_any_numbers_merge_exactly_and_score_finitely(
+    key: str, reference: list[float], window: list[float], cut: int
+) -> None:
+    """Whatever the numbers are, merging loses nothing and a score is a finite number."""
+    module = load(key)
     params = module.Params()
-    sketch = module.fit(params, chunks(COLUMNS[kind]), kind)
-    assert module.score(params, sketch, module.count(sketch, EMPTY[kind])).level == "no-data"
-    nothing = pa.chunked_array([pa.nulls(3000, COLUMNS[kind].type)])
-    found = module.score(params, sketch, module.count(sketch, nothing))
-    assert math.isfinite(found.value)
-    assert found.level == "alert"
+    sketch = module.fit(params, summary(pa_array(reference)))
+    whole = module.count(sketch, chunked(pa_array(window)))
+    parts = [module.count(sketch, chunked(pa_array(part))) for part in (window[:cut], window[cut:])]
+    assert module.merge(*parts) == whole
+    found = module.score(params, sketch, whole, 0.01)
+    assert all(math.isfinite(value) for value in (found.value, found.expected, found.critical))
+    assert found.value >= 0
 
 
-def test_an_empty_reference_is_no_data(module: ModuleType, kind: Kind) -> None:
-    """Nothing can be compared with a reference of no rows."""
-    params = module.Params()
-    sketch = module.fit(params, EMPTY[kind], kind)
-    found = module.score(params, sketch, module.count(sketch, chunks(COLUMNS[kind])))
-    assert (total(sketch), found.level) == (0, "no-data")
+def pa_array(values: list[float]) -> pa.Array:
+    return pa.array(values, pa.float64())
 
 
-def test_the_same_distribution_is_quiet_and_another_is_not(module: ModuleType, kind: Kind) -> None:
-    """A second sample of the same source has no level; a clearly different one alerts, and scores higher."""
-    params = module.Params()
-    rng = np.random.default_rng(6)
-    if kind == "number":
-        reference, same, other = (pa.array(rng.normal(shift, 1, 5000)) for shift in (0, 0, 1.5))
-    else:
-        draws = ([0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7])
-        reference, same, other = (pa.array(rng.choice(["a", "b", "c"], 5000, p=p)) for p in draws)
-    sketch = module.fit(params, chunks(reference), kind)
-    quiet = module.score(params, sketch, module.count(sketch, chunks(same)))
-    loud = module.score(params, sketch, module.count(sketch, chunks(other)))
-    assert (quiet.level, loud.level) == ("none", "alert")
-    assert quiet.value < loud.value
-    assert quiet.reason != loud.reason
+@pytest.mark.parametrize("key", KEYS)
+def test_few_rows_have_no_level(key: str) -> None:
+    """Below the minimum of its parameters a score has a value and no level."""
+    module = load(key)
+    kind = module.KINDS[0]
+    values = [float(number) for number in range(1000)] if kind == "number" else ["a", "b"] * 500
+    sketch = module.fit(module.Params(), summary(values, kind))
+    found = module.score(module.Params(), sketch, module.count(sketch, chunked(values[:150])), 0.01)
+    assert (found.level, found.reason) == ("no-data", "150 rows, fewer than 200")
+
+
+class Broken:
+    """The stability index with any fault."""
+
+    __name__ = "broken"
+
+    def __init__(self, **faults: object) -> None:
+        self.psi = load("psi")
+        self.faults = faults
+
+    def __getattr__(self, name: str) -> Any:
+        return self.faults[name] if name in self.faults else getattr(self.psi, name)
+
+
+def louder(params: Any, reference: Any, window: Any, significance: float) -> Any:
+    """Score as if chance were nothing."""
+    found = load("psi").score(params, reference, window, significance)
+    return replace(found, critical=found.critical / 3)
+
+
+def forgetful(params: Any, reference: Any, window: Any, significance: float) -> Any:
+    """Call what is not known no drift."""
+    found = load("psi").score(params, reference, window, significance)
+    return replace(found, level="none" if found.level == "no-data" else found.level)
+
+
+def only_the_last(first: Any, second: Any) -> Any:
+    """Merge by keeping one of two."""
+    return second
+
+
+FAULTS = [
+    ("check_shelf", {"NAME": ""}),
+    ("check_shelf", {"KINDS": ("text",)}),
+    ("check_shelf", {"significance": lambda params: 0.0}),
+    ("check_merging", {"merge": only_the_last}),
+    ("check_nothing_is_no_data", {"score": forgetful}),
+    ("check_chance", {"score": louder}),
+    ("check_other_bins", {"merge": only_the_last}),
+]
+
+
+@pytest.mark.parametrize(("name", "faults"), FAULTS, ids=[f"{name}-{next(iter(faults))}" for name, faults in FAULTS])
+def test_the_suite_notices(name: str, faults: dict[str, object]) -> None:
+    """A score with one fault fails the check that is about it."""
+    broken: Any = Broken(**faults)
+    with pytest.raises(AssertionError):
+        getattr(conformance, name)(broken, {})

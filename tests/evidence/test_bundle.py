@@ -15,7 +15,7 @@ import pytest
 from modelops.errors import ModelOpsError
 from modelops.evidence import Signer, generate_key, model_bundle, verify_model_bundle
 from modelops.evidence.envelope import pae
-from modelops.spec.policy import TrustedKey, TrustPolicySpec
+from modelops.spec.kinds.trust_policy import TrustedKey, TrustPolicySpec
 
 CONTENT = {"model.skops": b"weights", "nested/signature.json": b"{}", "model.onnx": b"graph"}
 FILES = {path: hashlib.sha256(data).hexdigest() for path, data in CONTENT.items()}

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from modelops.digests import digest_bytes
 from modelops.errors import Location, ModelOpsError
 from modelops.evidence import (
     Signer,
-    digest_bytes,
     generate_key,
     require_predicate,
     require_subject,
@@ -21,7 +21,7 @@ from modelops.evidence import (
     verify_lines,
 )
 from modelops.evidence.envelope import FILE_LIMIT, pae
-from modelops.spec.policy import TrustedKey, TrustPolicySpec
+from modelops.spec.kinds.trust_policy import TrustedKey, TrustPolicySpec
 
 PREDICATE = "https://example.com/tasted/v1"
 SUBJECT = digest_bytes(b"cake")

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from modelops.errors import ModelOpsError
-from modelops.evidence import Signer, generate_key, key_id
+from modelops.evidence import Signer, generate_key
+from modelops.evidence.keys import read_public_key
 
 # Computed by securesystemslib 1.6 (SSlibKey.from_crypto) for this key.
 KNOWN_PEM = """-----BEGIN PUBLIC KEY-----
@@ -35,7 +36,7 @@ def test_a_new_key_is_private_and_loads(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     signer = Signer.load(path)
     assert signer.public_pem == public
-    assert signer.keyid == key_id(public)
+    assert signer.keyid == read_public_key(public)[1]
     assert path.read_text() not in repr(signer)
 
 
@@ -60,7 +61,7 @@ def test_the_variable_goes_before_the_file(tmp_path: Path) -> None:
 
 def test_the_key_id_is_that_of_securesystemslib() -> None:
     """The id is the one that securesystemslib computes, so that its verifier finds the key."""
-    assert key_id(KNOWN_PEM) == KNOWN_ID
+    assert read_public_key(KNOWN_PEM)[1] == KNOWN_ID
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666, 0o620])
@@ -117,5 +118,5 @@ def test_only_unencrypted_p256_keys_are_accepted(tmp_path: Path, text: bytes) ->
 def test_a_public_key_that_is_none_is_refused(text: str) -> None:
     """A public key must be PEM of a P-256 key."""
     with pytest.raises(ModelOpsError) as error:
-        key_id(text)
+        read_public_key(text)
     assert error.value.problems[0].code == "key-unsupported"

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from git_world import ADA, BOB, NOON, lonely
-from modelops.forges import PullRequest, Review
-from modelops.reconcile.approvals import (
+from git_world import ADA, NOON, lonely
+from modelops.forges import Account, PullRequest, Review
+from modelops.governance.approvals import (
     ApprovalVerdict,
     Change,
+    Judged,
     classify,
-    involved_in,
     judge_approvals,
     judge_pull,
     policy_at,
     risks_at,
 )
 from modelops.spec.kinds import Resource
+from modelops.spec.kinds.approval_policy import ApprovalPolicySpec, ApprovalRule
 from modelops.spec.meta import Metadata, Risk
-from modelops.spec.policy import ApprovalPolicySpec, ApprovalRule
 
 HEAD, OLD = "a" * 40, "b" * 40
 
@@ -39,26 +39,36 @@ def rule(*approvers: str, minimum: int = 1, environments: tuple[str, ...] = ("*"
     )
 
 
-def review(login: str, state: str = "approved", commit: str = HEAD) -> Review:
-    return Review(login, state, commit, "2026-03-01T12:00:00Z")  # type: ignore[arg-type]
+def account(login: str, id: str | None = None) -> Account:
+    """Return an account; unless told otherwise, its id is its login."""
+    name = login.lower()
+    return Account(name if id is None else id, login, name == "modelops" or name.endswith("[bot]"))
 
 
-def pull_of(*reviews: Review, author: str = "ada", pushers: tuple[str, ...] = (), state: str = "open") -> PullRequest:
-    return PullRequest(
-        number=7, title="T", body="", author=author, source="s", target="main", head=HEAD, base=OLD,
-        state=state, pushers=pushers, reviews=reviews,  # type: ignore[arg-type]
+def review(login: str, state: str = "approved", commit: str = HEAD, id: str | None = None) -> Review:
+    return Review(account(login, id), state, commit, "2026-03-01T12:00:00Z")  # type: ignore[arg-type]
+
+
+def pull_of(
+    *reviews: Review, author: str | Account = "ada", involved: tuple[str | Account, ...] = (), state: str = "open"
+) -> Judged:
+    by = author if isinstance(author, Account) else account(author)
+    pull = PullRequest(
+        number=7, title="T", body="", author=by, source="s", target="main", head=HEAD, base=OLD,
+        state=state, opened_at="2026-03-01T11:00:00Z",  # type: ignore[arg-type]
     )  # fmt: skip
+    people = tuple(one if isinstance(one, Account) else account(one) for one in involved)
+    return Judged(pull, reviews, people)
 
 
 def judge(
     policy: Resource[ApprovalPolicySpec],
-    pull: PullRequest,
+    asked: Judged,
     *,
     environment: str | None = "production",
     risk: Risk | None = "high",
-    involved: frozenset[str] = frozenset(),
 ) -> ApprovalVerdict:
-    return judge_approvals(policy, pull, change="promotion", environment=environment, risk=risk, involved=set(involved))
+    return judge_approvals(policy, asked, change="promotion", environment=environment, risk=risk)
 
 
 ONE_OF_TWO = policy_of(rule("group:ml", "cy"), ml=("bob", "Dee", "ada", "modelops", "helper[bot]"))
@@ -81,13 +91,13 @@ ONE_OF_TWO = policy_of(rule("group:ml", "cy"), ml=("bob", "Dee", "ada", "modelop
         (pull_of(review("bob", "commented")), [], "0 of 1"),
         (pull_of(review("ada")), [], "ada opened, wrote, committed or pushed"),
         (pull_of(review("Ada"), author="ADA"), [], "ada opened"),
-        (pull_of(review("bob"), pushers=("Bob",)), [], "bob opened, wrote"),
+        (pull_of(review("bob"), involved=("Bob",)), [], "bob opened, wrote"),
         (pull_of(review("modelops")), [], "modelops is a machine"),
         (pull_of(review("helper[bot]")), [], "helper[bot] is a machine"),
         (pull_of(review("bob"), state="closed"), [], "#7 is closed"),
     ],
 )
-def test_one_approval_is_asked_for(pull: PullRequest, counted: list[str], said: str) -> None:
+def test_one_approval_is_asked_for(pull: Judged, counted: list[str], said: str) -> None:
     """Which reviews count as the one approval, and what is said when none does."""
     verdict = judge(ONE_OF_TWO, pull)
     assert [approval.login for approval in verdict.counted] == counted
@@ -97,9 +107,9 @@ def test_one_approval_is_asked_for(pull: PullRequest, counted: list[str], said: 
 
 def test_whoever_had_a_hand_in_it_does_not_count() -> None:
     """Authors and committers of the commits are as little approvers as the one who opened it."""
-    verdict = judge(ONE_OF_TWO, pull_of(review("bob"), review("cy")), involved=frozenset({"BOB"}))
+    verdict = judge(ONE_OF_TWO, pull_of(review("bob"), review("cy"), involved=("BOB",)))
     assert [approval.login for approval in verdict.counted] == ["cy"]
-    assert not judge(ONE_OF_TWO, pull_of(review("bob")), involved=frozenset({"bob"})).ok
+    assert not judge(ONE_OF_TWO, pull_of(review("bob"), involved=("bob",))).ok
 
 
 def test_a_request_for_changes_by_an_approver_stands() -> None:
@@ -177,13 +187,13 @@ def test_each_thing_that_is_changed_needs_its_own_approvals() -> None:
     """A promotion that smuggles in a change of the policies needs both; an empty change has nothing to approve."""
     policy = policy_of(rule("bob"), rule("sec", change="policy"))
     changes = [Change("promotion", "a", "prod"), Change("policy")]
-    half = judge_pull(policy, pull_of(review("bob")), changes, {"a": "high"}, set())
+    half = judge_pull(policy, pull_of(review("bob")), changes, {"a": "high"})
     assert not half.ok
     assert "policy: 0 of 1 approval by sec; ask sec" in half.reasons
-    both = judge_pull(policy, pull_of(review("bob"), review("sec")), changes, {"a": "high"}, set())
+    both = judge_pull(policy, pull_of(review("bob"), review("sec")), changes, {"a": "high"})
     assert both.ok
     assert [approval.login for approval in both.counted] == ["bob", "sec"]
-    assert not judge_pull(policy, pull_of(review("bob")), [], {}, set()).ok
+    assert not judge_pull(policy, pull_of(review("bob")), [], {}).ok
 
 
 MODEL = """\
@@ -193,12 +203,56 @@ kind: Nonsense
 
 
 def test_facts_come_from_git(tmp_path: Path) -> None:
-    """People come from the commits of the change alone; an unreadable model has no known risk; no policy is None."""
+    """An unreadable model has no known risk; no policy is None."""
     repository = lonely(tmp_path / "r", {"models/a/model.yaml": MODEL})
     base = repository.head()
     one = repository.commit_files(base, {"x": b"1"}, "One\n\nCo-authored-by: C <cy@x.example>\n", ADA, NOON)
-    two = repository.commit_files(one, {"y": b"1"}, "Two\n", BOB, NOON)
-    assert involved_in(repository, base, two) == {"ada", "bob", "cy"}
-    assert involved_in(repository, one, two) == {"bob"}
-    assert risks_at(repository, ["a", "absent", None], base, two) == {}
-    assert policy_at(repository, two) is None
+    assert risks_at(repository, ["a", "absent", None], base, one) == {}
+    assert policy_at(repository, one) is None
+
+
+IDS = policy_of(rule("bob", "id:7", "cy", minimum=2))
+
+
+def test_a_login_that_changed_is_the_same_person() -> None:
+    """Robert, who was bob, is still the bob that the policy names, and is counted once, by his newest decision."""
+    renamed = judge(ONE_OF_TWO, pull_of(review("bob", id="7"), review("robert", id="7")))
+    assert [approval.login for approval in renamed.counted] == ["robert"]
+    assert not judge(IDS, pull_of(review("bob", id="9"), review("robert", id="9"))).ok
+    took_back = judge(ONE_OF_TWO, pull_of(review("bob", id="7"), review("robert", "changes-requested", id="7")))
+    assert not took_back.ok
+
+
+def test_two_logins_of_one_id_are_one_person() -> None:
+    """Two names do not make two approvals, and another name does not make the author another person."""
+    assert not judge(IDS, pull_of(review("bob", id="7"), review("cy", id="7"))).ok
+    assert judge(IDS, pull_of(review("bob", id="7"), review("cy", id="8"))).ok
+    own = judge(ONE_OF_TWO, pull_of(review("bob", id="7"), author=account("ada", "7")))
+    assert "bob opened, wrote, committed or pushed" in "; ".join(own.reasons)
+    assert not judge(ONE_OF_TWO, pull_of(review("bob", id="7"), involved=(account("x", "7"),))).ok
+
+
+def test_a_policy_may_name_people_by_id() -> None:
+    """Whoever is called so today counts, and whoever took over the old login does not."""
+    policy = policy_of(rule("id:7"))
+    assert judge(policy, pull_of(review("whoever", id="7"))).ok
+    assert not judge(policy, pull_of(review("id:7", id="8"))).ok
+    verdict = judge(policy, pull_of(review("Whoever", id="7")))
+    assert (verdict.counted[0].login, verdict.counted[0].id) == ("Whoever", "7")
+    assert judge(ONE_OF_TWO, pull_of(review("bob"))).counted[0].id is None
+
+
+def test_a_dismissed_decision_does_not_give_back_the_one_before_it() -> None:
+    """Who approved, approved again and was dismissed has not approved."""
+    verdict = judge(ONE_OF_TWO, pull_of(review("bob"), review("bob", "dismissed")))
+    assert not verdict.ok
+    assert "the review of bob was dismissed" in verdict.reasons
+
+
+def test_whom_the_forge_cannot_tell_is_nobody_else_for_sure() -> None:
+    """A deleted reviewer approves nothing; a commit by somebody unknown might be the approver's own."""
+    assert not judge(policy_of(rule("ghost")), pull_of(review("ghost", id=""))).ok
+    verdict = judge(ONE_OF_TWO, pull_of(review("bob"), involved=(account("x@nowhere.example", ""),)))
+    assert not verdict.ok
+    assert "cannot tell who x@nowhere.example is" in "; ".join(verdict.reasons)
+    assert judge(policy_of(rule("bob", minimum=0)), pull_of(involved=(account("x", ""),))).ok

@@ -68,6 +68,11 @@ spec:
 """
 
 
+FORGE = """\
+  forge: {type: embedded, params: {branch: 5}}
+"""
+
+
 def test_branch_and_remote_are_the_projects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A project may call its branch and its remote by other names."""
     world = World(tmp_path, {"policies/project.yaml": PROJECT})
@@ -125,8 +130,8 @@ def test_from_branch_to_merge(
     merged = Run(capsys, bob, "merge", "1", "-o", "json")
     assert (merged.data["state"], merged.data["mergedBy"], merged.data["merge"]) == ("merged", "bob", world.tip())
     assert "(bob)" in merged.err
-    again = Run(capsys, bob, "merge", "1")
-    assert (again.code, "is merged [pull-not-open]" in again.err) == (1, True)
+    again = Run(capsys, folder, "merge", "1")
+    assert (again.code, again.out) == (0, f"#1 was merged by bob already, as {world.tip()[:12]}\n")
 
 
 def test_an_approval_does_not_survive_a_push(world: World, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,7 +183,10 @@ def test_list_comment_and_close(folder: Path, capsys: pytest.CaptureFixture[str]
     assert [one["body"] for one in commented.data["comments"]] == ["one", "two", "new"]
     assert Run(capsys, folder, "list").out.splitlines()[1].split()[:4] == ["#1", "open", "ada", "change"]
     assert Run(capsys, folder, "close", "1").out == "closed #1 Notes (change into main, closed)\n"
+    assert Run(capsys, folder, "close", "1", "--as", "bob").out == "#1 was closed by ada already\n"
     assert Run(capsys, folder, "list", "-s", "all", "-o", "json").data[0]["state"] == "closed"
+    assert Run(capsys, folder, "list", "-s", "all", "-l", "docs", "-o", "json").data[0]["number"] == 1
+    assert Run(capsys, folder, "list", "-s", "all", "--head", "other").out == "no pull request\n"
     assert "bob:\ntwo" in Run(capsys, folder, "view", "1").out
 
 
@@ -210,6 +218,51 @@ def test_a_branch_that_went_two_ways_is_not_pushed_over(folder: Path, capsys: py
     git(folder, "commit", "--quiet", "--amend", "-m", "Rewritten")
     answer = Run(capsys, folder, "create")
     assert (answer.code, "have different commits" in answer.err) == (3, True)
+
+
+def test_each_verb_said_twice_is_done_once(world: World, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Create, review and merge find their work done, from another clone too, say so, and leave one of each."""
+    propose(folder, {"models/notes/readme.txt": "y"})
+    first = Run(capsys, folder, "create", "-o", "json").data
+    again = Run(capsys, folder, "create")
+    assert (again.code, again.out) == (0, "is open already: #1 Propose change (change into main, open)\n")
+    bob = world.clone("bob", BOB).root
+    assert Run(capsys, bob, "review", "1", "--approve").out == f"bob approved #1 at {first['head'][:12]}\n"
+    assert Run(capsys, bob, "review", "1", "--approve").out == f"bob approved #1 at {first['head'][:12]} already\n"
+    assert len(Run(capsys, folder, "view", "1", "-o", "json").data["reviews"]) == 1
+    assert Run(capsys, bob, "merge", "1").code == 0
+    # As a merge leaves it that was killed after the push.
+    git(world.remote, "update-ref", "refs/heads/change", first["head"])
+    done = Run(capsys, folder, "merge", "1", "--match-head-commit", first["head"][:12])
+    assert (done.code, "was merged by bob already" in done.out) == (0, True)
+    assert git(world.remote, "branch", "--list", "change") == ""
+    assert len(git(world.remote, "log", "--merges", "--format=%H", "main").splitlines()) == 1
+    assert Run(capsys, folder, "review", "1", "--approve", "--as", "bob").code == 0
+
+
+def test_what_differs_from_what_was_asked_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another title, label, head or state is not passed off as done."""
+    propose(folder, {"models/notes/readme.txt": "y"})
+    Run(capsys, folder, "create", "--title", "One", "--label", "red")
+    assert Run(capsys, folder, "create", "--title", "One", "--label", "red").code == 0
+    for words, said in ((["--title", "Two"], "the title is 'One'"), (["-l", "blue"], "no label blue")):
+        answer = Run(capsys, folder, "create", *words)
+        assert (answer.code, said in answer.err, "[pull-exists]" in answer.err) == (2, True, True)
+    for verb in (["review", "1", "--approve", "--as", "bob"], ["merge", "1", "--as", "bob"]):
+        if verb[0] == "merge":
+            assert Run(capsys, folder, "review", "1", "--approve", "--as", "bob").code == 0
+        answer = Run(capsys, folder, *verb, "--match-head-commit", "0000000")
+        assert (answer.code, "[head-moved]" in answer.err) == (1, True)
+    assert Run(capsys, folder, "close", "1").code == 0
+    answer = Run(capsys, folder, "merge", "1", "--as", "bob")
+    assert (answer.code, "#1 is closed (by ada) [pull-not-open]" in answer.err) == (1, True)
+
+
+def test_parameters_of_the_forge_are_checked_as_everywhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong parameter in the project file is an error with its place, whichever verb opens the forge."""
+    commit(folder, {"policies/project.yaml": PROJECT.replace("trunk", "main").replace("upstream", "origin") + FORGE})
+    answer = Run(capsys, folder, "list")
+    assert (answer.code, "policies/project.yaml:8:44: spec.forge.params.branch" in answer.err) == (3, True), answer.err
 
 
 def test_a_detached_head_has_no_branch_to_propose(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

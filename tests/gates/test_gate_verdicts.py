@@ -11,12 +11,15 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from gates.subjects import FEATURES, model, predictions, profile, rows, subject, with_column
 from modelops import plugins
-from modelops.gates._disparity import largest_gap, proportion
-from modelops.gates._leakage import association
-from modelops.gates.latency import quantile_interval
+from modelops.conformance.loans import FEATURES, model, predictions, profile, rows, subject, with_column
+from modelops.gates import Answers
 from modelops.metrics import Predictions
+from modelops.spec.kinds.model import Feature
+from modelops.statistics.association import association
+from modelops.statistics.determination import determining
+from modelops.statistics.disparity import largest_gap, proportion
+from modelops.statistics.intervals import quantile_interval
 
 
 def run(key: str, params: dict[str, object], whole):
@@ -92,6 +95,35 @@ def test_champion_absent_or_on_other_rows():
     assert "same rows" in run("champion", {"metric": "f1", "margin": 0.0}, other).reason
 
 
+def test_champion_counts_only_rows_that_neither_has_seen():
+    """A stable release that knows rows by heart is compared on the others, and not at all where too few are left."""
+    whole = subject(600)
+    seen = np.arange(600) < 300
+    truth = whole.holdout.y_true
+    by_heart = replace(whole.champion, y_score=np.where(seen, truth, whole.champion.y_score))
+    whole = replace(whole, champion=by_heart, unseen=~seen)
+    params = {"metric": "roc-auc", "margin": 0.05}
+    found = run("champion", params, whole)
+    assert found.verdict == "pass", found.reason
+    assert "300 of 600 test rows do not count, as they trained release 3 or the candidate" in found.reason
+    assert found.details == {"testRows": 600, "unseenRows": 300}
+    assert run("champion", params, replace(whole, unseen=np.ones(600, dtype=bool))).verdict == "fail"
+    few = run("champion", params | {"minimumRows": 2}, replace(whole, unseen=np.arange(600) >= 592))
+    assert (few.verdict, "does not hold with" in few.reason) == ("no-data", True)
+    none = run("champion", params, replace(whole, unseen=np.zeros(600, dtype=bool)))
+    assert (none.verdict, "600 of 600 test rows" in none.reason) == ("no-data", True)
+
+
+def test_no_policy_asks_less_than_an_interval_takes():
+    """With `minimumRows: 2` three positives still decide nothing."""
+    rows_of = Predictions(
+        "binary-classification", np.r_[np.ones(3), np.zeros(97)], np.zeros(100), np.linspace(1, 0, 100)
+    )
+    few = replace(subject(100), holdout=rows_of)
+    found = run("metric", {"metric": "roc-auc", "minimum": 0.5, "minimumRows": 2}, few)
+    assert (found.verdict, "does not hold with 3 rows of the rarer class" in found.reason) == ("no-data", True)
+
+
 def test_champion_needs_a_direction_and_a_margin():
     """Bias has no better or worse, and the margin is a decision that must be written down."""
     params = plugins.load("gates", "champion").Params
@@ -120,16 +152,62 @@ def test_fairness_verdicts(metric):
     assert run("fairness", params | {"maximum": 0.05}, subject(200)).verdict == "inconclusive"
 
 
+def _equal_alone(n: int = 4000) -> object:
+    """Return a candidate that wants less of young women and old men, and so treats each sex and each age alike."""
+    whole = subject(n)
+    young, woman = np.arange(n) % 2 == 0, np.arange(n) // 2 % 2 == 0
+    whole = with_column(whole, "age", np.where(young, "young", "old"))
+    whole = with_column(whole, "sex", np.where(woman, "f", "m"))
+    score = whole.holdout.y_score - np.where(young == woman, 0.25, 0.0)
+    return replace(whole, holdout=replace(whole.holdout, y_pred=(score >= 0.5).astype(float)))
+
+
+def test_fairness_of_crossed_groups():
+    """What is alike by sex and by age is not where both are crossed; each column alone is looked at as well."""
+    whole = _equal_alone()
+    params = {"metric": "demographic-parity", "maximum": 0.1}
+    for column in ("sex", "age"):
+        assert run("fairness", params | {"column": column}, whole).verdict == "pass"
+    crossed = run("fairness", params | {"columns": ["sex", "age"]}, whole)
+    assert crossed.verdict == "fail", crossed.reason
+    assert "by sex and age" in crossed.reason
+    assert {"sex f", "age old", "sex f & age young"} <= {row["group"] for row in crossed.details["groups"]}
+    biased = run("fairness", params | {"columns": ["sex", "region"]}, _biased(subject(4000), 0.6))
+    assert biased.verdict == "fail"
+    few = run("fairness", params | {"columns": ["sex", "age"]}, subject(120))
+    assert few.verdict == "inconclusive"
+    assert "too small" in few.reason
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({}, "exactly one of column and columns"),
+        ({"column": "sex", "columns": ["sex", "age"]}, "exactly one of column and columns"),
+        ({"columns": ["sex"]}, "two or more"),
+        ({"columns": ["sex", "sex"]}, "each once"),
+        ({"columns": ["sex", "age"], "bins": [3.0]}, "bins"),
+    ],
+)
+def test_fairness_names_its_columns_once(params, said):
+    """One column, or several of which each is named once."""
+    with pytest.raises(ValidationError, match=said):
+        run("fairness", {"metric": "demographic-parity", "maximum": 0.1} | params, subject(10))
+
+
 def test_fairness_of_small_groups_is_inconclusive_unless_waived():
-    """A group of eight is never lucky: it is named, its rate withheld, and only a written waiver sets it aside."""
+    """A group of eight is never lucky: neither label nor rate is told, and only a written waiver sets it aside."""
     whole = subject(2000)
     whole = with_column(whole, "sex", np.where(np.arange(2000) < 8, "x", whole.test["sex"]))
     params = {"metric": "demographic-parity", "column": "sex", "maximum": 0.15}
     found = run("fairness", params, whole)
     assert found.verdict == "inconclusive"
-    assert "x (8 rows)" in found.reason
-    assert [row["selectionRate"] for row in found.details["groups"] if row["group"] == "x"] == [None]
-    assert run("fairness", params | {"waive": ["x"]}, whole).verdict == "pass"
+    assert "1 group below 10 rows" in found.reason
+    assert found.details["groups"][0] == {"group": "1 group below 10 rows", "n": 8, "status": "too small"}
+    assert "x" not in {row["group"] for row in found.details["groups"]}
+    waived = run("fairness", params | {"waive": ["x"]}, whole)
+    assert waived.verdict == "pass"
+    assert [(row["n"], row["selectionRate"]) for row in waived.details["groups"] if row["group"] == "x"] == [(8, None)]
     biased = run("fairness", params, _biased(whole, 0.45))
     assert biased.verdict == "fail"
 
@@ -254,10 +332,20 @@ def _with_train_rows_in_test(whole):
     return replace(whole, test=test.astype(whole.test.dtypes))
 
 
+def everywhere(whole, name, made):
+    """Return a subject with one column of all rows made from the others."""
+    for part in ("train", "test"):
+        whole = with_column(whole, name, made(getattr(whole, part)), part)
+    return whole
+
+
 CORRUPTIONS = {
     "column income dropped": (lambda s: replace(s, test=s.test.drop(columns="income")), "absent: income"),
     "declared column dropped": (lambda s: replace(s, train=s.train.drop(columns="loan")), "absent: loan"),
-    "text in a number": (lambda s: with_column(s, "income", ["much"] * 800), "'much' is not a number"),
+    "text in a number": (
+        lambda s: with_column(s, "income", ["much"] * 800),
+        "column 'income', row 1: its value cannot be read",
+    ),
     "half missing": (lambda s: with_column(s, "income", np.nan), "missing share of income"),
     "missing where not nullable": (
         lambda s: with_column(s, "region", [None, *s.test["region"][1:]]),
@@ -272,12 +360,20 @@ CORRUPTIONS = {
     "leaked rows": (_with_train_rows_in_test, "features of a training row: 0.125"),
     "shared ids": (lambda s: with_column(s, "loan", s.train["loan"]), "whose loan is in the training rows: 1"),
     "leaked target": (
-        lambda s: with_column(s, "income", s.test["repaid"] * 1.0 + np.arange(800) * 1e-6),
-        "may hold the answer",
+        lambda s: everywhere(s, "income", lambda part: part["repaid"] * 1.0 + np.arange(800) * 1e-6),
+        "income alone determines repaid in all 1600 rows: it holds the answer",
     ),
     "leaked target as category": (
-        lambda s: with_column(s, "region", np.where(s.test["repaid"], "paid", "defaulted")),
-        "may hold the answer",
+        lambda s: everywhere(s, "region", lambda part: np.where(part["repaid"], "paid", "defaulted")),
+        "region alone determines repaid",
+    ),
+    "leaked target with a few exceptions": (
+        lambda s: everywhere(s, "income", lambda part: np.where(np.arange(800) % 160, part["repaid"] * 1.0, 0.5)),
+        "income alone ranks the target by",
+    ),
+    "leaked target in two columns": (
+        lambda s: everywhere(s, "income", lambda part: part["children"] + np.where(part["repaid"], 1, -1)),
+        "the difference of income and children determines repaid",
     ),
 }
 
@@ -289,6 +385,91 @@ def test_data_quality_names_what_is_wrong(name):
     found = run("data-quality", {}, corrupt(subject(800)))
     assert found.verdict == "fail"
     assert said in found.reason
+
+
+def planted(kind: str, n: int = 1000) -> pd.DataFrame:
+    """Return a column that gives the target of the loans away, or hints at it."""
+    generator = np.random.default_rng(3)
+
+    def made(part: pd.DataFrame) -> np.ndarray:
+        good = part["repaid"].to_numpy()
+        match kind:
+            case "noise":
+                return good + generator.normal(0, 0.2, len(good))
+            case "hint":
+                return good + generator.normal(0, 0.35, len(good))
+            case "presence":
+                return np.where(~good & (generator.random(len(good)) < 0.8), 5.0, np.nan)
+            case _:
+                return np.array([("A" if one else "B") + f"{generator.integers(10**7):07d}" for one in good], object)
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "said"),
+    [
+        ("noise", "fail", "new alone ranks the target by"),
+        ("hint", "pass", "known before the target is? new alone ranks the target by 0.9"),
+        ("presence", "fail", "whether new has a value tells repaid in most rows of a label"),
+        ("reference", "fail", "the beginning of new alone determines repaid in all"),
+    ],
+)
+def test_leaks_that_are_no_copy(kind, verdict, said):
+    """Noise around the answer, a value that only one answer has, and a telling prefix are refused; a hint is asked."""
+    whole = everywhere(subject(1000), "new", planted(kind))
+    feature = Feature(name="new", type="category" if kind == "reference" else "number", nullable=True)
+    whole = replace(whole, model=with_features(whole.model, feature))
+    found = run("data-quality", {"maximumMissing": 0.99}, whole)
+    assert (found.verdict, said in found.reason) == (verdict, True), found.reason
+    why = feature.model_copy(update={"known_at_prediction": "it is asked at the counter"})
+    known = run("data-quality", {"maximumMissing": 0.99}, replace(whole, model=with_features(subject(10).model, why)))
+    assert known.verdict == "pass", known.reason
+    if verdict == "fail" and kind != "noise":
+        assert "it is asked at the counter" in known.reason
+
+
+def with_features(spec, *more: Feature):
+    return spec.model_copy(update={"data": spec.data.model_copy(update={"features": (*FEATURES, *more)})})
+
+
+def test_rows_of_few_values_may_repeat():
+    """Three columns of few values allow no more rows than there are: that these repeat is no sign of copies."""
+    whole = everywhere(subject(900), "income", lambda part: np.where(part["repaid"], 1.0, 0.0) * (part.index % 3))
+    whole = everywhere(whole, "loan", lambda part: np.zeros(len(part)))
+    whole = everywhere(whole, "age", lambda part: np.zeros(len(part)))
+    found = run("data-quality", {"maximumSharedIds": 0.999999, "maximumAssociation": 1.0}, whole)
+    reasons = " ".join(check["reason"] for check in found.details["checks"])
+    assert "have few values" in reasons
+
+
+def test_a_column_that_is_known_beforehand_may_give_the_answer():
+    """With the reason under the feature a copy passes, and the reason is among the details that are signed."""
+    whole = everywhere(subject(800), "income", lambda part: part["repaid"] * 1.0)
+    features = tuple(
+        feature.model_copy(update={"known_at_prediction": "paid in advance"}) if feature.name == "income" else feature
+        for feature in whole.model.data.features
+    )
+    data = whole.model.data.model_copy(update={"features": features})
+    known = whole.with_parts({"model": whole.model.model_copy(update={"data": data})})
+    params = {"maximumDuplicates": 1.0, "maximumLeakage": 1.0}
+    assert run("data-quality", params, whole).verdict == "fail"
+    found = run("data-quality", params, known)
+    assert found.verdict == "pass"
+    assert "known at prediction time (income: paid in advance)" in json.dumps(found.details)
+
+
+def test_a_column_that_tells_one_class_is_no_answer():
+    """Of seven classes a column that tells one and nothing of the others is honest; one that tells all is not."""
+    generator = np.random.default_rng(4)
+    target = np.repeat(np.arange(7.0), 330)
+    one = np.where(target == 3, generator.normal(9, 1, len(target)), generator.normal(0, 1, len(target)))
+    codes = np.array([4.0, 0.0, 6.0, 2.0, 5.0, 1.0, 3.0])[target.astype(int)]
+    near = np.where(generator.random(len(target)) < 0.002, 0.0, codes)
+    assert association(one, target, classes=True)[0] < 0.7
+    assert association(near, target, classes=True)[1] > 0.99
+    assert determining({"one": one}, target, classes=True) == ()
+    assert [found.columns for found in determining({"codes": codes}, target, classes=True)] == [("codes",)]
 
 
 def test_data_quality_limits_can_be_set():
@@ -305,13 +486,13 @@ def test_association_of_other_tasks(task):
     """Rank correlation and one-against-the-rest areas see a monotone copy of the target, and not noise."""
     generator = np.random.default_rng(1)
     target = generator.integers(0, 3, 300).astype(float) if task.startswith("multi") else generator.normal(size=300)
-    copy, noise = np.exp(target), generator.normal(size=300)
-    assert association(task, copy, target)[1] > 0.95
-    assert association(task, noise, target)[0] < 0.65
+    copy, noise, classes = np.exp(target), generator.normal(size=300), task != "regression"
+    assert association(copy, target, classes=classes)[1] > 0.95
+    assert association(noise, target, classes=classes)[0] < 0.65
     expected = abs(stats.spearmanr(noise, target).statistic)
     if task == "regression":
-        assert association(task, noise, target)[0] == pytest.approx(expected)
-    assert association(task, np.full(300, np.nan), target) in (None, (0.5, pytest.approx(0.4, abs=0.15)))
+        assert association(noise, target, classes=classes)[0] == pytest.approx(expected)
+    assert association(np.full(300, np.nan), target, classes=classes) is None
 
 
 def test_drift_gate():
@@ -328,6 +509,21 @@ def test_drift_gate():
     assert "region" in run("drift", {}, new).reason
     tiny = replace(whole, train=whole.train.iloc[:20], champion_profile=profile(whole.train.iloc[100:130]))
     assert run("drift", {"minimumRows": 10}, tiny).verdict == "inconclusive"
+
+
+def test_drift_gate_takes_any_score():
+    """Another score brings its own limit, leaves out what it cannot score, and is checked with the policy."""
+    whole = subject(2000)
+    shifted = with_column(whole, "income", whole.train["income"] + 800, "train")
+    other = {"score": {"type": "kolmogorov-smirnov"}}
+    quiet, found = run("drift", other, whole), run("drift", other, shifted)
+    assert (quiet.verdict, found.verdict, found.limit) == ("pass", "fail", 0.2)
+    assert found.reason.startswith("KS above 0.2: income ")
+    assert found.details["notComparable"] == ["region"]
+    assert run("drift", other | {"maximum": 0.99}, shifted).verdict == "pass"
+    for score in ({"type": "kolmogoroff"}, {"type": "psi", "params": {"binz": 3}}):
+        with pytest.raises(ValueError, match=r"kolmogoroff|binz"):
+            plugins.load("gates", "drift").Params.model_validate({"score": score})
 
 
 def test_drift_gate_without_counterpart():
@@ -352,3 +548,47 @@ def test_champion_counts_what_the_metric_rests_on():
     found = run("champion", {"metric": "roc-auc", "margin": 0.1}, replace(whole, holdout=better, champion=worse))
     assert found.verdict == "no-data"
     assert "compared on 1 rows" in found.reason
+
+
+def answers_by(rule):
+    """Return a predictor whose scores are a function of the income."""
+
+    def predict(test):
+        score = rule(test["income"].astype(float).fillna(3000.0).to_numpy())
+        return Answers((score >= 0.5).astype(float), score)
+
+    return predict
+
+
+def test_robustness_asks_the_model_itself():
+    """A smooth model passes, one that hangs on the last digit fails, and the feature that does it is named."""
+    smooth = run("robustness", {"maximum": 0.1}, subject(1000))
+    assert smooth.verdict == "pass", smooth.reason
+    assert 0 < smooth.lower <= smooth.value <= smooth.upper <= 0.1
+    hanging = subject(1000, predict=answers_by(lambda income: (np.floor(income) % 2).astype(float)))
+    found = run("robustness", {"maximum": 0.1}, hanging)
+    assert found.verdict == "fail"
+    assert found.value == pytest.approx(0.5, abs=0.1)
+    assert found.details["alone"][0]["feature"] == "income"
+    assert found.details["alone"][1] == {"feature": "children", "change": 0.0}
+    assert run("robustness", {"maximum": 0.1, "columns": ["children"]}, hanging).value == 0.0
+
+
+def test_robustness_of_what_cannot_be_disturbed_is_no_data():
+    """Few rows, a column that is no number, and answers that are none are said to be that."""
+    few = run("robustness", {"maximum": 0.1}, subject(40))
+    assert (few.verdict, "40 test rows" in few.reason) == ("no-data", True)
+    named = run("robustness", {"maximum": 0.1, "columns": ["region", "income"]}, subject(100))
+    assert (named.verdict, "named region" in named.reason) == ("no-data", True)
+    missing = with_column(subject(100), "income", np.where(np.arange(100) < 50, np.nan, 3000.0))
+    assert run("robustness", {"maximum": 0.2}, missing).verdict == "pass"
+
+
+def test_robustness_of_a_regression_is_a_share_of_the_spread():
+    """With noise of 5 % a linear answer moves by 5 % of its spread times the mean of a half-normal."""
+    linear = subject(2000, model=model("regression"), predict=answers_by(lambda income: income * 7))
+    found = run("robustness", {"maximum": 0.1}, linear)
+    assert found.value == pytest.approx(0.05 * np.sqrt(2 / np.pi), rel=0.1)
+    assert found.verdict == "pass"
+    constant = subject(200, model=model("regression"), predict=answers_by(np.zeros_like))
+    assert run("robustness", {"maximum": 0.1}, constant).verdict == "no-data"

@@ -1,17 +1,13 @@
-"""What every gate on the shelf keeps, whoever wrote it."""
+"""Every gate on the shelf keeps what the shipped conformance suite asks, and the suite notices who does not."""
 
 from __future__ import annotations
 
-import copy
-from dataclasses import replace
-
-import numpy as np
-import pandas as pd
 import pytest
-from pydantic import ValidationError
 
-from gates.subjects import empty, subject
 from modelops import plugins
+from modelops.conformance import gates
+from modelops.conformance.loans import subject
+from modelops.errors import ModelOpsError
 from modelops.gates import Verdict
 
 EXAMPLES: dict[str, dict[str, object]] = {
@@ -21,13 +17,9 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "fairness": {"metric": "equalized-odds", "column": "sex", "maximum": 0.2},
     "latency": {"p50Ms": 5.0, "p99Ms": 20.0, "maximumBytes": 1_000_000},
     "metric": {"metric": "recall", "minimum": 0.7},
+    "robustness": {"maximum": 0.1},
 }
 KEYS = plugins.keys("gates")
-
-
-def gate(key: str):
-    module = plugins.load("gates", key)
-    return module, module.Params.model_validate(EXAMPLES[key])
 
 
 def test_every_gate_has_an_example():
@@ -35,53 +27,71 @@ def test_every_gate_has_an_example():
     assert set(KEYS) == set(EXAMPLES)
 
 
+@pytest.mark.parametrize("check", gates.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("key", KEYS)
-def test_good_candidate_passes(key):
-    """Each gate's example lets the good candidate through, with a sentence."""
-    module, params = gate(key)
-    found = module.evaluate(params, subject())
-    assert found.verdict == "pass", found.reason
-    assert found.reason
+def test_gate_keeps(key, check):
+    """Each check holds for each gate, with parameters under which the good candidate passes."""
+    check(plugins.load("gates", key), EXAMPLES[key])
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_same_subject_same_verdict_and_untouched(key):
-    """A gate is a pure function: equal subjects give equal verdicts, and the subject is left as it was."""
-    module, params = gate(key)
-    first, second = subject(), subject()
-    before = copy.deepcopy(first)
-    assert module.evaluate(params, first) == module.evaluate(params, second) == module.evaluate(params, first)
-    pd.testing.assert_frame_equal(first.train, before.train)
-    pd.testing.assert_frame_equal(first.test, before.test)
-    np.testing.assert_array_equal(first.latency, before.latency)
-    np.testing.assert_array_equal(first.holdout.y_score, before.holdout.y_score)
+class Broken:
+    """The metric gate with any fault."""
+
+    __name__ = "broken"
+
+    def __init__(self, **faults: object) -> None:
+        module = plugins.load("gates", "metric")
+        self.Params, self.NEEDS, self.evaluate = module.Params, module.NEEDS, module.evaluate
+        for name, value in faults.items():
+            setattr(self, name, value)
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_nothing_measured_is_no_data(key):
-    """Without rows, timings and bytes a gate neither passes nor fails."""
-    module, params = gate(key)
-    found = module.evaluate(params, empty())
-    assert found.verdict == "no-data", found.reason
+def changes_rows(params, given):
+    given.test["income"] = 0.0
+    return plugins.load("gates", "metric").evaluate(params, given)
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_unknown_parameters_are_refused(key):
-    """A misspelt parameter is an error, not a default."""
-    module, _ = gate(key)
-    with pytest.raises(ValidationError, match="maximun"):
-        module.Params.model_validate(EXAMPLES[key] | {"maximun": 1})
-    assert module.Params.model_json_schema()["additionalProperties"] is False
+def always(word, **details):
+    return lambda params, given: Verdict(word, "so it is", details={"n": len(given.holdout), **details})
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_predictions_that_are_not_numbers_never_pass(key):
-    """A candidate that answers NaN does not pass a gate that reads its answers, and breaks none."""
-    module, params = gate(key)
-    whole = subject()
-    nan = np.full(len(whole.holdout), np.nan)
-    broken = replace(whole.holdout, y_pred=nan, y_score=nan)
-    found = module.evaluate(params, replace(whole, holdout=broken, latency=np.full(500, np.nan)))
-    assert isinstance(found, Verdict)
-    if key not in ("data-quality", "drift"):
-        assert found.verdict == "no-data", found.reason
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ({"NEEDS": ("prediction",)}, "NEEDS name"),
+        ({"NEEDS": ()}, "NEEDS do not name 'predictions'"),
+        ({"NEEDS": ("predictions", "latency")}, "'latency', which is never read"),
+        ({"NEEDS": ("predictions", "rows"), "evaluate": changes_rows}, "changed the test rows"),
+        ({"evaluate": always("fail")}, "a good candidate gets fail"),
+        ({"evaluate": always("pass")}, "of nothing it says pass"),
+        ({"evaluate": always("no-data", who=object())}, "a good candidate gets no-data"),
+    ],
+)
+def test_the_suite_notices(faults, said):
+    """A gate with a fault does not pass the suite, which says what is not kept."""
+    with pytest.raises((AssertionError, ModelOpsError), match=said):
+        gates.check(Broken(**faults), EXAMPLES["metric"])
+
+
+def test_the_suite_notices_details_that_no_evidence_can_hold():
+    """An object among the details is told by its type."""
+    with pytest.raises(ModelOpsError, match="details hold object"):
+        gates.check_details_can_be_signed(Broken(evaluate=always("pass", who=object())), EXAMPLES["metric"])
+
+
+def test_a_gate_without_one_of_its_names_is_told_which():
+    """A module that lacks what the Protocol names is refused by that name."""
+    broken = Broken()
+    del broken.NEEDS
+    with pytest.raises(AssertionError, match="broken lacks NEEDS"):
+        gates.check(broken, EXAMPLES["metric"])
+
+
+def test_a_part_that_is_not_named_cannot_be_read():
+    """A gate sees the parts of its needs, whatever else is known of the candidate, and copies keep that."""
+    seen = subject(60).only(("rows",))
+    assert len(seen.train) == len(seen.test) == 60
+    for some in (seen, seen.with_parts({"seed": 3})):
+        for name in ("holdout", "champion", "latency", "predict", "champion_profile"):
+            with pytest.raises(ModelOpsError, match="NEEDS do not name"):
+                getattr(some, name)

@@ -13,6 +13,8 @@ from pathlib import Path
 import grimp
 import pytest
 
+from modelops import plugins
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "modelops"
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -44,6 +46,78 @@ def test_no_function_is_longer_than_80_lines() -> None:
     assert statistics.median(sizes.values()) < 20
 
 
+def test_no_package_is_a_heap() -> None:
+    """Twenty files are as many as a reader takes in; a shelf may have more, as each of them is a choice of its own."""
+    counts = {
+        str(folder.relative_to(ROOT)): len([file for file in folder.glob("*.py") if file.name != "__init__.py"])
+        for folder in {path.parent for path in MODULES}
+        if folder.name not in {"cli", "kinds", *plugins.SHELVES}
+    }
+    assert not {folder: count for folder, count in counts.items() if count > 20}
+
+
+SPELT = re.compile(
+    r"^(models|policies)/.*\{|release\.yaml|\.intoto\.jsonl|MODEL_CARD\.md(?!\.jinja)|model\.sigstore\.json|(?<!dev)\.modelops(?![\w.-])"
+)
+"""What only spec/layout says: a path made of a folder and a name, the files of a release, the folder of the state."""
+
+
+def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the texts of a module with their lines, braces where a value goes in; no docstring is one."""
+    within = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+    within |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield (
+                node.lineno,
+                "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values),
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in within:
+            yield node.lineno, node.value
+
+
+def spelt(tree: ast.Module) -> list[tuple[int, str]]:
+    """Return the texts that spell a path; a sentence for people may name a file."""
+    return [(line, text) for line, text in texts(tree) if SPELT.search(text) and text.count(" ") < 3]
+
+
+def test_paths_of_a_repository_are_spelt_in_one_module() -> None:
+    """Whoever needs a path below models/ or policies/, a file of a release or the state folder asks spec/layout."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line} {text}"
+        for path, tree in TREES.items()
+        if path != SOURCE / "spec" / "layout.py"
+        for line, text in spelt(tree)
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'f"models/{name}/x"', 'f"policies/{name}.yaml"', 'folder / "release.yaml"', 'path + ".intoto.jsonl"',
+        'f"{folder}/evidence.intoto.jsonl"', '"MODEL_CARD.md"', '"model.sigstore.json"', 'root / ".modelops"',
+        'Path(".modelops/runtime")', 'f"{root}/.modelops/keys"',
+    ],
+)  # fmt: skip
+def test_a_spelt_path_is_seen(code: str) -> None:
+    """The guard sees plain texts, the ends of paths and texts with values in them."""
+    assert spelt(ast.parse(code + " == 1\nx = " + code))
+
+
+def test_what_is_private_to_a_package_stays_there() -> None:
+    """A module with an underscore is imported by its own package alone."""
+    crossed = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.module}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("modelops.")
+        for package in [node.module.partition("._")[0]]
+        if "._" in node.module and f"modelops.{path.parent.relative_to(SOURCE)}".replace("/", ".") != package
+    ]
+    assert not crossed
+
+
 def test_there_is_one_exception_type() -> None:
     """Every expected failure is a ModelOpsError with Problems."""
     defined = [
@@ -56,8 +130,8 @@ def test_there_is_one_exception_type() -> None:
     assert defined == ["errors.py:ModelOpsError"]
 
 
-def test_only_two_handlers_are_broad() -> None:
-    """Only the command line's boundary and one pass of the loop catch everything."""
+def test_three_handlers_are_broad() -> None:
+    """Only boundaries catch everything: of the command line, of a pass of the loop, of a call of a user's function."""
     broad = [
         str(path.relative_to(SOURCE))
         for path, tree in TREES.items()
@@ -65,7 +139,7 @@ def test_only_two_handlers_are_broad() -> None:
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or re.search(r"\b(Base)?Exception\b", ast.unparse(node.type)))
     ]
-    assert sorted(broad) == ["cli/__init__.py", "reconcile/loop.py"]
+    assert sorted(broad) == ["cli/__init__.py", "reconcile/loop.py", "runtimes/_function.py"]
 
 
 def test_packages_are_named_for_what_they_do() -> None:

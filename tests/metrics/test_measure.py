@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn import metrics as reference
 
 from modelops.errors import ModelOpsError
@@ -12,11 +13,11 @@ from modelops.metrics import (
     Predictions,
     default_metrics,
     greater_is_better,
-    loss_per_row,
     measure,
     measure_all,
     paired_difference,
     undefined,
+    unsettled,
 )
 
 
@@ -210,22 +211,65 @@ def test_intervals_cover(name, make, n):
     assert _coverage(name, make, truth, 80, n) >= 0.8
 
 
-@pytest.mark.parametrize(("name", "make"), [("average-precision", binary), ("rmse", regression), ("r2", regression)])
-def test_influence_and_bootstrap_agree(name, make, monkeypatch):
-    """Above 5,000 rows the influence function gives the bootstrap's interval, for one release and for a difference."""
-    first, second = make(1200, seed=1), make(1200, seed=1)
-    second = _replace(second, y_score=np.roll(second.y_score, 1) * 0.1 + second.y_score * 0.9)
-    second = _replace(second, y_pred=second.y_score) if make is regression else second
-    single, paired = measure(name, first), paired_difference(name, first, second)
-    assert "bootstrap" in single.method
-    monkeypatch.setattr("modelops.metrics.measuring.BOOTSTRAP_ROWS", 100)
-    other, other_paired = measure(name, first), paired_difference(name, first, second)
-    assert "influence" in other.method
-    for drawn, computed in ((single, other), (paired, other_paired)):
-        assert computed.value == drawn.value
-        width = drawn.upper - drawn.lower
-        assert computed.lower == pytest.approx(drawn.lower, abs=0.15 * width)
-        assert computed.upper == pytest.approx(drawn.upper, abs=0.15 * width)
+def _near_the_top(run: int, distances: tuple[float, float]) -> tuple[Predictions, ...]:
+    """Two models that rank 20 positives among 400 rows almost perfectly, and mostly alike."""
+    generator = np.random.default_rng([8, run])
+    truth = np.repeat([1.0, 0.0], (20, 380))
+    shared = generator.normal(size=400) * 0.95**0.5
+    scores = [shared + generator.normal(size=400) * 0.05**0.5 + d * truth for d in distances]
+    return tuple(Predictions(TASK, truth, (score > 2).astype(float), score) for score in scores)
+
+
+def test_margins_hold_near_the_top():
+    """A candidate that is worse by exactly the margin, at areas of 0.988 and 0.993 of 20 positives, is not let by."""
+    margin = norm.cdf(3.5 / 2**0.5) - norm.cdf(3.2 / 2**0.5)
+    pairs = [_near_the_top(run, (3.2, 3.5)) for run in range(100)]
+    found = [paired_difference("roc-auc", *pair) for pair in pairs]
+    assert sum(one.lower > -margin for one in found) <= 6
+    assert all(one.lower < one.value < one.upper for one in found)
+
+
+@pytest.mark.parametrize(("name", "n"), [("average-precision", 20), ("r2", 200), ("rmse", 200), ("log-loss", 400)])
+def test_what_is_perfect_in_a_sample_is_not_certain(name, n):
+    """Without an error seen the interval leaves room for as many as the rows allow; a mean of none decides nothing."""
+    if name in ("r2", "rmse"):
+        truth = np.random.default_rng(1).normal(size=n)
+        rows = Predictions("regression", truth, truth, truth)
+    else:
+        truth = np.repeat([1.0, 0.0], (20, 380))
+        rows = Predictions(TASK, truth, truth, truth)
+    found = measure(name, rows)
+    gap = found.value - found.lower if name in ("average-precision", "r2") else found.upper - found.value
+    assert 0.3 / n < gap < 0.2
+    assert (unsettled(name, rows) is None) == (name == "average-precision")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "said"),
+    [
+        ("roc-auc", lambda: binary(60, rate=0.05), "rows of the rarer class"),
+        ("average-precision", lambda: binary(60, rate=0.05), "positives"),
+        ("log-loss", lambda: binary(60, rate=0.05), "rows of the rarer class"),
+        ("rmse", lambda: regression(25), "25 rows"),
+        ("r2", lambda: regression(15), "15 rows"),
+        ("mae", lambda: _replace(regression(90), y_pred=regression(90).y_true + (np.arange(90) == 4)), "1 of 90 rows"),
+        ("recall", lambda: binary(60, rate=0.05), None),
+        ("r2", lambda: regression(60), None),
+    ],
+)
+def test_below_its_size_an_interval_decides_nothing(name, rows, said):
+    """Few rows of a class, few rows, or one row that makes the variance: the metric is told, and settles nothing."""
+    found = unsettled(name, rows())
+    assert found is None if said is None else said in found
+
+
+def test_equal_models_differ_by_nothing_whatever_the_rows():
+    """A retraining that gives the same answers is no worse, on as few rows as there may be."""
+    rows = regression(10)
+    assert unsettled("rmse", rows, rows) is None
+    for name in ("rmse", "r2", "mae"):
+        found = paired_difference(name, rows, rows)
+        assert (found.value, found.lower, found.upper) == (0.0, 0.0, 0.0)
 
 
 def test_many_classes_use_only_occupied_cells():
@@ -271,14 +315,6 @@ def test_paired_difference_needs_the_same_rows():
     assert paired_difference("accuracy", binary(400), binary(300)) is None
     broken = _replace(binary(), y_score=np.full(400, np.nan))
     assert paired_difference("roc-auc", binary(), broken) is None
-
-
-def test_loss_per_row():
-    """Classifiers lose 0 or 1 a row, regressions the squared error."""
-    predictions = Predictions(TASK, np.array([1.0, 0.0]), np.array([1.0, 1.0]), np.array([0.9, 0.8]))
-    assert loss_per_row(predictions).tolist() == [0.0, 1.0]
-    errors = Predictions("regression", np.array([1.0, 2.0]), np.array([3.0, 2.0]), np.array([3.0, 2.0]))
-    assert loss_per_row(errors).tolist() == [4.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,8 +11,11 @@ import pyarrow as pa
 import pytest
 
 from modelops.errors import ModelOpsError
-from modelops.monitoring import WindowReport, labelled_rows, should_retrain
-from modelops.spec.delivery import Retraining
+from modelops.monitoring import Past, WindowReport, labelled_rows, new_rows, should_retrain
+from modelops.spec.kinds.data_snapshot import Column
+from modelops.spec.kinds.monitor import Retraining
+from modelops.spec.meta import Plugin
+from modelops.spec.texts.reading import TextReading
 from monitoring.test_windows import labelled
 from monitoring.windows import NOW, RECALL, SINCE, inputs, log, model, report, snapshot
 
@@ -24,26 +28,39 @@ def drifted() -> WindowReport:
     return report(log(inputs(rng, 1000, shift=2)), rng)
 
 
+def past(level: str, days: float = 30, *, length: float = 30, release: int | None = None) -> Past:
+    """Return a window that ended so many days before the present one."""
+    until = NOW - timedelta(days=days)
+    return Past(until - timedelta(days=length), until, level, release)
+
+
+BEFORE = [past("alert")]
 CASES = [
     ("first alert", [], {}, False, "2 are required"),
-    ("second alert in a row", ["alert"], {}, True, "The inputs drifted: amount (PSI "),
-    ("alert after a quiet window", ["alert", "none"], {}, False, "drift in 1 window(s)"),
-    ("a window without data between", ["alert", "no-data"], {}, True, "amount"),
-    ("one open already", ["alert"], {"open_pull_request": True}, False, "already open"),
+    ("second alert in a row", BEFORE, {}, True, "The inputs drifted: amount (PSI "),
+    ("a window that overlaps", [past("alert", 1), past("alert", 29)], {}, False, "drift in 1 window(s)"),
+    ("a schedule that is seconds early", [past("alert", 29.9999)], {}, True, "amount"),
+    ("windows that overlap, back to one that does not", [past("alert", n) for n in (7, 14, 21, 30)], {}, True, "am"),
+    ("a quiet window between", [past("alert", 30), past("none", 15)], {}, False, "drift in 1 window(s)"),
+    ("a window of another release", [past("alert", release=1)], {}, False, "drift in 1 window(s)"),
+    ("alert after a quiet window", [past("alert", 60), past("none")], {}, False, "drift in 1 window(s)"),
+    ("a window without data between", [past("alert", 60), past("no-data")], {}, True, "amount"),
+    ("one open already", BEFORE, {"open_pull_request": True}, False, "already open"),
+    ("one merged and not stable yet", BEFORE, {"underway": "the retraining was merged"}, False, "was merged"),
     (
         "13 days after the last",
-        ["alert"],
+        BEFORE,
         {"last_opened": NOW - timedelta(days=13)},
         False,
         "until 2026-05-02T00:00:00Z",
     ),
-    ("14 days after the last", ["alert"], {"last_opened": NOW - timedelta(days=14)}, True, "amount"),
+    ("14 days after the last", BEFORE, {"last_opened": NOW - timedelta(days=14)}, True, "amount"),
 ]
 
 
 @pytest.mark.parametrize(("earlier", "state", "fire", "words"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
 def test_drift_fires_when_sustained_once_and_not_too_often(
-    drifted: WindowReport, earlier: list[str], state: dict[str, object], fire: bool, words: str
+    drifted: WindowReport, earlier: list[Past], state: dict[str, object], fire: bool, words: str
 ) -> None:
     """Sustained alerts fire; a cooldown and an open pull request hold back; the reason says which."""
     given = {"last_opened": None, "open_pull_request": False, "now": NOW} | state
@@ -52,17 +69,33 @@ def test_drift_fires_when_sustained_once_and_not_too_often(
     assert words in decision.reason
 
 
-def test_reports_and_levels_are_the_same_history(drifted: WindowReport) -> None:
-    """The history may be kept as reports or as their levels."""
+def test_the_reason_says_which_scores_alerted() -> None:
+    """A feature is named with every score of it that alerted, and only with those."""
+    rng = np.random.default_rng(2)
+    scores = ("psi", "kolmogorov-smirnov", "wasserstein")
+    monitor = {"drift": tuple(Plugin(type=name) for name in scores)}
+    found = report(log(inputs(rng, 1000, shift=2, abroad=0.6)), rng, monitor=monitor)
+    decision = should_retrain(found, BEFORE, RULES, last_opened=None, open_pull_request=False, now=NOW)
+    assert re.search(r"amount \(PSI \d\.\d\d, KS 0\.\d\d, Wasserstein \d\.\d\d\)", decision.reason)
+
+
+def test_a_weekend_is_no_shift(drifted: WindowReport) -> None:
+    """Windows of a day retrain only after a week of them has alerted, whatever few of them are required."""
     state = {"last_opened": None, "open_pull_request": False, "now": NOW}
-    assert should_retrain(drifted, [drifted], RULES, **state) == should_retrain(drifted, ["alert"], RULES, **state)
+    day = replace(drifted, since=NOW - timedelta(days=1))
+    days = [past("alert", n, length=1) for n in range(1, 7)]
+    two = should_retrain(day, days[:1], RULES, **state)
+    assert (two.fire, "drift for 2.0 days" in two.reason) == (False, True)
+    assert not should_retrain(day, days[:5], RULES, **state).fire
+    assert should_retrain(day, days, RULES, **state).fire
+    assert not should_retrain(day, [*days[:2], past("none", 3, length=1), *days[3:]], RULES, **state).fire
 
 
 @pytest.mark.parametrize("level", ["none", "warn", "no-data"])
 def test_without_an_alert_nothing_fires(drifted: WindowReport, level: str) -> None:
     """Whatever came before, a window that does not alert opens nothing."""
     calm = replace(drifted, level=level)
-    decision = should_retrain(calm, ["alert"] * 5, RULES, last_opened=None, open_pull_request=False, now=NOW)
+    decision = should_retrain(calm, BEFORE, RULES, last_opened=None, open_pull_request=False, now=NOW)
     assert not decision.fire
     assert level in decision.reason
 
@@ -119,9 +152,69 @@ def test_what_the_caller_sent_comes_before_what_the_log_knows() -> None:
 def test_rows_of_the_previous_snapshot_come_first() -> None:
     """With the old rows the new snapshot is their union, in the old one's columns and types."""
     fresh = labelled_rows(table(), model(), snapshot())
-    both = labelled_rows(table(), model(), snapshot(), fresh.slice(0, 1))
+    both = labelled_rows(table(), model(), snapshot(), fresh.slice(1, 1))
     assert both.schema == fresh.schema
-    assert both.column("id").to_pylist() == ["p0", "p0", "p1"]
+    assert both.column("id").to_pylist() == ["p1", "p0"]
+
+
+def test_rows_that_the_snapshot_holds_are_not_added_again() -> None:
+    """A second retraining within the lookback adds only what came since, and learns what is known better now."""
+    fresh = labelled_rows(table(), model(), snapshot())
+    again = new_rows(table(), model(), snapshot(), fresh)
+    assert (again.labelled, again.fresh, again.known, again.corrected) == (2, 0, 2, 0)
+    assert again.table.equals(fresh)
+    changed = table().set_column(9, "truth", pa.array(["0", "false", None, "1", "maybe"]))
+    found = new_rows(changed, model(), snapshot(), fresh)
+    assert (found.fresh, found.known, found.corrected) == (0, 2, 1)
+    assert found.table.column("fraud").to_pylist() == [0, 0]
+
+
+def test_rows_are_known_by_their_values_where_no_id_tells_them_apart() -> None:
+    """Served rows keep their time, so the same row is known, and another one with equal features is not."""
+    spec, bare = snapshot(), model(id=None, time=None)
+    columns = tuple(each for each in spec.columns if each.name not in ("id", "when"))
+    untimed = spec.model_copy(update={"columns": columns})
+    served = log({"amount": [1.0, 1.0], "channel": ["app", "app"]}, truth=["1", "1"])
+    first = new_rows(served, bare, untimed)
+    assert first.table.column("served_at").to_pylist() == [SINCE, SINCE + timedelta(seconds=1)]
+    timed = Column(name="served_at", type="datetime", missing=0, distinct=2)
+    second = untimed.model_copy(update={"columns": (*columns, timed)})
+    again = new_rows(served, bare, second, first.table.slice(0, 1))
+    assert (again.known, again.fresh) == (1, 1)
+
+
+def test_rows_of_the_training_file_that_are_served_are_no_new_ones() -> None:
+    """A replay of the file has other ids and times; where values tell rows apart, they say that it is one."""
+    spec, bare = snapshot(), model(id=None, time=None)
+    untimed = spec.model_copy(update={"columns": tuple(c for c in spec.columns if c.name not in ("id", "when"))})
+    file = {"amount": [n / 2 for n in range(100)], "channel": ["app"] * 100}
+    held = labelled_rows(log(file, truth=["1"] * 100), bare, untimed).drop_columns(["served_at"])
+    served = log({"amount": [2.5, 99.5], "channel": ["app", "app"]}, truth=["1", "1"])
+    found = new_rows(served, bare, untimed, held)
+    assert (found.known, found.fresh) == (1, 1)
+    alike = held.set_column(1, "amount", pa.array([2.5] * 100))
+    assert new_rows(served, bare, untimed, alike).fresh == 2
+    timed = held.append_column("when", pa.array([SINCE - timedelta(days=n) for n in range(100)]))
+    assert new_rows(served, model(id=None), spec, timed.append_column("id", pa.nulls(100, pa.string()))).fresh == 2
+
+
+def test_what_was_delivered_twice_counts_once() -> None:
+    """A caller that sends a request again gives one row; the same id with other content is another one."""
+    columns = {"amount": [1.0, 1.0, 2.0, 1.0], "channel": ["app", "app", "app", "app"]}
+    served = log(columns, truth=["1", "1", "1", "1"], entity=["c"] * 4)
+    served = served.append_column("request", pa.array(["r1", "r1", "r1", ""]))
+    served = served.append_column("row", pa.array([0, 0, 0, 0]))
+    found = new_rows(served, model(), snapshot())
+    assert (found.table.column("id").to_pylist(), found.repeated) == (["p0", "p2", "p3"], 1)
+    kept = labelled_rows(served.slice(1, 1), model(), snapshot())
+    assert new_rows(served, model(), snapshot(), kept).table.column("id").to_pylist() == ["p1", "p2", "p3"]
+
+
+def test_texts_are_read_as_the_snapshots_were() -> None:
+    """What stands for a missing value is missing in the new rows and in windows, as in the file."""
+    reading = TextReading(trim=True, missing=("NA",))
+    rows = labelled_rows(log({"channel": ["NA", " app "]}, truth=["1", "0"]), model(), snapshot(), None, reading)
+    assert rows.column("channel").to_pylist() == [None, "app"]
 
 
 @pytest.mark.parametrize(

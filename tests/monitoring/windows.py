@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from modelops.drift import psi
+from modelops import summaries
 from modelops.monitoring import WindowReport, score_window
-from modelops.spec.data import Column, DataSnapshotSpec, Sketch, SnapshotFile, Source
-from modelops.spec.delivery import MonitorSpec, Performance
-from modelops.spec.model import Feature, ModelData, ModelSpec, Serving
+from modelops.spec.kinds.data_snapshot import Column, DataSnapshotSpec, SnapshotFile, Source, Summary
+from modelops.spec.kinds.model import Feature, ModelData, ModelSpec, Serving
+from modelops.spec.kinds.monitor import MonitorSpec, Performance
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 SINCE = NOW - timedelta(days=30)
@@ -25,16 +25,16 @@ FEATURES = (
     Feature(name="channel", type="category"),
 )
 COLUMNS = tuple(
-    Column(name=name, type=kind, missing=0, distinct=2, minimum=low, maximum=high)
-    for name, kind, low, high in (
-        ("id", "category", None, None),
-        ("when", "datetime", None, None),
-        ("customer", "category", None, None),
-        ("amount", "number", -6.0, 6.0),
-        ("count", "integer", 0, 9),
-        ("abroad", "boolean", None, None),
-        ("channel", "category", None, None),
-        ("fraud", "integer", 0, 1),
+    Column(name=name, type=kind, missing=0, distinct=many, minimum=low, maximum=high)
+    for name, kind, low, high, many in (
+        ("id", "category", None, None, 10_000),
+        ("when", "datetime", None, None, 10_000),
+        ("customer", "category", None, None, 10_000),
+        ("amount", "number", -6.0, 6.0, 10_000),
+        ("count", "integer", 0, 9, 10),
+        ("abroad", "boolean", None, None, 2),
+        ("channel", "category", None, None, 2),
+        ("fraud", "integer", 0, 1, 2),
     )
 )
 
@@ -62,18 +62,19 @@ def inputs(rng: np.random.Generator, n: int, *, shift: float = 0.0, abroad: floa
     }
 
 
-def profile(rng: np.random.Generator, n: int = 10_000) -> dict[str, Sketch]:
-    columns = inputs(rng, n)
+def profile(rng: np.random.Generator, n: int = 10_000) -> dict[str, Summary]:
+    return profile_of(pa.table(inputs(rng, n)))
+
+
+def profile_of(rows: pa.Table) -> dict[str, Summary]:
     return {
-        feature.name: psi.fit(
-            psi.Params(), pa.chunked_array([pa.array(columns[feature.name])]), psi.kind_of(feature.type)
-        )
+        feature.name: summaries.summarise(rows.column(feature.name), summaries.kind_of(feature.type))
         for feature in FEATURES
     }
 
 
-def score_profile(rng: np.random.Generator) -> Sketch:
-    return psi.fit(psi.Params(), pa.chunked_array([pa.array(rng.random(5000))]), "number")
+def score_profile(rng: np.random.Generator) -> Summary:
+    return summaries.summarise(pa.chunked_array([pa.array(rng.random(5000))]), "number")
 
 
 def log(columns: Mapping[str, Sequence[Any]], **columns_of_log: Sequence[Any]) -> pa.Table:
@@ -85,7 +86,7 @@ def log(columns: Mapping[str, Sequence[Any]], **columns_of_log: Sequence[Any]) -
         "time": [SINCE.timestamp() + index for index in range(n)],
         "arm": ["stable"] * n,
         "release": [1] * n,
-        "entity": [f"c{index % 7}" for index in range(n)],
+        "entity": [f"c{index}" for index in range(n)],
         "features": [json.dumps(row) for row in rows],
         "score": [0.5] * n,
         "label": ["0"] * n,

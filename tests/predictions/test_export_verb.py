@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from modelops.cli import main
-from modelops.predictions import DIRECTORY, PredictionLog, Row
+from modelops.predictions import PredictionLog, Row
 from modelops.repository import Repository
+from modelops.spec.layout import PREDICTIONS
 
 NOON = 1_772_366_400.0
 """2026-03-01 12:00 UTC."""
@@ -31,7 +32,7 @@ def test_whole_days_of_an_environment_are_written(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODELOPS_CLOCK", "2026-03-03T09:00:00Z")
     row = Row("a", NOON, "fraud", 1, "stable", 0, "salt", "c", "{}", 0.5, "1", 200, 1.0)
-    with PredictionLog(tmp_path / ".modelops" / "runtime" / "production" / DIRECTORY) as log:
+    with PredictionLog(tmp_path / ".modelops" / "runtime" / "production" / PREDICTIONS) as log:
         log.write([row._replace(id=f"r{day}", time=NOON + day * 86_400) for day in range(3)])
     code, out, err = run(["production", "out", "--until", "2026-03-02", "-o", "json"], capsys)
     assert code == 0, err

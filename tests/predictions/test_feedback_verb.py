@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -129,13 +131,13 @@ def test_labels_that_were_not_taken_are_listed_and_exit_1(
     [
         ("l.csv", b"id,truth\na,1\n", "labels.csv:1"),
         ("l.csv", b"id,label\na,\n", "labels.csv:2"),
-        ("l.csv", b"id,label\n\xff,1\n", "not readable as text"),
-        ("l.csv", b"", "has the columns none"),
-        ("l.jsonl", b'{"id": "a", "label": 1}\n{"id": 7, "label": 1}\n', "labels.jsonl:2"),
-        ("l.jsonl", b'{"id": "a", "label": null}\n', "labels.jsonl:1"),
-        ("l.jsonl", b'{"id": "a"}\n', "without id and label"),
-        ("l.jsonl", b"[1\n", "not JSON"),
-        ("l.parquet", b"PAR0", "not a Parquet file"),
+        ("l.csv", b"id,label\n\x81,1\n", "data-encoding"),
+        ("l.csv", b"", "data-empty"),
+        ("l.jsonl", b'{"id": 3, "label": 1}\n{"id": 7, "label": 1}\n', "labels.jsonl:1"),
+        ("l.jsonl", b'{"id": "a", "label": 1}\n{"id": "b", "label": null}\n', "labels.jsonl:2"),
+        ("l.jsonl", b'{"id": "a"}\n', "has the columns id"),
+        ("l.jsonl", b"{1\n", "not JSON"),
+        ("l.parquet", b"PAR1", "not a whole Parquet file"),
     ],
 )
 def test_a_bad_file_is_named_with_its_line_and_sends_nothing(
@@ -147,18 +149,39 @@ def test_a_bad_file_is_named_with_its_line_and_sends_nothing(
     code, _, err = tell([file, "--model", "fraud", "--url", "http://127.0.0.1:9"], capsys)
     assert code == 3
     assert said in err
-    assert "[bad-feedback-file]" in err
+
+
+FORMS = {
+    "semicolons and a mark": lambda rows: ("id;label\r\n" + "".join(f"{i};{v}\r\n" for i, v in rows)).encode("utf-16"),
+    "an archive": lambda rows: zipped("l.csv", "id,label\n" + "".join(f"{i},{v}\n" for i, v in rows)),
+}
+
+
+def zipped(name: str, text: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, text)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_labels_are_read_in_the_formats_of_data(
+    server: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    """What a spreadsheet exports as a table is taken as labels too."""
+    ids = predict(server, "fraud", 2)
+    file = tmp_path / "labels.csv"
+    file.write_bytes(FORMS[form]([(id, " 1 ") for id in ids]))
+    code, out, err = tell([file, "--model", "fraud", "--url", server.url, "-o", "json"], capsys)
+    assert (code, json.loads(out)["accepted"], err) == (0, 2, "")
 
 
 def test_wrong_usage_is_exit_2(server: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Another kind of file, no model where several are served, and no address of a server are the caller's mistakes."""
     file = write_labels(tmp_path, "csv", [{"id": "a", "label": 1}])
-    other = tmp_path / "labels.xlsx"
-    other.write_bytes(b"")
     for arguments, said in (
-        ([other, "--url", server.url], "none of .csv, .jsonl and .parquet"),
         ([tmp_path / "none.csv", "--url", server.url], "there is no file"),
-        ([file, "--url", server.url], "served are: fraud, price"),
+        ([file, "--url", server.url], "pass --model with one of: fraud, price"),
         ([file, "--url", "nowhere"], "not the address of a server"),
     ):
         code, _, err = tell(arguments, capsys)

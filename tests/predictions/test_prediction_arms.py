@@ -40,20 +40,18 @@ def test_any_arm_is_counted_with_its_shares_and_entities(tmp_path: Path) -> None
     assert found.units.dtype == np.uint64
 
 
-def test_the_first_requests_of_an_arm_can_be_left_out(tmp_path: Path) -> None:
-    """Warm-up is counted in requests of each arm and step, oldest first; a request's rows stay together."""
+def test_a_span_of_time_leaves_out_what_lies_outside(tmp_path: Path) -> None:
+    """What was answered before ``since``, or at ``until`` and later, is not counted."""
     path = tmp_path / "predictions"
     with PredictionLog(path) as log:
         log.write([make_row(f"a{i}.{row}", float(i), row=row, score=i / 8) for i in range(6) for row in range(2)])
         log.write([make_row("c", 1.0, arm="candidate")])
-        log.feedback([("a1.0", "1", 9.0, "fraud"), ("a4.0", "1", 9.0, "fraud")])
-    arms = arm_rows(path, "fraud", "salt", objective_ms=1.0, warm_up=2)
-    stable, candidate = arms[0, "stable"], arms[0, "candidate"]
-    assert (stable.requests, stable.slow, len(stable.scores), stable.scores.min()) == (4, 4, 8, 0.25)
-    assert stable.truths == ("1",)
-    assert (candidate.requests, len(candidate.scores), candidate.entities) == (0, 0, 0)
+        log.feedback([("a1.0", "1", 9.0, "fraud"), ("a3.0", "1", 9.0, "fraud")])
     window = arm_rows(path, "fraud", "salt", objective_ms=1.0, since=at(2), until=at(4))
-    assert window[0, "stable"].requests == 2
+    assert set(window) == {(0, "stable")}
+    stable = window[0, "stable"]
+    assert (stable.requests, stable.slow, len(stable.scores), stable.scores.min()) == (2, 2, 4, 0.25)
+    assert stable.truths == ("1",)
 
 
 def at(seconds: float) -> datetime:

@@ -19,14 +19,13 @@ import pytest
 
 from modelops.errors import ModelOpsError
 from modelops.predictions import (
-    Outcome,
     PredictionLog,
+    Reception,
     Row,
     arm_rows,
     count,
     export,
     find,
-    latest_time,
     read_window,
     retain,
 )
@@ -60,7 +59,6 @@ def test_a_file_holds_one_day_and_readers_see_all_of_them(tmp_path: Path) -> Non
     assert names(path) == [f"2026-03-0{day}-w0-1.sqlite" for day in (1, 2, 4)]
     assert read_window(path, "fraud").column("id").to_pylist() == ["r0", "r2", "r1", "r3"]
     assert count(path, "fraud", after(0.5), after(2)) == 1
-    assert latest_time(path) == after(3).timestamp()
     assert find(path, "r1") is not None
     assert arm_rows(path, "fraud", "salt", objective_ms=50)[0, "stable"].requests == 4
 
@@ -101,9 +99,9 @@ def test_a_label_finds_its_prediction_in_any_file(tmp_path: Path, make_id: objec
         for writer, id, day in ((first, ids[0], 0), (second, ids[1], 1), (first, ids[2], 2)):
             writer.write([make_row(id, after(day))])
         labels = [(id, "1", after(10).timestamp(), "fraud") for id in (*ids, make_id(after(5)))]
-        assert second.feedback(labels) == [Outcome.NEW] * 3 + [Outcome.UNKNOWN]
+        assert second.feedback(labels) == [Reception.NEW] * 3 + [Reception.UNKNOWN]
         late = [(ids[0], "0", after(11).timestamp(), "fraud"), (ids[1], "1", after(11).timestamp(), "fraud")]
-        assert first.feedback(late) == [Outcome.CHANGED, Outcome.REPEATED]
+        assert first.feedback(late) == [Reception.CHANGED, Reception.REPEATED]
     truths = read_window(path, "fraud", columns=("id", "truth", "revisions")).to_pylist()
     assert truths == [
         {"id": id, "truth": truth, "revisions": revisions}
@@ -194,7 +192,7 @@ def test_whole_days_are_exported_as_parquet(tmp_path: Path) -> None:
         assert [str(file.relative_to(out)) for file in written] == [
             f"model={model}/day=2026-03-0{day}.parquet" for day in (1, 2) for model in ("fraud", "payments%2Fchurn")
         ]
-        assert pq.read_schema(written[0]).metadata[b"modelops.predictions.version"] == b"2"
+        assert pq.read_schema(written[0]).metadata[b"modelops.predictions.version"] == b"3"
         assert export(path, out, after(2)) == ()
         log.feedback([("r1", "1", after(2).timestamp(), "fraud")])
         assert written[2] in export(path, out, after(2))

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from modelops.errors import Exit, ModelOpsError
-from modelops.predictions import Outcome, PredictionLog, Row, count, find, label_text
+from modelops.predictions import PredictionLog, Reception, Row, count, find, label_text
 
 
 def make_row(id: str, **changes: object) -> Row:
@@ -54,6 +56,26 @@ def test_an_acknowledged_row_is_readable_when_its_future_is_done(tmp_path: Path)
     asyncio.run(scenario())
 
 
+def test_nobody_who_waits_is_forgotten(tmp_path: Path) -> None:
+    """Rows and labels that come one after the other, each as soon as the one before is on disk, all get there."""
+
+    async def rows(log: PredictionLog, name: str) -> None:
+        for number in range(20):
+            await log.append_acknowledged([make_row(f"{name}{number}")])
+
+    async def labels(log: PredictionLog, name: str) -> None:
+        for number in range(20):
+            await log.feedback_acknowledged([(f"{name}{number}", "1", 101.0, "fraud")])
+
+    async def scenario() -> None:
+        with PredictionLog(tmp_path / "predictions") as log:
+            together = [each(log, name) for name in "abcd" for each in (rows, labels)]
+            await asyncio.wait_for(asyncio.gather(*together), 20)
+            await asyncio.wait_for(rows(log, "z"), 20)
+
+    asyncio.run(scenario())
+
+
 def test_a_buffered_row_is_written_within_its_window(tmp_path: Path) -> None:
     """Buffered rows reach the disk without anyone waiting for them, and closing writes the rest."""
     path = tmp_path / "predictions"
@@ -65,6 +87,115 @@ def test_a_buffered_row_is_written_within_its_window(tmp_path: Path) -> None:
     log.close()
     assert count(path) == 1201
     assert log.stats.commits < 100
+
+
+def test_buffered_rows_that_keep_coming_share_windows(tmp_path: Path) -> None:
+    """However fast rows come, each window is one commit: a sync costs as much as hundreds of rows."""
+    ticker = threading.Event()
+    with PredictionLog(tmp_path / "predictions", window_seconds=0.1) as log:
+        started = time.monotonic()
+        for i in range(300):
+            log.append(make_row(f"a{i}"))
+            ticker.wait(0.001)
+        windows = (time.monotonic() - started) / 0.1
+        assert log.stats.commits <= windows + 1
+
+
+def test_whoever_waits_is_woken_whatever_came_before(tmp_path: Path) -> None:
+    """Rows, large requests and labels that are waited for in turns are each done soon: none has to come to wake it."""
+
+    async def scenario() -> None:
+        with PredictionLog(tmp_path / "predictions") as log:
+            for turn in range(30):
+                rows = [make_row(f"{turn}.{at}", row=at) for at in range(1 if turn % 3 else 600)]
+                await asyncio.wait_for(log.append_acknowledged(rows), 8)
+                waiting = log.feedback_acknowledged([(rows[-1].id, "1", 200.0, "fraud")])
+                assert await asyncio.wait_for(waiting, 8) == [Reception.NEW]
+
+    asyncio.run(scenario())
+
+
+def test_a_single_row_does_not_wait_for_a_large_request(tmp_path: Path) -> None:
+    """A row that comes behind thousands of others is on disk long before the last of them; labels find all of them."""
+
+    async def scenario() -> None:
+        with PredictionLog(tmp_path / "predictions") as log:
+            many = [make_row(f"many.{at}", row=at) for at in range(20_000)]
+            large = log.append_acknowledged(many)
+            label = log.feedback_acknowledged([("many.19999", "1", 200.0, "fraud")])
+            await asyncio.wait_for(log.append_acknowledged([make_row("one")]), 8)
+            assert not large.done()
+            assert await asyncio.wait_for(label, 30) == [Reception.NEW]
+            assert large.done()
+
+    asyncio.run(scenario())
+    assert count(tmp_path / "predictions") == 20_001
+
+
+def test_room_that_is_held_is_there_when_the_rows_come(tmp_path: Path) -> None:
+    """What was reserved is not given to others, and can be given back."""
+    with PredictionLog(tmp_path / "predictions", capacity=10) as log:
+        log.reserve(8)
+        assert (log.has_room(2), log.has_room(3)) == (True, False)
+        with pytest.raises(ModelOpsError):
+            log.reserve(3)
+        log.append_all([make_row(f"a{at}", row=at) for at in range(5)], reserved=True)
+        log.release(3)
+        wait_for_count(log.path, 5)
+        assert log.depth == 0
+
+
+def other_database(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE customers(name TEXT)")
+        connection.execute("INSERT INTO customers VALUES ('Ada')")
+        connection.commit()
+
+
+@pytest.mark.parametrize("kind", ["garbage", "another database", "a folder"])
+def test_a_file_that_is_no_log_is_set_aside_by_name(
+    tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The writer starts with the next file and says which one it renamed; nothing of that is thrown away."""
+    path = tmp_path / "predictions"
+    path.mkdir()
+    if kind == "a folder":
+        (path / FIRST).mkdir()
+    elif kind == "garbage":
+        (path / FIRST).write_bytes(b"this is not a database" * 500)
+        # One of another writer that is gone would be in the way of whoever reads.
+        (path / FIRST.replace("w0", "w7")).write_bytes(b"nor is this")
+    else:
+        other_database(path / FIRST)
+    for _ in range(2):
+        # Also at the start after the next one: the name is not given again.
+        with PredictionLog(path) as log:
+            log.write([make_row(os.urandom(4).hex())])
+            aside = log.stats.set_aside
+    assert (aside, (path / f"{FIRST}.damaged").exists(), (path / FIRST).exists()) == (0, True, False)
+    assert count(path) == 2
+    told = capfd.readouterr().err
+    assert told.count(f"it is now {FIRST}.damaged") == 1
+    if kind == "another database":
+        with closing(sqlite3.connect(path / f"{FIRST}.damaged")) as connection:
+            assert connection.execute("SELECT name FROM customers").fetchall() == [("Ada",)]
+
+
+def test_a_file_that_breaks_while_it_is_open_is_followed_by_another(tmp_path: Path) -> None:
+    """Rows go on into the next file, and labels for other days pass over one that cannot be read."""
+    path = tmp_path / "predictions"
+    with PredictionLog(path) as log:
+        log.write([make_row("yesterday", time=100.0), make_row("today", time=90_000.0)])
+        for each in (*path.glob("*.sqlite"), *path.glob("*.sqlite-wal")):
+            each.write_bytes(b"garbage" * 2000)
+        log.write([make_row("later", time=90_001.0)])
+        assert log.feedback([("later", "1", 95_000.0, "fraud"), ("yesterday", "1", 95_000.0, "fraud")]) == [
+            Reception.NEW,
+            Reception.UNKNOWN,
+        ]
+        assert log.stats.error is None
+    assert count(path) == 1
+    assert len(list(path.glob("*.damaged"))) == 2
 
 
 def test_every_column_survives_the_way_through_the_file(tmp_path: Path) -> None:
@@ -104,10 +235,10 @@ def test_feedback_sees_rows_queued_before_it_and_the_last_label_wins(tmp_path: P
     with PredictionLog(path) as log:
         log.append(make_row("a"))
         known = log.feedback([("a", "1", 200.0, "fraud"), ("missing", "1", 200.0, "fraud"), ("a", "0", 200.0, "churn")])
-        assert known == [Outcome.NEW, Outcome.UNKNOWN, Outcome.UNKNOWN]
+        assert known == [Reception.NEW, Reception.UNKNOWN, Reception.UNKNOWN]
         assert log.feedback([("a", "1", 250.0, "fraud"), ("a", "0", 300.0, "fraud")]) == [
-            Outcome.REPEATED,
-            Outcome.CHANGED,
+            Reception.REPEATED,
+            Reception.CHANGED,
         ]
         found = find(path, "a")
         assert log.feedback([]) == []
@@ -120,7 +251,7 @@ def test_an_earlier_label_that_comes_late_is_counted_and_changes_nothing(tmp_pat
     path = tmp_path / "predictions"
     with PredictionLog(path) as log:
         log.write([make_row("a")])
-        for label, time, outcome in (("1", 300.0, Outcome.NEW), ("0", 200.0, Outcome.CHANGED), ("1", 400.0, 2)):
+        for label, time, outcome in (("1", 300.0, Reception.NEW), ("0", 200.0, Reception.CHANGED), ("1", 400.0, 2)):
             assert log.feedback([("a", label, time, "fraud")]) == [outcome]
     found = find(path, "a")
     assert found is not None

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from modelops.predictions import PredictionLog, Row, arm_rows, count, feature_columns, find, latest_time, read_window
-from modelops.spec.model import Feature
+from modelops.predictions import PredictionLog, Row, arm_rows, count, feature_columns, find, read_window
+from modelops.spec.kinds.model import Feature
 
 
 def at(seconds: float) -> datetime:
@@ -75,19 +75,12 @@ def test_a_window_can_be_narrowed(log: Path, selection: dict[str, object], rows:
 
 
 def test_types_of_an_empty_window_are_those_of_a_full_one(log: Path, tmp_path: Path) -> None:
-    """A log that is not there is an empty window of the same schema, and has no latest time."""
+    """A log that is not there is an empty window of the same schema."""
     missing = tmp_path / "none"
     assert read_window(missing, "fraud").schema == read_window(log, "fraud").schema
-    assert (count(missing), latest_time(missing), find(missing, "x")) == (0, None, None)
+    assert (count(missing), find(missing, "x")) == (0, None)
     assert arm_rows(missing, "fraud", "salt", objective_ms=50) == {}
     assert not missing.exists()
-
-
-def test_latest_time(log: Path) -> None:
-    """The newest row's time, of all models or of one."""
-    assert latest_time(log) == 1059.0
-    assert latest_time(log, "churn") == 1032.0
-    assert latest_time(log, "unknown") is None
 
 
 def test_arms_are_counted_by_step_under_one_salt(log: Path) -> None:

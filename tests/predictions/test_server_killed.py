@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from modelops.predictions import count, find, read_window
+from modelops.predictions import count, examine, find, read_window
 from serving.served_models import Running, open_store, pack_model, route, tensor, write_table
 
 INFER = "/v2/models/fraud/infer"
@@ -102,6 +102,8 @@ def test_kill_9_under_load_loses_no_acknowledged_row(tmp_path: Path, made: tuple
         # What was on its way may be there although nobody was told: at most one answer for each client.
         assert len(logged) <= len(answered) + 6 * (kill + 1)
     assert refused == []
+    # A row is whole and chained or it is not there, and the chain goes on behind every kill.
+    assert [flaw for one in examine(runtime / "predictions", {}) for flaw in one.flaws] == []
     assert len(list((runtime / "predictions").glob("*.sqlite"))) <= 2
 
 
@@ -128,11 +130,18 @@ def test_a_full_disk_is_refused_and_heals(tmp_path: Path, made: tuple[Path, str]
         status, answer, headers = next(found for _ in range(100) if (found := ask(server))[0] != 200)
         assert (status, headers["retry-after"]) == (503, "1")
         assert "cannot be written" in answer["error"]
+        assert str(tmp_path) not in str(answer)
         assert "cannot be written" in server.status()["log"]["error"]
+        ready = server.ask("/v2/health/ready")
+        assert (ready.status, ready.json["error"]) == (503, "the prediction log cannot be written")
         limit_files(process.pid, None)
+        # Who is not ready is asked nothing: it finds out by itself that the disk has room again.
+        server.await_status(lambda status: status["log"]["error"] is None)
+        assert server.ask("/v2/health/ready").status == 200
         status, answer, _ = ask(server)
-        assert (status, server.status()["log"]["error"]) == (200, None)
+        assert status == 200
     assert find(server.log, answer["parameters"]["prediction_id"]) is not None
+    assert [flaw for one in examine(server.log, {}) for flaw in one.flaws] == []
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process are set on Linux only")
@@ -150,3 +159,4 @@ def test_buffered_rows_outlive_a_full_disk(tmp_path: Path, made: tuple[Path, str
         server.await_status(lambda status: status["log"]["written"] == asked)
         assert server.status()["log"]["dropped"] == 0
     assert count(server.log) == asked
+    assert [flaw for one in examine(server.log, {}) for flaw in one.flaws] == []

@@ -14,13 +14,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-
-import pytest
 
 from git_world import git, identify, write
 from modelops.cli import main
@@ -28,12 +26,13 @@ from modelops.clock import clock_from
 from modelops.data import take, wanted_by
 from modelops.evidence import generate_key
 from modelops.forges import PullRequest
-from modelops.reconcile.workspace import Workspace
+from modelops.project.workspace import Workspace
 from modelops.repository import Person, Repository
 from modelops.scaffold.repository import trust_policy
-from modelops.spec.data import Source
-from modelops.spec.dump import dump
+from modelops.spec.address import Address
+from modelops.spec.kinds.data_snapshot import Source
 from modelops.spec.load import load_resource
+from modelops.spec.yaml.dump import dump
 from modelops.targets import Site, local
 
 ADA = Person("Ada", "ada@example.com")
@@ -113,7 +112,7 @@ spec:
 kind: Project
 metadata:
   name: project
-spec: {}
+spec: {signing: {simulatedClock: true}}
 """,
     "policies/approvals.yaml": """apiVersion: modelops/v1
 kind: ApprovalPolicy
@@ -208,7 +207,7 @@ class World:
         return self.root / ".modelops" / "runtime" / environment
 
     def environ(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("MODELOPS")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MODELOPS", "RUNNER_"))}
         return kept | {"MODELOPS_CLOCK": str(self.folder / "clock"), "NO_COLOR": "1"}
 
     def at(self, instant: str) -> None:
@@ -301,14 +300,19 @@ class World:
         """Open a pull request by ada."""
         self.push(files, title, branch)
         workspace = self.workspace()
-        return workspace.forge.open(title=title, body="", source=branch, as_="ada", now=workspace.clock())
+        return workspace.forge_as("ada").open(title=title, body="", source=branch).pull
 
     def merge(self, number: int, *, approve: bool = True) -> PullRequest:
         """Let grace approve, and merge."""
-        workspace = self.workspace()
+        forge = self.workspace().forge_as("grace")
+        head = forge.get(number).head
         if approve:
-            workspace.forge.review(number, "approved", as_="grace", now=workspace.clock())
-        return workspace.forge.merge(number, as_="grace", now=workspace.clock())
+            forge.review(number, "approved", head=head)
+        return forge.merge(number, head=head)
+
+    def approved(self, files: Mapping[str, str | None], message: str = "Change") -> PullRequest:
+        """Change files by a pull request of ada's that grace approves."""
+        return self.merge(self.propose(files, f"approved-{os.urandom(4).hex()}", message).number)
 
     def promote(self, *words: str, environment: str = "production") -> PullRequest:
         """Promote, approve and merge."""
@@ -348,7 +352,9 @@ class World:
     def kill(self, environment: str = "production") -> None:
         """Kill the server of an environment and wait until it is gone."""
         os.kill(self.pid(environment), signal.SIGKILL)
-        while local.servers(Site(environment, self.runtime(environment), self.root)):
+        while local.servers(
+            Site(environment, self.runtime(environment), Address(f"oci-layout:{self.root}/.modelops/store"))
+        ):
             time.sleep(0.005)
 
     def ask(
@@ -395,7 +401,8 @@ class World:
         """End every server of this world."""
         for name in ENVIRONMENTS:
             if self.runtime(name).is_dir():
-                local.stop(Site(name, self.runtime(name), self.root / ".modelops" / "store"))
+                store = Address(f"oci-layout:{self.root}/.modelops/store")
+                local.stop(local.Params(), Site(name, self.runtime(name), store))
 
     def copy(self, folder: Path) -> World:
         """Return an own copy of this world, which must be at rest."""
@@ -408,15 +415,16 @@ class World:
         return made
 
 
-def begin(folder: Path) -> World:
+def begin(folder: Path, world: World | None = None, project: str = FILES["policies/project.yaml"]) -> World:
     """Make a world whose main has policies and the model without a release, proposed and merged by pull request."""
-    world = World(folder)
+    world = world or World(folder)
     folder.mkdir(parents=True, exist_ok=True)
     world.at(START)
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(world.remote)], check=True)
     subprocess.run(["git", "clone", "-q", str(world.remote), str(world.root)], check=True, capture_output=True)
     identify(world.root, ADA)
     write(world.root, {path: text for path, text in FILES.items() if not path.startswith("models/")})
+    write(world.root, {"policies/project.yaml": project})
     key = generate_key(world.root / ".modelops" / "keys" / "local.pem")
     (world.root / "policies" / "trust.yaml").write_bytes(trust_policy(key))
     (world.root / "data").mkdir()
@@ -441,15 +449,3 @@ def begin(folder: Path) -> World:
     files[path] = dump("DataSnapshot", "initial", spec, None, path).decode()
     world.merge(world.propose(dict(files), "add-churn", "Propose churn").number)
     return world
-
-
-@contextlib.contextmanager
-def counting_git(folder: Path) -> Iterator[Callable[[], list[str]]]:
-    """Yield a function that returns the command lines of git so far."""
-    calls, script, real = folder / "calls", folder / "bin" / "git", shutil.which("git")
-    script.parent.mkdir()
-    script.write_text(f'#!/bin/sh\necho " $* " >> {calls}\nexec {real} "$@"\n')
-    script.chmod(0o755)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
-        yield lambda: calls.read_text().splitlines() if calls.exists() else []

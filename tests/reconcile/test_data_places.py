@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from git_world import git
-from modelops.spec.edit import append
+from modelops.spec.yaml.edit import append
 from reconcile.loop_world import MODEL, World
 
 MODEL_FILE = f"models/{MODEL}/model.yaml"

@@ -17,8 +17,9 @@ Live = Callable[[str], World]
 SLOWLY = """
 import sys, time
 from pathlib import Path
-from modelops.reconcile import building, releasing
-from modelops.reconcile.workspace import open_workspace
+from modelops.changes import building
+from modelops.changes import releasing
+from modelops.project.workspace import open_workspace
 real = building.judged_build
 def judged_build(*args):
     found = real(*args)

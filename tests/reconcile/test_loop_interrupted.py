@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
 import subprocess
 import time
@@ -15,34 +14,22 @@ import pytest
 from git_world import git
 from modelops.errors import Exit
 from modelops.predictions import count
+from modelops.spec.address import Address
 from modelops.spec.load import load_resource
 from modelops.targets import Site, local
 from reconcile.loop_world import MODEL, World
+from reconcile.rollout_world import AFTER_ACTIONS, killed
 
 Live = Callable[[str], World]
 
 # Runs the loop and is killed, without a chance to tidy up, after so many actions.
-AFTER_ACTIONS = """
-import os, signal, sys
-from modelops.reconcile import loop
-from modelops.reconcile.workspace import open_workspace
-real, left = loop.apply, int(sys.argv[2])
-def apply(*args):
-    global left
-    said = real(*args)
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return said
-loop.apply = apply
-loop.reconcile(open_workspace(), sys.argv[1])
-"""
 
 # Runs the loop and is killed when it starts its n-th process or renames its n-th file.
 AT_AN_EVENT = """
 import os, signal, sys
 from modelops.reconcile import loop
-from modelops.reconcile.workspace import open_workspace
+from modelops.views.pull_requests import LOOP
+from modelops.project.workspace import open_workspace
 workspace = open_workspace()
 left = int(sys.argv[2])
 def hook(event, args):
@@ -52,7 +39,7 @@ def hook(event, args):
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(hook)
-loop.reconcile(workspace, sys.argv[1])
+loop.reconcile(workspace, sys.argv[1], LOOP)
 """
 
 
@@ -75,14 +62,6 @@ def copies(approved: World, tmp_path: Path) -> Iterator[Callable[[], World]]:
     yield copy
     for world in made:
         world.stop()
-
-
-def killed(world: World, script: str, number: int) -> bool:
-    """Run the loop in a process of its own, and tell whether it was killed or came to rest."""
-    process = world.process("-c", script, "production", str(number))
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode in (0, -signal.SIGKILL), errors
-    return process.returncode != 0
 
 
 def end(world: World) -> tuple[object, ...]:
@@ -152,7 +131,7 @@ def test_killed_inside_an_action(copies: Callable[[], World], undisturbed: tuple
     world.reconcile()
     assert end(world) == undisturbed
     assert world.release_answering() == 1
-    site = Site("production", world.runtime(), world.root / ".modelops" / "store")
+    site = Site("production", world.runtime(), Address(f"oci-layout:{world.root}/.modelops/store"))
     assert len(local.servers(site)) == 1
 
 
@@ -195,15 +174,15 @@ def test_a_lease_dies_with_its_holder(live: Live) -> None:
     world.promote()
     script = (
         "import sys, time\n"
-        "from modelops.reconcile.state import lease\n"
-        "from modelops.reconcile.workspace import open_workspace\n"
-        "with lease(open_workspace().site('production'), 'churn') as holder:\n"
-        "    print(holder, flush=True)\n"
+        "from modelops.project.workspace import open_workspace\n"
+        "from modelops.reconcile.lease import leases\n"
+        "with leases(open_workspace().site('production'), ['churn']) as held:\n"
+        "    print(held, flush=True)\n"
         "    time.sleep(60)\n"
     )
     holder = world.process("-c", script)
     assert holder.stdout is not None
-    assert holder.stdout.readline() == "None\n"
+    assert holder.stdout.readline() == "{}\n"
     before = world.tip()
     found = world.reconcile()
     assert found["done"] == []
@@ -234,7 +213,7 @@ def test_a_server_that_nobody_knows_of_is_found(live: Live) -> None:
     (world.runtime() / "server.json").unlink()
     try:
         world.reconcile()
-        site = Site("production", world.runtime(), world.root / ".modelops" / "store")
+        site = Site("production", world.runtime(), Address(f"oci-layout:{world.root}/.modelops/store"))
         assert local.servers(site) == [world.pid()] != [pid]
         assert bystander.poll() is None
     finally:
@@ -248,7 +227,7 @@ def test_stop_drains(live: Live) -> None:
     world.reconcile()
     world.ask(20)
     assert world.run("reconcile", "production", "--stop", "--yes").code == Exit.OK
-    site = Site("production", world.runtime(), world.root / ".modelops" / "store")
+    site = Site("production", world.runtime(), Address(f"oci-layout:{world.root}/.modelops/store"))
     assert local.servers(site) == []
     assert count(world.runtime() / "predictions") == 20
     assert local.observe(local.Params(), site).running is False
@@ -257,14 +236,15 @@ def test_stop_drains(live: Live) -> None:
 def test_processes_are_found_without_proc(tmp_path: Path) -> None:
     """Where there is no /proc, ps tells the same about a process."""
     marker = str(tmp_path / "a folder with spaces")
+    seen = marker.encode()
     process = subprocess.Popen(["sleep", "30", "--", marker], stderr=subprocess.DEVNULL)
     script = f"import time; '{marker}'; time.sleep(30)"
     python = subprocess.Popen(["python3", "-c", script])
     try:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            by_proc = {pid for pid, line in local.command_lines() if marker in line}
-            by_ps = {pid for pid, line in local.command_lines(tmp_path / "no-proc") if marker in line}
+            by_proc = {pid for pid, line in local.command_lines() if seen in line}
+            by_ps = {pid for pid, line in local.command_lines(tmp_path / "no-proc") if seen in line}
             if python.pid in by_proc & by_ps:
                 break
         assert python.pid in by_proc & by_ps

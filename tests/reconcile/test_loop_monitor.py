@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from git_world import git
+from modelops.spec.address import Address
 from modelops.targets import Site, local
 from reconcile.loop_world import MODEL, World
+from reconcile.rollout_world import local_clock_settles, monitored
 
 Live = Callable[[str], World]
-
-
-def monitored(world: World) -> tuple[int, dict[str, object]]:
-    """Run the monitor and return its exit code and what it says about the model."""
-    done = world.run("monitor", "production", "--yes", "-o", "json")
-    assert done.code in (0, 1), done.err
-    (found,) = done.json
-    return done.code, found
 
 
 def test_drift_opens_one_pull_request_that_builds(live: Live) -> None:
@@ -36,15 +30,24 @@ def test_drift_opens_one_pull_request_that_builds(live: Live) -> None:
 
     world.at("2026-03-20T12:00:00Z")
     local_clock_settles()
-    world.label(world.ask(200, shift=3.0))
+    answers = world.ask(200, shift=3.0)
     world.at("2026-04-10T12:00:00Z")
+    code, found = monitored(world)
+    assert (code, found["pullRequest"]) == (1, None)
+    assert "would retrain, but 0 of 50 labelled rows of the last 30 days" in json.dumps(found["retraining"])
+    world.label(answers)
     code, found = monitored(world)
     number = found["pullRequest"]
     assert (code, isinstance(number, int)) == (1, True), found["retraining"]
     pull = world.workspace().forge.get(int(str(number)))
     assert "amount" in pull.body
     changed = git(world.remote, "diff", "--name-only", "main", pull.head).splitlines()
-    assert sorted(Path(path).name for path in changed) == ["model.yaml", "production-20260410t120000.yaml"]
+    names = sorted(Path(path).name for path in changed)
+    snapshot = names[2].removesuffix(".yaml")
+    assert names == ["model.yaml", f"{snapshot}.sigstore.json", f"{snapshot}.yaml"]
+    assert re.fullmatch(r"production-[0-9a-f]{12}", snapshot)
+    assert "served_at" in git(world.remote, "show", f"{pull.head}:models/{MODEL}/data/{snapshot}.yaml")
+    assert pull.source == f"modelops/retrain/{MODEL}/{snapshot}"
 
     world.at("2026-04-11T12:00:00Z")
     code, found = monitored(world)
@@ -60,7 +63,7 @@ def test_old_predictions_are_dropped_when_nobody_needs_them(live: Live) -> None:
     """With logDays the monitor drops whole days, but none that its own window or a retraining looks back to."""
     world = live("promoted")
     path = "policies/environments/production.yaml"
-    world.push({path: world.show(path).rstrip() + "\n  logDays: 7\n"}, "Keep a week of predictions")
+    world.approved({path: world.show(path).rstrip() + "\n  logDays: 7\n"}, "Keep a week of predictions")
     world.reconcile()
     world.at("2026-03-02T12:00:00Z")
     local_clock_settles()
@@ -80,11 +83,6 @@ def test_old_predictions_are_dropped_when_nobody_needs_them(live: Live) -> None:
     monitored(world)
     assert (len(both), len(days())) == (2, 1)
     assert days() < both
-
-
-def local_clock_settles() -> None:
-    """Wait until every process has seen the new logical time."""
-    time.sleep(0.05)
 
 
 def test_monitor_needs_something_to_watch(live: Live) -> None:
@@ -164,7 +162,7 @@ def test_serve_takes_its_table_from_elsewhere(live: Live) -> None:
         line = server.stderr.readline()
         assert "serving production on http" in line
         (world.runtime() / "server.json").write_text(json.dumps({"port": int(line.rpartition(":")[2])}))
-        while not local.observe(local.Params(), Site("production", table.parent, store)).arms:
+        while not local.observe(local.Params(), Site("production", table.parent, Address(f"oci-layout:{store}"))).arms:
             (table.parent / "server.json").write_text((world.runtime() / "server.json").read_text())
         assert world.release_answering() == 1
         assert (world.runtime() / "predictions").exists()

@@ -6,36 +6,12 @@ import shutil
 from collections.abc import Callable
 
 from git_world import git
-from modelops.evidence import ROLLOUT_OUTCOME, check_promotion
-from modelops.reconcile.promotion import covering_promotion, promotion_evidence
-from modelops.reconcile.workspace import trust
+from modelops.governance.promotions import covering_promotion
+from modelops.spec.layout import Seat
 from reconcile.loop_world import MODEL, World
+from reconcile.rollout_world import on_trial, outcomes, weights
 
 Live = Callable[[str], World]
-
-
-def on_trial(live: Live, stage: str, release: int) -> World:
-    """Return a world in which a release has the first step of its rollout in production."""
-    world = live(stage)
-    world.promote("--release", str(release))
-    found = world.reconcile()
-    assert weights(world) == {1: 0.7, release: 0.3}
-    assert "no data" in found["conditions"][0]["message"]
-    return world
-
-
-def weights(world: World) -> dict[int, float]:
-    return {arm["release"]: arm["weight"] for arm in world.routes()["models"][MODEL]["arms"]}
-
-
-def outcomes(world: World, release: int) -> list[str]:
-    """Return the signed outcomes of a release's rollouts in production."""
-    workspace = world.workspace()
-    tip, graph = workspace.desired()
-    record = covering_promotion(graph, MODEL, "production", release)
-    assert record is not None
-    said = check_promotion(record, promotion_evidence(workspace, tip, MODEL, record.name), trust(graph))
-    return [one.predicate["outcome"] for one in said if one.predicate_type == ROLLOUT_OUTCOME]
 
 
 def test_a_good_candidate_becomes_stable_by_a_commit(live: Live) -> None:
@@ -64,17 +40,19 @@ def test_a_good_candidate_becomes_stable_by_a_commit(live: Live) -> None:
     assert world.release_answering() == 1
     deployment = world.deployment()
     assert (deployment["stable"], deployment["candidate"]) == (1, None)
-    assert [dict(denied) for denied in deployment["denied"]] == [{"release": 2, "reason": "complaints"}]
+    assert [dict(denied) for denied in deployment["denied"]] == [{"release": 2, "reason": "ada: complaints"}]
     _, graph = world.workspace().desired()
-    record = covering_promotion(graph, MODEL, "production", 1)
+    record = covering_promotion(graph, Seat(MODEL, "production"), 1)
     assert record is not None
     assert (record.spec.path, record.spec.reason) == ("emergency", "ada: complaints")
     assert world.run("plan", "production", "--exit-code").code == 0
     refused = world.run("promote", MODEL, "--to", "production", "--release", "2", "--yes")
     assert (refused.code, "[release-denied]" in refused.err) == (1, True)
 
-    done = world.run("rollback", MODEL, "--environment", "production", "--reason", "again", "--yes")
-    assert (done.code, "[nothing-to-roll-back]" in done.err) == (1, True)
+    before = world.tip()
+    done = world.ok("rollback", MODEL, "--environment", "production", "--reason", "again", "--yes")
+    assert "release 2 was withdrawn already by Ada" in done.err
+    assert world.tip() == before
 
 
 def test_an_erroring_candidate_is_withdrawn(live: Live) -> None:
@@ -140,23 +118,26 @@ def test_rollback_during_a_rollout_withdraws_the_candidate(live: Live) -> None:
 
 
 def test_a_newer_promotion_supersedes_the_older(live: Live) -> None:
-    """It closes the open pull request for the same model and environment, and leaves that of another model alone."""
+    """It closes the open pull request for the same model and environment; a foreign one with that label stays open."""
     world = live("third")
     other = world.propose({"models/other.txt": "x\n"}, "other", "Promote other")
     workspace = world.workspace()
     workspace.forge.close(other.number)
     world.push({"models/other.txt": "y\n"}, "again", "other")
-    other = workspace.forge.open(
-        title="Promote other", body="", source="other", as_="ada", now=workspace.clock(),
-        labels=("promote:other:production",),
-    )  # fmt: skip
+    labels = (f"promote:{MODEL}:production", "promote:other:production")
+    other = workspace.forge.open(title="Promote other", body="", source="other", labels=labels).pull
     first = world.ok("promote", MODEL, "--to", "production", "--release", "2", "--yes", "-o", "json").json
     second = world.ok("promote", MODEL, "--to", "production", "--release", "3", "--yes", "-o", "json").json
     assert (first["superseded"], second["superseded"]) == ([], [first["pullRequest"]])
     forge = world.workspace().forge
     old = forge.get(first["pullRequest"])
-    assert (old.state, old.superseded_by) == ("closed", second["pullRequest"])
+    said = [comment.body for comment in forge.comments(old.number)]
+    assert (old.state, said) == ("closed", [f"Superseded by #{second['pullRequest']}."])
     assert forge.get(other.number).state == "open"
-    # Asked again, the open one is kept.
+    # Asked again, by whomever, the open one is kept with the head that people may have approved, and says so.
+    head = forge.get(second["pullRequest"]).head
     again = world.ok("promote", MODEL, "--to", "production", "--release", "3", "--yes", "-o", "json").json
-    assert (again["pullRequest"], again["superseded"]) == (second["pullRequest"], [])
+    assert (again["pullRequest"], again["superseded"], again["already"]) == (second["pullRequest"], [], True)
+    assert forge.get(second["pullRequest"]).head == head
+    said_so = world.ok("promote", MODEL, "--to", "production", "--release", "3", "--yes").out
+    assert said_so.startswith(f"pull request {second['pullRequest']} asks for it already: ")

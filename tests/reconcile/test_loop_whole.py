@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from git_world import git
+from git_world import counting_git, git
 from modelops.evidence import ROLLOUT_OUTCOME, check_promotion
+from modelops.governance.history import deployment_history
+from modelops.governance.promotions import covering_promotion, promotion_evidence
+from modelops.project.workspace import trusted
 from modelops.reconcile import loop
-from modelops.reconcile.history import deployment_history
-from modelops.reconcile.promotion import covering_promotion, promotion_evidence
-from modelops.reconcile.workspace import trust
-from reconcile.loop_world import MODEL, World, counting_git
+from modelops.spec.layout import Seat
+from modelops.views.pull_requests import LOOP
+from reconcile.loop_world import MODEL, World
 
 Live = Callable[[str], World]
 
@@ -27,12 +29,12 @@ def test_from_a_merge_to_production(live: Live) -> None:
 
     workspace = world.workspace()
     tip, graph = workspace.desired()
-    record = covering_promotion(graph, MODEL, "production", 1)
+    record = covering_promotion(graph, Seat(MODEL, "production"), 1)
     assert record is not None
     assert [approval.login for approval in record.spec.approvals] == ["grace"]
     assert record.spec.path == "pull-request"
     evidence = promotion_evidence(workspace, tip, MODEL, record.name)
-    said = check_promotion(record, evidence, trust(graph))
+    said = check_promotion(record, evidence, trusted(workspace, tip))
     assert [one.predicate["outcome"] for one in said if one.predicate_type == ROLLOUT_OUTCOME] == ["succeeded"]
     # The change that people approved is one line.
     diff = git(world.remote, "diff", "--numstat", f"{record.spec.pull_request.merge}^1", record.spec.commit)  # type: ignore[union-attr]
@@ -83,7 +85,7 @@ def test_one_pass_fetches_once(live: Live) -> None:
     world.reconcile()
     workspace = world.workspace()
     with counting_git(world.folder) as calls:
-        assert loop.reconcile(workspace, "production").done == ()
+        assert loop.reconcile(workspace, "production", LOOP).done == ()
         assert sum(" fetch " in call for call in calls()) == 1
 
 
@@ -95,13 +97,14 @@ def test_watch_survives_what_fails(live: Live) -> None:
     away = world.folder / "away.git"
 
     def report(found: object) -> None:
-        seen.append(getattr(found, "code", "result"))
+        problems = getattr(found, "problems", ())
+        seen.append(problems[0].code if problems else "result")
         if len(seen) == 1:
             world.remote.rename(away)
         elif len(seen) == 2:
             away.rename(world.remote)
 
-    loop.watch(workspace, "production", 0.01, report, passes=3)
+    loop.watch(workspace, "production", LOOP, 0.01, report, passes=3)
     assert seen == ["result", "remote-unreachable", "result"]
     assert world.release_answering() == 1
 
@@ -116,7 +119,7 @@ def test_history_is_read_in_few_processes(live: Live) -> None:
     workspace = world.workspace()
     tip, _ = workspace.desired()
     with counting_git(world.folder) as calls:
-        moments = deployment_history(workspace.repository, tip, MODEL, "staging")
+        moments = deployment_history(workspace.repository, tip, Seat(MODEL, "staging"))
         assert len(calls()) <= 5
     assert len(moments) >= 14
     assert all(one.parent == two.commit for one, two in pairwise(moments[:12]))

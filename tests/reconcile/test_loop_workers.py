@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from modelops.spec.address import Address
 from modelops.targets import Site, local
 from reconcile.loop_world import MODEL, World
-from reconcile.test_loop_rollouts import weights
+from reconcile.rollout_world import weights
 
 Live = Callable[[str], World]
 
@@ -18,7 +19,7 @@ def test_workers_share_one_rollout(live: Live) -> None:
     """They take up the same routes, count as one, and all end when the environment is stopped."""
     world = live("second")
     path = "policies/environments/production.yaml"
-    world.push({path: world.show(path).replace("port: 0", "port: 0, workers: 2") + "\n"}, "Take two workers")
+    world.approved({path: world.show(path).replace("port: 0", "port: 0, workers: 2") + "\n"}, "Take two workers")
     world.promote("--release", "2")
     world.reconcile()
     assert weights(world) == {1: 0.7, 2: 0.3}
@@ -29,4 +30,4 @@ def test_workers_share_one_rollout(live: Live) -> None:
     world.reconcile()
     assert weights(world) == {1: 0.4, 2: 0.6}
     world.stop()
-    assert local.servers(Site("production", world.runtime(), world.root)) == []
+    assert local.servers(Site("production", world.runtime(), Address("oci-layout:/"))) == []

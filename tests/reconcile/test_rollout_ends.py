@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from modelops.reconcile.promotion import covering_promotion
+from modelops.governance.promotions import covering_promotion
+from modelops.spec.layout import Seat
 from reconcile.loop_world import MODEL, World
-from reconcile.test_loop_rollouts import outcomes, weights
-from reconcile.test_rollout_verbs import HERE, said
+from reconcile.rollout_world import CANARY, HERE, begun, message, outcomes, planned, said, weights
 
 Live = Callable[[str], World]
-CANARY = """  strategy:
-    type: canary
-    params:
-      slow: null
-      steps:
-        - {weight: 0.3, minRequests: 20}
-        - {weight: 0.6, minRequests: 20}
-"""
-
-
-def planned(world: World, rest: str = "", strategy: str = CANARY) -> None:
-    """Write another rollout plan to main."""
-    text = f"apiVersion: modelops/v1\nkind: RolloutPlan\nmetadata:\n  name: churn\nspec:\n{strategy}{rest}"
-    world.push({"models/churn/rollout.yaml": text}, "Plan another rollout")
-
-
-def begun(live: Live, stage: str, release: int, rest: str = "", strategy: str = CANARY) -> World:
-    """Return a world in which a release has the first step of a rollout by another plan."""
-    world = live(stage)
-    planned(world, rest, strategy)
-    world.promote("--release", str(release))
-    world.reconcile()
-    return world
 
 
 def through(world: World) -> dict[str, Any]:
@@ -49,11 +26,6 @@ def through(world: World) -> dict[str, Any]:
     return world.reconcile()
 
 
-def message(found: Mapping[str, Any]) -> str:
-    (condition,) = found["conditions"]
-    return f"{condition['type']} {condition['reason']}: {condition['message']}"
-
-
 def test_a_plan_can_leave_the_end_to_a_person(live: Live) -> None:
     """The success opens one pull request with the evidence; the traffic stays until that is merged and recorded."""
     world = begun(live, "second", 2, "  onSuccess: pull-request\n")
@@ -61,13 +33,13 @@ def test_a_plan_can_leave_the_end_to_a_person(live: Live) -> None:
     assert "asks a person to make release 2 stable" in message(found)
     assert weights(world) == {1: 0.4, 2: 0.6}
     assert world.deployment()["candidate"] == 2
-    (pull,) = world.workspace().forge.list("open")
-    assert (pull.author, pull.title) == ("modelops", "Make churn release 2 stable in production")
+    (pull,) = world.workspace().forge.find()
+    assert (pull.author.login, pull.title) == ("modelops", "Make churn release 2 stable in production")
     assert "| 2 |" in pull.body
     assert "errors" in pull.body
     # Again and again, also after the runtime forgot that it asked: one pull request.
     assert world.reconcile()["done"] == []
-    assert len(world.workspace().forge.list("all")) == pull.number
+    assert len(world.workspace().forge.find(state="all")) == pull.number
     status = world.ok("rollout", "status", *HERE, "-o", "json").json
     assert status["rollout"]["pullRequest"]["number"] == pull.number
 
@@ -77,7 +49,7 @@ def test_a_plan_can_leave_the_end_to_a_person(live: Live) -> None:
     assert weights(world) == {2: 1.0}
     assert (world.deployment()["stable"], world.deployment()["candidate"]) == (2, None)
     _, graph = world.workspace().desired()
-    record = covering_promotion(graph, MODEL, "production", 2)
+    record = covering_promotion(graph, Seat(MODEL, "production"), 2)
     assert record is not None
     assert (record.spec.path, record.spec.pull_request is not None) == ("pull-request", True)
     assert [one.login for one in record.spec.approvals] == ["grace"]
@@ -89,7 +61,7 @@ def test_a_declined_end_blocks_until_somebody_acts(live: Live) -> None:
     """A closed pull request leaves the traffic and says what to do; an abort ends it."""
     world = begun(live, "second", 2, "  onSuccess: pull-request\n")
     through(world)
-    (pull,) = world.workspace().forge.list("open")
+    (pull,) = world.workspace().forge.find()
     world.workspace().forge.close(pull.number)
     found = world.reconcile(code=1)
     assert "promotion-declined" in message(found)
@@ -101,7 +73,7 @@ def test_a_declined_end_blocks_until_somebody_acts(live: Live) -> None:
     world.ok("rollout", "abort", *HERE, "--reason", "declined", "--yes")
     assert weights(world) == {1: 1.0}
     assert world.deployment()["denied"][0]["release"] == 2
-    assert world.workspace().forge.list("open") == ()
+    assert world.workspace().forge.find() == ()
 
 
 @pytest.mark.slow
@@ -109,12 +81,12 @@ def test_what_changed_meanwhile_is_written_into_the_pull_request(live: Live) -> 
     """A pause while it is open touches the same files: the head is written again, so that it can be merged."""
     world = begun(live, "second", 2, "  onSuccess: pull-request\n")
     through(world)
-    (before,) = world.workspace().forge.list("open")
+    (before,) = world.workspace().forge.find()
     world.ok("rollout", "pause", *HERE, "--reason", "a look", "--yes")
     assert "paused" in message(world.reconcile())
     world.ok("rollout", "resume", *HERE, "--reason", "fine", "--yes")
     world.reconcile()
-    (after,) = world.workspace().forge.list("open")
+    (after,) = world.workspace().forge.find()
     assert (after.number, after.head == before.head) == (before.number, False)
     world.merge(after.number)
     assert message(world.reconcile()).startswith("Ready")
@@ -131,7 +103,8 @@ def test_harm_while_a_person_is_asked_sends_the_traffic_back(live: Live) -> None
     world.reconcile()
     assert weights(world) == {1: 1.0}
     assert world.deployment()["denied"][0]["release"] == 3
-    assert world.workspace().forge.list("open") == ()
+    (left,) = world.workspace().forge.find()
+    assert left.title == "Take churn back to the inputs of release 1"
     assert outcomes(world, 3) == ["failed"]
 
 
@@ -166,9 +139,10 @@ def test_a_rollout_is_decided_again_from_the_log(live: Live) -> None:
     told = ended["rollout"]
     assert [(each["action"], each["step"]) for each in told["decisions"]] == [
         ("begin", 0),
-        ("advance", 0),
-        ("promote", 1),
+        ("advance", 1),
+        ("promote", 2),
     ]
+    assert told["firstStep"] == 1
     for each in told["decisions"][1:]:
         assert each["strategy"] == told["strategy"]["digest"]
         assert each["version"]
@@ -215,7 +189,7 @@ def test_a_lost_state_asks_no_second_time(live: Live) -> None:
     through(world)
     shutil.rmtree(world.runtime() / "rollouts")
     world.reconcile()
-    assert len(world.workspace().forge.list("open")) == 1
+    assert len(world.workspace().forge.find()) == 1
 
 
 @pytest.mark.slow

@@ -7,11 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from reconcile.loop_world import MODEL, World
-from reconcile.test_loop_interrupted import AFTER_ACTIONS, killed
-from reconcile.test_loop_rollouts import outcomes, weights
-from reconcile.test_rollout_ends import begun, message
-from reconcile.test_rollout_kinds import AB_TEST
-from reconcile.test_rollout_verbs import HERE
+from reconcile.rollout_world import AB_TEST, AFTER_ACTIONS, HERE, begun, killed, message, outcomes, weights
 
 Live = Callable[[str], World]
 
@@ -45,13 +41,19 @@ def test_a_clock_that_jumps_forward_skips_no_evidence(live: Live) -> None:
 
 
 def test_a_clock_that_jumps_backward_hides_no_harm(live: Live) -> None:
-    """No minutes pass for a step that begins in the future, and a failing candidate is withdrawn all the same."""
+    """No minutes pass for a step that begins in the future, and a failing candidate is withdrawn all the same.
+
+    Nothing is signed at a time before what it builds on, so git is told when the clock is right again.
+    """
     world = begun(live, "third", 3, strategy=TIMED)
     world.at("2026-02-20T12:00:00Z")
     assert {status for status, _ in world.ask(60)} == {200}
     world.reconcile()
     assert weights(world) == {1: 0.7, 3: 0.3}
     world.ask(80, strange=True)
+    assert "clock-behind" in str(world.reconcile(code=4))
+    assert weights(world) == {1: 1.0}
+    world.at("2026-03-01T12:30:00Z")
     world.reconcile()
     assert weights(world) == {1: 1.0}
     assert world.deployment()["denied"][0]["release"] == 3
@@ -81,7 +83,8 @@ def test_killed_before_the_end_is_committed(live: Live) -> None:
     while killed(world, AFTER_ACTIONS, 1):
         times += 1
         assert {status for status, _ in world.ask(5)} == {200}
-    assert times == 4
+    # The last one asks to take back the inputs of the release that failed.
+    assert times == 5
     deployment = world.deployment()
     assert (deployment["stable"], deployment["candidate"], list(deployment["challengers"])) == (1, None, [])
     assert [denied["release"] for denied in deployment["denied"]] == [3]

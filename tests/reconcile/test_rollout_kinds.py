@@ -10,22 +10,19 @@ from typing import Any
 
 import pytest
 
-from modelops.reconcile.promotion import covering_promotion
-from modelops.reconcile.state import read_rollout, write_rollout
+from modelops.governance.promotions import covering_promotion
+from modelops.rollouts.memory import read_rollout, write_rollout
+from modelops.spec.layout import Seat
 from reconcile.loop_world import MODEL, World
-from reconcile.test_loop_rollouts import outcomes, weights
-from reconcile.test_rollout_ends import begun, message
-from reconcile.test_rollout_verbs import HERE
+from reconcile.rollout_world import AB_TEST, HERE, begun, message, outcomes, weights
 
 Live = Callable[[str], World]
 
 BLUE_GREEN = """  strategy:
     type: blue-green
-    params: {smokeRequests: 10, slow: null, baselineRequests: 20, minRequests: 20, watchMinutes: 0, keepWarmMinutes: 0}
-"""
-AB_TEST = """  strategy:
-    type: ab-test
-    params: {metric: errors, minimumEffect: 0.1, minUnits: 20, slow: null, onDeadline: keep, deadlineMinutes: 60}
+    params:
+      {smokeRequests: 10, slow: null, baselineRequests: 20, minRequests: 20, watchMinutes: 0, keepWarmMinutes: 0,
+       holdback: 0}
 """
 BANDIT = """  strategy:
     type: bandit
@@ -81,7 +78,7 @@ def test_an_experiment_with_a_challenger(live: Live) -> None:
     salt = world.routes()["models"][MODEL]["salt"]
     assert salt != before
     _, graph = world.workspace().desired()
-    record = covering_promotion(graph, MODEL, "production", 3)
+    record = covering_promotion(graph, Seat(MODEL, "production"), 3)
     assert record is not None
     assert [one.login for one in record.spec.approvals] == ["grace"]
     refused = world.run("promote", MODEL, "--to", "production", "--release", "3", "--challenger", "--yes")
@@ -116,12 +113,12 @@ def test_a_winner_that_fails_while_a_person_is_asked(live: Live) -> None:
     assert state is not None
     write_rollout(site, MODEL, replace(state, outcome="promote", winner="challenger-3"))
     world.reconcile()
-    (pull,) = world.workspace().forge.list("open")
+    (pull,) = world.workspace().forge.find()
     assert pull.title == "Make churn release 3 stable in production"
     world.ask(200, strange=True)
     world.reconcile()
     assert weights(world) == pytest.approx({1: 0.5, 2: 0.5, 3: 0.0})
-    assert world.workspace().forge.list("open") == ()
+    assert world.workspace().forge.find() == ()
 
 
 @pytest.mark.parametrize(
@@ -153,6 +150,7 @@ def test_a_challenger_needs_a_candidate_and_a_strategy_with_room(live: Live) -> 
     world.promote("--release", "2")
     full = world.run("promote", MODEL, "--to", "production", "--release", "3", "--challenger", "--yes")
     assert (full.code, "[too-many-arms]" in full.err) == (1, True)
+    assert "ab-test or bandit would take it" in full.err
 
 
 @pytest.mark.slow

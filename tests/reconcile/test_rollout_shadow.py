@@ -8,9 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from reconcile.loop_world import MODEL, World
-from reconcile.test_loop_rollouts import weights
-from reconcile.test_rollout_ends import begun, message
-from reconcile.test_rollout_verbs import HERE
+from reconcile.rollout_world import HERE, begun, message, weights
 
 Live = Callable[[str], World]
 

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from modelops.evidence import ROLLOUT_OUTCOME, check_promotion
-from modelops.reconcile.promotion import covering_promotion, promotion_evidence
-from modelops.reconcile.workspace import trust
+from git_world import git
+from modelops.governance.promotions import covering_promotion
+from modelops.spec.layout import Seat
 from reconcile.loop_world import MODEL, START, World
-from reconcile.test_loop_rollouts import on_trial, outcomes, weights
+from reconcile.rollout_world import HERE, on_trial, outcomes, said, weights
 
 Live = Callable[[str], World]
-HERE = (MODEL, "production")
-
-
-def said(world: World, release: int) -> list[dict[str, Any]]:
-    """Return the signed statements about a release's rollouts in production."""
-    workspace = world.workspace()
-    tip, graph = workspace.desired()
-    record = covering_promotion(graph, MODEL, "production", release)
-    assert record is not None
-    found = check_promotion(record, promotion_evidence(workspace, tip, MODEL, record.name), trust(graph))
-    return [dict(one.predicate) for one in found if one.predicate_type == ROLLOUT_OUTCOME]
 
 
 def test_status_pause_and_resume(live: Live) -> None:
@@ -72,7 +60,7 @@ def test_harm_ends_a_paused_rollout(live: Live) -> None:
 
 
 def test_abort_withdraws_and_denies(live: Live) -> None:
-    """The traffic leaves with the verb, from a paused rollout too; there is nothing to abort afterwards."""
+    """The traffic leaves with the verb, from a paused rollout too; said again, it says who did it, and does nothing."""
     world = on_trial(live, "second", 2)
     world.ok("rollout", "pause", *HERE, "--reason", "a look", "--yes")
     done = world.ok("rollout", "abort", *HERE, "--reason", "a bad feeling", "--yes")
@@ -81,8 +69,10 @@ def test_abort_withdraws_and_denies(live: Live) -> None:
     deployment = world.deployment()
     assert (deployment["candidate"], deployment["paused"], deployment["denied"][0]["release"]) == (None, False, 2)
     assert outcomes(world, 2) == ["paused", "aborted"]
-    again = world.run("rollout", "abort", *HERE, "--reason", "again", "--yes")
-    assert (again.code, "[no-rollout]" in again.err) == (1, True)
+    before = world.tip()
+    again = world.ok("rollout", "abort", *HERE, "--reason", "again", "--yes")
+    assert "release 2 was withdrawn already by Ada" in again.err
+    assert world.tip() == before
 
 
 def test_a_first_candidate_can_be_withdrawn(live: Live) -> None:
@@ -108,7 +98,7 @@ def test_a_person_promotes_by_pull_request(live: Live) -> None:
     assert weights(world) == {2: 1.0}
     assert (world.deployment()["stable"], world.deployment()["candidate"]) == (2, None)
     _, graph = world.workspace().desired()
-    record = covering_promotion(graph, MODEL, "production", 2)
+    record = covering_promotion(graph, Seat(MODEL, "production"), 2)
     assert record is not None
     assert record.spec.path == "pull-request"
     assert [one.login for one in record.spec.approvals] == ["grace"]
@@ -134,7 +124,6 @@ WRONG = [
     (("pause", *HERE, "--yes"), 2, "--reason"),
     (("promote", *HERE, "--reason", "x", "--yes"), 1, "[no-rollout]"),
     (("abort", *HERE, "--reason", "x", "--yes"), 1, "[no-rollout]"),
-    (("abort", *HERE, "--reason", "x"), 2, "pass --yes"),
     (("replay", *HERE), 1, "[no-rollout-recorded]"),
     (("replay", *HERE, "--salt", "feed"), 2, "[no-rollout-recorded]"),
     (("fly", *HERE), 2, "fly"),
@@ -164,4 +153,9 @@ def test_a_release_that_is_not_on_trial_cannot_be_promoted(live: Live) -> None:
     done = world.run("rollout", "promote", *HERE, "--release", "1", "--reason", "x", "--yes")
     assert (done.code, "[not-on-trial]" in done.err, "on trial: 2" in done.err) == (2, True, True)
     done = world.run("rollout", "resume", *HERE, "--reason", "x", "--yes")
-    assert (done.code, "[rollout-not-paused]" in done.err) == (1, True)
+    assert (done.code, "is not paused" in done.out, "since commit" in done.out) == (0, True, False)
+    world.ok("rollout", "pause", *HERE, "--reason", "x", "--yes")
+    paused = git(world.remote, "rev-parse", "--short=10", "main")
+    world.push({"README": "x"}, "Something else")
+    again = world.ok("rollout", "pause", *HERE, "--reason", "x", "--yes")
+    assert f"is paused already, since commit {paused} by Ada" in again.out

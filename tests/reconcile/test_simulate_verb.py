@@ -11,8 +11,9 @@ import pytest
 
 from git_world import git, nobodys_configuration
 from modelops.cli import main
-from modelops.reconcile.simulation import Run, Simulation, Truth, World
-from modelops.reconcile.simulation_picture import picture
+from modelops.rollouts.simulation import Run, Simulation, World
+from modelops.rollouts.worlds import Truth
+from modelops.views.trials.picture import picture
 from spec_world import NAME, world
 
 PLAN = f"""\
@@ -90,6 +91,17 @@ def test_the_text_names_shares_intervals_times_and_bad_requests(folder, capsys) 
     assert "bad requests served" in out
 
 
+def test_traffic_is_drawn_as_it_is_said_to_be(folder, capsys) -> None:
+    """One world of all kinds that are named, or each in turn without an effect; the text says what the plan sees."""
+    _, out, _ = simulated(capsys, "--effect", "errors=1x", "--world", "bursts=3", "--world", "day")
+    assert "bursts=3, day: errors=1x:" in out
+    assert "are seen in" in out
+    found = json.loads(run(capsys, "rollout", "simulate", NAME, "--runs", "1", "--days", "0.02", "--every", "10",
+                           "--world", "all", "-o", "json")[1])  # fmt: skip
+    kinds = ["even", "heavy", "entities", "bad", "bursts", "day", "outages", "incident", "labels", "novelty", "tails"]
+    assert [one["name"] for one in found["scenarios"]] == [f"{kind}: no effect" for kind in kinds]
+
+
 def test_a_picture_is_drawn(folder, capsys) -> None:
     """The picture is well-formed SVG with a panel for each scenario."""
     code, _, err = simulated(capsys, "--picture", "found.svg")
@@ -116,6 +128,10 @@ def test_words_in_a_picture_are_escaped() -> None:
         (("--effect", "charm=2x"), 2, "is not an effect"),
         (("--effect", "challenger-9:errors=2x"), 2, "there is no arm 'challenger-9'"),
         (("--effect", "errors=200x"), 2, "it is a share"),
+        (("--world", "rain"), 2, "there is no world 'rain'"),
+        (("--world", "labels=some"), 2, "none of all, flagged, unflagged"),
+        (("--world", "bursts=0.5"), 2, "no number of at least 1"),
+        (("--world", "all", "--world", "day"), 2, "goes with no other"),
         (("--traffic", "many"), 2, "is not a number of requests"),
         (("--traffic", "0/h"), 2, "is not a traffic"),
         (("--environment", "nowhere"), 2, "has no deployment in 'nowhere'"),
@@ -145,7 +161,8 @@ def test_a_plan_shows_what_each_step_needs(folder, capsys) -> None:
     assert f"{NAME} step 1" in out
     assert "errors from 0.01 to 0.1 at 20%" in out
     assert "model-0001 step" not in out
-    (found,) = json.loads(run(capsys, "plan", "-o", "json")[1])["forecasts"]
+    told = {one["model"]: one for one in json.loads(run(capsys, "plan", "-o", "json")[1])["forecasts"]}
+    found = told[NAME]
     assert [step["sees"] for step in found["steps"]] == [True, True]
     assert found["steps"][0]["requests"] > found["steps"][0]["fixed"] > 0
 
@@ -157,7 +174,8 @@ def test_a_plan_of_a_change_forecasts_what_the_change_touches(folder, capsys) ->
         found = json.loads(run(capsys, "plan", "--since", "HEAD~1", "-o", "json")[1])
         return [one["model"] for one in found["forecasts"]]
 
-    for path, expected in ((f"models/{NAME}/rollout.yaml", [NAME]), ("models/model-0001/train.py", [])):
+    git(folder, "switch", "-q", "-c", "change")
+    for path, expected in ((f"models/{NAME}/rollout.yaml", [NAME]), ("models/model-0001/train.py", ["model-0001"])):
         with (folder / path).open("a", encoding="utf-8") as file:
             file.write("# changed\n")
         git(folder, "commit", "-q", "-a", "-m", "Change")

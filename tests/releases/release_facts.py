@@ -8,22 +8,17 @@ from typing import Any
 
 from modelops.artifacts import BuildRecord, Signature, put_artifact
 from modelops.artifacts.signature import inputs_of
-from modelops.evidence import Signer, digest_bytes, generate_key
+from modelops.digests import digest_bytes
+from modelops.evidence import Signer, generate_key
 from modelops.releases import ModelApproval, promotion_files, release_files
-from modelops.spec.data import Column, DataSnapshotSpec, SnapshotFile, Source, TimeSpan
-from modelops.spec.delivery import (
-    Approval,
-    MetricValue,
-    PromotionSpec,
-    PullRequestReference,
-    ReleaseArtifact,
-    VerdictRecord,
-)
-from modelops.spec.dump import dump
 from modelops.spec.kinds import AnyResource, Resource
+from modelops.spec.kinds.data_snapshot import Column, DataSnapshotSpec, SnapshotFile, Source, TimeSpan
+from modelops.spec.kinds.model import Feature, ModelData, ModelSpec
+from modelops.spec.kinds.promotion import Approval, PromotionSpec, PullRequestReference
+from modelops.spec.kinds.release import MetricValue, ReleaseArtifact, VerdictRecord
+from modelops.spec.kinds.trust_policy import TrustedKey, TrustPolicySpec
 from modelops.spec.load import load_resource
-from modelops.spec.model import Feature, ModelData, ModelSpec
-from modelops.spec.policy import TrustedKey, TrustPolicySpec
+from modelops.spec.yaml.dump import dump
 from modelops.stores.oci_layout import OciLayout
 
 MODEL = "fraud-detection"

@@ -11,15 +11,20 @@ import pytest
 import yaml
 
 from modelops.artifacts import BuildRecord
+from modelops.changes.building import Judged
+from modelops.changes.proposal import Built
+from modelops.digests import digest_bytes
 from modelops.errors import ModelOpsError
-from modelops.evidence import Signer, digest_bytes
-from modelops.releases.markdown import code, escape, table
-from modelops.releases.report import LIMIT, report, report_key
-from modelops.spec.data import Column
-from modelops.spec.delivery import MetricValue, ReleaseSpec
+from modelops.evidence import Signer
+from modelops.markup import code, escape, table
+from modelops.releases.details import details_lines
+from modelops.releases.verdicts import Finding
+from modelops.spec.kinds.data_snapshot import Column
+from modelops.spec.kinds.model import Feature, ModelData
+from modelops.spec.kinds.release import MetricValue, ReleaseSpec
 from modelops.spec.load import load_resource
-from modelops.spec.model import Feature, ModelData
 from modelops.stores.oci_layout import OciLayout
+from modelops.views.release import LIMIT, comment, report
 from releases.release_facts import (
     COMMIT,
     MODEL,
@@ -72,7 +77,7 @@ def told(record: BuildRecord, verdicts: Any = VERDICTS, **changes: Any) -> str:
         ("-5", "-5"),
         ("snake_case _it_", r"snake_case \_it\_"),
         ("![x](y)", r"!\[x\](y)"),
-        ("\u202ehidden", "hidden"),
+        ("\u202ehidden", "&lt;U+202E&gt;hidden"),
         (5, "5"),
     ],
 )
@@ -131,21 +136,16 @@ def test_the_card_says_what_a_reader_needs(record: BuildRecord, signer: Signer) 
 
 
 def test_the_example_request_is_json_inside_a_shell_quote(record: BuildRecord, signer: Signer) -> None:
-    """The request parses, has one tensor per feature, and no value can leave the quote or the fence."""
+    """The request parses, is a record of the model's features, and no value can leave the quote or the fence."""
     columns = list(snapshot_spec().columns)
     columns[2] = Column(name="country", type="category", missing=0, distinct=1, top={"it's ```odd```": 5})
     text = card(record, signer, snapshot=snapshot_resource(columns=tuple(columns)))
-    body = re.search(r"-d '([^']*)'\n```\n", text)
-    assert body is not None
-    inputs = {entry["name"]: entry for entry in json.loads(body[1])["inputs"]}
-    assert inputs["country"]["data"] == ["it's ```odd```"]
-    assert {name: entry["datatype"] for name, entry in inputs.items()} == {
-        "amount": "FP64",
-        "card_present": "BOOL",
-        "country": "BYTES",
-        "items": "INT64",
-        "opened": "BYTES",
-    }
+    line = re.search(r"^curl -s \"\$URL/v2/models/fraud-detection/predict\" .*-d '([^']*)'\n```\n", text, re.MULTILINE)
+    assert line is not None
+    row = json.loads(line[1])
+    assert row["country"] == "it's ```odd```"
+    kinds = {"amount": float, "card_present": bool, "country": str, "items": int, "opened": str}
+    assert {name: type(value) for name, value in row.items()} == kinds
 
 
 def test_text_of_the_spec_never_becomes_markup(record: BuildRecord, signer: Signer) -> None:
@@ -251,6 +251,63 @@ def test_a_report_always_fits_into_a_comment(record: BuildRecord) -> None:
     assert "left out" in text or "more." in text
 
 
-def test_a_report_is_kept_under_one_key_per_model() -> None:
-    """Two models on one pull request have two comments."""
-    assert report_key("a") != report_key("b")
+@pytest.mark.parametrize("models", [1, 2, 9])
+def test_the_reports_of_many_models_fit_into_one_comment(record: BuildRecord, models: int) -> None:
+    """GitHub refuses comments above 65,536 characters: each model has its part, and its answer is there."""
+    verdicts = tuple(verdict(f"gate-{number}", "fail", reason="<🙂>" * 2000) for number in range(2000))
+    findings = tuple(Finding(one, {}) for one in verdicts)
+    judged = Judged(model_resource(), snapshot_resource(), record, findings, None)
+    text = comment([Built(judged, COMMIT, None)] * models)
+    assert len(text.encode()) <= LIMIT
+    assert text.count("2000 of 2000 gates block") == models
+
+
+HOSTILE = {
+    "quality/parity": {
+        "groups": [
+            {"group": "<img src=x>|**f**\n# x", "n": 120, "status": "judged", "selectionRate": 0.21},
+            {"group": "m", "n": 130, "status": "judged", "selectionRate": None},
+        ],
+        "groupsLeftOut": 3,
+        "between": ["f", "m"],
+        "gapUnderParity": 0.0123456,
+    },
+    "quality/recall": {"positives": {"train": 120, "test": 40}, "stable": True},
+}
+
+
+def test_what_is_behind_the_verdicts_is_shown_and_stays_text(record: BuildRecord, signer: Signer) -> None:
+    """Rates by group are tables in card and report, the fairness gate's where fairness is told; no label is markup."""
+    shown = card(record, signer, details=HOSTILE)
+    fairness, gates = shown.index("Fairness, measured"), shown.index("What the gates saw")
+    assert fairness < shown.index("selection rate") < gates < shown.index("positives, train 120")
+    assert "| group | n | status | selection rate |" in shown
+    assert "… and 3 more." in shown
+    report_text = told(record, details=HOSTILE)
+    assert "#### Behind the verdicts" in report_text
+    for text in (shown, report_text):
+        assert "<img" not in text
+        assert "\n# x" not in text
+        assert "gap under parity 0.01235" in text
+    assert "Behind the verdicts" not in told(record)
+
+
+def test_details_are_lines_of_text_too() -> None:
+    """Facts come first, on one line; each row of a table is a line; what is left out is counted."""
+    assert details_lines(HOSTILE["quality/parity"], limit=1) == [
+        "between f and 1 more; gap under parity 0.01235",
+        "groups: group <img src=x>|**f** # x, n 120, status judged, selection rate 0.21",
+        "groups: and 4 more",
+    ]
+    assert details_lines(HOSTILE["quality/recall"]) == ["positives, train 120; positives, test 40; stable yes"]
+    assert details_lines({}) == []
+
+
+def test_many_details_leave_the_report_short_enough(record: BuildRecord) -> None:
+    """However much the gates saw, headline and gates stay and the whole fits into a comment."""
+    rows = [{"feature": f"column_{at}" * 3, "psi": at / 7, "critical": at / 9} for at in range(200)]
+    verdicts = [verdict(f"g{at}") for at in range(60)]
+    many = {f"quality/g{at}": {f"part{part}": rows for part in range(9)} for at in range(60)}
+    text = told(record, verdicts, details=many)
+    assert len(text.encode()) <= 60_000
+    assert "#### Gates" in text

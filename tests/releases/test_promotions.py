@@ -11,7 +11,7 @@ from modelops.artifacts import BuildRecord
 from modelops.errors import ModelOpsError
 from modelops.evidence import Signer, Statement
 from modelops.releases import next_promotion, rollout_outcome_line, verify_promotion
-from modelops.spec.delivery import Approval
+from modelops.spec.kinds.promotion import Approval
 from modelops.spec.load import load_resource
 from modelops.stores.oci_layout import OciLayout
 from releases.release_facts import (

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from modelops.artifacts import BuildRecord, open_artifact
+from modelops.digests import digest_bytes
 from modelops.errors import ModelOpsError
-from modelops.evidence import Signer, digest_bytes, gate_evidence, sign, statement, verify_model_bundle
-from modelops.releases import next_number, verify_release
+from modelops.evidence import Signer, check_release, gate_details, gate_evidence, sign, statement, verify_model_bundle
 from modelops.spec.load import load_resource
 from modelops.stores.oci_layout import OciLayout
 from releases.release_facts import (
@@ -34,6 +34,7 @@ from releases.release_facts import (
 FOLDER = f"models/{MODEL}/releases/1"
 RELEASE = f"{FOLDER}/release.yaml"
 EVIDENCE = f"{FOLDER}/evidence.intoto.jsonl"
+SIGNATURE = f"{FOLDER}/model.sigstore.json"
 
 
 @pytest.fixture
@@ -56,13 +57,13 @@ def files(record: BuildRecord, signer: Signer) -> dict[str, bytes]:
     return release(1, record, signer)
 
 
-def verify(files: dict[str, bytes], trust: Any, store: OciLayout | None, evidence: bytes | None = None) -> Any:
-    return verify_release(load_resource(files[RELEASE], RELEASE), evidence or files.get(EVIDENCE), trust, store)
+def verify(files: dict[str, bytes], trust: Any, evidence: bytes | None = None) -> Any:
+    return check_release(load_resource(files[RELEASE], RELEASE), evidence or files.get(EVIDENCE), trust)
 
 
-def refusal(files: dict[str, bytes], trust: Any, store: OciLayout | None, evidence: bytes | None = None) -> str:
+def refusal(files: dict[str, bytes], trust: Any, evidence: bytes | None = None) -> str:
     with pytest.raises(ModelOpsError) as error:
-        verify(files, trust, store, evidence)
+        verify(files, trust, evidence)
     assert error.value.exit in (3, 4)
     return error.value.problems[0].code
 
@@ -71,15 +72,9 @@ def payloads(evidence: bytes) -> list[dict[str, Any]]:
     return [json.loads(base64.b64decode(json.loads(line)["payload"])) for line in evidence.splitlines()]
 
 
-@pytest.mark.parametrize(("existing", "number"), [((), 1), ((1,), 2), ((1, 2, 10), 11), ((3,), 4)])
-def test_the_next_number_follows_the_largest(existing: tuple[int, ...], number: int) -> None:
-    """A number is never given twice, and gaps are not filled."""
-    assert next_number(existing) == number
-
-
-def test_a_release_verifies(files: dict[str, bytes], signer: Signer, store: OciLayout) -> None:
+def test_a_release_verifies(files: dict[str, bytes], signer: Signer) -> None:
     """What was just made is believed, and the statements say who signed."""
-    statements = verify(files, trust_in(signer), store)
+    statements = verify(files, trust_in(signer))
     assert [one.predicate_type.split("/")[-2] for one in statements] == [
         "provenance",
         "test-result",
@@ -164,57 +159,55 @@ def test_a_release_needs_metrics(store: OciLayout, signer: Signer) -> None:
 
 
 def test_an_untrusted_key_or_another_purpose_is_refused(
-    tmp_path: Path, files: dict[str, bytes], signer: Signer, store: OciLayout
+    tmp_path: Path, files: dict[str, bytes], signer: Signer
 ) -> None:
     """Only keys that the trust policy names for releases count."""
-    assert refusal(files, trust_in(make_signer(tmp_path, "stranger")), store) == "signature-untrusted"
-    assert refusal(files, trust_in(signer, "promotion", "rollout"), store) == "signature-untrusted"
+    assert refusal(files, trust_in(make_signer(tmp_path, "stranger"))) == "signature-untrusted"
+    assert refusal(files, trust_in(signer, "promotion", "rollout")) == "signature-untrusted"
 
 
-def test_missing_evidence_is_refused(files: dict[str, bytes], signer: Signer, store: OciLayout) -> None:
+def test_missing_evidence_is_refused(files: dict[str, bytes], signer: Signer) -> None:
     """No evidence is no release."""
     del files[EVIDENCE]
-    assert refusal(files, trust_in(signer), store) == "evidence-missing"
+    assert refusal(files, trust_in(signer)) == "evidence-missing"
 
 
 @pytest.mark.parametrize("kept", [(1, 2, 3, 4), (0, 3, 4), (0, 1, 2, 4)], ids=["provenance", "tests", "gates"])
-def test_each_kind_of_statement_is_required(
-    files: dict[str, bytes], signer: Signer, store: OciLayout, kept: tuple[int, ...]
-) -> None:
+def test_each_kind_of_statement_is_required(files: dict[str, bytes], signer: Signer, kept: tuple[int, ...]) -> None:
     """Evidence that lacks provenance, test results or gate numbers is refused."""
     lines = files[EVIDENCE].splitlines(keepends=True)
     evidence = b"".join(lines[at] for at in kept)
-    assert refusal(files, trust_in(signer), store, evidence) == "predicate-missing"
+    assert refusal(files, trust_in(signer), evidence) == "predicate-missing"
 
 
-def test_a_policy_without_its_test_result_is_refused(files: dict[str, bytes], signer: Signer, store: OciLayout) -> None:
+def test_a_policy_without_its_test_result_is_refused(files: dict[str, bytes], signer: Signer) -> None:
     """Each gate policy needs its own result, and none may be there twice."""
     lines = files[EVIDENCE].splitlines(keepends=True)
     for kept in ((0, 1, 3), (0, 1, 1, 3), (0, 1, 2, 2, 3), (0, 0, 1, 2, 3)):
         evidence = b"".join(lines[at] for at in kept)
-        assert refusal(files, trust_in(signer), store, evidence) == "evidence-mismatch"
+        assert refusal(files, trust_in(signer), evidence) == "evidence-mismatch"
 
 
 def test_evidence_of_another_release_is_refused(signer: Signer, store: OciLayout, files: dict[str, bytes]) -> None:
     """Genuine evidence of one release does not count for another."""
     other = release(1, build(store, seed=2), signer)
-    assert refusal(files, trust_in(signer), store, other[EVIDENCE]) == "subject-mismatch"
+    assert refusal(files, trust_in(signer), other[EVIDENCE]) == "subject-mismatch"
 
 
-def test_one_changed_byte_of_the_release_is_refused(files: dict[str, bytes], signer: Signer, store: OciLayout) -> None:
+def test_one_changed_byte_of_the_release_is_refused(files: dict[str, bytes], signer: Signer) -> None:
     """A better number in release.yaml no longer fits the evidence; so does a changed comment."""
     for old, new in ((b"0.88 is above", b"0.89 is above"), (b"value: 0.7,", b"value: 0.9,"), (b"# yaml", b"# Yaml")):
         assert old in files[RELEASE]
         changed = files | {RELEASE: files[RELEASE].replace(old, new, 1)}
-        assert refusal(changed, trust_in(signer), store) == "subject-mismatch"
+        assert refusal(changed, trust_in(signer)) == "subject-mismatch"
 
 
-def test_one_changed_byte_of_the_evidence_is_refused(files: dict[str, bytes], signer: Signer, store: OciLayout) -> None:
+def test_one_changed_byte_of_the_evidence_is_refused(files: dict[str, bytes], signer: Signer) -> None:
     """Any changed byte of the evidence file is refused."""
     trust = trust_in(signer)
     data = files[EVIDENCE]
     for position in range(0, len(data), 97):
-        assert refusal(files, trust, None, flip(data, position)) in {
+        assert refusal(files, trust, flip(data, position)) in {
             "evidence-unparsed",
             "signature-invalid",
             "signature-untrusted",
@@ -222,14 +215,14 @@ def test_one_changed_byte_of_the_evidence_is_refused(files: dict[str, bytes], si
 
 
 def test_numbers_that_differ_from_the_file_are_refused(
-    files: dict[str, bytes], signer: Signer, store: OciLayout, record: BuildRecord
+    files: dict[str, bytes], signer: Signer, record: BuildRecord
 ) -> None:
     """A genuinely signed statement about the right subjects must also say the same as release.yaml."""
     subjects = {"artifact": record.artifact.digest, RELEASE: digest_bytes(files[RELEASE])}
-    better = gate_evidence((verdict("recall", value=0.99), *VERDICTS[1:]), METRICS, champion=None)
+    better = gate_evidence((verdict("recall", value=0.99), *VERDICTS[1:]), METRICS, champion=None, details={})
     lines = files[EVIDENCE].splitlines(keepends=True)
     lines[3] = sign(statement("https://modelops.dev/attestations/gate-evidence/v1", subjects, better), signer)
-    assert refusal(files, trust_in(signer), store, b"".join(lines)) == "evidence-mismatch"
+    assert refusal(files, trust_in(signer), b"".join(lines)) == "evidence-mismatch"
 
 
 @pytest.mark.parametrize("key", ["externalParameters", "resolvedDependencies", "internalParameters", "buildType"])
@@ -241,46 +234,7 @@ def test_provenance_that_differs_from_the_file_is_refused(files: dict[str, bytes
     changed = value | {"extra": "x"} if isinstance(value, dict) else value[:-1]
     made["predicate"]["buildDefinition"][key] = changed
     lines[0] = sign(made, signer)
-    assert refusal(files, trust_in(signer), None, b"".join(lines)) == "evidence-mismatch"
-
-
-def test_one_changed_byte_in_the_store_is_refused(
-    files: dict[str, bytes], signer: Signer, store: OciLayout, record: BuildRecord
-) -> None:
-    """Manifest, config, layer, build record and holdout are all read back and verified."""
-    for blob in sorted((store.folder / "blobs" / "sha256").iterdir()):
-        data = blob.read_bytes()
-        blob.write_bytes(flip(data, len(data) // 2))
-        assert refusal(files, trust_in(signer), store) == "digest-mismatch", blob.name
-        blob.write_bytes(data)
-    verify(files, trust_in(signer), store)
-
-
-def test_a_store_without_the_artifact_is_refused(tmp_path: Path, files: dict[str, bytes], signer: Signer) -> None:
-    """A release whose bytes are not there does not verify; without a store the evidence alone does."""
-    assert refusal(files, trust_in(signer), OciLayout(tmp_path / "empty")) == "not-in-store"
-    assert len(verify(files, trust_in(signer), None)) == 5
-
-
-def test_a_machine_that_has_only_the_artifact_can_verify(
-    tmp_path: Path, files: dict[str, bytes], signer: Signer, store: OciLayout, record: BuildRecord
-) -> None:
-    """Build record and holdout are verified where they are; the artifact suffices."""
-    other = OciLayout(tmp_path / "production")
-    manifest = store.get(record.artifact.digest)
-    for entry in (json.loads(manifest)["config"], *json.loads(manifest)["layers"]):
-        other.put(store.get(entry["digest"]))
-    other.put(manifest)
-    assert len(verify(files, trust_in(signer), other)) == 5
-
-
-def test_files_that_differ_from_the_artifact_are_refused(store: OciLayout, signer: Signer) -> None:
-    """A release that lists other files than its artifact holds is refused although it is well signed."""
-    record = build(store)
-    wrong = record.artifact.files[0].model_copy(update={"sha256": "0" * 64})
-    artifact = record.artifact.model_copy(update={"files": (wrong, *record.artifact.files[1:])})
-    files = release(1, record.model_copy(update={"artifact": artifact}), signer)
-    assert refusal(files, trust_in(signer), store) == "artifact-mismatch"
+    assert refusal(files, trust_in(signer), b"".join(lines)) == "evidence-mismatch"
 
 
 def test_the_openssf_signature_covers_the_files_of_the_artifact(
@@ -317,3 +271,50 @@ def test_the_artifact_opens_from_the_release(files: dict[str, bytes], store: Oci
     """The digest in release.yaml leads to the files."""
     spec = load_resource(files[RELEASE], RELEASE).spec
     assert set(open_artifact(store, spec.artifact.digest).files) == {file.path for file in spec.artifact.files}
+
+
+DETAILS = {
+    "quality/parity": {"groups": [{"group": "f", "n": 120, "selectionRate": 0.21}, {"group": "m", "n": 130}]},
+    "speed/latency": {"p99Ms": 4.125, "samples": 500},
+}
+
+
+def test_what_gates_measured_is_signed_and_read_back(record: BuildRecord, signer: Signer) -> None:
+    """The numbers behind the verdicts are in the signed evidence, the same bytes each time, and not in release.yaml."""
+    files = release(1, record, signer, details=DETAILS)
+    again = release(1, record, signer, details=dict(reversed(DETAILS.items())))
+    assert payloads(files[EVIDENCE]) == payloads(again[EVIDENCE])
+    assert {**files, EVIDENCE: b"", SIGNATURE: b""} == {**again, EVIDENCE: b"", SIGNATURE: b""}
+    assert files[RELEASE] == release(1, record, signer)[RELEASE]
+    assert gate_details(verify(files, trust_in(signer))) == DETAILS
+    assert b"selectionRate" not in files[RELEASE]
+
+
+def test_one_changed_number_behind_a_verdict_is_refused(record: BuildRecord, signer: Signer) -> None:
+    """A rate of a group cannot be changed after the release was signed."""
+    files = release(1, record, signer, details=DETAILS)
+    lines = files[EVIDENCE].splitlines(keepends=True)
+    envelope = json.loads(lines[3])
+    payload = base64.b64decode(envelope["payload"]).replace(b"0.21", b"0.11")
+    lines[3] = json.dumps(envelope | {"payload": base64.b64encode(payload).decode()}).encode() + b"\n"
+    assert refusal(files, trust_in(signer), b"".join(lines)) == "signature-invalid"
+
+
+@pytest.mark.parametrize("details", [{"quality/other": {"n": 1}}, {"quality/parity": [1]}, [1], "x"])
+def test_details_of_a_gate_that_did_not_judge_are_refused(record: BuildRecord, signer: Signer, details: Any) -> None:
+    """Details belong to verdicts of the file, each a mapping, however well they are signed."""
+    files = release(1, record, signer, details=DETAILS)
+    lines = files[EVIDENCE].splitlines(keepends=True)
+    numbers = payloads(files[EVIDENCE])[3]
+    numbers["predicate"]["details"] = details
+    lines[3] = sign(numbers, signer)
+    assert refusal(files, trust_in(signer), b"".join(lines)) == "evidence-mismatch"
+
+
+def test_evidence_from_before_details_were_recorded_counts(files: dict[str, bytes], signer: Signer) -> None:
+    """A release of version 0.1.0 says nothing about what is behind its verdicts, and is believed all the same."""
+    lines = files[EVIDENCE].splitlines(keepends=True)
+    numbers = payloads(files[EVIDENCE])[3]
+    del numbers["predicate"]["details"]
+    lines[3] = sign(numbers, signer)
+    assert gate_details(verify(files, trust_in(signer), b"".join(lines))) == {}

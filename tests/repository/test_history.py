@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import git as gitpython
@@ -93,20 +93,6 @@ def test_a_login_is_what_stands_before_the_at(email: str, login: str) -> None:
     assert Person("X", email).login == login
 
 
-def test_what_a_branch_was_at_an_instant(repository: Repository) -> None:
-    """The newest commit at or before the instant counts; before the first one there is none."""
-    git(repository.root, "commit", "--quiet", "--amend", "--no-edit", "--date", "2026-01-01T00:00:00Z")
-    root = repository.commit_files(None, {"a": b"1"}, "Root\n", ADA, NOON - timedelta(days=1))
-    git(repository.root, "reset", "--quiet", "--hard", root)
-    ids = chain(repository, 4)
-    assert repository.commit_at("main", NOON + timedelta(minutes=90)) == ids[2]
-    assert repository.commit_at("main", NOON + timedelta(hours=1)) == ids[2]
-    assert repository.commit_at("main", NOON - timedelta(seconds=1)) == ids[0]
-    with pytest.raises(ModelOpsError, match="no commit yet") as caught:
-        repository.commit_at("main", datetime(2020, 1, 1, tzinfo=UTC))
-    assert caught.value.problems[0].code == "no-commit-then"
-
-
 def test_changed_paths_are_sorted_and_a_rename_is_two(repository: Repository) -> None:
     """Added, changed, removed and renamed files all appear, under both names."""
     base = repository.head()
@@ -115,14 +101,14 @@ def test_changed_paths_are_sorted_and_a_rename_is_two(repository: Repository) ->
     expected = ("models/a/model.yaml", "models/b/model.yaml", "models/b/renamed.yaml", "ä.txt")
     assert repository.changed_paths(base, head) == expected
     assert repository.changed_paths(head, head) == ()
-    assert "-1\n+2\n" in repository.diff(base, head)
+    assert b"-1\n+2\n" in b"".join(repository.compare(base, head).texts)
 
 
 def test_commits_without_common_history_have_no_merge_base(repository: Repository) -> None:
     """Two roots have nothing in common, and the message says so."""
     stranger = repository.commit_files(None, {"x": b"y"}, "Other root\n", ADA, NOON)
     with pytest.raises(ModelOpsError) as caught:
-        repository.merge_base("main", stranger)
+        repository.merge_bases("main", stranger)
     assert caught.value.problems[0].code == "no-common-history"
     assert not repository.is_ancestor(stranger, "main")
 

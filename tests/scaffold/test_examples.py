@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from modelops import summaries
 from modelops.artifacts import frame
 from modelops.drift import psi
 from modelops.scaffold.files import project_folder, read_tree
@@ -90,8 +91,8 @@ def score(reference: pd.DataFrame, window: pd.DataFrame, column: str) -> float:
     values = [pa.chunked_array([pa.array(rows[column].to_list())]) for rows in (reference, window)]
     if kind == "category":
         values = [chunk.cast(pa.string()) for chunk in values]
-    fitted = psi.fit(psi.Params(), values[0], kind)
-    return psi.score(psi.Params(), fitted, psi.count(fitted, values[1])).value
+    fitted = psi.fit(psi.Params(), summaries.summarise(values[0], kind))
+    return psi.score(psi.Params(), fitted, psi.count(fitted, values[1]), 0.01).value
 
 
 def test_april_drifts_in_the_stated_features_and_march_does_not(

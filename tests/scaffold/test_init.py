@@ -18,15 +18,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from git_world import commit, git
 from modelops.cli import cli
 from modelops.errors import Exit, ModelOpsError
 from modelops.evidence import Signer
+from modelops.project.workspace import open_workspace
 from modelops.repository import Repository
 from modelops.scaffold import files
 from modelops.scaffold.files import project_folder
 from modelops.scaffold.repository import example_files, example_names, repository_files
 from modelops.spec.graph import Graph, build_graph
 from modelops.spec.kinds import KINDS
+from modelops.spec.load import load_resource
 
 Init = Callable[..., dict[str, Any]]
 
@@ -117,18 +120,113 @@ def test_approvers_are_written_down(init: Init) -> None:
 
 
 def test_init_inside_a_repository_uses_it(init: Init) -> None:
-    """No second repository is made below an existing one; its own files stay, .gitignore gains one line."""
+    """No second repository is made in an existing one; its own files stay, .gitignore and .gitattributes gain lines."""
     subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
     Path("README.md").write_text("mine\n")
     Path(".gitignore").write_text("*.tmp")
-    Path("sub").mkdir()
-    os.chdir("sub")
+    Path(".gitattributes").write_text("*.png binary\n")
     found = init()
-    os.chdir("..")
     assert Path(found["root"]).samefile(".")
     assert Path("README.md").read_text() == "mine\n"
     assert Path(".gitignore").read_text() == "*.tmp\n.modelops/\n"
-    assert not Path("sub/.git").exists()
+    assert Path(".gitattributes").read_text().startswith("*.png binary\n# Snapshots and releases pin files")
+
+
+def test_a_folder_of_a_larger_repository_is_a_project_of_its_own(init: Init) -> None:
+    """Nothing is written outside of it but its workflows, which run in it; a second team has a project beside it."""
+    subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
+    top = Path.cwd()
+    Path("ml/churn").mkdir(parents=True)
+    for folder in ("ml/churn", "ml/risk"):
+        if folder == "ml/churn":
+            os.chdir(folder)
+        found = init(*([folder] if folder == "ml/risk" else []))
+        os.chdir(top)
+        assert Path(found["root"]).samefile(folder)
+        assert (top / folder / ".modelops/keys/local.pem").exists()
+        workflow = Path(f".github/workflows/modelops-{folder.replace('/', '-')}-release.yml").read_text()
+        assert f"    working-directory: {folder}\n" in workflow
+        assert f"uses: ./.github/workflows/modelops-{folder.replace('/', '-')}-reconcile.yml" in workflow
+    assert sorted(path.name for path in top.iterdir()) == [".git", ".github", "ml"]
+    assert not (top / "ml/churn/.git").exists()
+    os.chdir("ml/churn/policies")
+    assert Repository.discover(Path.cwd()).folder == "ml/churn"
+
+
+@pytest.mark.parametrize("folder", ["ml/churn", "my project"])
+def test_what_is_to_be_typed_next_begins_where_init_was_typed(init: Init, folder: str) -> None:
+    """With a folder of a larger repository, or a new one beside nothing, the first step goes there; the rest holds."""
+    if folder == "ml/churn":
+        git(Path.cwd(), "init", "-q", "-b", "main")
+    data = write_csv("people.csv", people())
+    found = init(folder, "--model", "left", "--data", data, "--target", "left", "--approver", "grace")
+    assert found["next"][0].startswith("cd ")
+    typed = "\n".join(line for line in found["next"] if line.startswith(("cd ", "git ")))
+    subprocess.run(["bash", "-e", "-c", typed], check=True, capture_output=True)
+    root = Path.cwd() if folder == "ml/churn" else Path(folder)
+    begun = git(root, "ls-tree", "-r", "--name-only", "main").splitlines()
+    assert any(path.startswith(".github/workflows/") for path in begun)
+    assert not any("models/left" in path for path in begun)
+    assert "models/left/model.yaml" in git(root, "ls-tree", "-r", "--name-only", "propose-left")
+    assert not any(line.startswith("cd ") for line in initialise_again(init, Path(folder), data))
+
+
+def initialise_again(init: Init, folder: Path, data: Path) -> list[str]:
+    """Return what is to be typed after a second model was made in a project's own folder."""
+    os.chdir(folder)
+    steps: list[str] = init("--model", "again", "--data", data, "--target", "left")["next"]
+    return steps
+
+
+def test_the_branch_and_the_remote_are_those_of_git(init: Init, tmp_path: Path) -> None:
+    """A clone of a repository on trunk, whose remote has another name, is told of neither main nor origin."""
+    git(tmp_path, "init", "-q", "--bare", "-b", "trunk", "theirs.git")
+    Path.cwd().rmdir()
+    git(tmp_path, "clone", "-q", "--origin", "upstream", "theirs.git", "work")
+    os.chdir(tmp_path / "work")
+    found = init("--approver", "grace")
+    project = load_resource(Path("policies/project.yaml").read_bytes(), "policies/project.yaml").spec
+    assert (project.branch, project.remote) == ("trunk", "upstream")
+    workflow = Path(".github/workflows/pull-request.yml").read_text()
+    assert 'branches: ["trunk"]' in workflow
+    assert "git remote rename origin upstream" in workflow
+    assert "--since upstream/trunk" in workflow
+    assert "git push --set-upstream upstream trunk" in found["next"]
+    assert "what is on `trunk` is what runs" in Path("README.md").read_text()
+
+
+def test_bytes_of_data_stay_what_the_snapshot_pinned_whatever_git_does_to_text(init: Init, tmp_path: Path) -> None:
+    """Under core.autocrlf, and beside attributes that turn text, a clone has the bytes that were pinned."""
+    git(Path.cwd(), "init", "-q", "-b", "main")
+    Path(".gitattributes").write_text("* text=auto eol=crlf\n")
+    Path("tables").mkdir()
+    people().to_csv("tables/people.txt", index=False)
+    init("--model", "churn", "--data", "tables/people.txt", "--target", "left", "--missing", "none")
+    git(Path.cwd(), "config", "user.name", "Ada")
+    git(Path.cwd(), "config", "user.email", "ada@example.com")
+    git(Path.cwd(), "add", "-A")
+    git(Path.cwd(), "commit", "-q", "-m", "Begin")
+    git(tmp_path, "clone", "-q", "-c", "core.autocrlf=true", "work", "clone")
+    for path in ("tables/people.txt", "models/churn/data/initial.yaml", "requirements.lock"):
+        assert (tmp_path / "clone" / path).read_bytes() == Path(path).read_bytes()
+    os.chdir(tmp_path / "clone")
+    assert cli.main(["data", "verify", "churn"], standalone_mode=False) == 0
+
+
+def test_data_that_should_not_go_into_git_unasked_is_ignored_and_said(init: Init) -> None:
+    """About persons or large: its path is ignored, with the way back; what is neither goes into git, which is said."""
+    git(Path.cwd(), "init", "-q", "-b", "main")
+    Path("data").mkdir()
+    mails = [f"person{number}@example.com" for number in range(300)]
+    people().assign(email=mails).to_csv("data/people.csv", index=False)
+    people().to_csv("data/plain.csv", index=False)
+    found = init("--model", "churn", "--data", "data/people.csv", "--target", "left")
+    assert Path(".gitignore").read_text().splitlines()[-1] == "/data/people.csv"
+    assert any("`/data/people.csv` was added to .gitignore" in each for each in found["warnings"])
+    assert git(Path.cwd(), "status", "--porcelain", "data") == "?? data/"
+    assert git(Path.cwd(), "ls-files", "--others", "--exclude-standard", "data") == "data/plain.csv"
+    found = init("--model", "plain", "--data", "data/plain.csv", "--target", "left")
+    assert any("to keep it out: echo '/data/plain.csv' >> .gitignore" in each for each in found["next"])
 
 
 def test_a_second_init_is_refused(initialised: Init) -> None:
@@ -230,6 +328,19 @@ def test_data_outside_of_the_repository_are_allowed_by_name(initialised: Init) -
     assert cli.main(["data", "verify", "churn", "q2"], standalone_mode=False) == 0
 
 
+def test_a_snapshot_is_taken_under_names_that_files_may_have(initialised: Init) -> None:
+    """Anything else is refused before something is written: no reader would take it, or it would lie elsewhere."""
+    path = write_csv("people.csv", people())
+    initialised("--model", "churn", "--data", path, "--target", "left")
+    before = {file for file in Path.cwd().rglob("*") if file.is_file()}
+    for model, name in (("churn", "Q 2"), ("churn", "../q2"), ("../policies", "q2"), ("churn", "")):
+        take = ["data", "snapshot", model, "--name", name, "--owner", "o", "--path", str(path)]
+        with pytest.raises(ModelOpsError, match="is not a name") as caught:
+            cli.main(take, standalone_mode=False)
+        assert caught.value.exit is Exit.USAGE
+        assert {file for file in Path.cwd().rglob("*") if file.is_file()} == before
+
+
 @pytest.mark.parametrize(
     ("change", "options"),
     [
@@ -265,13 +376,152 @@ def test_files_of_every_sort_become_valid_models(
 
 
 def test_nested_columns_of_parquet_are_left_out_with_the_reason(initialised: Init) -> None:
-    """A flat copy goes into the store, and the snapshot says what it was made from."""
+    """The file is pinned as it is, and the snapshot says what of it is not read."""
     path = Path.cwd().parent / "nested.parquet"
     people().assign(tags=[["x"]] * 300).to_parquet(path)
     found = initialised("--model", "churn", "--data", path, "--target", "left")
     assert "not flat" in found["left_out"]["tags"]
-    source = graph_here().models["churn"].snapshots["initial"].spec.source
-    assert (source.type, source.upstream) == ("store", ("nested.parquet without tags",))
+    snapshot = graph_here().models["churn"].snapshots["initial"].spec
+    assert (snapshot.source.type, [*snapshot.unread]) == ("files", ["tags"])
+
+
+def german(rows: int = 300) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    weight = rng.integers(200, 9000, rows)
+    return pd.DataFrame(
+        {
+            "Kunde": [f"K-{number:05d}" for number in range(rows)],
+            "Gewicht": [f"{each:,}".replace(",", ".") for each in weight],
+            "Preis": [f"{each:.2f}".replace(".", ",") for each in rng.uniform(1, 90, rows)],
+            "Region": rng.choice(["NA", "EU", "Süd"], rows),
+            "Neu": rng.choice(["ja", "nein"], rows),
+            "Seit": [f"{1 + row % 28}. März {2015 + row % 9}" for row in range(rows)],
+            "Alter": np.where(np.arange(rows) % 20 == 0, -999, 20 + np.arange(rows) % 50),
+            "teuer": np.where(weight + rng.normal(0, 2000, rows) > 4500, "Ja", "Nein"),
+        }
+    )
+
+
+def test_what_was_decided_about_a_file_is_said_with_counts_and_can_be_overridden(initialised: Init) -> None:
+    """A line per decision: encoding, marks of numbers, words for yes and missing, dates, stand-ins, roles."""
+    path = Path.cwd().parent / "kunden.csv"
+    german().to_csv(path, sep=";", index=False, encoding="cp1252")
+    asked = ("--exclude", "Preis", "--feature", "Seit")
+    found = initialised("--model", "one", "--data", path, "--target", "teuer", *asked)
+    read = found["read"]
+    assert "cp1252" in read["kunden.csv"]
+    assert "groups thousands (300 rows)" in read["Gewicht"]
+    assert "true where it says ja, false where it says nein (300 rows)" in read["Neu"]
+    assert "dates written as %d. %b %Y (300 rows)" in read["Seit"]
+    assert "missing where it says 'NA'" in read["Region"]
+    assert "say --missing Alter=-999" in read["Alter"]
+    assert "identifies a row" in read["Kunde"]
+    assert (found["left_out"], found["features"]["Seit"]) == ({"Preis": "excluded"}, "datetime")
+    other = initialised(
+        "--model", "two", "--data", path, "--target", "teuer", "--missing", "Region=", "--missing", "Alter=-999",
+        "--id", "Region", "--feature", "Kunde",
+    )  # fmt: skip
+    assert "groups the rows" in other["read"]["Region"]
+    assert "missing where it says '-999' (15 rows)" in other["read"]["Alter"]
+    assert other["features"]["Kunde"] == "category"
+    columns = {column.name: column for column in graph_here().models["two"].snapshots["initial"].spec.columns}
+    assert (columns["Region"].missing, columns["Alter"].missing) == (0, 15)
+    assert graph_here().models["two"].model.spec.training.split.type == "hash"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--time", "Region"), "bad-time"),
+        (("--feature", "Neu:colour"), "bad-feature"),
+        (("--exclude", "Preise"), "unknown-column"),
+        (("--id", "teuer"), None),
+        (("--encoding", "klingon"), "unknown-encoding"),
+        (("--exclude", "teuer"), "bad-exclude"),
+        (("--feature", "Neu", "--exclude", "Neu"), "bad-exclude"),
+        (("--missing", "Altr=-999"), "unknown-column"),
+        (("--sheet", "Kunden"), "unknown-sheet"),
+        (("--positive", "4711", "--target", "Alter"), "bad-positive"),
+    ],
+)
+def test_what_is_asked_of_columns_is_checked_against_the_data(
+    initialised: Init, arguments: tuple[str, ...], code: str | None
+) -> None:
+    """A time without order, a type that is none, a name that no column has: said, and nothing is written."""
+    path = Path.cwd().parent / "kunden.csv"
+    german().to_csv(path, sep=";", index=False, encoding="cp1252")
+    error = error_of(initialised, "--model", "bad", "--data", path, "--target", "teuer", *arguments)
+    assert error.first.code == (code or "bad-id")
+    assert repr(arguments[1].partition(":")[0]) in error.first.message or "colour" in error.first.message
+    assert error.exit == (Exit.FILES if "Preise" in arguments else Exit.USAGE)
+    assert not Path("models").exists()
+
+
+def test_the_format_of_a_table_makes_no_other_model(initialised: Init) -> None:
+    """A CSV file and a Parquet file of the same rows give the same features, split and gates."""
+    data = german().assign(Gewicht=lambda d: d["Gewicht"].str.replace(".", "").astype(int))
+    folder = Path.cwd().parent
+    data.to_csv(folder / "a.csv", index=False)
+    data.to_parquet(folder / "a.parquet")
+    for end in ("csv", "parquet"):
+        initialised("--model", end, "--data", folder / f"a.{end}", "--target", "teuer")
+    one, other = (graph_here().models[end] for end in ("csv", "parquet"))
+    assert one.model.spec.data == other.model.spec.data
+    assert one.model.spec.training == other.model.spec.training
+    assert one.snapshots["initial"].spec.columns == other.snapshots["initial"].spec.columns
+    assert one.snapshots["initial"].spec.profile == other.snapshots["initial"].spec.profile
+
+
+def test_rows_that_belong_together_are_on_one_side(initialised: Init) -> None:
+    """Copies of rows by their features, rows of one thing by its identifier, a series by its time."""
+    rng = np.random.default_rng(9)
+    base = pd.DataFrame(rng.normal(size=(150, 2)).round(3), columns=["a", "b"]).assign(y=rng.integers(0, 2, 150))
+    copies = pd.concat([base] * 8, ignore_index=True).sample(frac=1, random_state=1)
+    visits = copies.assign(a=rng.normal(size=1200), visitor_id=rng.integers(0, 200, 1200))
+    series = base.assign(day=pd.date_range("2024-01-01", periods=150), a=rng.normal(size=150))
+    found = {}
+    for name, data in {"copies": copies, "visits": visits, "series": series}.items():
+        initialised("--model", name, "--data", write_csv(f"{name}.csv", data), "--target", "y")
+        spec = graph_here().models[name].model.spec
+        found[name] = (spec.training.split.type, spec.training.split.equal_rows, spec.data.id, spec.data.time)
+    assert found == {
+        "copies": ("random", "together", None, None),
+        "visits": ("hash", None, "visitor_id", None),
+        "series": ("time", None, None, "day"),
+    }
+    path = "policies/gates/copies.yaml"
+    (gate,) = (one for one in load_resource(Path(path).read_bytes(), path).spec.gates if one.name == "data-quality")
+    assert "maximumLeakage" not in gate.params
+
+
+def test_the_rate_of_requests_is_that_of_the_column_of_time(initialised: Init) -> None:
+    """Found or named, within one day or not, it counts to the second; numbers are an order and tell no rate."""
+    seen = pd.date_range("2024-03-01T08:00:00", periods=300, freq="36s", tz="UTC").strftime("%Y-%m-%dT%H:%M:%SZ")
+    path = write_csv("times.csv", people().drop(columns="person_id").assign(seen=seen, year=np.arange(300) // 6))
+    spans = []
+    for model, named in (("found", ()), ("named", ("--time", "seen"))):
+        said = initialised("--model", model, "--data", path, "--target", "left", "--exclude", "year", *named)
+        assert "times run from 2024-03-01" in said["read"]["seen"]
+        entry = graph_here().models[model]
+        assert entry.rollout is not None
+        assert entry.rollout.spec.expect is not None
+        assert (entry.model.spec.data.time, entry.rollout.spec.expect.requests_per_hour) == ("seen", 100)
+        assert "as the rows of the data came" in Path(f"models/{model}/rollout.yaml").read_text()
+        spans.append(entry.snapshots["initial"].spec.time_span)
+    assert spans[0] == spans[1]
+    found = initialised("--model", "years", "--data", path, "--target", "left", "--time", "year")
+    assert "are no dates" in found["read"]["year"]
+    assert "nobody knows it yet" in Path("models/years/rollout.yaml").read_text()
+
+
+def test_rows_without_a_label_are_counted(initialised: Init) -> None:
+    """How many teach nothing is said beside the target, before all other columns; where all have one, nothing is."""
+    some = people().assign(left=lambda d: d["left"].where(d.index % 10 > 0))
+    found = initialised("--model", "some", "--data", write_csv("some.csv", some), "--target", "left")
+    assert "30 of 300 rows have no left and are left out" in found["read"]["left"]
+    assert next(iter(found["read"])) == "left"
+    found = initialised("--model", "all", "--data", write_csv("all.csv", people()), "--target", "left")
+    assert "left out" not in found["read"]["left"]
 
 
 def test_two_columns_of_one_name_are_refused_in_any_format(initialised: Init) -> None:
@@ -384,8 +634,9 @@ def test_an_existing_model_is_never_overwritten(initialised: Init) -> None:
 )
 def test_wrong_usage_is_said(init: Init, arguments: tuple[str, ...]) -> None:
     """Options that do not belong together, and names that are none, are usage errors."""
-    with pytest.raises(click.UsageError):
+    with pytest.raises((click.UsageError, ModelOpsError)) as caught:
         init(*arguments)
+    assert isinstance(caught.value, click.UsageError) or caught.value.exit == Exit.USAGE
 
 
 def test_scaffolding_works_without_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,7 +645,30 @@ def test_scaffolding_works_without_the_checkout(tmp_path: Path, monkeypatch: pyt
     packaged = tmp_path / "project"
     for part in ("policies", ".github/workflows", "models/tumor-diagnosis"):
         shutil.copytree(project_folder() / part, packaged / part)
+    shutil.copy(project_folder() / "requirements.lock", packaged)
     monkeypatch.setattr(files, "PACKAGED", packaged)
     assert example_names() == ("tumor-diagnosis",)
     assert example_files("tumor-diagnosis") == before
     assert "policies/gates/standard.yaml" in repository_files("", ("grace",))
+
+
+def test_a_linked_work_tree_has_its_key_and_cache_where_its_clone_has_them(
+    init: Init, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Init and snapshots in a linked work tree write what every verb reads: the one state folder of the clone."""
+    git(Path.cwd(), "init", "-q", "-b", "main")
+    git(Path.cwd(), "config", "user.name", "Ada")
+    git(Path.cwd(), "config", "user.email", "ada@example.com")
+    commit(Path.cwd(), {"readme": "x\n"}, "Begin")
+    git(Path.cwd(), "worktree", "add", "-q", "-b", "models", str(tmp_path / "linked"))
+    main_tree, linked = Path.cwd(), tmp_path / "linked"
+    monkeypatch.chdir(linked)
+    init("--example", "fraud-detection", "--approver", "grace")
+    public = load_resource((linked / "policies/trust.yaml").read_bytes(), "policies/trust.yaml").spec.keys[0]
+    workspace = open_workspace(linked, {}, dirty=True)
+    assert workspace.signer.public_pem == public.public_key
+    assert workspace.state == main_tree / ".modelops"
+    assert [path.name for path in (linked / ".modelops").iterdir()] == ["schema"], "editors read the schema beside it"
+    assert git(main_tree, "status", "--porcelain") == "", "the key would be committed in the other work tree"
+    assert cli.main(["data", "verify", "fraud-detection"], standalone_mode=False) == 0
+    assert [path.name for path in (linked / ".modelops").iterdir()] == ["schema"]

@@ -18,6 +18,8 @@ def column(values: list[object]) -> pa.ChunkedArray:
 @pytest.mark.parametrize(
     ("values", "task", "positive"),
     [
+        (["non"] * 5 + ["oui"] * 15, "binary-classification", "oui"),
+        (["Nein"] * 5 + ["Ja"] * 15, "binary-classification", "Ja"),
         (["Yes", "No", "No"] * 20, "binary-classification", "Yes"),
         ([0, 1, 1, 1] * 20, "binary-classification", 1),
         ([True, False] * 20, "binary-classification", True),
@@ -30,6 +32,8 @@ def column(values: list[object]) -> pa.ChunkedArray:
         ([3.0, 4.0, 5.0, None] * 20, "multiclass-classification", None),
         (list(range(5000)), "regression", None),
         ([1, 2, 3, 4, 5, 6], "regression", None),
+        ([0] * 400 + [1] * 300 + [2] * 200 + [3] * 90 + [4] * 40 + [5] * 9 + [7], "regression", None),
+        (list(range(10)) * 50, "multiclass-classification", None),
         ([1.5, 2.5, 3.25] * 20, "regression", None),
     ],
 )
@@ -43,6 +47,18 @@ def test_labels_are_counted_without_the_missing_ones() -> None:
     """Rows without a target are no rows to learn from."""
     found = infer_target("target", column(["a", "b", None, "", "b"]))
     assert (found.classes, found.counts, found.rows, found.rarest) == (("a", "b"), (1, 2), 3, 1)
+
+
+def test_what_could_be_meant_otherwise_is_said() -> None:
+    """Counts, grades in order and classes that are too rare to be measured, each with the way out."""
+    goals = infer_target("goals", column([0] * 400 + [1] * 300 + [2] * 200 + [3] * 90 + [4] * 40 + [5] * 9 + [12]))
+    assert "a count" in goals.said
+    assert "--task multiclass-classification" in goals.said
+    assert "--task regression keeps it" in infer_target("grade", column([1, 2, 3, 4, 5] * 20)).said
+    engines = infer_target("engine", column(["jet"] * 900 + ["prop"] * 90 + ["4 Cycle"] * 2))
+    assert "on which nothing can be measured: '4 Cycle' has 2" in engines.said
+    assert infer_target("colour", column(["red", "green", "blue"] * 50)).remarks == ()
+    assert "'yes' counts as positive, by its name" in infer_target("left", column(["yes", "no"] * 20)).said
 
 
 def test_task_and_positive_label_can_be_asked_for() -> None:

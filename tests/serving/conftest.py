@@ -109,5 +109,5 @@ def models(digests: dict[str, str]) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, store: Store, models: dict[str, Any]) -> Iterator[Running]:
     """Return a server of all models, for tests that change nothing but the log."""
-    with running(tmp_path_factory.mktemp("server"), store, models) as started:
+    with running(tmp_path_factory.mktemp("server"), store, models, grpc_port=0) as started:
         yield started

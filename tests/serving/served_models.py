@@ -91,6 +91,8 @@ class Running:
 
     folder: Path
     url: str
+    grpc: str = ""
+    admin: str = ""
 
     @property
     def table(self) -> Path:
@@ -113,13 +115,18 @@ class Running:
                 return Reply(error.code, error.read(), dict(error.headers))
 
     def status(self) -> Any:
-        return self.ask("/modelops/status").json
+        return self._status().json
+
+    def _status(self) -> Reply:
+        """Ask the port for operators where there is one: it tells its status before the first table as well."""
+        return Running(self.folder, self.admin or self.url).ask("/modelops/status")
 
     def await_status(self, done: Any, seconds: float = 20.0) -> Any:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            status = self.status()
-            if done(status):
+            answer = self._status()
+            status = answer.json
+            if answer.status == 200 and done(status):
                 return status
             time.sleep(0.01)
         raise AssertionError(f"the server did not get there: {status}")
@@ -145,7 +152,8 @@ def running(
     service = Service(table, store, folder / "predictions", host="127.0.0.1", port=0, clock=clock, **settings)
     thread = threading.Thread(target=service.run)
     thread.start()
-    server = Running(folder, f"http://127.0.0.1:{service.port}")
+    admin = f"http://127.0.0.1:{service.admin_port}" if service.admin_port is not None else ""
+    server = Running(folder, f"http://127.0.0.1:{service.port}", f"127.0.0.1:{service.grpc_port}", admin)
     try:
         if models is not None:
             server.await_status(lambda status: status["table"] is not None or status["error"])

@@ -10,13 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
 from modelops.clock import wall_clock
+from modelops.predictions import PredictionLog
 from modelops.serving import Service
+from modelops.serving.asking.infer import Inference
+from modelops.serving.asking.later import Waits
+from modelops.serving.asking.question import Question
+from modelops.serving.forms import TENSORS
+from modelops.serving.http import Answer, Limits, Request
+from modelops.serving.metrics import ServerMetrics
+from modelops.serving.table import Loader
+from modelops.serving.trial import TrialLimits
 from modelops.stores import Store
 from serving.served_models import Running, route, running, tensor, write_table
 
-KEYS = {name: f"key-of-{name}-with-many-letters" for name in ("app", "labeller", "operator", "slow", "copier")}
+KEYS = {name: f"key-of-{name}-with-many-letters" for name in ("app", "labeller", "operator", "team", "slow", "copier")}
 ADMIN = ("/metrics", "/modelops/status")
 
 
@@ -28,6 +39,7 @@ ACCESS = [
     key("app", scopes=["infer"], models=["fraud"]),
     key("labeller", scopes=["feedback"]),
     key("operator", scopes=["admin"]),
+    key("team", scopes=["admin"], models=["risk"]),
     key("slow", rate={"requestsPerSecond": 0.001, "burst": 2}),
     key("copier", budget={"rows": 3, "hours": 1.0}),
 ]
@@ -78,8 +90,8 @@ def test_a_key_does_what_its_scopes_and_models_say(guarded: tuple[Running, str])
     server, _ = guarded
     answered = server.ask("/v2/models/fraud/infer", infer(), headers=sent("app"))
     assert answered.status == 200
-    assert server.ask("/v2/models/risk/infer", infer(), headers=sent("app")).status == 403
-    assert server.ask("/v2/models/risk", headers=sent("app")).status == 403
+    assert server.ask("/v2/models/risk/infer", infer(), headers=sent("app")).status == 404
+    assert server.ask("/v2/models/risk", headers=sent("app")).status == 404
     label = {"id": answered.json["parameters"]["prediction_id"], "label": 1}
     assert server.ask("/v2/models/fraud/feedback", label, headers=sent("app")).status == 403
     assert server.ask("/v2/models/fraud/feedback", label, headers=sent("labeller")).status == 200
@@ -95,6 +107,40 @@ def test_a_key_sees_its_own_models_in_the_index(guarded: tuple[Running, str]) ->
     assert server.ask(path, {}).status == 401
     assert [each["name"] for each in server.ask(path, {}, headers=sent("app")).json] == ["fraud"]
     assert {each["name"] for each in server.ask(path, {}, headers=sent("labeller")).json} == {"fraud", "risk"}
+
+
+def test_a_key_learns_nothing_of_what_is_not_its_own(guarded: tuple[Running, str]) -> None:
+    """A model of others answers as one that is not there; status, metrics and statistics are of one's own models."""
+    server, admin = guarded
+    assert server.ask("/v2/models/fraud/infer", infer(), headers=sent("app")).status == 200
+    for path in ("/v2/models/risk", "/v2/models/risk/ready", "/v2/models/risk/versions/9", "/v2/models/risk/infer"):
+        body = infer() if path.endswith("infer") else None
+        foreign = server.ask(path, body, headers=sent("app"))
+        missing = server.ask(path.replace("risk", "none"), body, headers=sent("app"))
+        assert (foreign.status, missing.status) == (404, 404)
+        assert foreign.json["error"].replace("risk", "none") == missing.json["error"]
+    for path in ("/docs", "/openapi.json", "/v2/repository/index"):
+        told = server.ask(path, {} if path.endswith("index") else None, headers=sent("app")).body.decode()
+        assert "risk" not in told
+    status = server.ask("/modelops/status", headers=sent("team")).json
+    assert {arm["model"] for arm in status["arms"]} == {"risk"}
+    assert "runtime" not in status
+    metrics = server.ask("/metrics", headers=sent("team")).body.decode()
+    assert 'model="risk"' in metrics
+    assert not [word for word in ("fraud", "modelops_log_", 'key="app"') if word in metrics]
+    counted = server.ask("/v2/models/stats", headers=sent("team")).json["model_stats"]
+    assert [each["name"] for each in counted] == ["risk"]
+    assert server.ask("/v2/models/fraud/stats", headers=sent("team")).status == 404
+    everything = Running(server.folder, admin).ask("/metrics").body.decode()
+    assert [word for word in ('model="fraud"', "modelops_log_written_total") if word not in everything] == []
+
+
+def test_the_admin_plane_answers_to_names_of_the_machine_only(guarded: tuple[Running, str]) -> None:
+    """A page whose own name leads to 127.0.0.1 reads nothing there."""
+    server, admin = guarded
+    plane = Running(server.folder, admin)
+    for host, status in (("localhost", 200), ("127.0.0.1:9", 200), ("[::1]:9", 200), ("evil.example", 421), ("", 421)):
+        assert plane.ask("/modelops/status", headers={"Host": host}).status == status, host
 
 
 def test_rates_and_budgets_say_when_to_come_back(
@@ -151,9 +197,50 @@ def test_a_key_is_withdrawn_with_a_table_that_cannot_be_loaded(guarded: tuple[Ru
 
 def test_health_tells_no_path(tmp_path: Path, store: Store) -> None:
     """What keeps a server from being ready is told without the names of its files, which the status has."""
-    with running(tmp_path, store, None) as server:
+    with running(tmp_path, store, None, admin_port=0) as server:
         server.table.write_text("{")
         status = server.await_status(lambda status: status["error"])
         refused = server.ask("/v2/health/ready")
     assert "not valid" in status["error"]
     assert (refused.status, refused.json["error"]) == (503, "the newest routing table cannot be loaded")
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_nobody_is_told_anything_before_the_first_table(tmp_path: Path, store: Store, content: str | None) -> None:
+    """Without a table that can be read nobody knows who may ask: all but health is 503, except to operators."""
+    with running(tmp_path, store, None, admin_port=0, grpc_port=0) as server:
+        if content is not None:
+            server.table.write_text(content)
+            server.await_status(lambda status: status["error"])
+        for path in (*ADMIN, "/v2", "/v2/models/stats", "/openapi.json", "/docs", "/v2/models/fraud", "/nothing"):
+            assert (path, server.ask(path).status) == (path, 503)
+        assert server.ask("/v2/repository/index", {}).status == 503
+        assert server.ask("/v2/health/live").status == 200
+        assert server.ask("/v2/health/ready").status == 503
+        assert Running(tmp_path, server.admin).ask("/metrics").status == 200
+        with InferenceServerClient(server.grpc) as client:
+            assert client.is_server_live()
+            for call in (client.get_model_repository_index, client.get_inference_statistics):
+                with pytest.raises(InferenceServerException, match="UNAVAILABLE"):
+                    call()
+
+
+def test_a_budget_is_given_back_whatever_fails(tmp_path: Path, store: Store, digests: dict[str, str]) -> None:
+    """Rows that nobody got cost nothing and hold no room in the log, also where the server itself failed on them."""
+    write_table(tmp_path / "routes.json", {"fraud": route(("stable", 1, digests["fraud-1"], 1.0))}, keys=ACCESS)
+
+    def broken(*_: Any) -> Answer:
+        raise UserWarning("a defect of the server")
+
+    with PredictionLog(tmp_path / "predictions") as log:
+        loader = Loader(store, ServerMetrics(log), TrialLimits())
+        table, _ = loader.load((tmp_path / "routes.json").read_bytes())
+        assert table.guard is not None
+        caller, model = table.guard.identify({b"x-api-key": KEYS["copier"].encode()}), table.models["fraud"]
+        model.arms[0].seconds = 0.0
+        request = Request(b"POST", b"", {}, json.dumps(infer()).encode())
+        question = Question(request, None, TENSORS._replace(write=broken), lambda *_: Answer(500, b""))
+        inference = Inference(log, wall_clock, Waits(Limits()), lambda _: None)
+        with pytest.raises(UserWarning):
+            inference.answer(model, None, question, caller)
+        assert (caller.predicted, log.depth, log.has_room(log.capacity)) == (0, 0, True)

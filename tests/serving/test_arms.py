@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from modelops.files import identity
 from modelops.predictions import arm_rows, count, find, read_window
 from modelops.serving import assign
 from modelops.stores import Store
-from serving.served_models import Running, route, running, tensor, write_table
+from serving.served_models import Running, pack_model, route, running, tensor, write_table
 
 INFER = "/v2/models/fraud/infer"
 MATRIX = tensor("features", "FP64", [0.5, 0.25], [1, 2])
@@ -85,8 +87,55 @@ def test_a_version_pins_the_arm_and_stays_out_of_the_comparison(
 def test_a_candidate_that_raises_is_a_logged_500_and_stable_goes_on(
     tmp_path: Path, store: Store, digests: dict[str, str]
 ) -> None:
-    """An estimator that raises on an unseen slice answers 500 without a traceback, logged with its arm and error."""
-    models = {"payments/churn": route(("candidate", 3, digests["churn"], 1.0), log="acknowledged")}
+    """An estimator that fails on what its signature allows answers 500 without a traceback, logged with its error."""
+    rows: dict[str, list[float]] = {"x": [0.1, 0.4, 0.6, 0.9] * 5, "y": [1.0, 2.0] * 10}
+    signature = {
+        "model": "fraud",
+        "task": "binary-classification",
+        "features": [("x", "number", True), ("y", "number", False)],
+        "classes": (0, 1),
+        "positive": 1,
+    }
+    fragile = pack_model(store, LogisticRegression(), rows, [0, 0, 1, 1] * 5, signature, onnx=False)
+    models = {"fraud": route(("candidate", 3, fragile, 1.0), log="acknowledged")}
+    body = {"inputs": [tensor("x", "FP64", [None]), tensor("y", "FP64", [1.0])]}
+    with running(tmp_path, store, models) as server:
+        reply = server.ask(INFER, body)
+        assert reply.status == 500
+        assert reply.json["error"].startswith("release 3 of fraud failed on this input: ValueError: Input X contains")
+        assert "File" not in reply.json["error"]
+        arm = arm_rows(server.log, "fraud", "salt-1", objective_ms=1e9)[0, "candidate"]
+        assert (arm.requests, arm.errors, len(arm.scores)) == (1, 1, 0)
+        logged = read_window(server.log, "fraud").to_pylist()[0]
+        assert (logged["status"], logged["score"], logged["label"]) == (500, None, None)
+        assert logged["error"].startswith("ValueError: Input X contains NaN")
+        assert json.loads(logged["features"]) == {"x": None, "y": 1.0}
+        body["inputs"][0]["data"] = [0.5]
+        assert server.ask(INFER, body).status == 200
+        metrics = server.ask("/metrics").body.decode()
+        assert 'modelops_errors_total{arm="candidate",model="fraud",release="3"} 1.0' in metrics
+        assert 'modelops_requests_total{arm="candidate",model="fraud",release="3"} 2.0' in metrics
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_number_that_no_row_could_hold_is_its_callers(tmp_path: Path, store: Store) -> None:
+    """A prediction that overflows is the release's failure only for numbers like those that it was made for."""
+    rows = {"x": [float(number) for number in range(20)]}
+    signature = {"model": "fraud", "task": "regression", "features": [("x", "number", False)], "classes": ()}
+    steep = pack_model(store, LinearRegression(), rows, [9.0 * x for x in rows["x"]], signature, onnx=False)
+    with running(tmp_path, store, {"fraud": route(("stable", 1, steep, 1.0))}) as server:
+        refused = server.ask(INFER, {"inputs": [tensor("x", "FP64", [1e308])]})
+        assert (refused.status, "input 'x' holds a number far beyond" in refused.json["error"]) == (400, True)
+        metrics = server.ask("/metrics").body.decode()
+    assert 'modelops_errors_total{arm="stable",model="fraud",release="1"} 0.0' in metrics
+    assert 'modelops_refused_total{model="fraud",status="400"} 1.0' in metrics
+
+
+def test_a_category_that_the_model_refuses_is_its_callers(
+    tmp_path: Path, store: Store, digests: dict[str, str]
+) -> None:
+    """An encoder that knows no other category refuses the request: 400, no row, and no error of the release."""
+    models = {"payments/churn": route(("stable", 3, digests["churn"], 1.0), log="acknowledged")}
     body = {
         "inputs": [
             tensor("amount", "FP64", [1.0]), tensor("items", "INT64", [1]), tensor("country", "BYTES", ["XX"]),
@@ -94,21 +143,14 @@ def test_a_candidate_that_raises_is_a_logged_500_and_stable_goes_on(
         ]
     }  # fmt: skip
     with running(tmp_path, store, models) as server:
-        reply = server.ask("/v2/models/payments%2Fchurn/infer", body)
-        assert reply.status == 500
-        assert reply.json["error"].startswith("release 3 of payments/churn failed on this input: ValueError: Found")
-        assert "File" not in reply.json["error"]
-        arm = arm_rows(server.log, "payments/churn", "salt-1", objective_ms=1e9)[0, "candidate"]
-        assert (arm.requests, arm.errors, len(arm.scores)) == (1, 1, 0)
-        logged = read_window(server.log, "payments/churn").to_pylist()[0]
-        assert (logged["status"], logged["score"], logged["label"]) == (500, None, None)
-        assert logged["error"].startswith("ValueError: Found unknown categories")
-        assert json.loads(logged["features"])["country"] == "XX"
+        refused = server.ask("/v2/models/payments%2Fchurn/infer", body)
+        assert refused.status == 400
+        assert "input 'country': 'XX' is none of the categories that the model knows" in refused.json["error"]
+        assert arm_rows(server.log, "payments/churn", "salt-1", objective_ms=1e9) == {}
+        metrics = server.ask("/metrics").body.decode()
+        assert 'modelops_errors_total{arm="stable",model="payments/churn",release="3"} 0.0' in metrics
         body["inputs"][2]["data"] = ["DE"]
         assert server.ask("/v2/models/payments%2Fchurn/infer", body).status == 200
-        metrics = server.ask("/metrics").body.decode()
-        assert 'modelops_errors_total{arm="candidate",model="payments/churn",release="3"} 1.0' in metrics
-        assert 'modelops_requests_total{arm="candidate",model="payments/churn",release="3"} 2.0' in metrics
 
 
 def hammer(server: Running, stop: threading.Event, seen: list[Any]) -> None:
@@ -206,10 +248,10 @@ def test_at_a_cold_start_what_loads_is_served(tmp_path: Path, store: Store, dige
 
 
 def test_before_the_first_table_the_server_lives_but_is_not_ready(tmp_path: Path, store: Store) -> None:
-    """Without a table the status answers, ready is 503 and models are not ready rather than unknown."""
-    with running(tmp_path, store, None) as server:
+    """Without a table operators get the status, ready is 503 and models are not ready rather than unknown."""
+    with running(tmp_path, store, None, admin_port=0) as server:
         assert server.status()["table"] is None
-        assert server.status()["runtime"] == str(tmp_path.resolve())
+        assert server.status()["runtime"] == identity(tmp_path)
         assert server.ask("/v2/health/ready").status == 503
         assert server.ask(INFER, {"inputs": [MATRIX]}).status == 503
 

@@ -79,7 +79,7 @@ for binary in (True, False):
         inputs.append(triton.InferInput(name, [1], datatype))
         inputs[-1].set_data_from_numpy(values, binary_data=binary)
     wanted = [triton.InferRequestedOutput("label", binary_data=binary)]
-    churn = client.infer("payments%2Fchurn", inputs, outputs=wanted)
+    churn = client.infer("payments/churn", inputs, outputs=wanted)
     assert churn.as_numpy("label")[0] in (b"stays", b"leaves", "stays", "leaves")
     assert churn.as_numpy("probability") is None
 assert client.get_model_config("risk")["output"][0]["dims"] == [-1, 3]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,12 +164,16 @@ def test_random_bytes_and_broken_requests_never_break_the_server(server: Running
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
             found = answers(connection)
-        assert all(status in {200, 400, 404, 405, 413, 415} for status, _, _ in found), bytes(data)
+        assert all(status in {200, 400, 404, 405, 413, 415, 501, 505} for status, _, _ in found), bytes(data)
     assert_serves(server)
 
 
 def one(**changes: Any) -> dict[str, Any]:
     return {"inputs": [{**tensor("x", "FP64", [0.5]), **changes}, tensor("y", "FP64", [0.5])]}
+
+
+DEEP = "nested too deeply" if sys.version_info < (3, 14) else "has no inputs"
+"""From 3.14 on Python looks at the stack and not at a count, and this much of it is passed over."""
 
 
 @pytest.mark.parametrize(
@@ -183,7 +188,7 @@ def one(**changes: Any) -> dict[str, Any]:
         ({**one(), "id": "i" * 2000}, "longer than 1024"),
         ({**one(), "parameters": {"entity_id": "e" * 2000}}, "longer than 1024"),
         (b'{"inputs":' + b"[" * 100_000, "not valid"),
-        (b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b',"inputs":[]}', "nested too deeply"),
+        (b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b',"inputs":[]}', DEEP),
     ],
     ids=["dimensions", "negative", "product", "nested", "name", "datatype", "id", "entity", "deep", "deep and unknown"],
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +19,14 @@ from typing import Any
 
 import pytest
 
+from git_world import commit, git
 from modelops.clock import wall_clock
 from modelops.errors import Exit, ModelOpsError
 from modelops.predictions import count, find
 from modelops.serving import Service
-from modelops.stores import Store
+from modelops.spec.routing import RoutingTable
+from modelops.stores import Store, open_at
+from modelops.targets import Site, local
 from serving.served_models import Running, tensor, write_table
 
 MATRIX = {"inputs": [tensor("features", "FP64", [0.5, 0.25], [1, 2])]}
@@ -27,12 +34,14 @@ INFER = "/v2/models/fraud/infer"
 
 
 @contextmanager
-def serve(folder: Path, store: Any, models: dict[str, Any]) -> Iterator[tuple[Running, subprocess.Popen[str]]]:
+def serve(
+    folder: Path, store: Any, models: dict[str, Any], *options: str
+) -> Iterator[tuple[Running, subprocess.Popen[str]]]:
     """Run ``modelops serve`` on a free port and wait until it is ready."""
     write_table(folder / "routes.json", models)
     command = [
         sys.executable, "-m", "modelops", "serve", "production", "--port", "0", "--runtime", str(folder), "--store",
-        str(store.folder),
+        str(store.folder), *options,
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
@@ -42,6 +51,15 @@ def serve(folder: Path, store: Any, models: dict[str, Any]) -> Iterator[tuple[Ru
         server = Running(folder, line.split()[-1])
         server.await_status(lambda status: status["table"])
         yield server, process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    try:
+        yield process
     finally:
         process.kill()
         process.communicate()
@@ -76,6 +94,50 @@ def test_sigterm_answers_what_runs_and_exits_cleanly(tmp_path: Path, store: Stor
     assert count(server.log) == len(answered)
 
 
+def hammer(server: Running, seen: list[tuple[float, str]]) -> None:
+    """Ask with a connection of its own for each request until nobody listens any more."""
+    host, port = server.url.removeprefix("http://").split(":")
+    body = json.dumps(MATRIX).encode()
+    head = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    while not seen or seen[-1][1] in ("keep-alive", "close"):
+        try:
+            with socket.create_connection((host, int(port)), timeout=20) as connection:
+                connection.sendall(head + body)
+                answer = connection.recv(65536)
+                said = "close" if b"connection: close" in answer else "keep-alive"
+                seen.append((time.monotonic(), said if answer.startswith(b"HTTP/1.1 200") else repr(answer)))
+        except OSError as error:
+            seen.append((time.monotonic(), type(error).__name__))
+
+
+@pytest.mark.parametrize("options", [["--notice", "0.5"], pytest.param(["--workers", "2"], marks=pytest.mark.slow)])
+def test_who_connects_while_the_server_goes_is_answered_or_refused(
+    tmp_path: Path, store: Store, models: dict[str, Any], options: list[str]
+) -> None:
+    """With a connection for each request nobody is reset: answers close, readiness says no, then the port is closed."""
+    seen: list[list[tuple[float, str]]] = [[] for _ in range(4)]
+    with serve(tmp_path, store, {"fraud": models["fraud"]}, *options) as (server, process):
+        threads = [threading.Thread(target=hammer, args=(server, each)) for each in seen]
+        for thread in threads:
+            thread.start()
+        while not all(len(each) > 20 for each in seen):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        told = time.monotonic()
+        if "--notice" in options:
+            time.sleep(0.15)
+            assert server.ask("/v2/health/ready").status == 503
+        for thread in threads:
+            thread.join()
+        assert process.wait(timeout=20) == 0
+    assert {each[-1][1] for each in seen} == {"ConnectionRefusedError"}
+    answered = [moment for each in seen for moment, said in each if said == "close"]
+    assert answered
+    if "--notice" in options:
+        assert max(answered) - told > 0.4
+    assert count(server.log) >= sum(len(each) - 1 for each in seen)
+
+
 def test_kill_9_loses_no_acknowledged_prediction(tmp_path: Path, store: Store, models: dict[str, Any]) -> None:
     """Every answer of an acknowledged route is in the log after kill -9, and the next server goes on with it."""
     with serve(tmp_path, store, {"fraud": models["fraud"]}) as (server, process):
@@ -99,6 +161,60 @@ def test_a_taken_port_is_exit_4(tmp_path: Path, store: Store, models: dict[str, 
     assert done.returncode == Exit.WORLD
     assert f"port {port} of 127.0.0.1 is taken [port-taken]" in done.stderr
     assert not (tmp_path / "predictions").exists()
+
+
+def test_serve_finds_what_the_loop_wrote_from_every_folder_of_the_clone(
+    tmp_path: Path, store: Store, models: dict[str, Any]
+) -> None:
+    """A subfolder and a linked work tree share the runtime folder of the clone; no --runtime is needed."""
+    root, linked = tmp_path / "clone", tmp_path / "linked"
+    root.mkdir()
+    git(root, "init", "-q", "-b", "main")
+    git(root, "config", "user.name", "Ada")
+    git(root, "config", "user.email", "ada@example.com")
+    commit(root, {"models/fraud/readme": "x\n"}, "Begin")
+    git(root, "worktree", "add", "-q", "--detach", str(linked))
+    write_table(root / ".modelops" / "runtime" / "production" / "routes.json", models)
+    for folder in (root / "models" / "fraud", linked / "models"):
+        command = ["-m", "modelops", "serve", "production", "--port", "0", "--store", str(store.folder)]
+        with ended(subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True, cwd=folder)) as one:
+            assert one.stderr is not None
+            assert "serving production on http://127.0.0.1:" in one.stderr.readline()
+
+
+MODULES = """
+import atexit, sys
+atexit.register(lambda: print("modules", *sorted(sys.modules), file=sys.stderr))
+from modelops.cli import main
+main()
+"""
+"""The command, and at its end the names of all that was imported by then."""
+FOREIGN = re.compile(r"(git|pandas|sklearn|scipy|skops|pyarrow|docker|grpc|joblib)\b|modelops\.(repository|project)\b")
+
+
+def test_serving_onnx_imports_nothing_that_only_building_needs(
+    tmp_path: Path, store: Store, models: dict[str, Any]
+) -> None:
+    """Outside of a repository a server of ONNX releases answers everything without git, pandas and scikit-learn."""
+    write_table(tmp_path / "table.json", {"fraud": models["fraud"]})
+    command = [sys.executable, "-c", MODULES, "serve", "production", "--port", "0"]
+    command += ["--table", str(tmp_path / "table.json"), "--runtime", str(tmp_path / "runtime")]
+    command += ["--store", str(store.folder)]
+    with ended(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd="/")) as process:
+        assert process.stderr is not None
+        server = Running(tmp_path / "runtime", process.stderr.readline().split()[-1])
+        server.await_status(lambda status: status["table"] is not None)
+        rows = {"inputs": [tensor("features", "FP64", [0.5, 0.25] * 2000, [2000, 2])]}
+        answered = [server.ask(INFER, body) for body in (MATRIX, rows)]
+        assert [reply.status for reply in answered] == [200, 200]
+        label = {"id": answered[0].json["parameters"]["prediction_id"], "label": 1}
+        assert server.ask("/v2/models/fraud/feedback", label).status == 200
+        for path in ("/metrics", "/v2/models/stats", "/v2/models/fraud", "/docs", "/openapi.json"):
+            assert server.ask(path).status == 200
+        process.terminate()
+        told = process.stderr.read().split("modules ")[-1].split()
+    assert {"modelops.serving.app", "onnxruntime"} <= set(told)
+    assert [name for name in told if FOREIGN.match(name)] == []
 
 
 def test_no_routing_table_is_exit_3(tmp_path: Path) -> None:
@@ -126,3 +242,24 @@ def test_an_unwritable_log_is_said_at_the_start(tmp_path: Path, store: Store) ->
     with pytest.raises(ModelOpsError) as caught:
         Service(tmp_path, store, tmp_path / "file" / "p.sqlite", host="127.0.0.1", port=0, clock=wall_clock)
     assert caught.value.problems[0].code == "log-unwritable"
+
+
+def test_a_server_starts_anew_when_its_store_has_moved(tmp_path: Path, store: Store, models: dict[str, Any]) -> None:
+    """After the project's store has moved, the next routes are served by a process that reads the new one."""
+    other = tmp_path / "moved"
+    shutil.copytree(store.address.folder, other)
+    table = RoutingTable.model_validate_json(
+        json.dumps({"environment": "production", "models": {"fraud": models["fraud"]}})
+    )
+    site = Site("production", tmp_path / "runtime", store.address)
+    try:
+        local.apply(local.Params(), site, table)
+        first = local.servers(site)
+        local.apply(local.Params(), site, table)
+        assert local.servers(site) == first
+        site = Site("production", tmp_path / "runtime", open_at(f"oci-layout:{other}", tmp_path, {}).address)
+        observed = local.apply(local.Params(), site, table)
+        assert [arm.ready for arm in observed.arms] == [True] * len(observed.arms)
+        assert set(local.servers(site)).isdisjoint(first)
+    finally:
+        local.stop(local.Params(), site)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelops.errors import Exit, ModelOpsError
-from modelops.spec import quick
-from modelops.spec.document import SIZE_LIMIT, parse
-from modelops.spec.dump import block
+from modelops.spec.yaml import quick
+from modelops.spec.yaml.document import SIZE_LIMIT, parse
+from modelops.spec.yaml.dump import block
 
 PATH = "models/a/model.yaml"
 

@@ -3,15 +3,15 @@ from __future__ import annotations
 import difflib
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from modelops.errors import ModelOpsError
-from modelops.spec.document import parse
-from modelops.spec.dump import block, dump, scalar, schema_comment
-from modelops.spec.edit import append, remove, set_value
 from modelops.spec.kinds import KINDS
 from modelops.spec.load import load_resource
+from modelops.spec.yaml.document import parse
+from modelops.spec.yaml.dump import block, dump, scalar, schema_comment
+from modelops.spec.yaml.edit import append, remove, set_value
 
 DEPLOYMENT = b"""\
 # Who takes the traffic.
@@ -196,6 +196,7 @@ def test_any_scalar_can_be_set_by_changing_its_lines_only(
     assert edited.count(b"#") >= sum(line.lstrip().startswith(b"#") for line in before)
 
 
+@example((b"a: 1", {"a": 1}), "b", "0\n")
 @given(files(), KEYS, LEAVES)
 def test_any_key_can_be_added_and_taken_away(file: tuple[bytes, dict[str, object]], key: str, new: object) -> None:
     """An insertion only adds lines, and removing the key again gives the first bytes back."""

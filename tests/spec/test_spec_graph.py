@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from modelops.errors import Exit, ModelOpsError
-from modelops.spec.data import Source
-from modelops.spec.dump import dump
 from modelops.spec.graph import Graph, build_graph, check_immutable
+from modelops.spec.kinds.data_snapshot import Source
 from modelops.spec.load import load_resource
 from modelops.spec.sweep import sweep
+from modelops.spec.yaml.dump import dump
 from spec_world import HEX, MODEL, NAME, POLICIES, snapshot, world
 
 FOLDER = f"models/{NAME}"
@@ -51,6 +51,14 @@ def test_a_valid_repository_becomes_a_graph() -> None:
     assert entry.model.spec.serving.threshold == 0.3
     assert graph.environments["staging"].spec.order == 1
     assert graph.warnings == ()
+
+
+@pytest.mark.parametrize("name", ["monitor.yaml", "rollout.yaml"])
+def test_a_file_without_its_spec_is_told_as_that(name: str) -> None:
+    """What would name plugins, and holds nothing, lacks a key."""
+    path = f"{FOLDER}/{name}"
+    codes = [code for code, _, _ in told(changed(path, "spec:", "spek:"))]
+    assert sorted(codes) == ["missing-key", "unknown-key"]
 
 
 MODEL_CASES = [
@@ -109,7 +117,7 @@ OTHER_CASES = [
         "11:20",
         "spec.strategy.params.steps[1].weight",
     ),
-    (f"{FOLDER}/monitor.yaml", "type: psi", "type: psy", "unknown-plugin", "7:17", "spec.drift.type"),
+    (f"{FOLDER}/monitor.yaml", "type: psi", "type: psy", "unknown-plugin", "7:18", "spec.drift[0].type"),
     (f"{FOLDER}/monitor.yaml", "recall", "recal", "unknown-metric", "8:25", "spec.performance.metric"),
     (f"{FOLDER}/monitor.yaml", ", minimum: 0.6", "", "missing-limit", "8:16", "spec.performance"),
     (GATES, "type: metric", "type: metrik", "unknown-plugin", "8:27", "spec.gates[0].type"),
@@ -230,7 +238,7 @@ def test_references_of_a_file_are_checked_although_it_is_not_valid() -> None:
         ("unknown-entrypoint", "spec.training.entrypoint"),
         ("unknown-snapshot", "spec.data.snapshot"),
         ("unknown-metric", "spec.performance.metric"),
-        ("unknown-plugin", "spec.drift.type"),
+        ("unknown-plugin", "spec.drift[0].type"),
         ("unknown-release", "spec.stable"),
     ]:
         assert expected in found
@@ -299,12 +307,14 @@ def test_missing_values_need_a_nullable_feature() -> None:
     assert [(code, dotted) for code, _, dotted in found] == [("not-nullable", "spec.data.features[0]")]
 
 
-def test_a_rule_with_severity_warning_warns_and_an_unused_rule_too() -> None:
-    """Warnings are kept with the graph and break nothing."""
+def test_a_rule_with_severity_warning_warns_and_one_that_can_match_nothing_too() -> None:
+    """Warnings are kept with the graph and break nothing; a rule that waits for a model of its risk is no fault."""
     rule = POLICIES["policies/rules/owner.yaml"]
     soft = rule.replace("name: owner", "name: soft").replace('"nobody"', '"payments-risk"') + "  severity: warning\n"
-    idle = rule.replace("name: owner", "name: idle").replace("kind: Model}", "kind: Model, risk: [high]}")
-    graph = build_graph(world(changes={"policies/rules/soft.yaml": soft, "policies/rules/idle.yaml": idle}))
+    idle = rule.replace("name: owner", "name: idle").replace("kind: Model}", "kind: Environment, risk: [high]}")
+    waits = rule.replace("name: owner", "name: waits").replace("kind: Model}", "kind: Model, risk: [high]}")
+    rules = {"soft": soft, "idle": idle, "waits": waits}
+    graph = build_graph(world(changes={f"policies/rules/{name}.yaml": text for name, text in rules.items()}))
     assert sorted(problem.code for problem in graph.warnings) == ["rule-failed", "unused-rule"]
 
 
@@ -385,3 +395,20 @@ def test_data_outside_of_the_repository_need_the_projects_consent() -> None:
     assert [problem.code for problem in graph.refused] == ["data-location"]
     files["policies/project.yaml"] = files["policies/project.yaml"] + b"  dataLocations: [/etc/]\n"
     assert sweep(specs, files.__getitem__, every_path=frozenset(files)).problems == []
+
+
+def test_a_monitor_names_one_score_or_several() -> None:
+    """The score that version 0.1.0 wrote without a list is a list of one; naming one twice is an error at its line."""
+    path, listed = f"{FOLDER}/monitor.yaml", b"drift: [{type: psi}]"
+    files = world()
+    for text in (b"drift: {type: psi, params: {bins: 5}}", b"drift: [{type: psi}, {type: wasserstein}]"):
+        assert build_graph(changed := files | {path: files[path].replace(listed, text)}, paths=changed).refused == ()
+    for text, expected in (
+        (b"drift: {type: psi, params: {bin: 5}}", ("unknown-key", "spec.drift.params.bin")),
+        (b"drift: {type: psi, bins: 5}", ("wrong-type", "spec.drift")),
+        (b"drift: []", ("bad-value", "spec.drift")),
+        (b"drift: [{type: psi}, {type: psi}]", ("score-twice", "spec.drift[1]")),
+    ):
+        found = told(files | {path: files[path].replace(listed, text)}, None)
+        assert [(code, dotted) for code, _, dotted in found] == [expected]
+        assert found[0][1].startswith(f"{path}:7:")

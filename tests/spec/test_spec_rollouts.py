@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from modelops.spec.graph import build_graph
+from modelops.spec.rollouts import strategies_for
 from modelops.spec.sweep import sweep
 from spec.test_spec_graph import FOLDER, told
 from spec_world import world
@@ -51,9 +53,10 @@ def test_a_plan_may_ask_for_a_warning_instead() -> None:
     expect = EXPECT.replace("}", ", onTooShort: warn}")
     files = plan(canary(SOON, expect=expect))
     graph = build_graph(files)
-    assert [(found.code, str(found.location)) for found in graph.warnings] == [("step-too-short", f"{PLAN}:12:11")]
+    told = {(found.code, str(found.location)) for found in graph.warnings}
+    assert told == {("step-too-short", f"{PLAN}:12:11"), ("effect-often-missed", f"{PLAN}:10:7")}
     swept = sweep([path for path in files if path.endswith(".yaml")], files.__getitem__)
-    assert [str(found) for found in swept.warnings] == [str(found) for found in graph.warnings]
+    assert sorted(map(str, swept.warnings)) == sorted(map(str, graph.warnings))
 
 
 def test_a_plan_that_expects_nothing_is_not_asked_what_it_sees() -> None:
@@ -69,10 +72,14 @@ REFUSED = [
         id="its own minimum of requests never comes before the deadline",
     ),
     pytest.param(
-        canary("        - {weight: 0.1, minRequests: 9}\n        - {weight: 1.0, minRequests: 9}\n", expect=EXPECT),
+        canary(
+            "        - {weight: 0.1, minRequests: 9}\n        - {weight: 1.0, minRequests: 9}\n",
+            "      holdback: 0\n",
+            EXPECT,
+        ),
         {"effect-never-seen"},
-        "12:11",
-        id="at full weight after too short a past",
+        "13:11",
+        id="at full weight without a holdback after too short a past",
     ),
     pytest.param(
         canary(
@@ -189,6 +196,8 @@ def test_more_arms_than_the_strategy_takes_are_refused() -> None:
     files = plan(canary("        - {weight: 0.5, minRequests: 9}\n"), arms(spec))
     found = [one for one in told(files) if one[0] == "too-many-arms"]
     assert found == [("too-many-arms", f"{STAGING}:8:17", "spec.challengers[0]")]
+    assert strategies_for(3) == ("ab-test", "bandit")
+    assert strategies_for(99) == ()
 
 
 def test_weights_that_name_other_arms_are_refused_where_the_arms_are() -> None:
@@ -206,7 +215,7 @@ def test_weights_that_name_other_arms_are_refused_where_the_arms_are() -> None:
 def test_numbers_are_not_crunched_for_plans_that_expect_nothing() -> None:
     """Checking a thousand ordinary plans imports no special functions."""
     code = (
-        "import sys; sys.path.insert(0, 'tests')\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from spec_world import world\n"
         "from modelops.spec.graph import build_graph\n"
         "build_graph(world())\n"

@@ -16,8 +16,8 @@ from git_world import git, nobodys_configuration
 from modelops.cli import main
 from modelops.cli.output import save
 from modelops.errors import Exit, ModelOpsError
-from modelops.spec.document import parse
 from modelops.spec.kinds import KINDS, place
+from modelops.spec.yaml.document import parse
 from spec_world import NAME, world
 
 MODEL = f"models/{NAME}/model.yaml"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from modelops.errors import ModelOpsError
-from modelops.stores.oci_layout import OciLayout, Params
+from modelops.files import replacing
+from modelops.stores.oci_layout import REFERENCE_KEY, OciLayout, Params
 from modelops.stores.oci_layout import open as open_store
 
 MANIFEST = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
@@ -30,7 +30,7 @@ def blob(store: OciLayout, digest: str) -> Path:
 
 
 def leftovers(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob(".incoming-*"))
+    return sorted(path.name for path in folder.rglob(".incoming*"))
 
 
 def test_the_folder_is_an_image_layout(store: OciLayout) -> None:
@@ -107,15 +107,17 @@ def test_entries_of_other_tools_are_kept(store: OciLayout) -> None:
     assert store.resolve("name") == digest
 
 
-def test_leftovers_of_killed_writers_are_swept_after_a_day(store: OciLayout) -> None:
-    """A temporary file older than a day goes; a young one may belong to a living writer and stays."""
-    digest = store.put(b"{}")
-    old, young = store.folder / ".incoming-1-old", store.folder / ".incoming-2-young"
-    old.write_bytes(b"half")
-    young.write_bytes(b"half")
-    os.utime(old, (0, 0))
-    store.tag("name", digest)
-    assert leftovers(store.folder) == [".incoming-2-young"]
+def test_leftovers_of_killed_writers_are_swept(store: OciLayout) -> None:
+    """What a killed writer left goes with the next write, whichever version it was; what is being written stays."""
+    store.put(b"{}")
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    for name in (f".incoming-{process.pid}-{'0' * 16}", f".incoming.{process.pid}-{'0' * 16}"):
+        (store.folder / name).write_bytes(b"half")
+    with replacing(store.folder, "incoming") as (file, _):
+        store.put(b"{} ")
+        assert leftovers(store.folder) == [Path(file.name).name]
+    assert leftovers(store.folder) == []
 
 
 def test_a_folder_that_vanishes_is_created_again(store: OciLayout) -> None:
@@ -139,6 +141,7 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from modelops.errors import ModelOpsError
+from modelops.files import replacing
 from modelops.stores.oci_layout import OciLayout
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -177,6 +180,7 @@ READ_ONLY = """
 import os, sys
 from pathlib import Path
 from modelops.errors import ModelOpsError
+from modelops.files import replacing
 from modelops.stores.oci_layout import OciLayout
 if os.geteuid() == 0:
     os.setuid(65534)
@@ -200,3 +204,15 @@ def test_a_read_only_store_reads_and_refuses_to_write(world_readable: Path) -> N
     command = [sys.executable, "-c", READ_ONLY, str(store.folder), digest]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines() == ["{} True", *["store-unwritable 4 True"] * 2, "True"], result.stderr
+
+
+@pytest.mark.parametrize("name", ["build-" + "a" * 64, "fraud/detection-1", "a+b@c:d"])
+def test_names_that_were_given_before_are_still_read(store: OciLayout, name: str) -> None:
+    """A layout of an older version, or of another tool, keeps its names, also when new ones come."""
+    digest = store.put(b'{"schemaVersion":2}')
+    index = {"schemaVersion": 2, "manifests": [{"digest": digest, "annotations": {REFERENCE_KEY: name}}]}
+    (store.folder / "index.json").write_text(json.dumps(index))
+    assert store.resolve(name) == digest
+    store.tag("fraud.detection-2", digest)
+    assert set(store.references()) == {name, "fraud.detection-2"}
+    assert OciLayout(store.folder).resolve(name) == digest

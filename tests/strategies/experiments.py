@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from modelops.strategies import ArmData, Progress, Segment, Step, Traffic
+from modelops.strategies import ArmData, Progress, Step, StepData, Traffic
 from strategies.progress import START, joined
 
 TWO = ("stable", "candidate")
@@ -34,8 +34,9 @@ def outcomes(values: Sequence[float], units: Sequence[int] | None = None, errors
 
 
 def share(n: int, ones: int, errors: int = 0, slow: int = 0) -> ArmData:
-    """Return an arm with ``ones`` good outcomes of n, each of another entity."""
-    return outcomes([1.0] * ones + [0.0] * (n - ones), errors=errors, slow=slow)
+    """Return an arm with ``ones`` good outcomes of n, evenly over the time, each of another entity."""
+    good = np.diff(np.arange(n + 1) * ones // max(1, n))
+    return outcomes(good.astype(float), errors=errors, slow=slow)
 
 
 def seen(
@@ -43,10 +44,10 @@ def seen(
 ) -> Progress:
     """Return the progress of a rollout in its first step; equal weights by default."""
     traffic = Traffic(dict(weights) if weights else dict.fromkeys(arms, 1 / len(arms)))
-    at = changes.pop("step", 0)
-    segments = (*changes.pop("before", ()), Segment(at, traffic, arms))
+    at = changes.pop("step", 1)
+    steps = (*changes.pop("before", ()), StepData(at, traffic, arms))
     now = START + timedelta(minutes=minutes)
-    return Progress(at, START, now, segments, tuple(arms), started=START, **changes)
+    return Progress(at, START, now, steps, tuple(arms), started=START, **changes)
 
 
 Truth = Callable[[np.random.Generator, str, int], ArmData]
@@ -68,25 +69,25 @@ class Experiment:
     def __init__(self, module: Any, params: Any, arms: Sequence[str], seed: int, **changes: Any) -> None:
         self.module, self.params, self.generator = module, params, np.random.default_rng(seed)
         begun = module.begin(params, arms)
-        self.progress = Progress(0, START, START, (Segment(0, begun, {}),), tuple(arms), started=START, **changes)
+        self.progress = Progress(1, START, START, (StepData(1, begun, {}),), tuple(arms), started=START, **changes)
 
     @property
     def weights(self) -> Mapping[str, float]:
-        return self.progress.segments[-1].traffic.weights
+        return self.progress.steps[-1].traffic.weights
 
     def look(self, total: int, truth: Truth) -> Step:
         """Draw ``total`` requests and return what the strategy says."""
-        *done, running = self.progress.segments
+        *done, running = self.progress.steps
         names = [name for name, weight in self.weights.items() if weight > 0]
         shares = np.array([self.weights[name] for name in names])
         counts = self.generator.multinomial(total, shares / shares.sum()).tolist()
         arms = {name: truth(self.generator, name, n) for name, n in zip(names, counts, strict=True)}
-        segments = (*done, joined(running, Segment(running.step, running.traffic, arms)))
-        self.progress = replace(self.progress, now=self.progress.now + timedelta(hours=1), segments=segments)
+        steps = (*done, joined(running, StepData(running.step, running.traffic, arms)))
+        self.progress = replace(self.progress, now=self.progress.now + timedelta(hours=1), steps=steps)
         step: Step = self.module.next_step(self.params, self.progress)
         if step.action == "advance":
-            fresh = (*segments, Segment(step.step, step.traffic, {}))
-            self.progress = replace(self.progress, step=step.step, step_started=self.progress.now, segments=fresh)
+            fresh = (*steps, StepData(step.step, step.traffic, {}))
+            self.progress = replace(self.progress, step=step.step, step_started=self.progress.now, steps=fresh)
         return step
 
     def run(self, looks: int, total: int, truth: Truth) -> Step:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 
 import numpy as np
 
-from modelops.spec.model import ModelSpec
-from modelops.strategies import ArmData, PairData, Progress, Segment, Traffic
+from modelops.conformance.traffic import START, answered, joined
+from modelops.spec.kinds.model import ModelSpec
+from modelops.strategies import ArmData, Progress, StepData, Traffic
 
-START = datetime(2026, 5, 1, tzinfo=UTC)
+__all__ = ["START", "answered", "arm", "drawn", "joined", "model", "progress", "step_data"]
+
 NONE = np.empty(0)
 
 
@@ -19,14 +21,14 @@ def arm(requests: int = 0, errors: int = 0, slow: int = 0, scores=NONE, losses=N
     return ArmData(requests, errors, slow, np.asarray(scores, dtype=float), np.asarray(losses, dtype=float))
 
 
-def segment(step: int, weight: float, candidate: ArmData, stable: ArmData) -> Segment:
+def step_data(step: int, weight: float, candidate: ArmData, stable: ArmData) -> StepData:
     traffic = Traffic({"stable": round(1 - weight, 9), "candidate": weight})
-    return Segment(step, traffic, {"stable": stable, "candidate": candidate})
+    return StepData(step, traffic, {"stable": stable, "candidate": candidate})
 
 
-def progress(segments: Sequence[Segment] = (), step: int | None = None, minutes: float = 60.0) -> Progress:
-    at = step if step is not None else segments[-1].step if segments else 0
-    return Progress(at, START, START + timedelta(minutes=minutes), tuple(segments))
+def progress(steps: Sequence[StepData] = (), step: int | None = None, minutes: float = 60.0) -> Progress:
+    at = step if step is not None else steps[-1].step if steps else 1
+    return Progress(at, START, START + timedelta(minutes=minutes), tuple(steps))
 
 
 def drawn(
@@ -40,8 +42,8 @@ def drawn(
     shift: float = 0.0,
     losses: tuple[float, float] = (0.1, 0.1),
     labelled: float = 0.0,
-) -> Segment:
-    """Draw a segment of ``total`` requests; pairs are (stable, candidate)."""
+) -> StepData:
+    """Draw the data of a step of ``total`` requests; pairs are (stable, candidate)."""
     of_candidate = int(generator.binomial(total, weight))
     arms = []
     for place, n in enumerate((total - of_candidate, of_candidate)):
@@ -50,96 +52,7 @@ def drawn(
         arms.append(
             arm(n, int(generator.binomial(n, errors[place])), int(generator.binomial(n, slow[place])), scores, lost)
         )
-    return segment(step, weight, arms[1], arms[0])
-
-
-def answered(
-    generator: np.random.Generator,
-    step: int,
-    traffic: Traffic,
-    total: int,
-    *,
-    errors: Mapping[str, float] | None = None,
-    slow: float = 0.01,
-    labelled: float = 1.0,
-) -> Segment:
-    """Draw what any number of arms and shadows answer to ``total`` requests; ``errors`` are rates by arm, or 1 %.
-
-    Every request is from an entity of its own, and every arm's loss is 0.1.
-    """
-    rates = dict.fromkeys((*traffic.weights, *traffic.shadows), 0.01) | dict(errors or {})
-    names = [name for name, weight in traffic.weights.items() if weight > 0]
-    counts = generator.multinomial(total, [traffic.weights[name] for name in names])
-    arms = {}
-    for name, n in zip(names, counts.tolist(), strict=True):
-        failed = int(generator.binomial(n, rates[name]))
-        labels = int((n - failed) * labelled)
-        arms[name] = ArmData(
-            n,
-            failed,
-            int(generator.binomial(n, slow)),
-            generator.beta(2, 5, n - failed),
-            generator.binomial(1, 0.1, labels).astype(float),
-            generator.binomial(1, 0.3, labels).astype(float),
-            generator.integers(0, 2**63, labels, dtype=np.uint64),
-            n,
-        )
-    shadows = {
-        name: _pairs(generator, int(generator.binomial(total, share)), rates[name], slow)
-        for name, share in traffic.shadows.items()
-    }
-    return Segment(step, traffic, arms, shadows)
-
-
-def _pairs(generator: np.random.Generator, pairs: int, error_rate: float, slow: float) -> PairData:
-    failed = int(generator.binomial(pairs, error_rate))
-    both = pairs - failed
-    return PairData(
-        pairs,
-        failed,
-        int(generator.binomial(pairs, slow)),
-        0 if error_rate > 0.5 else failed,
-        int(generator.binomial(pairs, slow)),
-        0,
-        int(generator.binomial(both, 0.99)),
-        generator.normal(0, 0.01, both),
-    )
-
-
-def joined(first: Segment, second: Segment) -> Segment:
-    """Return one segment with the traffic of both."""
-    arms = {name: _arms_joined(first.arm(name), second.arm(name)) for name in sorted({*first.arms, *second.arms})}
-    shadows = {
-        name: _pairs_joined(first.shadows.get(name, PairData()), second.shadows.get(name, PairData()))
-        for name in sorted({*first.shadows, *second.shadows})
-    }
-    return Segment(first.step, first.traffic, arms, shadows)
-
-
-def _arms_joined(a: ArmData, b: ArmData) -> ArmData:
-    return ArmData(
-        a.requests + b.requests,
-        a.errors + b.errors,
-        a.slow + b.slow,
-        np.concatenate([a.scores, b.scores]),
-        np.concatenate([a.losses, b.losses]),
-        np.concatenate([a.outcomes, b.outcomes]),
-        np.concatenate([a.units, b.units]),
-        a.entities + b.entities,
-    )
-
-
-def _pairs_joined(a: PairData, b: PairData) -> PairData:
-    return PairData(
-        a.pairs + b.pairs,
-        a.errors + b.errors,
-        a.slow + b.slow,
-        a.stable_errors + b.stable_errors,
-        a.stable_slow + b.stable_slow,
-        a.dropped + b.dropped,
-        (a.agreed or 0) + (b.agreed or 0),
-        np.concatenate([a.differences, b.differences]),
-    )
+    return step_data(step, weight, arms[1], arms[0])
 
 
 def model(task: str = "binary-classification", **serving: object) -> ModelSpec:

@@ -12,16 +12,17 @@ from pydantic import ValidationError
 from scipy import stats
 
 from modelops.errors import ModelOpsError
-from modelops.spec.delivery import Expectation
+from modelops.spec.kinds.rollout_plan import Expectation
+from modelops.statistics.means import improvement, mean_contrast
+from modelops.statistics.sequential import log_split_evalue
 from modelops.strategies import ArmData, ab_test
-from modelops.strategies._experiment import improvement, log_ratio_evalue, sample
-from modelops.strategies._sequential import mean_contrast
+from modelops.strategies._experiment import sample
 from strategies.experiments import THREE, TWO, UNGUARDED, Experiment, bernoulli, outcomes, seen, share
 from strategies.progress import model
 
 
 def params(**changes: object) -> ab_test.Params:
-    given = {"metric": "outcome", "minimumEffect": 0.05} | changes
+    given = {"metric": "outcome", "minimumEffect": 0.05, "minMinutes": 0} | changes
     return ab_test.Params.model_validate_json(json.dumps(given))
 
 
@@ -111,9 +112,10 @@ def test_an_arm_that_cannot_be_worth_it_is_not_kept_on_trial():
 def test_metrics_know_which_way_is_better(changes, better, worse):
     """Labels go as told; right answers, few errors and fast answers are better."""
     step = ab_test.next_step(unguarded(**changes), seen({"stable": worse, "candidate": better}))
-    assert (step.action, step.checks[1].statistic > 0) == ("promote", True)
+    metric = changes.get("metric", "outcome")
+    assert (step.action, check(step, metric).statistic > 0) == ("promote", True)
     back = ab_test.next_step(unguarded(**changes), seen({"stable": better, "candidate": worse}))
-    assert (back.action, back.checks[1].upper < 0) == ("keep", True)
+    assert (back.action, check(back, metric).upper < 0) == ("keep", True)
 
 
 def test_several_arms_share_alpha_and_the_best_wins():
@@ -158,16 +160,16 @@ def test_an_arm_that_fails_its_guards_is_taken_out():
     """Of two arms the failing one loses its weight to the others, and is named when the other one wins."""
     arms = {"stable": share(900, 200), "candidate": share(900, 200, errors=90), "challenger-5": share(900, 200)}
     step = ab_test.next_step(params(weights=0.5), seen(arms, {"stable": 0.5, "candidate": 0.25, "challenger-5": 0.25}))
-    assert (step.action, step.step, step.failed) == ("advance", 1, ("candidate",))
+    assert (step.action, step.step, step.failed) == ("advance", 2, ("candidate",))
     assert step.traffic.weights == pytest.approx({"stable": 2 / 3, "candidate": 0.0, "challenger-5": 1 / 3}, abs=1e-8)
     assert "candidate is out: errors" in step.reason
-    before = seen(arms).segments
+    before = seen(arms).steps
     later = {"stable": share(4000, 800), "candidate": ArmData(), "challenger-5": share(2000, 800)}
-    ended = ab_test.next_step(params(outcome=None), seen(later, step.traffic.weights, before=before, step=1))
+    ended = ab_test.next_step(params(outcome=None), seen(later, step.traffic.weights, before=before, step=2))
     assert (ended.action, ended.winner, ended.failed) == ("promote", "challenger-5", ("candidate",))
     assert "taken out before: candidate" in ended.reason
     useless = {"stable": share(9000, 1800), "candidate": ArmData(), "challenger-5": share(9000, 1800)}
-    kept = ab_test.next_step(params(), seen(useless, {"stable": 0.5, "challenger-5": 0.5}, before=before, step=1))
+    kept = ab_test.next_step(params(), seen(useless, {"stable": 0.5, "challenger-5": 0.5}, before=before, step=2))
     assert (kept.action, kept.failed) == ("keep", ("candidate",))
 
 
@@ -177,8 +179,8 @@ def test_the_last_arm_that_fails_ends_it():
     step = ab_test.next_step(params(), seen(arms))
     assert (step.action, step.failed, step.traffic.weights["stable"]) == ("rollback", ("candidate",), 1.0)
     both = {"stable": share(900, 200), "candidate": ArmData(), "challenger-5": share(900, 200, errors=90)}
-    earlier = seen(arms | {"challenger-5": share(900, 200)}).segments
-    again = ab_test.next_step(params(), seen(both, {"stable": 0.5, "challenger-5": 0.5}, before=earlier, step=1))
+    earlier = seen(arms | {"challenger-5": share(900, 200)}).steps
+    again = ab_test.next_step(params(), seen(both, {"stable": 0.5, "challenger-5": 0.5}, before=earlier, step=2))
     assert (again.action, again.failed) == ("rollback", ("candidate", "challenger-5"))
     tolerant = ab_test.next_step(params(), seen(arms, tolerant=True))
     assert (tolerant.action, check(tolerant, "errors").verdict) == ("hold", "fail")
@@ -225,7 +227,7 @@ def test_the_split_is_judged_as_by_chi_square(shares):
             odds = np.array(shares) * (1 + skew * np.cos(np.arange(len(shares)) * math.pi))
             counts = generator.multinomial(n, odds / odds.sum())
             fixed = stats.chisquare(counts, n * np.array(shares)).pvalue
-            always = math.exp(-max(0.0, log_ratio_evalue(counts.tolist(), shares)))
+            always = math.exp(-max(0.0, log_split_evalue(counts.tolist(), shares)))
             assert always < 0.001 if fixed < 1e-9 else always >= fixed
 
 
@@ -234,12 +236,12 @@ def test_the_split_is_a_fair_bet():
     shares = (0.5, 0.3, 0.2)
     for counts in ((0, 0, 0), (5, 1, 0), (40, 44, 12)):
         following = [[n + (place == arm) for place, n in enumerate(counts)] for arm in range(3)]
-        mean = sum(p * math.exp(log_ratio_evalue(after, shares)) for p, after in zip(shares, following, strict=True))
-        assert mean == pytest.approx(math.exp(log_ratio_evalue(counts, shares)))
+        mean = sum(p * math.exp(log_split_evalue(after, shares)) for p, after in zip(shares, following, strict=True))
+        assert mean == pytest.approx(math.exp(log_split_evalue(counts, shares)))
     generator, reached = np.random.default_rng(5), 0
     for _ in range(300):
         counts = generator.multinomial(50, shares, 40).cumsum(axis=0)
-        reached += any(log_ratio_evalue(row, shares) >= math.log(50) for row in counts.tolist())
+        reached += any(log_split_evalue(row, shares) >= math.log(50) for row in counts.tolist())
     assert reached <= 0.02 * 300
 
 
@@ -250,7 +252,7 @@ def test_one_answer_of_every_entity_is_the_welch_test():
     """Difference and standard error are those of Welch's t-test where every entity has one value."""
     generator = np.random.default_rng(6)
     a, b = generator.normal(1.1, 2, 300), generator.normal(1.0, 1, 500)
-    arm, control = (sample("outcome", "x", seen({"x": outcomes(values)}).segments) for values in (a, b))
+    arm, control = (sample("outcome", "x", seen({"x": outcomes(values)}).steps) for values in (a, b))
     reference = stats.ttest_ind(a, b, equal_var=False)
     assert improvement(arm, control, 1, 0.05).difference == pytest.approx(a.mean() - b.mean())
     error = math.sqrt(arm.variance + control.variance)
@@ -263,7 +265,7 @@ def test_entities_with_many_answers_are_clusters():
     generator = np.random.default_rng(7)
     units = generator.zipf(1.6, 3000) % 400
     values = generator.normal(generator.normal(0, 1, 400)[units], 1)
-    found = sample("outcome", "x", seen({"x": outcomes(values, units)}).segments)
+    found = sample("outcome", "x", seen({"x": outcomes(values, units)}).steps)
     weights = 1 / np.bincount(units)[units]
     fit = sm.WLS(values, np.ones(len(values)), weights=weights).fit(
         cov_type="cluster", cov_kwds={"groups": units, "use_correction": False}
@@ -282,7 +284,7 @@ def test_peeking_finds_no_winner_where_there_is_none():
         for _ in range(30):
             step = experiment.look(200, bernoulli({"stable": 0.2, "candidate": 0.2}))
             wrong += step.action == "promote"
-            a, b = (experiment.progress.segments[0].arm(name).outcomes for name in TWO)
+            a, b = (experiment.progress.steps[0].arm(name).outcomes for name in TWO)
             fooled |= bool(abs(a.mean() - b.mean()) > 1.96 * math.sqrt(a.var() / len(a) + b.var() / len(b)))
             if step.action in ("promote", "keep"):
                 break
@@ -323,7 +325,7 @@ def test_heavy_users_do_not_make_a_winner():
         draw = _returning(seed, popularity, spread=1.0)
         step = experiment.run(12, 400, draw)
         wrong += step.action == "promote"
-        arms = [experiment.progress.segments[0].arm(name).outcomes for name in ("candidate", "stable")]
+        arms = [experiment.progress.steps[0].arm(name).outcomes for name in ("candidate", "stable")]
         found = mean_contrast([(arms[0], arms[1])], 1.0, 0.05)
         naive += found is not None and not found.lower <= 0 <= found.upper
     assert wrong <= 0.05 * runs
@@ -374,3 +376,33 @@ def test_objections():
     (named,) = ab_test.objections(params(), model("multiclass-classification"))
     assert (named.path, named.hint) == ("metric", "use metric: correct")
     assert ab_test.objections(params(metric="correct"), model("multiclass-classification")) == ()
+
+
+def test_a_winner_waits_for_a_week_unless_something_else_is_said():
+    """What is new attracts for a while: the default is a week, or the deadline where that is earlier."""
+    arms = step_arms(400, 600)
+    by_default = ab_test.Params.model_validate_json(
+        json.dumps({"metric": "outcome", "minimumEffect": 0.05} | UNGUARDED)
+    )
+    assert "of 10080 minutes" in ab_test.next_step(by_default, seen(arms)).reason
+    assert ab_test.next_step(by_default, seen(arms, minutes=10_080)).action == "promote"
+    soon = unguarded(minMinutes=None, deadlineMinutes=120)
+    assert "of 120 minutes" in ab_test.next_step(soon, seen(arms)).reason
+    assert ab_test.next_step(soon, seen(arms, minutes=120)).action == "promote"
+
+
+def test_what_wears_off_is_not_promoted():
+    """An arm that is better over all, and not in the later half of its values, waits."""
+    values = np.concatenate([np.tile([1.0, 0.0], 500), np.tile([1.0] + [0.0] * 9, 100)])
+    arms = {"stable": share(2000, 300), "candidate": outcomes(values)}
+    step = ab_test.next_step(unguarded(), seen(arms))
+    assert (step.action, check(step, "outcome").verdict) == ("hold", "pass")
+    assert "may wear off" in step.reason
+
+
+def test_a_mean_that_one_entity_makes_is_not_believed():
+    """With heavy tails a few entities make the variance, and no interval holds: nothing is decided."""
+    generator = np.random.default_rng(1)
+    arms = {name: outcomes(generator.lognormal(0, 3, 2000)) for name in TWO}
+    step = ab_test.next_step(unguarded(metric="correct"), seen(arms))
+    assert (step.action, "heavy tails" in step.reason) == ("hold", True)

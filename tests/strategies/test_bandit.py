@@ -14,8 +14,9 @@ import statsmodels.api as sm
 from pydantic import ValidationError
 from scipy import integrate, stats
 
-from modelops.spec.delivery import Expectation
-from modelops.strategies import ArmData, Progress, Segment, Traffic, bandit
+from modelops.spec.kinds.rollout_plan import Expectation
+from modelops.statistics.posteriors import Belief
+from modelops.strategies import ArmData, Progress, StepData, Traffic, bandit
 from strategies.experiments import THREE, TWO, UNGUARDED, Experiment, bernoulli, outcomes, seen, share
 from strategies.progress import START, model
 
@@ -28,12 +29,12 @@ def unguarded(**changes: object) -> bandit.Params:
     return params(**(UNGUARDED | changes))
 
 
-def epochs(*segments: tuple[dict[str, float], dict[str, ArmData]], minutes: float = 60.0, **changes) -> Progress:
+def epochs(*steps: tuple[dict[str, float], dict[str, ArmData]], minutes: float = 60.0, **changes) -> Progress:
     """Return the progress of a bandit that has come to the last of these epochs, each of an hour."""
-    found = tuple(Segment(at, Traffic(weights), arms) for at, (weights, arms) in enumerate(segments))
+    found = tuple(StepData(at, Traffic(weights), arms) for at, (weights, arms) in enumerate(steps, start=1))
     began = START + timedelta(hours=len(found) - 1)
-    arms = tuple(changes.pop("arms", segments[0][0]))
-    return Progress(len(found) - 1, began, began + timedelta(minutes=minutes), found, arms, started=START, **changes)
+    arms = tuple(changes.pop("arms", steps[0][0]))
+    return Progress(len(found), began, began + timedelta(minutes=minutes), found, arms, started=START, **changes)
 
 
 def chances(step) -> dict[str, float]:
@@ -41,7 +42,7 @@ def chances(step) -> dict[str, float]:
 
 
 def adjusted(given: bandit.Params, progress: Progress):
-    return bandit._posterior(bandit._rewards(given, progress.segments, progress.arms))
+    return bandit._rewards(given, progress.steps, progress.arms).belief()
 
 
 HALF = {"stable": 0.5, "candidate": 0.5}
@@ -98,7 +99,7 @@ def test_other_rewards_are_normal():
 def test_eight_arms():
     """Among eight arms of known beliefs the integral agrees with a million draws."""
     means, sizes = np.linspace(0.1, 0.16, 8), np.linspace(100, 3000, 8)
-    belief = bandit._Posterior(means, sizes, np.zeros(8), binary=True)
+    belief = Belief(means, sizes, np.zeros(8), binary=True)
     drawn = np.random.default_rng(2).beta(1 + sizes * means, 1 + sizes * (1 - means), (200_000, 8))
     wins = np.bincount(drawn.argmax(axis=1), minlength=8) / len(drawn)
     np.testing.assert_allclose(belief.best(), wins, atol=0.004)
@@ -116,8 +117,8 @@ def test_epochs_are_combined_by_least_squares():
             arms[THREE[arm]] = outcomes(values)
             rows += [(value, arm, epoch) for value in values]
         data.append((dict(zip(THREE, weights, strict=True)), arms))
-    rewards = bandit._rewards(unguarded(), epochs(*data).segments, THREE)
-    found = bandit._posterior(rewards)
+    rewards = bandit._rewards(unguarded(), epochs(*data).steps, THREE)
+    found = rewards.belief()
     y, arm, epoch = (np.array(column) for column in zip(*rows, strict=True))
     design = np.column_stack([arm == 0, arm == 2, *(epoch == e for e in range(3))]).astype(float)
     fit = sm.OLS(y, design).fit()
@@ -133,7 +134,7 @@ def test_a_changing_base_rate_does_not_fool_it():
     first = ({"stable": 0.9, "candidate": 0.1}, {"stable": share(9000, 900), "candidate": share(1000, 60)})
     second = ({"stable": 0.1, "candidate": 0.9}, {"stable": share(1000, 600), "candidate": share(9000, 4950)})
     found = epochs(first, second, first)
-    total = {arm: sum(part.arm(arm).outcomes.sum() / 11_000 for part in found.segments[:2]) for arm in TWO}
+    total = {arm: sum(part.arm(arm).outcomes.sum() / 11_000 for part in found.steps[:2]) for arm in TWO}
     assert total["candidate"] > 2 * total["stable"]
     step = bandit.next_step(unguarded(), found)
     assert chances(step)["stable"] > 0.999
@@ -154,13 +155,17 @@ def test_a_drift_while_it_learns_does_not_matter():
 
 def test_late_rewards_belong_to_the_epoch_that_made_the_prediction():
     """A label for an old epoch changes what is believed as one of that epoch, not of the running one."""
-    now = ({"stable": 0.2, "candidate": 0.8}, {"stable": share(200, 100), "candidate": share(800, 400)})
-    few = {"stable": share(150, 15), "candidate": share(150, 15)}
-    late = {"stable": share(500, 50), "candidate": share(500, 100)}
+
+    def first(n: int, ones: int) -> ArmData:
+        return outcomes([1.0] * ones + [0.0] * (n - ones))
+
+    now = ({"stable": 0.2, "candidate": 0.8}, {"stable": first(200, 100), "candidate": first(800, 400)})
+    few = {"stable": first(150, 15), "candidate": first(150, 15)}
+    late = {"stable": first(500, 50), "candidate": first(500, 100)}
     before, after = (epochs((HALF, arms), now) for arms in (few, late))
     assert chances(bandit.next_step(unguarded(), before))["candidate"] == pytest.approx(0.5, abs=0.02)
     assert chances(bandit.next_step(unguarded(), after))["candidate"] > 0.95
-    credited_now = {name: outcomes([*now[1][name].outcomes, *late[name].outcomes[150:]]) for name in TWO}
+    credited_now = {name: outcomes([*now[1][name].outcomes, *np.zeros(350)]) for name in TWO}
     wrong = bandit.next_step(unguarded(), epochs((HALF, few), (now[0], credited_now)))
     assert abs(chances(wrong)["candidate"] - chances(bandit.next_step(unguarded(), after))["candidate"]) > 0.01
 
@@ -200,7 +205,7 @@ def test_weights_are_chances_to_be_best_with_a_floor():
     """Unlimited in its step every arm gets its chance, and no arm less than the floor."""
     arms = {"stable": share(800, 96), "candidate": share(800, 104), "challenger-5": share(800, 30)}
     step = bandit.next_step(unguarded(maximumStep=1.0, floor=0.02), seen(arms))
-    assert (step.action, step.step) == ("advance", 1)
+    assert (step.action, step.step) == ("advance", 2)
     expected = {arm: 0.02 + 0.94 * chance for arm, chance in chances(step).items()}
     assert step.traffic.weights == pytest.approx(expected, abs=1e-8)
     assert step.traffic.weights["challenger-5"] == pytest.approx(0.02, abs=1e-6)
@@ -257,7 +262,7 @@ def test_pure():
     before = copy.deepcopy(found)
     first = bandit.next_step(unguarded(), found)
     assert first == bandit.next_step(unguarded(), replace(before, seed=77))
-    np.testing.assert_array_equal(found.segments[0].arm("stable").outcomes, before.segments[0].arm("stable").outcomes)
+    np.testing.assert_array_equal(found.steps[0].arm("stable").outcomes, before.steps[0].arm("stable").outcomes)
 
 
 # How it ends.
@@ -294,7 +299,7 @@ def test_a_failed_guard_takes_an_arm_out():
     arms = {"stable": share(900, 90), "candidate": share(900, 400, errors=120), "challenger-5": share(900, 100)}
     thirds = dict.fromkeys(THREE, 1 / 3)
     step = bandit.next_step(params(), epochs((thirds, arms), minutes=1))
-    assert (step.action, step.step, step.failed) == ("advance", 1, ("candidate",))
+    assert (step.action, step.step, step.failed) == ("advance", 2, ("candidate",))
     assert step.traffic.weights == pytest.approx({"stable": 0.5, "candidate": 0.0, "challenger-5": 0.5}, abs=1e-8)
     left = {"stable": share(900, 90), "challenger-5": share(900, 200)}
     later = [({"stable": 0.5, "challenger-5": 0.5}, left)] * 3

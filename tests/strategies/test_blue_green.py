@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from modelops.strategies import ArmData, Progress, Segment, Smoke, Traffic, blue_green
+from modelops.strategies import ArmData, Progress, Smoke, StepData, Traffic, blue_green
 from strategies.progress import arm, model, progress
 
 WARM = Traffic({"stable": 1.0, "candidate": 0.0})
+HELD_BACK = Traffic({"stable": 0.05, "candidate": 0.95})
 SWITCHED = Traffic({"stable": 0.0, "candidate": 1.0})
 GOOD = Smoke(50, 0, 0, 0, 0)
 PLAN = {"minRequests": 200, "baselineRequests": 500, "watchMinutes": 10, "keepWarmMinutes": 30}
@@ -23,13 +24,13 @@ def params(**changes: object) -> blue_green.Params:
 
 
 def before(stable: ArmData, smoke: Smoke | None = GOOD) -> Progress:
-    return replace(progress([Segment(0, WARM, {"stable": stable})]), smoke=smoke)
+    return replace(progress([StepData(1, WARM, {"stable": stable})]), smoke=smoke)
 
 
 def switched(*answered: ArmData, stable: ArmData | None = None, minutes: float = 60.0) -> Progress:
     """Return a rollout that has switched; ``answered`` is what the candidate did in each step since."""
-    past = Segment(0, WARM, {"stable": stable if stable is not None else arm(1000, 10, 20)})
-    since = [Segment(at + 1, SWITCHED, {"candidate": found}) for at, found in enumerate(answered)]
+    past = StepData(1, WARM, {"stable": stable if stable is not None else arm(1000, 10, 20)})
+    since = [StepData(at + 2, SWITCHED, {"candidate": found}) for at, found in enumerate(answered)]
     return progress([past, *since], minutes=minutes)
 
 
@@ -103,7 +104,9 @@ def test_the_switch_waits_for_a_baseline_and_is_one_move():
     assert (few.action, few.traffic) == ("hold", WARM)
     assert "499 of 500" in few.reason
     enough = blue_green.next_step(params(), before(arm(500)))
-    assert (enough.action, enough.step, enough.traffic) == ("advance", 1, SWITCHED)
+    assert (enough.action, enough.step, enough.traffic) == ("advance", 2, HELD_BACK)
+    all_at_once = blue_green.next_step(params(holdback=0), before(arm(500)))
+    assert (all_at_once.action, all_at_once.step, all_at_once.traffic) == ("advance", 2, SWITCHED)
 
 
 def test_watch_then_keep_warm_then_promote():
@@ -112,11 +115,11 @@ def test_watch_then_keep_warm_then_promote():
     early = blue_green.next_step(params(), switched(arm(300, 3, 6), minutes=9))
     assert (early.action, early.reason) == ("hold", "9.0 of 10 minutes to watch have passed")
     watched = blue_green.next_step(params(), switched(arm(300, 3, 6), minutes=10))
-    assert (watched.action, watched.step, watched.traffic) == ("advance", 2, SWITCHED)
+    assert (watched.action, watched.step, watched.traffic) == ("advance", 3, SWITCHED)
     warm = blue_green.next_step(params(), switched(arm(300, 3, 6), arm(5, 0, 0), minutes=29))
     assert (warm.action, warm.traffic) == ("hold", SWITCHED)
     ended = blue_green.next_step(params(), switched(arm(300, 3, 6), arm(5, 0, 0), minutes=30))
-    assert (ended.action, ended.winner, ended.step) == ("promote", "candidate", 2)
+    assert (ended.action, ended.winner, ended.step) == ("promote", "candidate", 3)
 
 
 def test_harm_switches_back_in_every_step():
@@ -126,7 +129,7 @@ def test_harm_switches_back_in_every_step():
         assert (watched.action, watched.traffic, watched.failed) == ("rollback", WARM, ("candidate",))
         assert "stable" in watched.reason
         kept = blue_green.next_step(params(), switched(arm(300, 3, 6), bad))
-        assert (kept.action, kept.step, kept.traffic) == ("rollback", 2, WARM)
+        assert (kept.action, kept.step, kept.traffic) == ("rollback", 3, WARM)
 
 
 def test_a_bad_day_of_stable_is_no_excuse_beyond_the_absolute_limit():
@@ -140,7 +143,7 @@ def test_lost_baseline_holds():
     """When what stable did before is gone, the candidate has nothing to be held against, and is not promoted."""
     for at in (1, 2):
         found = blue_green.next_step(params(), switched(*[arm(300)] * at, stable=arm()))
-        assert (found.action, found.step) == ("hold", at)
+        assert (found.action, found.step) == ("hold", at + 1)
         assert "no data" in found.reason
 
 

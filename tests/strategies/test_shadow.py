@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from modelops.strategies import PairData, Progress, Segment, Traffic, shadow
+from modelops.strategies import PairData, Progress, StepData, Traffic, shadow
 from strategies.progress import model, progress
 
 PLAN = {"minPairs": 500, "minimumAgreement": 0.95}
@@ -23,7 +23,7 @@ def params(**changes: object) -> shadow.Params:
 
 def seen(pairs: PairData | None, minutes: float = 60.0) -> Progress:
     traffic = Traffic({"stable": 1.0, "candidate": 0.0}, {"candidate": 1.0})
-    return progress([Segment(0, traffic, {}, {} if pairs is None else {"candidate": pairs})], minutes=minutes)
+    return progress([StepData(1, traffic, {}, {} if pairs is None else {"candidate": pairs})], minutes=minutes)
 
 
 def check(step, name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import kubernetes_validate
 import pytest
@@ -12,10 +13,11 @@ from pydantic import ValidationError
 
 from modelops import plugins
 from modelops.errors import ModelOpsError
-from modelops.spec.access import ApiKey
-from modelops.spec.model import Feature, ModelData, ModelSpec
+from modelops.spec.address import Address
+from modelops.spec.kinds.access_policy import ApiKey
+from modelops.spec.kinds.model import Feature, ModelData, ModelSpec
 from modelops.spec.routing import Route, RouteArm, RoutingTable
-from modelops.targets import Desired
+from modelops.targets import Deployable
 
 IMAGE = "registry.example/modelops@sha256:" + "a" * 64
 NEWEST = int(kubernetes_validate.latest_version().split(".")[1])
@@ -31,7 +33,15 @@ MODEL = ModelSpec(
 )
 
 
-def desired(keys: tuple[ApiKey, ...] | None = None) -> Desired:
+FOLDER = Address("oci-layout:/home/ada/models/.modelops/store", folder=Path("/home/ada/models/.modelops/store"))
+REGISTRY = Address(
+    "oci-registry://registry.example/acme/models?usernameVariable=WHO&passwordVariable=SECRET",
+    ports=(443,),
+    variables=("WHO", "SECRET"),
+)
+
+
+def desired(keys: tuple[ApiKey, ...] | None = None, store: Address = FOLDER) -> Deployable:
     def arm(name: str, release: int, weight: float) -> RouteArm:
         return RouteArm(name=name, release=release, digest="sha256:" + str(release) * 64, weight=weight)  # type: ignore[arg-type]
 
@@ -40,12 +50,13 @@ def desired(keys: tuple[ApiKey, ...] | None = None) -> Desired:
         "fraud-detection": Route(arms=(arm("stable", 3, 1.0),), salt="def"),
     }
     table = RoutingTable(environment="production", models=routes, keys=keys)
-    return Desired(table=table, models=dict.fromkeys(routes, MODEL), releases={}, lock="numpy==2.0 --hash=sha256:ab\n")
+    lock = "numpy==2.0 --hash=sha256:ab\n"
+    return Deployable(table=table, models=dict.fromkeys(routes, MODEL), releases={}, lock=lock, store=store)
 
 
-def render(key: str, **params: object) -> dict[str, str]:
+def render(key: str, at: Address = FOLDER, **params: object) -> dict[str, str]:
     module = plugins.load("targets", key)
-    return dict(module.render(module.Params.model_validate_json(json.dumps(params)), desired()))
+    return dict(module.render(module.Params.model_validate_json(json.dumps(params)), desired(store=at)))
 
 
 KUBERNETES = {"image": IMAGE, "storeClaim": "artifacts"}
@@ -110,7 +121,7 @@ def test_every_arm_is_rendered() -> None:
         RouteArm(name="challenger-3", release=3, digest="sha256:" + "3" * 64, weight=0.0, shadow=0.5),
     )
     table = RoutingTable(environment="production", models={"churn": Route(arms=arms, salt="abc")})
-    wanted = Desired(table=table, models={"churn": MODEL}, releases={}, lock="")
+    wanted = Deployable(table=table, models={"churn": MODEL}, releases={}, lock="", store=FOLDER)
     module = plugins.load("targets", "kubernetes")
     files = module.render(module.Params.model_validate_json(json.dumps(KUBERNETES)), wanted)
     for text in files.values():
@@ -125,15 +136,6 @@ def test_every_arm_is_rendered() -> None:
     module = plugins.load("targets", "docker")
     compose = yaml.safe_load(module.render(module.Params(), wanted)["compose.yaml"])
     assert compose["services"]["server"]["labels"]["dev.modelops.challenger-3.churn"] == "3@sha256:" + "3" * 64
-
-
-@pytest.mark.parametrize("key", ["kubernetes", "docker"])
-def test_what_only_renders_says_so(key: str) -> None:
-    """Observing and applying are refused with the way that works."""
-    module = plugins.load("targets", key)
-    for refused in (module.observe, module.apply):
-        with pytest.raises(ModelOpsError, match="only renders"):
-            refused(None, None)
 
 
 def test_the_config_map_holds_the_table_that_a_server_reads() -> None:
@@ -182,3 +184,66 @@ def test_the_compose_file_drops_privileges() -> None:
     assert (server["read_only"], server["cap_drop"]) == (True, ["ALL"])
     assert server["ports"] == ["127.0.0.1:8080:8080"]
     assert server["labels"]["dev.modelops.candidate.crm/churn"] == "2@sha256:" + "2" * 64
+
+
+def test_a_store_that_is_a_folder_is_mounted_and_its_place_here_is_in_no_file() -> None:
+    """Container and pod read the mounted folder by an address of their own."""
+    docker, kubernetes = render("docker", at=FOLDER), render("kubernetes", at=FOLDER, **KUBERNETES)
+    assert "/home/ada" not in "".join([*docker.values(), *kubernetes.values()])
+    assert '"--store", "oci-layout:/srv/store"' in docker["Dockerfile"]
+    volumes = yaml.safe_load(docker["compose.yaml"])["services"]["server"]["volumes"]
+    assert {"type": "bind", "source": "./store", "target": "/srv/store", "read_only": True} in volumes
+    pod = yaml.safe_load(kubernetes["crm-churn/deployment.yaml"])["spec"]["template"]["spec"]
+    assert pod["containers"][0]["args"][-2:] == ["--store", "oci-layout:/srv/store"]
+    assert {"name": "store", "persistentVolumeClaim": {"claimName": "artifacts", "readOnly": True}} in pod["volumes"]
+    assert yaml.safe_load(kubernetes["crm-churn/networkpolicy.yaml"])["spec"]["egress"] == []
+
+
+def test_a_store_that_is_reached_by_network_is_passed_on_by_its_address() -> None:
+    """Nothing is mounted; credentials come from the shell or a Secret; what leaves goes to names and the store."""
+    docker = render("docker", at=REGISTRY)
+    assert f'"--store", "{REGISTRY.text}"' in docker["Dockerfile"]
+    server = yaml.safe_load(docker["compose.yaml"])["services"]["server"]
+    assert [volume["target"] for volume in server["volumes"]] == ["/etc/modelops", "/var/lib/modelops"]
+    assert server["environment"] == ["WHO", "SECRET"]
+    kubernetes = render("kubernetes", at=REGISTRY, image=IMAGE, storeSecret="pull")
+    for text in kubernetes.values():
+        kubernetes_validate.validate(yaml.safe_load(text), VERSIONS[-1], strict=True)
+    pod = yaml.safe_load(kubernetes["crm-churn/deployment.yaml"])["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"][-2:] == ["--store", REGISTRY.text]
+    assert {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "pull", "key": "SECRET"}}} in container["env"]
+    assert "store" not in {volume["name"] for volume in pod["volumes"] + container["volumeMounts"]}
+    egress = yaml.safe_load(kubernetes["crm-churn/networkpolicy.yaml"])["spec"]["egress"]
+    assert {port["port"] for rule in egress for port in rule["ports"]} == {53, 443}
+
+
+def test_a_folder_without_a_claim_is_refused_for_a_cluster() -> None:
+    """A pod that could never find its artifacts is not rendered."""
+    with pytest.raises(ModelOpsError, match="storeClaim") as error:
+        render("kubernetes", at=FOLDER, image=IMAGE)
+    assert error.value.problems[0].code == "store-claim-missing"
+    assert error.value.exit == 2
+
+
+def test_grpc_and_origins_are_what_the_target_says() -> None:
+    """Both are off by default; where they are asked for, the port is reachable and the server is told of it."""
+    assert "grpc" not in "".join([*render("docker").values(), *render("kubernetes", **KUBERNETES).values()])
+    docker = render("docker", grpcPort=9001, corsOrigins=["https://app.example"])
+    assert '"--grpc-port", "8081", "--cors", "https://app.example"' in docker["Dockerfile"]
+    assert "EXPOSE 8080 8081\n" in docker["Dockerfile"]
+    ports = yaml.safe_load(docker["compose.yaml"])["services"]["server"]["ports"]
+    assert ports == ["127.0.0.1:8080:8080", "127.0.0.1:9001:8081"]
+    kubernetes = render("kubernetes", **KUBERNETES, grpc=True, corsOrigins=["*"])
+    for text in kubernetes.values():
+        kubernetes_validate.validate(yaml.safe_load(text), VERSIONS[-1], strict=True)
+    (container,) = yaml.safe_load(kubernetes["crm-churn/deployment.yaml"])["spec"]["template"]["spec"]["containers"]
+    assert [each["containerPort"] for each in container["ports"]] == [8080, 8081]
+    assert "--grpc-port 8081 --cors * " in " ".join(container["args"])
+    service = yaml.safe_load(kubernetes["crm-churn/service.yaml"])["spec"]["ports"]
+    assert [(each["name"], each["port"]) for each in service] == [("http", 80), ("grpc", 8081)]
+    ingress = yaml.safe_load(kubernetes["crm-churn/networkpolicy.yaml"])["spec"]["ingress"][0]["ports"]
+    assert [each["port"] for each in ingress] == [8080, 8081]
+    module = plugins.load("targets", "local")
+    with pytest.raises(ValidationError):
+        module.Params.model_validate_json('{"corsOrigins": ["app.example"]}')

@@ -14,12 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from modelops.artifacts import BuildRecord
-from modelops.spec.data import Column, DataSnapshotSpec, SnapshotFile, Source
+from modelops.evidence import Signer, generate_key
 from modelops.spec.kinds import Resource
+from modelops.spec.kinds.data_snapshot import Column, DataSnapshotSpec, SnapshotFile, Source
+from modelops.spec.kinds.model import ModelSpec
+from modelops.spec.kinds.trust_policy import TrustedKey, TrustPolicySpec
 from modelops.spec.meta import Metadata
-from modelops.spec.model import ModelSpec
 from modelops.stores import Store, oci_layout
-from modelops.training import BuildRequest, build
+from modelops.training import Build, BuildRequest, build, divided
+from modelops.training.building import Divided
 
 FEATURES: tuple[dict[str, Any], ...] = (
     {"name": "amount", "type": "number", "nullable": True},
@@ -164,7 +167,24 @@ class Workshop:
     def read(self, folder: Path) -> pa.Table:
         return self.table
 
+    def divided(self) -> Divided:
+        return divided(self.request(), self.table)
+
+    @property
+    def signer(self) -> Signer:
+        key = self.root / ".modelops" / "keys" / "local.pem"
+        if not key.is_file():
+            generate_key(key)
+        return Signer.load(key)
+
+    @property
+    def trust(self) -> TrustPolicySpec:
+        return TrustPolicySpec(keys=(TrustedKey(name="local", public_key=self.signer.public_pem, signs=("release",)),))
+
     def build(self, request: BuildRequest, scratch: str = "scratch", **more: Any) -> BuildRecord:
+        return self.made(request, scratch, **more).record
+
+    def made(self, request: BuildRequest, scratch: str = "scratch", **more: Any) -> Build:
         return build(
             request,
             materialise=self.materialise,
@@ -173,7 +193,7 @@ class Workshop:
             scratch=self.root / scratch,
             ledger=self.ledger,
             clock=lambda: datetime(2026, 5, 1, tzinfo=UTC),
-            **more,
+            **{"trust": self.trust, "signer": lambda: self.signer, **more},
         )
 
 

@@ -35,6 +35,13 @@ def train(features, target, parameters, seed):
 """
 
 
+class Booster:
+    """Predicts, as the objects of other libraries do, without being an estimator."""
+
+    def predict(self, rows: object) -> object:
+        return rows
+
+
 def body(*lines: str) -> str:
     return "import os, sys, socket, time\n\ndef train(features, target, parameters, seed):\n" + "".join(
         f"    {line}\n" for line in lines
@@ -122,6 +129,8 @@ def test_every_other_way_to_fail_has_its_code(workshop: Workshop, code: str, exp
         (LogisticRegression(), "not-fitted", "unfitted"),
         (LinearSVC().fit([[1], [2]], [0, 1]), "no-probabilities", "LinearSVC"),
         (LogisticRegression().fit([[1], [2]], [0, 2]), "wrong-classes", "[0, 2]"),
+        (Booster(), "not-an-estimator", "returned Booster"),
+        (print, "not-an-estimator", "builtin_function_or_method"),
     ],
 )
 def test_what_training_returns_is_a_fitted_estimator_of_the_task(estimator: object, code: str, says: str) -> None:

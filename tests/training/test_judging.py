@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
 
-from modelops.artifacts import BuildRecord, open_artifact, put_artifact
+from modelops.artifacts import BuildRecord, columns, load_predictor, open_artifact, put_artifact
 from modelops.errors import ModelOpsError
-from modelops.spec.delivery import CodeReference, DataReference, ReleaseSpec, VerdictRecord
-from modelops.training import record_digest, subject
-from modelops.training.judging import LATENCY_ROWS
+from modelops.gates import PARTS
+from modelops.spec.kinds.release import CodeReference, DataReference, ReleaseSpec, VerdictRecord
+from modelops.training import looks, record_digest, subject
+from modelops.training.judging import LATENCY_ROWS, latency_sample
 from training.building_blocks import Workshop, people
 
 Built = tuple[Workshop, BuildRecord]
+ABSENT = "sha256:" + "0" * 64
+EVERYTHING = tuple(dict.fromkeys(PARTS.values()))
 
 
 def release(record: BuildRecord) -> ReleaseSpec:
@@ -41,11 +45,10 @@ def test_gates_see_rows_predictions_and_latency(built: Built) -> None:
     found = subject(
         workshop.request(),
         record,
-        materialise=workshop.materialise,
-        read=workshop.read,
+        rows=workshop.divided,
         store=workshop.store,
         champion=release(record),
-    )
+    )(EVERYTHING)
     assert (len(found.train), len(found.test), len(found.holdout)) == (180, 60, 60)
     assert set(workshop.table.column_names) == set(found.test.columns)
     assert set(found.train["id"]).isdisjoint(found.test["id"])
@@ -59,12 +62,20 @@ def test_gates_see_rows_predictions_and_latency(built: Built) -> None:
     assert found.declared_columns["amount"] == "number"
 
 
+def test_a_build_is_a_look_at_the_rows_of_its_snapshot(built: Built) -> None:
+    """The ledger says which snapshot tested a build, so that looks at it can be counted."""
+    workshop, record = built
+    assert looks(workshop.ledger, record.model, record.data_root) == {record_digest(record)}
+
+
 def test_predictions_of_other_rows_are_refused(built: Built) -> None:
     """When the data behind the request gives another split than the stored predictions, nothing is judged."""
     workshop, record = built
     other = dataclasses.replace(workshop, table=people(200))
+    given = subject(workshop.request(), record, rows=other.divided, store=workshop.store)
+    assert len(given(("rows",)).train) == 150
     with pytest.raises(ModelOpsError, match="bad-holdout"):
-        subject(workshop.request(), record, materialise=other.materialise, read=other.read, store=workshop.store)
+        given(("predictions",))
 
 
 def test_a_champion_of_another_kind_cannot_be_compared(built: Built) -> None:
@@ -78,10 +89,65 @@ def test_a_champion_of_another_kind_cannot_be_compared(built: Built) -> None:
     found = subject(
         workshop.request(),
         record,
-        materialise=workshop.materialise,
-        read=workshop.read,
+        rows=workshop.divided,
         store=workshop.store,
         champion=release(other),
-    )
+    )(("champion",))
     assert found.champion is None
     assert "'ja'" in found.incomparable
+
+
+def test_what_no_gate_needs_is_not_computed(built: Built) -> None:
+    """Latency needs no row of the training part and no champion; what is declared needs not even the data."""
+    workshop, record = built
+    read: list[int] = []
+
+    def counted():
+        read.append(1)
+        return workshop.divided()
+
+    gone = release(record.model_copy(update={"artifact": record.artifact.model_copy(update={"digest": ABSENT})}))
+    given = subject(
+        workshop.request(),
+        record,
+        rows=counted,
+        store=workshop.store,
+        champion=gone,
+    )
+    assert given(()).declared_columns["amount"] == "number"
+    assert given(("profile",)).champion_profile is None
+    assert read == []
+    assert given(("latency",)).latency.shape == (LATENCY_ROWS,)
+    assert len(given(("rows", "predictions")).holdout) == 60
+    assert read == [1]
+    assert "not in the store" in given(("champion",)).incomparable
+
+
+def test_a_gate_can_ask_the_model_itself(built: Built) -> None:
+    """The served artifact answers the test rows as the stored predictions say, and any other rows too."""
+    workshop, record = built
+    given = subject(workshop.request(), record, rows=workshop.divided, store=workshop.store)
+    found = given(("rows", "predictions", "predictor"))
+    answers = found.predict(found.test)
+    np.testing.assert_allclose(answers.scores, found.holdout.y_score, atol=1e-6)
+    np.testing.assert_array_equal(answers.labels, found.holdout.y_pred)
+    assert found.predict(found.test.assign(amount=1e6)).scores.shape == (60,)
+    assert len(found.predict(found.train.iloc[:7]).labels) == 7
+
+
+def test_a_pause_of_the_machine_is_no_property_of_the_artifact(built: Built) -> None:
+    """What stops one prediction in a hundred, whatever its row, is not in the timings: each row has three."""
+    workshop, record = built
+    predictor = load_predictor(open_artifact(workshop.store, record.artifact.digest))
+    arrays = columns(workshop.table, predictor.signature.features)
+    calls = iter(range(10**6))
+
+    class Interrupted:
+        signature, takes_matrix = predictor.signature, False
+
+        def predict_columns(self, single):
+            if next(calls) % 101 == 0:
+                time.sleep(0.02)
+            return predictor.predict_columns(single)
+
+    assert np.quantile(latency_sample(Interrupted(), arrays, rows=60), 0.99) < 0.02

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from modelops.errors import ModelOpsError
 from modelops.training import Run, runs
-from modelops.training.ledger import append
+from modelops.training.ledger import append, looks
 
 RUN = Run(
     0, "churn", "2026-05-01T00:00:00Z", 1.5, "failed", "training-failed", "boom", "sha256:0", None, None, {"a": 1}, {}
@@ -44,3 +46,25 @@ def test_a_file_that_is_no_ledger_is_the_worlds_fault(tmp_path: Path) -> None:
     with pytest.raises(ModelOpsError, match="ledger-unusable") as caught:
         append(path, RUN)
     assert caught.value.exit == 4
+
+
+def test_builds_on_the_rows_of_one_snapshot_are_counted(tmp_path: Path) -> None:
+    """Each build once, however often it was found again; failed runs and other snapshots are none."""
+    path = tmp_path / "runs.sqlite"
+    for build, data in (("b1", "d"), ("b1", "d"), ("b2", "d"), ("b3", "other"), (None, "d")):
+        append(path, replace(RUN, outcome="ok" if build else "failed", build=build, data=data))
+    assert looks(path, "churn", "d") == {"b1", "b2"}
+    assert looks(path, "other", "d") == frozenset()
+    assert looks(tmp_path / "none.sqlite", "churn", "d") == frozenset()
+
+
+def test_a_ledger_of_0_1_0_is_read_and_written_on(tmp_path: Path) -> None:
+    """It does not say which data tested a build, so its builds are not counted; new ones are."""
+    path = tmp_path / "runs.sqlite"
+    append(path, RUN)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE runs DROP COLUMN data")
+    assert (runs(path)[0].data, looks(path, "churn", "d")) == (None, frozenset())
+    append(path, replace(RUN, outcome="ok", build="b", data="d"))
+    assert [run.data for run in runs(path)] == ["d", None]
+    assert looks(path, "churn", "d") == {"b"}

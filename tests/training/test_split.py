@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelops.errors import ModelOpsError
-from modelops.spec.model import Split
+from modelops.spec.kinds.model import Split
 from modelops.training.split import by_hash, by_time, divide, seeded
 from training.building_blocks import model, people
 
@@ -90,3 +90,14 @@ def test_rows_without_an_id_are_in_both_parts():
     mask = by_hash(np.array([""] * 2000, dtype=object), 0.25)
     assert 0.2 < mask.mean() < 0.3
     assert by_hash(np.array(["a", "", "a"], dtype=object), 0.5)[[0, 2]].tolist() in ([True, True], [False, False])
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1)), min_size=4), st.floats(0.1, 0.9), st.integers(0, 99))
+def test_rows_of_one_group_are_on_one_side(rows: list[tuple[int, int]], share: float, seed: int) -> None:
+    """Whatever their labels are; a label with several groups is on both sides."""
+    groups, strata = np.array([group for group, _ in rows]), np.array([label for _, label in rows])
+    mask = seeded(strata, share, seed, groups)
+    assert all(len(set(mask[groups == group])) == 1 for group in set(groups.tolist()))
+    firsts = strata[np.unique(groups, return_index=True)[1]]
+    assert mask.any() == (max((firsts == label).sum() for label in (0, 1)) > 1)
+    assert not mask.all()

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from modelops.errors import ModelOpsError
-from modelops.spec.model import ModelData, Task
+from modelops.spec.kinds.model import ModelData, Task
 from modelops.training.target import encode
 
 FEATURES = ({"name": "x", "type": "number"},)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 import sysconfig
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ import yaml
 
 from modelops.cli import VERBS
 from modelops.scaffold.files import project_folder
-from modelops.scaffold.repository import WORKFLOWS, repository_files
+from modelops.scaffold.repository import repository_files
+from modelops.scaffold.surroundings.workflows import WORKFLOWS
 
 FOLDER = project_folder() / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
@@ -158,3 +162,75 @@ def test_what_is_scaffolded_is_what_the_project_runs() -> None:
         assert scaffolded[f".github/workflows/{path.name}"] == path.read_bytes()
     assert scaffolded[".github/requirements.txt"].startswith(b"modelops==")
     assert (project_folder() / ".github" / "requirements.txt").read_text().strip() == "."
+
+
+def test_every_python_that_is_promised_has_a_job() -> None:
+    """The project's own checks run on each version that its metadata names, from the oldest that may be installed."""
+    metadata = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    promised = [text.rpartition(" ")[2] for text in metadata["classifiers"] if "Python ::" in text]
+    assert metadata["requires-python"] == f">={promised[0]}"
+    assert load(FOLDER / "ci.yml")["jobs"]["test"]["strategy"]["matrix"]["python"] == promised
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """Return the variables of a machine that has only the given interpreters, each answering as a version of Python."""
+
+    def make(**interpreters: str) -> dict[str, str]:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        for tool in ("bash", "env", "sh", "make", "git"):
+            (folder / tool).symlink_to(str(shutil.which(tool)))
+        for name, version in interpreters.items():
+            # It is this Python, which believes to be another one.
+            patch = (
+                f"import sys; sys.version_info = ({version.replace('.', ', ')}, 0, 'final', 0); exec(sys.argv.pop(1))"
+            )
+            script = folder / name.replace("_", ".")
+            script.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} -c "{patch}" "$@"\n')
+            script.chmod(0o755)
+        return {"PATH": str(folder), "HOME": str(tmp_path)}
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("has", "found"),
+    [
+        ({}, ""),
+        ({"python3_12": "3.12", "python3_13": "3.13"}, "python3.13"),
+        ({"python3_14": "3.11", "python3_12": "3.12"}, "python3.12"),
+        ({"python3": "3.13"}, ""),
+    ],
+)
+def test_the_newest_python_is_found_or_none(
+    machine: Callable[..., dict[str, str]], has: dict[str, str], found: str
+) -> None:
+    """A name that starts another version than it says is passed over, and nothing newer is no error."""
+    environment = machine(ours="3.11", **has)
+    script = FOLDER.parents[1] / ".ci" / "newer-python"
+    done = subprocess.run([script, "ours"], env=environment, capture_output=True, text=True)
+    assert (done.returncode, Path(done.stdout.strip()).name) == (0, found), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("has", "picked"),
+    [
+        ({"python3": "3.12"}, "python3"),
+        ({"python3": "3.9", "python3_13": "3.13"}, "python3.13"),
+        ({"python3": "3.9"}, None),
+        ({}, None),
+    ],
+)
+def test_make_takes_a_python_that_is_new_enough(
+    machine: Callable[..., dict[str, str]], tmp_path: Path, has: dict[str, str], picked: str | None
+) -> None:
+    """The system's own Python may be too old; where none will do, make says which would."""
+    words = ["make", "-f", FOLDER.parents[1] / "Makefile", "-C", tmp_path, "-n", "install", "VENV=none"]
+    (tmp_path / "requirements-dev.lock").touch()
+    (tmp_path / "pyproject.toml").touch()
+    shown = subprocess.run(words, env=machine(**has), capture_output=True, text=True).stdout
+    assert (f'"{picked}" -m venv --clear none' in shown) if picked else ('"" -m venv' in shown)
+    if picked is None:
+        done = subprocess.run([w for w in words if w != "-n"], env={"PATH": str(tmp_path / "bin")}, capture_output=True)
+        assert (done.returncode, b"Python 3.11 or newer" in done.stderr) == (2, True)

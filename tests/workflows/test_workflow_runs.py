@@ -89,7 +89,7 @@ def in_order(jobs: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def clean() -> dict[str, str]:
     """Return this process's environment with modelops on the path and without what a runner would not have."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MODELOPS", "GITHUB"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MODELOPS", "GITHUB", "RUNNER_"))}
     return kept | {"PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"}
 
 

@@ -4,7 +4,7 @@ Importing this package loads neither scikit-learn nor pandas nor onnxruntime.
 """
 
 from modelops.artifacts.frame import columns, frame
-from modelops.artifacts.package import Artifact, BlobStore, Stored, open_artifact, pack, put_artifact
+from modelops.artifacts.package import Artifact, BlobStore, Stored, open_artifact, pack, put_artifact, verify_artifact
 from modelops.artifacts.predictor import Outputs, Predictor, load_predictor
 from modelops.artifacts.record import BuildRecord
 from modelops.artifacts.signature import Input, Signature
@@ -24,4 +24,5 @@ __all__ = [
     "open_artifact",
     "pack",
     "put_artifact",
+    "verify_artifact",
 ]

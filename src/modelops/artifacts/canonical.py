@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from modelops.artifacts.allowed import ALLOWED_TYPES, EXPERIMENTAL_TYPES, HINTS
 from modelops.artifacts.trees import check_trees
 from modelops.errors import failure
 
@@ -24,65 +25,6 @@ _SCHEMA = "schema.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _VALUES = frozenset({"JsonNode", "TypeNode", "FunctionNode"})
 """Loaders of immutable values: whether two of them are one object is an accident of the interpreter."""
-
-TREE_TYPES = frozenset({"sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"})
-"""Types whose node indices scikit-learn does not check; ``check_trees`` does before they are used."""
-
-ALLOWED_TYPES = TREE_TYPES | frozenset(
-    {
-        # The function inside a partial is on this list too, or refused: histogram boosting of categories has one.
-        "functools.partial",
-        "numpy.dtype",
-        "numpy.max",
-        "numpy.mean",
-        "numpy.median",
-        "numpy.min",
-        "scipy.interpolate._bsplines.BSpline",
-        "scipy.interpolate._interpolate.interp1d",
-        "scipy._lib.array_api_compat.numpy._aliases.asarray",
-        "sklearn._loss.loss.HalfTweedieLoss",
-        "sklearn._loss.loss.HalfTweedieLossIdentity",
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-        "sklearn.calibration._TemperatureScaling",
-        "sklearn.compose._column_transformer._RemainderColsList",
-        "sklearn.compose._column_transformer.make_column_selector",
-        "sklearn.feature_selection._base._get_feature_importances",
-        "sklearn.feature_selection._mutual_info.mutual_info_classif",
-        "sklearn.feature_selection._mutual_info.mutual_info_regression",
-        "sklearn.feature_selection._univariate_selection.chi2",
-        "sklearn.feature_selection._univariate_selection.f_classif",
-        "sklearn.feature_selection._univariate_selection.f_regression",
-        "sklearn.feature_selection._univariate_selection.r_regression",
-        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-        "sklearn.gaussian_process.kernels.ConstantKernel",
-        "sklearn.gaussian_process.kernels.DotProduct",
-        "sklearn.gaussian_process.kernels.Exponentiation",
-        "sklearn.gaussian_process.kernels.ExpSineSquared",
-        "sklearn.gaussian_process.kernels.Matern",
-        "sklearn.gaussian_process.kernels.Product",
-        "sklearn.gaussian_process.kernels.RationalQuadratic",
-        "sklearn.gaussian_process.kernels.RBF",
-        "sklearn.gaussian_process.kernels.Sum",
-        "sklearn.gaussian_process.kernels.WhiteKernel",
-        "sklearn.metrics._classification.balanced_accuracy_score",
-        "sklearn.metrics._scorer._CurveScorer",
-        "sklearn.metrics._scorer._PassthroughScorer",
-        "sklearn.metrics._scorer._Scorer",
-        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-        "sklearn.utils._bunch.Bunch",
-        "sklearn.utils._metadata_requests.MetadataRequest",
-        "sklearn.utils._metadata_requests.MethodMetadataRequest",
-        "sklearn.utils.validation.check_array",
-    }
-)
-"""What may be loaded beyond the types that skops trusts by itself: plain data of scikit-learn, numpy and scipy."""
-
-_HINTS = {
-    "sklearn.neighbors._kd_tree.KDTree": "use algorithm='brute' in the estimator",
-    "sklearn.neighbors._ball_tree.BallTree": "use algorithm='brute' in the estimator",
-}
 
 
 def dump_canonical(estimator: Any) -> tuple[bytes, tuple[str, ...]]:
@@ -99,11 +41,16 @@ def dump_canonical(estimator: Any) -> tuple[bytes, tuple[str, ...]]:
         raise failure(
             "unsupported-type",
             f"the estimator cannot be written without pickle: {_first_line(error)}",
-            hint="use estimators and functions of scikit-learn, numpy and scipy only",
+            hint="choose another estimator; functions have to be those of scikit-learn and numpy",
         ) from None
-    types = tuple(skops.io.get_untrusted_types(data=data))
+    types = _types(skops.io.get_untrusted_types(data=data))
     _check_types(types)
     return data, types
+
+
+def _types(found: Iterable[str]) -> tuple[str, ...]:
+    """Return the types that a signature names, whatever of scikit-learn's experiments this process has enabled."""
+    return tuple(sorted(set(found) - EXPERIMENTAL_TYPES))
 
 
 def load_canonical(data: bytes, trusted: Iterable[str]) -> Any:
@@ -117,11 +64,11 @@ def load_canonical(data: bytes, trusted: Iterable[str]) -> Any:
     expected = tuple(sorted(trusted))
     _check_types(expected)
     try:
-        found = tuple(skops.io.get_untrusted_types(data=data))
+        found = _types(skops.io.get_untrusted_types(data=data))
         if found != expected:
             differing = sorted(set(found) ^ set(expected))[0]
             raise failure("untrusted-type", f"the model holds other types than its signature names: {differing}")
-        estimator = skops.io.loads(data, trusted=list(expected))
+        estimator = skops.io.loads(data, trusted=[*expected, *sorted(EXPERIMENTAL_TYPES)])
     except UntrustedTypesFoundException as error:
         raise failure("untrusted-type", f"the model is refused: {_first_line(error)}") from None
     except (ValueError, TypeError, KeyError, AttributeError, ImportError, zipfile.BadZipFile, RecursionError) as error:
@@ -133,7 +80,8 @@ def load_canonical(data: bytes, trusted: Iterable[str]) -> Any:
 def _check_types(types: Iterable[str]) -> None:
     refused = sorted(set(types) - ALLOWED_TYPES)
     if refused:
-        hint = next((_HINTS[name] for name in refused if name in _HINTS), "use scikit-learn, numpy and scipy only")
+        hints = (hint for name in refused for start, hint in HINTS if name.startswith(start))
+        hint = next(hints, "use scikit-learn, numpy and scipy only")
         raise failure(
             "untrusted-type", f"the estimator holds {', '.join(refused)}, which may not be loaded again", hint=hint
         )

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from modelops.errors import ModelOpsError, failure
-from modelops.spec.model import FeatureType
+from modelops.errors import ModelOpsError, Problem, failure
+from modelops.spec.meta import FeatureType
+from modelops.spec.texts.reading import truth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["columns", "frame"]
 
 Array = np.ndarray[Any, Any]
-
-_TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
-_FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
 
 class FeatureLike(Protocol):
@@ -124,14 +122,17 @@ def _number(value: Any) -> float:
     return float("nan") if _missing(value) else float(value)
 
 
+def truth_of(text: str) -> bool | None:
+    """Return what a word means, None where it means neither yes nor no."""
+    return truth(text)
+
+
 def _boolean(value: Any) -> float:
     if isinstance(value, str) and value:
-        word = value.strip().lower()
-        if word in _TRUE:
-            return 1.0
-        if word in _FALSE:
-            return 0.0
-        raise ValueError(value)
+        truth = truth_of(value)
+        if truth is None:
+            raise ValueError(value)
+        return float(truth)
     return _number(value)
 
 
@@ -175,6 +176,12 @@ def _finite(values: Array, name: str) -> Array:
         row = int(np.argmax(infinite)) + 1
         raise failure("bad-value", f"column {name!r}, row {row}: the value is infinite")
     return values
+
+
+def unquoted(problem: Problem) -> str:
+    """Return the message of a problem as it may be signed and kept in git: where a value is wrong, without it."""
+    place, colon, _ = problem.message.partition(": ")
+    return f"{place}: its value cannot be read" if problem.code == "bad-value" and colon else problem.message
 
 
 def _bad_value(values: Any, kind: FeatureType, name: str) -> ModelOpsError:

@@ -17,8 +17,9 @@ from modelops.artifacts.predictor import Predictor, difference, sklearn_score
 from modelops.artifacts.probe import Probe, probes, scored
 from modelops.artifacts.signature import Signature
 from modelops.errors import ModelOpsError
+from modelops.spec.kinds.release import Compared
 
-__all__ = ["Export", "export_onnx"]
+__all__ = ["Export", "export_onnx", "first_line"]
 
 Array = np.ndarray[Any, Any]
 
@@ -40,6 +41,9 @@ _CONVERSION_ERRORS = (
 )
 
 
+_UNKNOWN = re.compile(r"for type '<class '[\w.]*?(\w+)'>'")
+
+
 @dataclass(frozen=True, slots=True)
 class Export:
     """The served ONNX bytes and the largest difference seen in the check, or the reason why there are none."""
@@ -47,6 +51,7 @@ class Export:
     data: bytes | None
     difference: float | None
     reason: str
+    equality: tuple[Compared, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +73,16 @@ def export_onnx(estimator: Any, signature: Signature, rows: Mapping[str, Array])
     refused = next((probe.kind for probe, scores in expected if scores is None and probe.must_accept), None)
     if refused:
         return Export(None, None, f"the estimator refuses {refused}")
-    exact = _exact(estimator, signature)
+    given = getattr(estimator, "onnx", None) if signature.parts else None
+    exact = given or _exact(estimator, signature)
     if isinstance(exact, bytes):
         found = _compare(exact, signature, expected)
-        return Export(exact, found, "") if isinstance(found, float) else Export(None, None, found)
+        if isinstance(found, tuple):
+            return _accepted(exact, found)
+        return Export(None, None, _subject("its exact form in ONNX", found))
+    if signature.parts:
+        # The general converter knows scikit-learn's own estimators.
+        return Export(None, None, exact)
     partings: list[str] = []
     failures: list[str] = []
     for variant in _variants(signature):
@@ -80,11 +91,21 @@ def export_onnx(estimator: Any, signature: Signature, rows: Mapping[str, Array])
             failures.append(converted)
             continue
         found = _compare(converted, signature, expected)
-        if isinstance(found, float):
-            return Export(converted, found, "")
-        (failures if found.startswith("the ONNX model is refused") else partings).append(found)
+        if isinstance(found, tuple):
+            return _accepted(converted, found)
+        (failures if found.startswith("the ONNX model") else partings).append(found)
     # Where a conversion runs and parts says more to its reader than why another one did not come about.
-    return Export(None, None, f"{exact}, and the general converter's {(partings or failures)[0]}")
+    general = _subject("that of the general converter", partings[0]) if partings else failures[0]
+    return Export(None, None, f"{exact}, and {general}")
+
+
+def _accepted(data: bytes, equality: tuple[Compared, ...]) -> Export:
+    return Export(data, max((each.difference for each in equality), default=0.0), "", equality)
+
+
+def _subject(what: str, found: str) -> str:
+    """Return how a conversion parts as a whole clause."""
+    return f"{what} {found}" if found.startswith(("differs", "flips", "gives")) else found
 
 
 def _exact(estimator: Any, signature: Signature) -> bytes | str:
@@ -108,14 +129,21 @@ def _exact(estimator: Any, signature: Signature) -> bytes | str:
         try:
             found = answer(graph, estimator, Table(columns, tuple(feature.name for feature in signature.features)))
         except ModelOpsError as error:
-            return error.problems[0].message
+            return error.first.message
         except _CONVERSION_ERRORS as error:
-            return f"{type(estimator).__name__} has no exact form in ONNX: {_first_line(error)}"
+            return f"{type(estimator).__name__} has no exact form in ONNX: {first_line(error)}"
     output = found.value if signature.task == "regression" else found.probability
     if not output:
         return f"the exact form of {type(estimator).__name__} answers no {called}"
-    data = graph.finish(output, called, classes if classes > 2 else 1, _graph_name(signature))
-    check_model(data)
+    return _checked(graph.finish(output, called, classes if classes > 2 else 1, _graph_name(signature)))
+
+
+def _checked(data: bytes) -> bytes | str:
+    """Return a model that holds the standard's operators alone, or what else it needs."""
+    try:
+        check_model(data)
+    except ModelOpsError as error:
+        return error.first.message
     return data
 
 
@@ -131,29 +159,31 @@ def _variants(signature: Signature) -> Iterator[_Variant]:
     yield _Variant("columns of float32", matrix=False, double=False)
 
 
-def _compare(data: bytes, signature: Signature, expected: list[tuple[Probe, Any]]) -> float | str:
-    """Return the largest difference over all probes, or the sentence that says where the conversion parts."""
+def _compare(data: bytes, signature: Signature, expected: list[tuple[Probe, Any]]) -> tuple[Compared, ...] | str:
+    """Return the table of the comparison over all probes, or the sentence that says where the conversion parts."""
     try:
         predictor = Predictor(signature, onnx_score(data, signature))
     except ModelOpsError as error:
-        return error.problems[0].message
+        return error.first.message
     for probe, scores in expected:
         if scores is None and probe.kind.startswith(("missing", "an unseen")) and not _refuses(predictor, probe):
-            return f"scikit-learn refuses {probe.kind}, which ONNX would answer"
+            whose = "the model's own library" if signature.parts else "scikit-learn"
+            return f"{whose} refuses {probe.kind}, which ONNX would answer"
     truths = {probe.kind: scores for probe, scores in expected if scores is not None}
     answered = scored(
         lambda columns: predictor.predict_columns(columns).scores, [p for p, s in expected if s is not None]
     )
-    largest = 0.0
+    table: dict[str, tuple[int, float]] = {}
     try:
         for probe, found in answered:
             part = _parts(predictor, signature, probe.kind, found, truths[probe.kind])
             if isinstance(part, str):
                 return part
-            largest = max(largest, part)
+            rows, largest = table.get(probe.what, (0, 0.0))
+            table[probe.what] = rows + len(probe.rows), max(largest, part)
     except ModelOpsError as error:
-        return error.problems[0].message
-    return largest
+        return error.first.message
+    return tuple(Compared(rows_of=what, rows=rows, difference=most) for what, (rows, most) in table.items())
 
 
 def _refuses(predictor: Predictor, probe: Probe) -> bool:
@@ -196,12 +226,15 @@ def _converted(estimator: Any, signature: Signature, variant: _Variant) -> bytes
             )
             data = _finished(model, signature)
         except _CONVERSION_ERRORS as error:
-            return f"{type(error).__name__}: {_first_line(error)}"
-    check_model(data)
-    return data
+            unknown = _UNKNOWN.search(str(error)) if type(error).__name__.startswith("Missing") else None
+            if unknown:
+                return f"the general converter does not know {unknown[1]}"
+            return f"the general converter fails: {type(error).__name__}: {first_line(error)}"
+    return _checked(data)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:160]
 

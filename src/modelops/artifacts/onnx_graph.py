@@ -38,11 +38,13 @@ class Column:
 class Table:
     """Columns as an estimator sees them; nothing is copied in the graph before somebody needs them in one tensor.
 
-    ``names`` are the features' names as long as the columns are those of the request.
+    ``names`` are the features' names as long as the columns are those of the request. ``sparse`` says that the
+    estimator is given a sparse matrix: there are libraries for which what is not stored in one is missing.
     """
 
     columns: tuple[Column, ...]
     names: tuple[str, ...] = ()
+    sparse: bool = False
 
     def __add__(self, other: Table) -> Table:
         return Table(self.columns + other.columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from modelops.artifacts.onnx_graph import Answer, Graph, Table, not_exportable
 from modelops.artifacts.onnx_prepare import inverse, transform
 from modelops.artifacts.onnx_trees import TREES, boosted
+from modelops.artifacts.parts.part import Part
 
 __all__ = ["answer"]
 
@@ -17,6 +19,8 @@ __all__ = ["answer"]
 def answer(graph: Graph, estimator: Any, table: Table) -> Answer:
     """Write a fitted estimator and return the names of what it answers."""
     name = type(estimator).__name__
+    if isinstance(estimator, Part):
+        return estimator.write(graph, table)
     width = getattr(estimator, "n_features_in_", len(table.columns))
     if name not in MODELS or not type(estimator).__module__.startswith("sklearn."):
         raise not_exportable(f"{name} has no exact form in ONNX")
@@ -28,11 +32,19 @@ def answer(graph: Graph, estimator: Any, table: Table) -> Answer:
 def _pipeline(graph: Graph, pipeline: Any, table: Table) -> Answer:
     for _, step in pipeline.steps[:-1]:
         table = transform(graph, step, table)
+        # The steps that can answer a sparse matrix say so; any other is given what the one before it answered.
+        sparse = getattr(step, "sparse_output_", getattr(step, "sparse_output", table.sparse))
+        table = replace(table, sparse=bool(sparse))
     return answer(graph, pipeline.steps[-1][1], table)
 
 
 def _frozen(graph: Graph, estimator: Any, table: Table) -> Answer:
     return answer(graph, estimator.estimator, table)
+
+
+def _thresholded(graph: Graph, estimator: Any, table: Table) -> Answer:
+    """A threshold is no part of the probabilities: it goes into the signature."""
+    return answer(graph, estimator.estimator_, table)
 
 
 def _searched(graph: Graph, estimator: Any, table: Table) -> Answer:
@@ -274,12 +286,15 @@ MODELS: dict[str, Callable[[Graph, Any, Table], Answer]] = {
     "BaggingClassifier": _bagging,
     "BaggingRegressor": _bagging,
     "CalibratedClassifierCV": _calibrated,
+    "FixedThresholdClassifier": _thresholded,
     "FrozenEstimator": _frozen,
     "GammaRegressor": _log_linear,
     "GradientBoostingClassifier": _boosted,
     "GradientBoostingRegressor": _boosted,
     "GaussianNB": _gaussian,
     "GridSearchCV": _searched,
+    "HalvingGridSearchCV": _searched,
+    "HalvingRandomSearchCV": _searched,
     "LinearDiscriminantAnalysis": _logistic,
     "LinearSVC": _linear_decision,
     "LogisticRegression": _logistic,
@@ -295,6 +310,7 @@ MODELS: dict[str, Callable[[Graph, Any, Table], Answer]] = {
     "StackingClassifier": _stacked,
     "StackingRegressor": _stacked,
     "TransformedTargetRegressor": _transformed_target,
+    "TunedThresholdClassifierCV": _thresholded,
     "TweedieRegressor": _log_linear,
     "VotingClassifier": _voting,
     "VotingRegressor": _voting,

@@ -25,13 +25,14 @@ TEXTS = "categories"
 
 _TYPES = {"tensor(double)": np.float64, "tensor(float)": np.float32, "tensor(string)": object}
 
+_PREFACE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _KNOWN = re.compile("Name:'(known values of .*?)' Status")
 
 
 def check_model(data: bytes) -> None:
     """Refuse a model with operators outside the ONNX standard, with local functions or with external data."""
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.ModelProto.FromString(data)
@@ -99,7 +100,7 @@ def onnx_score(data: bytes, signature: Signature) -> OnnxScore:
     numbers = [feature.name for feature in signature.features if feature.type != "category"]
     texts = [feature.name for feature in signature.features if feature.type == "category"]
     names = [feature.name for feature in signature.features]
-    run = _guarded(loaded.run, outputs)
+    run = _guarded(_native(loaded), outputs)
     if widths != {name: len(names) for name, names in ((MATRIX, numbers), (TEXTS, texts)) if names}:
         return OnnxScore(_column_feeder(inputs, names), run, _finisher(signature), None)
     dtype = inputs.get(MATRIX, np.float64)
@@ -158,6 +159,15 @@ def _column_feeder(inputs: dict[str, Any], names: list[str]) -> Callable[[Mappin
     return single
 
 
+def _native(loaded: Any) -> Callable[..., list[Array]]:
+    """Return the call into the runtime itself: what its wrapper checks each time was checked when the model loaded."""
+    native = getattr(loaded, "_sess", None)
+    if native is None:
+        found: Callable[..., list[Array]] = loaded.run
+        return found
+    return lambda outputs, feed: native.run(outputs, feed, None)
+
+
 def _guarded(run: Callable[..., list[Array]], outputs: list[str]) -> Callable[[dict[str, Array]], Array]:
     errors = _runtime_errors()
 
@@ -166,10 +176,15 @@ def _guarded(run: Callable[..., list[Array]], outputs: list[str]) -> Callable[[d
             return run(outputs, feed)[0]
         except errors as error:
             known = _KNOWN.search(str(error))
-            said = f"one is not among the {known[1]}" if known else str(error).strip()[:200]
+            said = f"one is not among the {known[1]}" if known else _said(error)
             raise failure("bad-input", f"the model refused its input: {said}") from None
 
     return guarded
+
+
+def _said(error: Exception) -> str:
+    """Return what a runtime says without its own preface."""
+    return _PREFACE.sub("", " ".join(str(error).split()))[:200]
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:

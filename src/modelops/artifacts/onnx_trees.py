@@ -16,7 +16,7 @@ import numpy as np
 from modelops.artifacts.onnx_graph import Answer, Array, Graph, Table, not_exportable
 from modelops.artifacts.onnx_prepare import transform
 
-__all__ = ["TREES", "boosted", "float64_thresholds"]
+__all__ = ["TREES", "Ensemble", "Nodes", "boosted", "float64_thresholds"]
 
 MAXIMUM_NODES = 4_000_000
 """Most split nodes that are written: the model would take about 30 bytes for each."""
@@ -25,7 +25,7 @@ _SUM, _AT_MOST, _MEMBER = 1, 0, 6
 
 
 @dataclass(frozen=True, slots=True)
-class _Nodes:
+class Nodes:
     """The nodes of one tree as arrays of equal length; ``left`` is taken when the feature is at most ``split``.
 
     A node with ``members`` takes ``left`` when the feature is one of them.
@@ -56,23 +56,27 @@ def float64_thresholds(thresholds: Array) -> Array:
 
 
 @dataclass
-class _Ensemble:
-    """The attributes of TreeEnsemble, filled tree by tree; a leaf adds its weight to one target."""
+class Ensemble:
+    """The attributes of TreeEnsemble, filled tree by tree; a leaf adds its weight to one target.
+
+    A ``single`` one compares and adds in float32, as its library does; its thresholds and weights are float32 values.
+    """
 
     targets: int
+    single: bool = False
     roots: list[int] = field(default_factory=list)
     trees: list[dict[str, Array]] = field(default_factory=list)
     members: list[float] = field(default_factory=list)
     count: int = 0
     leaves: int = 0
 
-    def add(self, tree: _Nodes, weights: Array, target: int) -> None:
+    def add(self, tree: Nodes, weights: Array, target: int) -> None:
         """Append one tree whose leaves add ``weights`` (one per node) to a target."""
         self.roots.append(self.count)
         if tree.leaf[0]:
             # The operator has no tree of a single leaf: both branches of one split carry the same weight.
             zeros, ones = np.zeros(3, dtype=int), np.ones(3, dtype=int)
-            tree = _Nodes(zeros, zeros.astype(float), ones, ones + 1, zeros, np.array([False, True, True]))
+            tree = Nodes(zeros, zeros.astype(float), ones, ones + 1, zeros, np.array([False, True, True]))
             weights = np.repeat(weights[0], 3)
         inner = ~tree.leaf
         place = np.where(inner, self.count + np.cumsum(inner) - 1, self.leaves + np.cumsum(tree.leaf) - 1)
@@ -104,7 +108,7 @@ class _Ensemble:
         for target, value in enumerate(offset):
             if value != 0:
                 nothing = np.zeros(1, dtype=int)
-                leaf = _Nodes(nothing, nothing.astype(float), nothing, nothing, nothing, np.array([True]))
+                leaf = Nodes(nothing, nothing.astype(float), nothing, nothing, nothing, np.array([True]))
                 self.add(leaf, np.array([value]), target)
 
     def write(self, graph: Graph, value: str) -> str:
@@ -113,7 +117,9 @@ class _Ensemble:
 
         merged = {name: np.concatenate([tree[name] for tree in self.trees]) for name in self.trees[0]}
 
-        def tensor(name: str, values: Any, kind: int = TensorProto.DOUBLE) -> Any:
+        numbers = TensorProto.FLOAT if self.single else TensorProto.DOUBLE
+
+        def tensor(name: str, values: Any, kind: int = numbers) -> Any:
             return helper.make_tensor(name, kind, [len(values)], values)
 
         def whole(name: str) -> list[int]:
@@ -121,9 +127,9 @@ class _Ensemble:
             return values
 
         more = {"membership_values": tensor("membership_values", self.members)} if self.members else {}
-        return graph.node(
+        found = graph.node(
             "TreeEnsemble",
-            value,
+            graph.cast(value, "FLOAT") if self.single else value,
             n_targets=self.targets,
             aggregate_function=_SUM,
             post_transform=0,
@@ -140,17 +146,18 @@ class _Ensemble:
             leaf_weights=tensor("leaf_weights", merged["weights"]),
             **more,
         )
+        return graph.cast(found) if self.single else found
 
 
-def _tree_nodes(tree: Any) -> _Nodes:
+def _tree_nodes(tree: Any) -> Nodes:
     nodes = tree.__getstate__()["nodes"]
     leaf = nodes["left_child"] == -1
     missing = nodes["missing_go_to_left"].astype(int)
     splits = float64_thresholds(nodes["threshold"])
-    return _Nodes(nodes["feature"], splits, nodes["left_child"], nodes["right_child"], missing, leaf)
+    return Nodes(nodes["feature"], splits, nodes["left_child"], nodes["right_child"], missing, leaf)
 
 
-def _histogram_nodes(predictor: Any) -> _Nodes:
+def _histogram_nodes(predictor: Any) -> Nodes:
     nodes = predictor.nodes
     leaf = nodes["is_leaf"] != 0
     left, right = nodes["left"].astype(np.int64), nodes["right"].astype(np.int64)
@@ -159,7 +166,7 @@ def _histogram_nodes(predictor: Any) -> _Nodes:
     members = {int(node): _bits(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]]) for node in categorical}
     split = nodes["num_threshold"].copy()
     split[categorical] = 0.0
-    return _Nodes(nodes["feature_idx"].astype(np.int64), split, left, right, missing, leaf, members)
+    return Nodes(nodes["feature_idx"].astype(np.int64), split, left, right, missing, leaf, members)
 
 
 def _bits(words: Array) -> Array:
@@ -173,7 +180,7 @@ def _averaged(graph: Graph, estimator: Any, table: Table) -> Answer:
         raise not_exportable("trees with several outputs have no exact form in ONNX")
     classes = getattr(estimator, "classes_", None)
     count = 1 if classes is None else len(classes)
-    ensemble = _Ensemble(1 if count <= 2 else count)
+    ensemble = Ensemble(1 if count <= 2 else count)
     for member in members:
         tree = _tree_nodes(member.tree_)
         values = member.tree_.value[:, 0, :]
@@ -188,7 +195,7 @@ def _averaged(graph: Graph, estimator: Any, table: Table) -> Answer:
 def boosted(graph: Graph, estimator: Any, table: Table, start: str = "") -> Answer:
     """Gradient boosting: ``start``, or else a constant, plus the learning rate times each tree."""
     stages = estimator.estimators_
-    ensemble = _Ensemble(stages.shape[1])
+    ensemble = Ensemble(stages.shape[1])
     if not start:
         zeros = np.zeros((1, estimator.n_features_in_), dtype=np.float32)
         ensemble.start(np.asarray(estimator._raw_predict_init(zeros), dtype=np.float64).reshape(-1))
@@ -209,7 +216,7 @@ def _histogram_boosted(graph: Graph, estimator: Any, table: Table) -> Answer:
     if estimator._preprocessor is not None:
         table = transform(graph, estimator._preprocessor, table)
     stages = estimator._predictors
-    ensemble = _Ensemble(len(stages[0]))
+    ensemble = Ensemble(len(stages[0]))
     ensemble.start(np.asarray(estimator._baseline_prediction, dtype=np.float64).reshape(-1))
     for stage in stages:
         for target, predictor in enumerate(stage):

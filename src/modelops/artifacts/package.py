@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from modelops.artifacts.signature import Signature, canonical_json
+from modelops.artifacts.signature import SCIKIT_LEARN, Signature, canonical_json
+from modelops.digests import digest_bytes
 from modelops.errors import ModelOpsError, failure
-from modelops.spec.delivery import ReleaseFile
+from modelops.spec.kinds.release import ReleaseFile
 
-__all__ = ["Artifact", "BlobStore", "Stored", "open_artifact", "pack", "put_artifact"]
+__all__ = ["Artifact", "BlobStore", "Stored", "open_artifact", "pack", "put_artifact", "verify_artifact"]
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -31,8 +32,11 @@ SKOPS = "models/model.skops"
 ONNX = "models/model.onnx"
 SIGNATURE = "models/signature.json"
 SMOKE = "models/smoke.json"
-REQUIRED = frozenset({SKOPS, SIGNATURE, SMOKE})
-ALLOWED = REQUIRED | {ONNX}
+REQUIRED = frozenset({SIGNATURE, SMOKE})
+PARTS = "models/parts/"
+CODE = "models/code/"
+_NAMED = frozenset({SKOPS, ONNX, SIGNATURE, SMOKE})
+_MORE = re.compile(rf"{PARTS}[0-9]{{1,3}}/[a-z0-9][a-z0-9._-]{{0,60}}|{CODE}[^/\0]+(?:/[^/\0]+)*")
 
 MAXIMUM_BYTES = 2 << 30
 """No artifact larger than this is packed or opened."""
@@ -79,6 +83,11 @@ class Artifact:
         """The parsed ``signature.json``."""
         return Signature.parse(self.files[SIGNATURE])
 
+    @property
+    def foreign(self) -> bool:
+        """Whether loading what is served means that a library reads files of its own form."""
+        return self.signature.engine != "onnx" and bool(self.signature.parts)
+
     @cached_property
     def samples(self) -> Mapping[str, Sequence[Any]]:
         """A few rows of the test part, by feature: numbers, texts, and None for a missing number."""
@@ -87,11 +96,6 @@ class Artifact:
         if not isinstance(columns, dict) or not all(isinstance(columns.get(name), list) for name in names):
             raise _bad(self.digest, "smoke.json holds no rows")
         return {name: columns[name] for name in names}
-
-
-def sha256(data: bytes) -> str:
-    """Return ``sha256:<hex>`` of some bytes."""
-    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def pack(files: Mapping[str, bytes]) -> tuple[bytes, bytes, bytes]:
@@ -104,15 +108,15 @@ def pack(files: Mapping[str, bytes]) -> tuple[bytes, bytes, bytes]:
             "architecture": "amd64",
             "os": "linux",
             "config": {"Labels": {FILES_LABEL: canonical_json(listing).decode()}},
-            "rootfs": {"type": "layers", "diff_ids": [sha256(layer)]},
+            "rootfs": {"type": "layers", "diff_ids": [digest_bytes(layer)]},
         }
     )
     manifest = canonical_json(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
-            "config": {"mediaType": CONFIG_TYPE, "digest": sha256(config), "size": len(config)},
-            "layers": [{"mediaType": LAYER_TYPE, "digest": sha256(layer), "size": len(layer)}],
+            "config": {"mediaType": CONFIG_TYPE, "digest": digest_bytes(config), "size": len(config)},
+            "layers": [{"mediaType": LAYER_TYPE, "digest": digest_bytes(layer), "size": len(layer)}],
         }
     )
     return manifest, config, layer
@@ -136,6 +140,53 @@ def open_artifact(store: BlobStore, digest: str) -> Artifact:
     Bytes that do not match their digest raise ``digest-mismatch``; a manifest, config or tar that modelops would not
     have written raises ``bad-artifact``.
     """
+    manifest, config, layer = _blobs(store, digest)
+    listing = _listing(_document(config, "config", digest), digest_bytes(layer), digest)
+    files = _untar(layer, digest)
+    if {path: hashlib.sha256(data).hexdigest() for path, data in files.items()} != listing:
+        raise _bad(digest, "the members of the layer are not those that the config lists")
+    artifact = Artifact(digest, len(manifest) + len(config) + len(layer), files)
+    _check_parts(artifact)
+    return artifact
+
+
+def part_path(place: int, name: str) -> str:
+    """Return where a file of a part lies in an artifact."""
+    return f"{PARTS}{place}/{name}"
+
+
+def files_of(artifact: Artifact, place: int) -> dict[str, bytes]:
+    """Return the files of a part by their names."""
+    return {name: artifact.files[part_path(place, name)] for name in artifact.signature.parts[place].files}
+
+
+def code_of(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the code that an artifact runs, by its path in the model's folder; most run none."""
+    return {path.removeprefix(CODE): data for path, data in files.items() if path.startswith(CODE)}
+
+
+def _check_parts(artifact: Artifact) -> None:
+    """Refuse files that the signature does not name, and a signature that names files that are not there."""
+    signature, digest = artifact.signature, artifact.digest
+    if (signature.engine == "onnx") != (ONNX in artifact.files):
+        raise _bad(digest, f"the signature names engine {signature.engine!r}, the files say otherwise")
+    named = {part_path(place, name) for place, part in enumerate(signature.parts) for name in part.files}
+    if named != {path for path in artifact.files if path.startswith(PARTS)}:
+        raise _bad(digest, "the parts of the model are not those that the signature names")
+    if (signature.runtime == SCIKIT_LEARN) != (SKOPS in artifact.files):
+        raise _bad(digest, f"the signature names the runtime {signature.runtime!r}, the files say otherwise")
+
+
+def verify_artifact(store: BlobStore, digest: str) -> None:
+    """Raise what ``open_artifact`` does unless a store holds an artifact with the very bytes that its digest names.
+
+    What is in those bytes is not looked at: that was done when it was released, and is done again when it is loaded.
+    """
+    _blobs(store, digest)
+
+
+def _blobs(store: BlobStore, digest: str) -> tuple[bytes, bytes, bytes]:
+    """Return the verified bytes of an artifact's manifest, config and layer."""
     manifest_bytes = _verified(store, digest, "manifest", _MAXIMUM_DOCUMENT)
     manifest = _document(manifest_bytes, "manifest", digest)
     config_entry = _entry(manifest.get("config"), CONFIG_TYPE, digest)
@@ -143,16 +194,8 @@ def open_artifact(store: BlobStore, digest: str) -> Artifact:
     if not isinstance(layers, list) or len(layers) != 1 or manifest.get("mediaType") != MANIFEST_TYPE:
         raise _bad(digest, "the manifest is not an image manifest of exactly one layer")
     layer_entry = _entry(layers[0], LAYER_TYPE, digest)
-    config_bytes = _verified(store, config_entry[0], "config", _MAXIMUM_DOCUMENT, config_entry[1])
-    layer = _verified(store, layer_entry[0], "layer", MAXIMUM_BYTES, layer_entry[1])
-    listing = _listing(_document(config_bytes, "config", digest), layer_entry[0], digest)
-    files = _untar(layer, digest)
-    if {path: hashlib.sha256(data).hexdigest() for path, data in files.items()} != listing:
-        raise _bad(digest, "the members of the layer are not those that the config lists")
-    artifact = Artifact(digest, len(manifest_bytes) + len(config_bytes) + len(layer), files)
-    if (artifact.signature.engine == "onnx") != (ONNX in files):
-        raise _bad(digest, f"the signature names engine {artifact.signature.engine!r}, the files say otherwise")
-    return artifact
+    config = _verified(store, config_entry[0], "config", _MAXIMUM_DOCUMENT, config_entry[1])
+    return manifest_bytes, config, _verified(store, layer_entry[0], "layer", MAXIMUM_BYTES, layer_entry[1])
 
 
 def _bad(digest: str, what: str) -> ModelOpsError:
@@ -160,12 +203,21 @@ def _bad(digest: str, what: str) -> ModelOpsError:
 
 
 def _check_names(files: Mapping[str, bytes], what: str) -> None:
-    missing, extra = REQUIRED - files.keys(), files.keys() - ALLOWED
+    missing = REQUIRED - files.keys()
+    if not any(path == SKOPS or path.startswith(PARTS) for path in files):
+        missing |= {SKOPS}
+    extra = {path for path in files if not _allowed(path)}
     if missing or extra:
         detail = [f"no {path}" for path in sorted(missing)] + [f"an unexpected {path!r}" for path in sorted(extra)]
         raise failure("bad-artifact", f"{what} holds {' and '.join(detail)}")
     if sum(map(len, files.values())) > MAXIMUM_BYTES:
         raise failure("artifact-too-large", f"{what} is larger than {MAXIMUM_BYTES >> 20} MiB")
+
+
+def _allowed(path: str) -> bool:
+    """Tell whether an artifact may hold a file of this name; none leads out of its folder."""
+    within = _MORE.fullmatch(path) is not None and not {".", ".."} & set(path.split("/"))
+    return path in _NAMED or (within and len(path.encode()) <= 100)
 
 
 def _tar(files: Mapping[str, bytes]) -> bytes:
@@ -183,8 +235,8 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
 
 def _verified(store: BlobStore, digest: str, what: str, limit: int, size: int | None = None) -> bytes:
     data = store.get(digest)
-    if sha256(data) != digest:
-        raise failure("digest-mismatch", f"the {what} {digest} has other bytes: {sha256(data)}")
+    if digest_bytes(data) != digest:
+        raise failure("digest-mismatch", f"the {what} {digest} has other bytes: {digest_bytes(data)}")
     if len(data) > limit or (size is not None and len(data) != size):
         raise _bad(digest, f"the {what} has {len(data)} bytes, expected {size if size is not None else f'≤ {limit}'}")
     return data
@@ -226,7 +278,7 @@ def _untar(layer: bytes, digest: str) -> dict[str, bytes]:
                 if member.isdir() and member.name == "models":
                     continue
                 plain = member.type == tarfile.REGTYPE and member.size <= len(layer)
-                if not plain or member.name not in ALLOWED or member.name in files:
+                if not plain or not _allowed(member.name) or member.name in files:
                     raise _bad(digest, f"the layer has an unexpected member {member.name!r}")
                 stream = archive.extractfile(member)
                 files[member.name] = stream.read() if stream else b""

@@ -1,4 +1,4 @@
-"""Predictions from an artifact: ONNX without importing scikit-learn or pandas, or scikit-learn itself.
+"""Predictions from an artifact: ONNX without importing scikit-learn or pandas, or the model's own library.
 
 Everything heavy is imported where the engine that needs it is loaded.
 """
@@ -17,14 +17,14 @@ from modelops.artifacts import package
 from modelops.artifacts.frame import to_frame
 from modelops.artifacts.onnx_session import OnnxScore, onnx_score
 from modelops.artifacts.package import Artifact
+from modelops.artifacts.parts.held import load_estimator
 from modelops.artifacts.signature import Signature, canonical_json
 from modelops.errors import failure
-from modelops.spec.meta import Scalar
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Outputs", "Predictor", "load_predictor"]
+__all__ = ["Outputs", "Predictor", "load_estimator", "load_predictor"]
 
 Array = np.ndarray[Any, Any]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
@@ -50,13 +50,15 @@ class Outputs:
 
 
 class Predictor:
-    """A loaded artifact; safe to call from several threads."""
+    """A loaded artifact; safe to call from several threads. One that answers ``apart`` waits for another process."""
 
-    def __init__(self, signature: Signature, score: Score, digest: str = "") -> None:
+    def __init__(self, signature: Signature, score: Score, digest: str = "", *, apart: bool = False) -> None:
         self.signature = signature
         self.digest = digest
         self.engine = signature.engine
+        self.apart = apart
         self._score = score
+        self._cut = signature.cut
         self._classes = np.empty(len(signature.classes), dtype=object)
         self._classes[:] = signature.classes
         self._single = [self._classes[position : position + 1] for position in range(len(signature.classes))]
@@ -87,14 +89,6 @@ class Predictor:
         scores = self._score(columns)
         return Outputs(scores, self.labels(scores))
 
-    def predict_row(self, row: Mapping[str, float | str]) -> tuple[float | tuple[float, ...], Scalar]:
-        """Predict one row of frame values; returns its score (or scores) and its label."""
-        outputs = self.predict_columns(
-            {name: np.array([value], dtype=_TEXT if isinstance(value, str) else _FLOAT) for name, value in row.items()}
-        )
-        score = outputs.scores[0]
-        return (tuple(score.tolist()) if outputs.scores.ndim == 2 else float(score)), outputs.labels[0]
-
     def indices(self, scores: FloatArray) -> Array:
         """Return the predicted class of each row as an index into ``classes``, shape (n,)."""
         return class_indices(self.signature, scores)
@@ -105,7 +99,7 @@ class Predictor:
             return scores
         if len(scores) == 1 and scores.ndim == 1:
             # One row of a binary task, the server's common case, at a fifth of the cost of the general way.
-            return self._single[1 if scores[0] >= self.signature.threshold else 0]
+            return self._single[1 if scores[0] >= self._cut else 0]
         labels: Array = self._classes[self.indices(scores)]
         return labels
 
@@ -113,30 +107,24 @@ class Predictor:
 def class_indices(signature: Signature, scores: FloatArray) -> Array:
     """Return the predicted class of each row as an index into ``signature.classes``, shape (n,)."""
     if signature.task == "binary-classification":
-        return (scores >= signature.threshold).astype(np.intp)
+        return (scores >= signature.cut).astype(np.intp)
     return np.asarray(np.argmax(scores, axis=1))
 
 
 def load_predictor(artifact: Artifact) -> Predictor:
     """Load what an artifact serves and check it against its recorded predictions before it is used.
 
-    Raises ``untrusted-type``, ``bad-model`` or ``smoke-check-failed`` and never runs code from the artifact.
+    Raises ``untrusted-type``, ``bad-model`` or ``smoke-check-failed``; code of an artifact runs behind the fence alone.
     """
-    signature = artifact.signature
+    signature, apart = artifact.signature, False
     if signature.engine == "onnx":
         score: Score = onnx_score(artifact.files[package.ONNX], signature)
     else:
-        score = sklearn_score(load_estimator(artifact), signature)
-    predictor = Predictor(signature, score, artifact.digest)
+        model = load_estimator(artifact)
+        score, apart = sklearn_score(model, signature), bool(getattr(model, "apart", False))
+    predictor = Predictor(signature, score, artifact.digest, apart=apart)
     check_smoke(predictor, artifact.files[package.SMOKE])
     return predictor
-
-
-def load_estimator(artifact: Artifact) -> Any:
-    """Load the scikit-learn estimator of an artifact with the exact list of types that its signature names."""
-    from modelops.artifacts.canonical import load_canonical
-
-    return load_canonical(artifact.files[package.SKOPS], artifact.signature.trusted_types)
 
 
 def sklearn_score(estimator: Any, signature: Signature) -> Score:

@@ -27,7 +27,17 @@ MAXIMUM_CELLS = 4_000_000
 """Values in one call of an implementation: probes are answered together, as a call costs far more than a row."""
 
 UNSEEN = "\u2603 unseen category"
-_EXTREMES = (0.0, -1.0, 16_777_217.0, 1e9 + 0.1, -1e15, 3e38, 1e300)
+_EXTREMES = (0.0, -1.0, 5e-324, 1e-42, 1e-30, 16_777_217.0, 1e9 + 0.1, -1e15, 3e38, 1e300)
+"""Values at which float32 and float64 part: what float32 makes 0, rounds, or makes infinite."""
+
+
+_WHAT = (
+    ("holdout", "test rows"),
+    ("split", "split thresholds"),
+    ("missing", "missing values"),
+    ("all missing", "missing values"),
+    ("an unseen", "unseen categories"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,11 @@ class Probe:
     def columns(self) -> dict[str, Array]:
         """The rows as frame columns."""
         return _together([self])
+
+    @property
+    def what(self) -> str:
+        """What its rows are, in a word that many probes share."""
+        return next((word for start, word in _WHAT if self.kind.startswith(start)), "extreme values")
 
 
 def probes(estimator: Any, features: tuple[Input, ...], rows: Columns) -> Iterator[Probe]:
@@ -124,7 +139,7 @@ def _answer(score: Callable[[Columns], Array], columns: Columns) -> Array | None
         warnings.simplefilter("ignore")
         try:
             scores = score(columns)
-        except (ValueError, TypeError):
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
             return None
     return scores if np.isfinite(scores).all() else None
 

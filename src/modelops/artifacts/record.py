@@ -6,10 +6,10 @@ from pydantic import ValidationError
 
 from modelops.artifacts.signature import canonical_json
 from modelops.errors import failure
-from modelops.spec.data import Count, Sketch
-from modelops.spec.delivery import MetricValue, ReleaseArtifact
+from modelops.spec.kinds.data_snapshot import Count, Summary
+from modelops.spec.kinds.model import Task
+from modelops.spec.kinds.release import Baseline, Confusion, MetricValue, ReleaseArtifact, Search
 from modelops.spec.meta import Digest, ModelName, Name, Scalar, Strict
-from modelops.spec.model import Task
 
 __all__ = ["BuildRecord"]
 
@@ -35,17 +35,28 @@ class BuildRecord(Strict):
     rows_without_target: Count = 0
     seeds: dict[str, int]
     parameters: dict[str, Scalar]
+    search: Search | None = None
     task: Task
     positive: Scalar = None
     classes: tuple[Scalar, ...] = ()
     artifact: ReleaseArtifact
     metrics: tuple[MetricValue, ...]
-    score_profile: Sketch | None = None
+    score_profile: Summary | None = None
+    baseline: Baseline | None = None
+    confusion: Confusion | None = None
     holdout: Digest
 
     def dump(self) -> bytes:
         """Return the canonical JSON of the record; its SHA-256 is the digest of the build."""
-        return canonical_json(self.model_dump(mode="json", by_alias=True))
+        document = self.model_dump(mode="json", by_alias=True)
+        for name in ("search", "baseline", "confusion"):
+            # Records from before there was one keep their bytes.
+            if document[name] is None:
+                del document[name]
+        for name in ("runtimes", "labels", "equality"):
+            if not document["artifact"][name]:
+                del document["artifact"][name]
+        return canonical_json(document)
 
     @classmethod
     def parse(cls, data: bytes) -> BuildRecord:

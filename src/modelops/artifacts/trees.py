@@ -1,4 +1,4 @@
-"""Decision trees from a file: every node index is checked before scikit-learn follows it without checking."""
+"""Trees and sparse matrices from a file: every index is checked before scikit-learn follows it without checking."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from modelops.artifacts.parts.part import Part
 from modelops.errors import ModelOpsError, failure
 
 __all__ = ["check_trees", "split_thresholds"]
@@ -16,12 +17,14 @@ Array = np.ndarray[Any, Any]
 
 
 def check_trees(root: Any) -> None:
-    """Check all trees below an estimator; a node that points nowhere raises ``crafted-tree``.
+    """Check all trees and sparse matrices below an estimator; an index that points nowhere raises ``crafted-tree``.
 
     Children have larger indices than their parent and lie within the tree, so every walk ends; split features lie
     within the number of features of the estimator that feeds the tree.
     """
+    from scipy.sparse import issparse
     from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+    from sklearn.neighbors import BallTree, KDTree
     from sklearn.tree._tree import Tree
 
     for item, widths in _walk(root):
@@ -29,6 +32,10 @@ def check_trees(root: Any) -> None:
             _check_tree(item, widths)
         elif isinstance(item, TreePredictor):
             _check_predictor(item, widths)
+        elif isinstance(item, (KDTree, BallTree)):
+            _check_neighbours(item, bounds=2 if isinstance(item, KDTree) else 1)
+        elif issparse(item):
+            _check_sparse(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,31 @@ def _check_predictor(predictor: Any, widths: tuple[int, ...]) -> None:
     _check_range(nodes["bitset_idx"][categorical], bitsets)
 
 
+def _check_neighbours(tree: Any, bounds: int) -> None:
+    """The points of neighbours: node i has the children 2 i + 1 and 2 i + 2, and a share of the list of all points."""
+    data, order, nodes, limits, *numbers = tree.__getstate__()[:7]
+    count, (rows, width) = len(nodes), data.shape
+    levels, named = numbers[1], numbers[2]
+    if not rows or not count or named != count or count != 2**levels - 1 or len(order) != rows:
+        raise _crafted("its nodes contradict their number")
+    if limits.shape != (bounds, count, width):
+        raise _crafted("its bounds are those of another tree")
+    start, end = nodes["idx_start"], nodes["idx_end"]
+    if (start < 0).any() or (end > rows).any() or (start > end).any() or (order < 0).any() or (order >= rows).any():
+        raise _crafted("a node names a point that does not exist")
+    if (nodes["is_leaf"][count // 2 :] == 0).any():
+        raise _crafted("a node points outside the tree")
+
+
+def _check_sparse(matrix: Any) -> None:
+    if matrix.format not in ("csr", "csc"):
+        raise _crafted(f"it holds a sparse matrix in the form {matrix.format}")
+    try:
+        matrix.check_format(full_check=True)
+    except ValueError:
+        raise _crafted("a sparse matrix has a value outside its shape") from None
+
+
 def _check_children(left: Array, right: Array, parents: Array, count: int) -> None:
     for children in (left, right):
         if (children <= parents).any() or (children >= count).any():
@@ -116,7 +148,7 @@ def _check_range(values: Array, limit: int) -> None:
 
 
 def _crafted(what: str) -> ModelOpsError:
-    return failure("crafted-tree", f"a decision tree of the model is refused: {what}")
+    return failure("crafted-tree", f"a tree or matrix of the model is refused: {what}")
 
 
 def split_thresholds(root: Any) -> dict[int, Array]:
@@ -135,6 +167,10 @@ def split_thresholds(root: Any) -> dict[int, Array]:
             inner = (item.nodes["is_leaf"] == 0) & (item.nodes["is_categorical"] == 0)
             features.append(item.nodes["feature_idx"][inner].astype(np.int64))
             thresholds.append(item.nodes["num_threshold"][inner])
+        elif isinstance(item, Part):
+            for column, values in item.thresholds().items():
+                features.append(np.full(len(values), column, dtype=np.int64))
+                thresholds.append(np.asarray(values, dtype=np.float64))
     if not features:
         return {}
     feature, threshold = np.concatenate(features), np.concatenate(thresholds)

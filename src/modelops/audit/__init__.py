@@ -3,32 +3,53 @@
 from modelops.audit.answers import (
     Code,
     Data,
+    Dropped,
     EnvironmentAnswer,
+    LogAnswer,
     ModelThere,
+    Part,
     PredictionAnswer,
     PromotionAnswer,
     ReleaseAnswer,
     ReleaseThere,
+    Rescored,
+    RowProof,
+    Sample,
     Trust,
+    Unapproved,
     to_dict,
 )
-from modelops.audit.questions import environment, prediction, prediction_logs, release
-from modelops.audit.records import project_of
+from modelops.audit.logged import KnownLog
+from modelops.audit.questions import environment, log, prediction, release
+from modelops.audit.records import Asked
+from modelops.audit.rescoring import Rescorer
+from modelops.audit.seals import read_seals, remembered
 
 __all__ = [
+    "Asked",
     "Code",
     "Data",
+    "Dropped",
     "EnvironmentAnswer",
+    "KnownLog",
+    "LogAnswer",
     "ModelThere",
+    "Part",
     "PredictionAnswer",
     "PromotionAnswer",
     "ReleaseAnswer",
     "ReleaseThere",
+    "Rescored",
+    "Rescorer",
+    "RowProof",
+    "Sample",
     "Trust",
+    "Unapproved",
     "environment",
+    "log",
     "prediction",
-    "prediction_logs",
-    "project_of",
+    "read_seals",
     "release",
+    "remembered",
     "to_dict",
 ]

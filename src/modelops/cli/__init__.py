@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import importlib
 import os
 import signal
@@ -13,7 +15,9 @@ from pathlib import Path
 import click
 
 from modelops import __version__
-from modelops.errors import Exit, ModelOpsError, Problem
+from modelops.cli.output import speak_anywhere
+from modelops.errors import Exit, ModelOpsError, Problem, failure
+from modelops.fence.kernel import hide
 
 VERBS: dict[str, str] = {
     "init": "Scaffold a repository, or a model from your own data.",
@@ -27,15 +31,18 @@ VERBS: dict[str, str] = {
     "reconcile": "Make an environment match git.",
     "render": "Write the files that a GitOps tool or a person applies.",
     "serve": "Answer the Open Inference Protocol for an environment.",
+    "predict": "Send a file through a model: rows in, the same rows with predictions out.",
     "feedback": "Tell a server the truth about what it predicted.",
     "status": "Show conditions of environments, and the runs of a model.",
     "rollout": "Show rollouts and steer them: pause, resume, promote, abort, replay, simulate.",
-    "data": "Take, verify, compare and show data snapshots.",
+    "data": "Take, verify, compare and show data snapshots; push and pull their files.",
+    "lock": "Pin what models are trained and served with, by hash.",
     "monitor": "Score recent traffic for drift and performance, and act on it.",
-    "audit": "Answer who, what and when about a prediction, a release or an environment.",
+    "audit": "Answer who, what and when about a prediction, a release, an environment, its log or the branch.",
     "reproduce": "Rebuild a release from git and compare digests.",
     "pr": "Pull requests of the embedded forge.",
     "schema": "Write a JSON Schema for every kind.",
+    "doctor": "Measure how far this machine fences code of the repository, and say where keys lie.",
     "demo": "Tell the whole story on this machine, offline.",
 }
 
@@ -88,14 +95,28 @@ def cli(ctx: click.Context, directory: Path | None) -> None:
 
 def show_problems(problems: Sequence[Problem]) -> None:
     """Print problems on standard error; as workflow annotations too when a GitHub runner reads them."""
+    from modelops.markup import shown
+
     annotate = os.environ.get("GITHUB_ACTIONS") == "true"
     for problem in problems:
-        click.echo(f"error: {problem}", err=True)
+        # Files, forges and training code have their say in these words, but no command to a terminal or a runner.
+        click.echo(shown(f"error: {problem}"), err=True)
         if annotate:
-            location = problem.location
-            place = f" file={location.path},line={location.line or 1},col={location.column or 1}" if location else ""
-            text = problem.message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            click.echo(f"::error{place}::{text} [{problem.code}]", err=True)
+            click.echo(_annotation(problem), err=True)
+
+
+def _annotation(problem: Problem) -> str:
+    """Return the command by which a runner shows a problem at its place; nothing in its words is another command."""
+    from modelops.markup import shown
+
+    def escaped(text: str, more: str = "") -> str:
+        for each in f"%\r\n{more}":
+            text = text.replace(each, f"%{ord(each):02X}")
+        return shown(text)
+
+    where = problem.location
+    place = f" file={escaped(where.path, ':,')},line={where.line or 1},col={where.column or 1}" if where else ""
+    return f"::error{place}::{escaped(problem.message)} [{problem.code}]"
 
 
 def _save_traceback() -> str:
@@ -110,11 +131,29 @@ def _save_traceback() -> str:
         return file.name
 
 
+def _spell_paths_in_utf8() -> None:
+    """Start anew in Python's UTF-8 mode where paths would be read in another encoding than git and Arrow write them.
+
+    What is printed keeps the encoding of the terminal, unless that knows no letters.
+    """
+    encoding = sys.stdout.encoding if sys.stdout is not None else None
+    if sys.flags.utf8_mode or codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
+        return
+    environ = {**os.environ, "PYTHONUTF8": "1"}
+    if encoding is not None and codecs.lookup(encoding).name != "ascii":
+        environ.setdefault("PYTHONIOENCODING", encoding)
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606 - it is ourselves
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the documented code; the one place that catches everything.
 
     SIGTERM interrupts as Ctrl-C does, so that processes and files that a verb made go with it; a server drains instead.
     """
+    if arguments is None:
+        _spell_paths_in_utf8()
+        hide()
+    speak_anywhere()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -137,6 +176,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader of our output left; that is its right.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(Exit.OK)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            from modelops.files import advice
+
+            message, hint = f"no more files may be open here: {error}", advice(error, "then run the same command again")
+            known = failure("too-many-open-files", message, exit=Exit.WORLD, hint=hint, retryable=True)
+            show_problems(known.problems)
+            sys.exit(known.exit)
         click.echo(f"error: this is a defect of modelops; the traceback is in {_save_traceback()}", err=True)
         sys.exit(Exit.BUG)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from modelops.cli.output import confirm, note, output_option, yes_option
+from modelops.cli.output import confirm, note, output_option, say, tell_fence, yes_option
 from modelops.errors import Exit, failure
 
 
@@ -18,8 +18,10 @@ from modelops.errors import Exit, failure
 def command(plan_file: Path, yes: bool, output: str) -> int:
     """Carry out PLAN_FILE, made by `modelops plan ENV --out`, if it is still what would be done."""
     from modelops.cli.reconcile import show_result
+    from modelops.project.workspace import open_workspace
     from modelops.reconcile.loop import plan_now, reconcile
-    from modelops.reconcile.workspace import open_workspace
+    from modelops.views import plan as view
+    from modelops.views.pull_requests import LOOP
 
     try:
         saved = json.loads(plan_file.read_text(encoding="utf-8"))
@@ -31,7 +33,7 @@ def command(plan_file: Path, yes: bool, output: str) -> int:
             exit=Exit.FILES,
             hint="make one: modelops plan ENV --out FILE",
         ) from None
-    workspace = open_workspace()
+    workspace = open_workspace(heard=tell_fence())
     plan = plan_now(workspace, environment).plan
     if plan.digest != digest:
         raise failure(
@@ -40,7 +42,7 @@ def command(plan_file: Path, yes: bool, output: str) -> int:
             exit=Exit.NO,
             hint=f"read the new one: modelops plan {environment} --out {plan_file}",
         )
-    note(plan.explain())
+    note(view.text(plan))
     if plan.actions:
         confirm("Carry this out?", yes)
-    return show_result(reconcile(workspace, environment, say=note), output)
+    return show_result(reconcile(workspace, environment, LOOP, say=say), output)

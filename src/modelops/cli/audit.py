@@ -1,42 +1,138 @@
-"""modelops audit: who, what and when about a prediction, a release or an environment, offline."""
+"""modelops audit: who, what and when about a prediction, a release, an environment or its log, offline."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from modelops.cli.output import colored, emit, output_option, table
+from modelops.cli.output import confirm, emit, in_haste, note, output_option, yes_option
 
 if TYPE_CHECKING:
-    from modelops.audit import (
-        EnvironmentAnswer,
-        PredictionAnswer,
-        PromotionAnswer,
-        ReleaseAnswer,
-        ReleaseThere,
-        Trust,
-    )
+    from modelops.audit import Asked, KnownLog
+    from modelops.errors import ModelOpsError
+    from modelops.logs import Log
+    from modelops.project.workspace import Workspace
     from modelops.repository import Repository
 
 
-@click.group(help="Answer who, what and when about a prediction, a release or an environment.")
+log_option = click.option(
+    "--log",
+    "exported",
+    multiple=True,
+    metavar="ENV=DIRECTORY",
+    help="Also look in what `audit export ENV DIRECTORY` wrote; repeatable.",
+)
+
+
+def exported_log(path: str) -> Log:
+    """Open what `audit export` wrote into a folder."""
+    from modelops import logs
+    from modelops.spec.meta import Plugin
+
+    bound = logs.bind(Plugin(type="exported", params={"path": path}))
+    return bound.module.open(bound.params)
+
+
+def exported_logs(workspace: Workspace, given: Sequence[str]) -> list[KnownLog]:
+    """Open the exports that were named, each with its environment and the seals that were exported with it."""
+    from modelops.changes.sealing import known_log
+    from modelops.predictions.carried import seals_beside
+
+    opened: list[KnownLog] = []
+    for text in given:
+        environment, separator, path = text.partition("=")
+        if not separator:
+            raise click.BadParameter(f"{text!r} is not ENV=DIRECTORY", param_hint="--log")
+        opened.append(known_log(workspace, environment, exported_log(path), seals_beside(Path(path))))
+    return opened
+
+
+def logs_here(workspace: Workspace) -> list[KnownLog]:
+    """Open the logs of all environments that ever ran on this machine."""
+    from modelops.changes.sealing import known_log
+    from modelops.project.target import all_remembered
+
+    targets = all_remembered(workspace)
+    return [known_log(workspace, target.place.environment, target.log()) for target in targets]
+
+
+@click.group(help="Answer who, what and when about a prediction, a release, an environment, its log or the branch.")
 def command() -> None:
-    """Group the three questions; the answers come from git and the local prediction logs alone."""
+    """Group the questions; the answers come from git and the local prediction logs alone."""
 
 
 @command.command("prediction")
 @click.argument("id")
+@log_option
 @output_option
-def prediction_command(id: str, output: str) -> int:
-    """Tell which release answered ID, what made that release and who approved it."""
-    from modelops import audit
+@in_haste()
+def prediction_command(id: str, exported: tuple[str, ...], output: str) -> int:
+    """Tell which release answered ID, what made that release and who approved it.
 
-    repository, branch = _open()
-    answer = audit.prediction(repository, id, logs=audit.prediction_logs(repository.root), branch=branch)
-    emit(output, audit.to_dict(answer), lambda: _prediction_text(answer))
+    It is looked for in the logs of the environments that run on this machine, and in the exports that --log names.
+    """
+    from modelops import audit
+    from modelops.project.workspace import open_workspace
+    from modelops.views.proofs import audit as view
+
+    workspace = open_workspace()
+    logs = [*logs_here(workspace), *exported_logs(workspace, exported)]
+    rescorer = audit.Rescorer(lambda: workspace.store)
+    answer = audit.prediction(
+        *(workspace.repository, id),
+        logs=logs,
+        branch=workspace.branch,
+        rescorer=rescorer,
+        asked=_asked(workspace),
+    )
+    emit(output, view.data(answer), lambda: view.text(answer))
+    return 0 if answer.ok else 1
+
+
+@command.command("log")
+@click.argument("name")
+@log_option
+@click.option("--sample", type=click.IntRange(min=1), help="Let the releases answer so many rows once more.")
+@click.option("--seed", type=click.IntRange(min=0), help="Draw the rows that were drawn with this seed.")
+@output_option
+def log_command(name: str, exported: tuple[str, ...], sample: int | None, seed: int | None, output: str) -> int:
+    """Go through the prediction log of environment NAME: whether it is what was written, and how far it is sealed.
+
+    With --log NAME=DIRECTORY what was exported is gone through instead. Exits with 1 when rows or files were changed,
+    removed, added or exchanged; what was dropped by logDays is told and is no flaw.
+    """
+    import secrets
+
+    from modelops import audit
+    from modelops.errors import Exit, failure
+    from modelops.project.workspace import open_workspace
+    from modelops.views.proofs import prediction_log as view
+
+    workspace = open_workspace()
+    here = exported_logs(workspace, exported) or logs_here(workspace)
+    known = next((one for one in here if one.environment == name), None)
+    if known is None:
+        raise no_log(name, [one.environment for one in here])
+    answer = audit.log(
+        workspace.repository,
+        known,
+        branch=workspace.branch,
+        sample=sample or 0,
+        seed=secrets.randbelow(1 << 32) if seed is None else seed,
+        rescorer=audit.Rescorer(lambda: workspace.store),
+        asked=_asked(workspace),
+    )
+    if exported and answer.ok and not answer.parts:
+        raise failure(
+            "no-export",
+            f"{answer.log} holds nothing that was exported of {name!r}",
+            exit=Exit.USAGE,
+            hint=f"name a folder that was given to `modelops audit export {name}`",
+        )
+    emit(output, view.data(answer), lambda: view.text(answer))
     return 0 if answer.ok else 1
 
 
@@ -44,13 +140,15 @@ def prediction_command(id: str, output: str) -> int:
 @click.argument("model")
 @click.argument("number", type=click.IntRange(min=1))
 @output_option
+@in_haste()
 def release_command(model: str, number: int, output: str) -> int:
     """Tell what release NUMBER of MODEL was made of, what was measured and who let it in."""
     from modelops import audit
+    from modelops.views.proofs import audit as view
 
-    repository, branch = _open()
-    answer = audit.release(repository, model, number, branch=branch)
-    emit(output, audit.to_dict(answer), lambda: _release_text(answer))
+    repository, branch, asked = _open()
+    answer = audit.release(repository, model, number, branch=branch, asked=asked)
+    emit(output, view.data(answer), lambda: view.text(answer))
     return 0 if answer.ok else 1
 
 
@@ -60,15 +158,65 @@ def release_command(model: str, number: int, output: str) -> int:
     "--at", "at", required=True, metavar="DATE", help="ISO 8601 date or instant; without an offset it is UTC."
 )
 @output_option
+@in_haste()
 def environment_command(name: str, at: str, output: str) -> int:
     """Tell which release of each model the environment NAME ran at a date, and who approved it."""
     from modelops import audit
     from modelops.clock import parse_instant
+    from modelops.views.proofs import audit as view
 
-    repository, branch = _open()
-    answer = audit.environment(repository, name, parse_instant(at), branch=branch)
-    emit(output, audit.to_dict(answer), lambda: _environment_text(answer))
+    repository, branch, asked = _open()
+    answer = audit.environment(repository, name, parse_instant(at), branch=branch, asked=asked)
+    emit(output, view.data(answer), lambda: view.text(answer))
     return 0 if answer.ok else 1
+
+
+@command.command("trust")
+@click.option(
+    "--accept-root", metavar="DIGEST", help="Take the trust policy with this digest for a new root on this machine."
+)
+@yes_option
+@output_option
+@in_haste()
+def trust_command(accept_root: str | None, yes: bool, output: str) -> int:
+    """Tell whose signatures count, how that came to be, and which dates of the branch contradict its order.
+
+    Exits with 1 where a version of the trust policy does not count, or dates contradict each other. Only where no key
+    is left that could sign a change, a new root is accepted by its name, on each machine.
+    """
+    from modelops.clock import format_instant
+    from modelops.project.state import accept_root as accept
+    from modelops.project.workspace import open_workspace
+    from modelops.views.proofs import trust as view
+
+    workspace = open_workspace()
+    if accept_root is not None:
+        workspace.require_waiting(accept_root)
+        confirm(f"Take {accept_root} for the trust of {workspace.branch} on this machine, signed by nobody?", yes)
+        accept(workspace.state, accept_root, workspace.login, format_instant(workspace.clock()))
+        workspace = open_workspace()
+    chain = workspace.trust(workspace.tip())
+    emit(output, view.data(chain), lambda: view.text(chain))
+    return 0 if view.data(chain)["ok"] else 1
+
+
+@command.command("branch")
+@output_option
+@in_haste()
+def branch_command(output: str) -> int:
+    """Tell what the project's branch is made of, and every commit of it that nobody approved.
+
+    It ends with 1 while one is open. A reviewed pull request clears it, by naming it in the message of a commit.
+    """
+    from modelops.governance.judged import judgement
+    from modelops.project.workspace import open_workspace
+    from modelops.views.proofs import branch as view
+
+    workspace = open_workspace()
+    workspace.reach()
+    found = judgement(workspace)
+    emit(output, view.data(found), lambda: view.text(found))
+    return 1 if found.open else 0
 
 
 @command.command("export")
@@ -81,145 +229,46 @@ def export_command(name: str, directory: Path, until: str | None, output: str) -
 
     Files are named model=<model>/day=<day>.parquet. A day is written again when its log has changed: labels come late.
     """
-    from modelops import audit
+    from modelops.changes.sealing import export_log
     from modelops.clock import clock_from, parse_instant
-    from modelops.errors import Exit, failure
-    from modelops.predictions import export
-    from modelops.repository import Repository
+    from modelops.project.target import all_remembered
+    from modelops.project.workspace import open_workspace
 
-    logs = audit.prediction_logs(Repository.discover(".").root)
-    if name not in logs:
-        known = ", ".join(logs) or "none"
-        message = f"there is no prediction log of {name!r} on this machine"
-        raise failure("no-prediction-log", message, exit=Exit.USAGE, hint=f"there are logs of: {known}")
-    written = export(logs[name], directory, clock_from()() if until is None else parse_instant(until))
+    workspace = open_workspace()
+    known_here = {target.place.environment: target for target in all_remembered(workspace)}
+    if name not in known_here:
+        raise no_log(name, list(known_here))
+    moment = clock_from()() if until is None else parse_instant(until)
+    written = export_log(workspace, name, known_here[name].log(), directory, moment)
     emit(output, [str(path) for path in written], lambda: "\n".join(map(str, written)) or "nothing new to write")
     return 0
 
 
-def _open() -> tuple[Repository, str]:
-    from modelops.audit import project_of
-    from modelops.repository import Repository
+def no_log(name: str, known: Sequence[str]) -> ModelOpsError:
+    """Return the error of an environment that has no log here."""
+    from modelops.errors import Exit, failure
 
-    repository = Repository.discover(".")
-    project = project_of(repository)
-    return Repository.discover(".", remote=project.remote), project.branch
-
-
-def _facts(rows: list[tuple[str, object]]) -> str:
-    return table(("", ""), [(name, _plain(value)) for name, value in rows]).split("\n", 1)[1]
-
-
-def _plain(value: object) -> str:
-    """Return a text without control characters: callers of the server choose entity and features, not the terminal."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", str(value))
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _trust_text(trust: Trust) -> str:
-    if trust.ok:
-        return colored("verified", "green") + f", signed by {', '.join(trust.keys)}"
-    word = "REFUSED: NOT PROVEN" if trust.status == "refused" else "MISSING: NOT PROVEN"
-    return colored(word, "red", bold=True) + "".join(f"\n    {problem}" for problem in trust.problems)
-
-
-def _approvals_text(approvals: tuple[Any, ...] | list[Any]) -> str:
-    said = [one if isinstance(one, dict) else one.model_dump(by_alias=True) for one in approvals]
-    return ", ".join(f"{one['login']} ({one['submittedAt']})" for one in said) or "nobody"
-
-
-def _promotion_text(promotion: PromotionAnswer | None) -> str:
-    if promotion is None:
-        return colored("MISSING", "red", bold=True) + ": no promotion record says why this environment ran it"
-    pull = promotion.pull_request
-    how = f"pull request #{pull.number} by {pull.author}, head {pull.head[:12]}" if pull else promotion.path
-    lines = [
-        f"{promotion.name}: {how}, {promotion.promoted_at}",
-        f"  approved by {_approvals_text(promotion.approvals)}",
-    ]
-    lines += [f"  because {_plain(promotion.reason)}"] if promotion.reason else []
-    lines += [_plain(f"  rollout {one.get('outcome')}: {one.get('reason')}") for one in promotion.outcomes]
-    return "\n".join([*lines, f"  record {_trust_text(promotion.trust)}"])
-
-
-def _model_approval_text(answer: ReleaseAnswer) -> str:
-    if answer.approval is None:
-        return "not in the release's evidence"
-    pull = answer.approval.get("pullRequest")
-    how = f"pull request #{pull['number']} by {pull['author']}" if pull else str(answer.approval.get("path"))
-    return f"{how}, approved by {_approvals_text(answer.approval.get('approvals') or [])}"
-
-
-def _release_text(answer: ReleaseAnswer, *, promotions: bool = True) -> str:
-    code, data = answer.code, answer.data
-    span = f", {data.first} to {data.last}" if data.first else ""
-    rows: list[tuple[str, object]] = [
-        ("release", f"{answer.model} {answer.release}"),
-        ("artifact", f"{answer.artifact} ({answer.engine})"),
-        ("code", f"commit {code.commit}, tree {code.tree}"),
-        ("", f"{code.subject}, by {code.author}, {code.time}" if code.author else "this commit is not in this clone"),
-        ("data", f"{data.snapshot}, {data.rows:,} rows{span}"),
-        ("", data.root),
-        ("owner", f"{data.owner}; upstream: {', '.join(data.upstream) or '-'}" if data.owner else "missing"),
-        ("environment", answer.environment_lock),
-        ("change", _model_approval_text(answer)),
-    ]
-    metrics = table(
-        ("METRIC", "VALUE", "LOWER", "UPPER", "N", "METHOD"),
-        [(m.name, _number(m.value), _number(m.lower), _number(m.upper), m.n, m.method) for m in answer.metrics],
+    message = f"there is no prediction log of {name!r} on this machine"
+    return failure(
+        "no-prediction-log", message, exit=Exit.USAGE, hint=f"there are logs of: {', '.join(known) or 'none'}"
     )
-    gates = table(
-        ("GATE", "VERDICT", "VALUE", "LOWER", "UPPER", "LIMIT", "N"),
-        [
-            (
-                *(f"{v.policy}/{v.gate}", v.verdict + (" (blocks)" if v.blocking else "")),
-                *(_number(v.value), _number(v.lower), _number(v.upper), _number(v.limit)),
-                "-" if v.n is None else v.n,
-            )
-            for v in answer.verdicts
-        ],
-    )
-    parts = [_facts(rows), metrics, gates]
-    if promotions:
-        told = "\n".join(_promotion_text(one) for one in answer.promotions) or "promoted nowhere"
-        parts.append(f"promotions\n{told}")
-    return "\n\n".join([*parts, f"evidence {_trust_text(answer.trust)}"])
 
 
-def _prediction_text(answer: PredictionAnswer) -> str:
-    features = ", ".join(f"{name}={value}" for name, value in answer.features.items())
-    truth = f"{answer.truth} (arrived {answer.truth_time})" if answer.truth is not None else "has not arrived"
-    result = f"failed with status {answer.status}: {answer.error}" if answer.status >= 500 else str(answer.label)
-    rows: list[tuple[str, object]] = [
-        ("prediction", answer.id),
-        ("asked", f"{answer.time} in {answer.environment}" + (f", entity {answer.entity}" if answer.entity else "")),
-        ("features", features or "-"),
-        ("answer", f"{result}, score {_number(answer.score)}"),
-        ("truth", truth),
-        ("by", f"{answer.model} release {answer.release}, {answer.arm}, step {answer.step}"),
-        ("log", answer.log),
-    ]
-    made_by = answer.made_by
-    about = _release_text(made_by, promotions=False) if made_by else f"release {_trust_text(answer.trust)}"
-    return "\n\n".join([_facts(rows), f"promotion\n{_promotion_text(answer.promotion)}", about])
+def _asked(workspace: Workspace) -> Asked:
+    from modelops.audit import Asked
+    from modelops.governance.judged import unapproved_commits
+    from modelops.project.state import accepted_roots
+
+    # What nobody approved is known before it is asked whose keys count.
+    unapproved = unapproved_commits(workspace)
+    for problem in workspace.trust_problems():
+        note(str(problem))
+    accepted = accepted_roots(workspace.state, workspace.environ)
+    return Asked(workspace.clock(), accepted, unapproved, workspace.standing(workspace.tip()).unapproved)
 
 
-def _environment_text(answer: EnvironmentAnswer) -> str:
-    head = f"{answer.environment} at {answer.at}, by commit {answer.commit[:12]} of {answer.committed}"
-    if not answer.models:
-        return f"{head}\n\nno model was deployed"
-    parts = [head]
-    for model in answer.models:
-        lines = [model.model, *(f"  {name}: {_there_text(arm)}" for name, arm in model.arms.items())]
-        lines += [f"  denied: {', '.join(map(str, model.denied))}"] if model.denied else []
-        parts.append("\n".join(lines if len(lines) > 1 else [*lines, "  nothing ran"]))
-    return "\n\n".join(parts)
+def _open() -> tuple[Repository, str, Asked]:
+    from modelops.project.workspace import open_workspace
 
-
-def _there_text(arm: ReleaseThere) -> str:
-    promotion = _promotion_text(arm.promotion).replace("\n", "\n    ")
-    head = f"release {arm.release}, artifact {arm.artifact or 'missing'}"
-    return f"{head}\n    {promotion}\n    evidence {_trust_text(arm.trust)}"
+    workspace = open_workspace()
+    return workspace.repository, workspace.branch, _asked(workspace)

@@ -1,120 +1,46 @@
-"""`modelops data`: take, verify, compare and show snapshots."""
+"""`modelops data`: take, verify, compare and show snapshots, and move their files to and from the store."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from modelops.cli.output import emit, note, output_option, table
-from modelops.errors import Exit, Location, failure
+from modelops.cli.output import emit, note, output_option, tell_fence
+from modelops.errors import Exit
 
 if TYPE_CHECKING:
-    from modelops.data import Wanted
     from modelops.data.manifest import Progress
-    from modelops.spec.data import DataSnapshotSpec, Source
-    from modelops.spec.model import ModelSpec
-    from modelops.spec.policy import ProjectSpec
+    from modelops.data.named import ModelData
+    from modelops.data.numbers import Decimal
+    from modelops.project.snapshots import Seal
+    from modelops.spec.kinds.data_snapshot import DataSnapshotSpec, Source
     from modelops.stores import Store
 
 
-@dataclass(frozen=True)
-class _Site:
-    """Where a model's snapshots are; read without the rest of the repository, which may not be valid yet."""
-
-    root: Path
-    model: str
-
-    @property
-    def folder(self) -> Path:
-        return self.root / "models" / self.model
-
-    @property
-    def cache(self) -> Path:
-        return self.root / ".modelops" / "cache"
-
-    def path(self, name: str) -> str:
-        return f"models/{self.model}/data/{name}.yaml"
-
-    def model_spec(self) -> ModelSpec | None:
-        from modelops.spec.load import load_resource
-
-        path = f"models/{self.model}/model.yaml"
-        file = self.root / path
-        spec: ModelSpec | None = load_resource(file.read_bytes(), path).spec if file.is_file() else None
-        return spec
-
-    def snapshot(self, name: str) -> DataSnapshotSpec | None:
-        from modelops.spec.load import load_resource
-
-        file = self.root / self.path(name)
-        spec: DataSnapshotSpec | None = (
-            load_resource(file.read_bytes(), self.path(name)).spec if file.is_file() else None
-        )
-        return spec
-
-    def named(self, name: str | None) -> tuple[str, DataSnapshotSpec]:
-        """Return a snapshot by name, or the one that the model is trained on."""
-        if name is None:
-            model = self.model_spec()
-            if model is None:
-                raise failure("unknown-model", f"there is no models/{self.model}/model.yaml", exit=Exit.USAGE)
-            name = model.data.snapshot
-        found = self.snapshot(name)
-        if found is None:
-            known = ", ".join(sorted(file.stem for file in self.folder.glob("data/*.yaml"))) or "none"
-            said = f"{self.model} has no snapshot {name!r}"
-            raise failure("unknown-snapshot", said, exit=Exit.USAGE, hint=f"snapshots here: {known}")
-        return name, found
-
-    @property
-    def locations(self) -> tuple[str, ...]:
-        """Where data may lie outside of the repository, as the Project of the work tree says."""
-        from modelops.spec.load import load_resource
-
-        path = "policies/project.yaml"
-        file = self.root / path
-        project: ProjectSpec | None = load_resource(file.read_bytes(), path).spec if file.is_file() else None
-        return project.data_locations if project is not None else ()
-
-    def store(self) -> Store:
-        from modelops.reconcile.workspace import open_workspace
-
-        return open_workspace(self.root).store
-
-    def places(self, spec: DataSnapshotSpec) -> dict[str, Any]:
-        """Return where things are, as the data functions take it; the store only where it is needed."""
-        return {
-            "repository_root": self.root,
-            "model_folder": self.folder,
-            "cache": self.cache,
-            "store": self.store() if spec.source.type == "store" else None,
-            "locations": self.locations,
-        }
-
-
-def _site(model: str) -> _Site:
+def _place(model: str) -> ModelData:
+    from modelops.data.named import model_data
+    from modelops.project.workspace import open_workspace
     from modelops.repository import Repository
 
-    site = _Site(Repository.discover(Path.cwd()).root, model)
-    if not site.folder.is_dir():
-        known = ", ".join(sorted(folder.name for folder in (site.root / "models").glob("*/"))) or "none"
-        raise failure(
-            "unknown-model", f"there is no folder models/{model}", exit=Exit.USAGE, hint=f"models here: {known}"
-        )
-    return site
+    repository = Repository.discover(Path.cwd())
+
+    def store() -> Store:
+        return open_workspace(repository.root, dirty=True).store
+
+    return model_data(repository, model, store, tell_fence())
 
 
 @contextmanager
-def _hashing() -> Iterator[Progress | None]:
-    """Show hashed bytes on a terminal once that takes longer than a second."""
+def _hashing(what: str = "hashed") -> Iterator[Progress | None]:
+    """Show how many bytes are done on a terminal once that takes longer than a second."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -126,7 +52,7 @@ def _hashing() -> Iterator[Progress | None]:
         now = time.monotonic()
         if now - began > 1 and now - shown > 0.2:
             shown = now
-            click.echo(f"\rhashed {total / 1e6:,.0f} MB", err=True, nl=False)
+            click.echo(f"\r{what} {total / 1e6:,.0f} MB", err=True, nl=False)
 
     yield advance
     if shown:
@@ -135,19 +61,38 @@ def _hashing() -> Iterator[Progress | None]:
 
 @click.group("data")
 def command() -> None:
-    """Take, verify, compare and show data snapshots."""
+    """Take, verify, compare, show, push and pull data snapshots."""
 
 
 @command.command("snapshot")
 @click.argument("model")
 @click.option("--name", required=True, help="Name of the snapshot, for example 2026-q2.")
-@click.option("--path", type=click.Path(path_type=Path), help="A CSV or Parquet file, or a folder of them.")
+@click.option(
+    "--path", type=click.Path(path_type=Path), help="A file of data, a folder of them, or a pattern such as 'd/*.csv'."
+)
 @click.option("--url", help="An http, https or file URL of one file.")
 @click.option("--command", "program", help="A command that writes the files into {output}; it runs in MODEL's folder.")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    metavar="PATH",
+    help="A file or folder of MODEL's folder that the command may read, and nothing else of it; may be repeated.",
+)
+@click.option("--network", is_flag=True, help="Let the command reach the network.")
 @click.option("--owner", required=True, help="Who answers for the data.")
 @click.option("--upstream", multiple=True, help="A system that the data comes from; may be repeated.")
 @click.option("--target", help="The label column, when there is no model.yaml that says it.")
 @click.option("--time", "time_column", help="The event time column, when there is no model.yaml that says it.")
+@click.option("--decimal", type=click.Choice([".", ","]), help="The decimal mark of CSV files, where two readings fit.")
+@click.option(
+    "--missing",
+    multiple=True,
+    metavar="WORD",
+    help="A word for missing, not the usual ones; COLUMN=WORD for one column.",
+)
+@click.option("--encoding", metavar="NAME", help="The encoding of text files, where their bytes do not tell.")
+@click.option("--sheet", metavar="NAME", help="The sheet of a workbook, where it has several.")
 @click.option("--reason", default="", help="Why the snapshot is taken.")
 @click.option("--set-model", is_flag=True, help="Also make it the snapshot that MODEL is trained on.")
 @output_option
@@ -157,123 +102,74 @@ def snapshot(
     path: Path | None,
     url: str | None,
     program: str | None,
+    files: tuple[str, ...],
+    network: bool,
     owner: str,
     upstream: tuple[str, ...],
     target: str | None,
     time_column: str | None,
+    decimal: str | None,
+    missing: tuple[str, ...],
+    encoding: str | None,
+    sheet: str | None,
     reason: str,
     set_model: bool,
     output: str,
 ) -> None:
     """Pin and measure the data of MODEL under a name that never changes its meaning."""
+    from modelops.data.named import Taking, set_snapshot, take_named
+    from modelops.data.snapshot import Wanted
+    from modelops.views.data import snapshot as view
+
     if sum(choice is not None for choice in (path, url, program)) != 1:
         raise click.UsageError("name one source: --path, --url or --command")
-    site = _site(model)
-    source, paths = _source(site, path, url, program, owner, upstream)
-    spec = site.model_spec()
-    wanted = _wanted(spec, target, time_column)
-    existing = site.snapshot(name)
+    if program is None and (files or network):
+        raise click.UsageError("--file and --network are for a --command")
+    mark = cast("Decimal | None", decimal)
+    place = _place(model)
+    source, paths = _source(place.root, path, url, program, owner, upstream)
+    if source.type == "command":
+        source = source.model_copy(update={"files": files, "network": network})
     with _hashing() as progress:
-        if existing is not None and _unchanged(site, existing, source, paths, wanted, progress):
-            note(f"{site.path(name)} says exactly this already")
-            taken = existing
-        else:
-            taken = _take(site, name, source, paths, wanted, reason, existing, spec, progress)
-    if set_model and spec is not None and spec.data.snapshot != name:
-        _set_model(site, name)
-    record = _record(site, name, taken)
-    emit(output, record, lambda: f"{name}: {taken.rows} rows, {len(taken.columns)} columns, {taken.root}")
+        wanted = Wanted(
+            target=target, time=time_column, decimal=mark, missing=missing or None, encoding=encoding, sheet=sheet
+        )
+        taking = Taking(name, source, paths, wanted, reason)
+        taken, written = take_named(place, taking, progress)
+    note(f"wrote {place.path(name)}" if written else f"{place.path(name)} says exactly this already")
+    _sign(place, name)
+    if set_model and set_snapshot(place, name):
+        note(f"{place.model_path} is trained on {name} now")
+    emit(output, view.data(name, place.path(name), taken), lambda: view.line(name, taken))
+
+
+def _sign(place: ModelData, name: str) -> None:
+    """Sign a snapshot that is not signed yet, or say why this machine does not."""
+    from modelops.errors import ModelOpsError
+    from modelops.project.snapshots import seal_here, seal_path
+
+    path = seal_path(place.model, name)
+    if (place.root / path).exists():
+        return
+    try:
+        key = seal_here(place.repository, os.environ, place.model, name)
+    except ModelOpsError as error:
+        note(f"{name} is not signed: {error.first.message}")
+        return
+    note(f"wrote {path}, signed by {key}")
 
 
 def _source(
-    site: _Site, path: Path | None, url: str | None, program: str | None, owner: str, upstream: tuple[str, ...]
+    root: Path, path: Path | None, url: str | None, program: str | None, owner: str, upstream: tuple[str, ...]
 ) -> tuple[Source, tuple[str, ...]]:
     from modelops.data import path_source, url_source
-    from modelops.spec.data import Source
+    from modelops.spec.kinds.data_snapshot import Source
 
     if path is not None:
-        return path_source(path, site.root, owner=owner, upstream=upstream)
+        return path_source(path, root, owner=owner, upstream=upstream)
     if url is not None:
         return url_source(url, owner=owner, upstream=upstream)
     return Source(type="command", command=tuple(shlex.split(program or "")), owner=owner, upstream=upstream), ()
-
-
-def _wanted(spec: ModelSpec | None, target: str | None, time_column: str | None) -> Wanted:
-    from modelops.data import Wanted, wanted_by
-
-    return wanted_by(spec) if spec is not None else Wanted(target=target, time=time_column)
-
-
-def _unchanged(
-    site: _Site,
-    existing: DataSnapshotSpec,
-    source: Source,
-    paths: tuple[str, ...],
-    wanted: Wanted,
-    progress: Progress | None,
-) -> bool:
-    """Tell without measuring whether local files are what the snapshot pins already."""
-    from modelops.data import Place, pin
-
-    if (existing.source, existing.target) != (source, wanted.target):
-        return False
-    place = Place(site.root, site.folder, site.cache, locations=site.locations)
-    return pin(source, place, paths, progress) == existing.root
-
-
-def _take(
-    site: _Site,
-    name: str,
-    source: Source,
-    paths: tuple[str, ...],
-    wanted: Wanted,
-    reason: str,
-    existing: DataSnapshotSpec | None,
-    model: ModelSpec | None,
-    progress: Progress | None,
-) -> DataSnapshotSpec:
-    from modelops.data import take
-    from modelops.spec.dump import dump
-
-    previous = existing or (site.snapshot(model.data.snapshot) if model is not None else None)
-    taken = take(
-        source,
-        repository_root=site.root,
-        model_folder=site.folder,
-        cache=site.cache,
-        paths=paths,
-        wanted=wanted,
-        previous=previous,
-        reason=reason or (existing.reason if existing is not None else ""),
-        locations=site.locations,
-        progress=progress,
-    )
-    if existing == taken:
-        note(f"{site.path(name)} says exactly this already")
-        return taken
-    if existing is not None:
-        raise failure(
-            "immutable-changed",
-            f"the snapshot {name!r} exists and pins other data ({existing.root}, now {taken.root})"
-            if existing.root != taken.root
-            else f"the snapshot {name!r} exists and describes the same data differently",
-            location=Location(site.path(name)),
-            hint="a snapshot never changes: choose another --name",
-        )
-    file = site.root / site.path(name)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(dump("DataSnapshot", name, taken, path=site.path(name)))
-    note(f"wrote {site.path(name)}")
-    return taken
-
-
-def _set_model(site: _Site, name: str) -> None:
-    from modelops.spec.edit import set_value
-
-    path = f"models/{site.model}/model.yaml"
-    file = site.root / path
-    file.write_bytes(set_value(file.read_bytes(), "spec.data.snapshot", name, path))
-    note(f"{path} is trained on {name} now")
 
 
 @command.command("verify")
@@ -287,25 +183,19 @@ def verify(model: str, name: str | None, output: str) -> int:
     """
     from modelops.cli import show_problems
     from modelops.data import verify as verify_snapshot
+    from modelops.views.data import snapshot as view
 
-    site = _site(model)
-    name, spec = site.named(name)
+    place = _place(model)
+    name, spec = place.named(name)
     with _hashing() as progress:
-        problems = verify_snapshot(spec, **site.places(spec), progress=progress)
+        problems = verify_snapshot(spec, **place.places(spec), progress=progress)
     show_problems(problems)
-    record = {
-        "snapshot": name,
-        "root": spec.root,
-        "files": len(spec.files),
-        "problems": [{"code": each.code, "file": str(each.location), "message": each.message} for each in problems],
-    }
-    emit(output, record, lambda: _verdict(name, len(spec.files), len(problems)))
+    emit(
+        output,
+        view.verified_data(name, spec, problems),
+        lambda: view.verified_text(name, len(spec.files), len(problems)),
+    )
     return Exit.NO if problems else Exit.OK
-
-
-def _verdict(name: str, files: int, problems: int) -> str:
-    whole = "1 file is" if files == 1 else f"all {files} files are"
-    return f"{name}: {problems} of {files} files differ" if problems else f"{name}: {whole} what was pinned"
 
 
 @command.command("diff")
@@ -315,67 +205,141 @@ def _verdict(name: str, files: int, problems: int) -> str:
 @output_option
 def diff(model: str, old: str, new: str, output: str) -> None:
     """Say what changed from snapshot OLD to snapshot NEW, in columns and in distribution."""
-    from modelops.data import compare, comparison_json, comparison_text, materialise, read
+    from modelops.data import compare, materialise, read
     from modelops.errors import ModelOpsError
+    from modelops.views.data import comparison as view
 
-    site = _site(model)
-    _, before = site.named(old)
-    _, after = site.named(new)
+    place = _place(model)
+    _, before = place.named(old)
+    _, after = place.named(new)
     rows = None
     try:
-        rows = read(materialise(after, **site.places(after)), after)
+        rows = read(materialise(after, **place.with_store(after)), after)
     except ModelOpsError as error:
-        note(f"the rows of {new} are not at hand, so distributions are estimated: {error.problems[0].message}")
+        note(f"the rows of {new} are not at hand, so distributions are estimated: {error.first.message}")
     found = compare(before, after, rows)
-    emit(output, comparison_json(found), lambda: f"{old} -> {new}\n{comparison_text(found)}")
+    emit(output, view.data(found), lambda: f"{old} -> {new}\n{view.text(found)}")
 
 
 @command.command("show")
 @click.argument("model")
 @click.argument("name", required=False)
 @output_option
-def show(model: str, name: str | None, output: str) -> None:
-    """Show a snapshot (the model's own without NAME): columns, labels, and what its datasheet leaves open."""
-    site = _site(model)
-    name, spec = site.named(name)
-    emit(output, spec.model_dump(by_alias=True, mode="json"), lambda: _shown(name, spec))
+def show(model: str, name: str | None, output: str) -> int:
+    """Show a snapshot (the model's own without NAME): columns, labels, what its datasheet leaves open, and who signed.
+
+    Exits with 1 when its signature is not one over this snapshot by a key that counts.
+    """
+    from modelops.views.data import snapshot as view
+
+    place = _place(model)
+    name, spec = place.named(name)
+    seal = _seal(place, name, spec)
+    emit(output, spec.model_dump(by_alias=True, mode="json"), lambda: f"{view.text(name, spec)}\n\n{view.seal(seal)}")
+    return Exit.OK if seal.problem is None else Exit.NO
 
 
-def _shown(name: str, spec: DataSnapshotSpec) -> str:
-    from modelops.data import unanswered
+def _seal(place: ModelData, name: str, spec: DataSnapshotSpec) -> Seal:
+    """Tell by whom a snapshot of the work tree is signed, as far as somebody is trusted here."""
+    from modelops.clock import clock_from
+    from modelops.project.snapshots import Seal, keys_here, read_seal, seal_path
 
-    gaps = {section: count for section, count in unanswered(spec.datasheet).items() if count}
-    rows = [
-        (c.name, c.type, c.missing, c.distinct, _cell(c.minimum), _cell(c.maximum), _cell(c.mean)) for c in spec.columns
-    ]
-    lines = [f"{name}: {spec.rows} rows in {len(spec.files)} {spec.format} files, {spec.root}"]
-    lines.append(f"source: {' '.join(spec.source.command) or spec.source.location or 'the store'}")
-    lines.append(f"owner: {spec.source.owner}; upstream: {', '.join(spec.source.upstream) or 'not declared'}")
-    if spec.time_span is not None:
-        lines.append(f"time: {spec.time_span.first} to {spec.time_span.last}")
-    if spec.balance:
-        total = sum(spec.balance.values())
-        shares = ", ".join(f"{label} {count / total:.1%}" for label, count in list(spec.balance.items())[:10])
-        lines.append(f"target {spec.target}: {shares}")
-    lines += ["", table(("column", "type", "missing", "distinct", "minimum", "maximum", "mean"), rows)]
-    if gaps:
-        listed = ", ".join(f"{section} {count}" for section, count in gaps.items())
-        lines += ["", f"datasheet questions not answered: {listed}"]
-    return "\n".join(lines)
+    keys = keys_here(place.repository, os.environ, clock_from()())
+    file = place.root / seal_path(place.model, name)
+    if keys is None or not file.is_file():
+        return Seal()
+    document = (place.root / place.path(name)).read_bytes()
+    return read_seal(file.read_bytes(), keys, place.model, name, spec, document)
 
 
-def _cell(value: object) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+def _chosen(model: str | None, name: str | None, every: bool) -> list[tuple[ModelData, str, DataSnapshotSpec]]:
+    """Return the snapshots that a command is about: of one model or of all, its own, another, or every one."""
+    from modelops.data.named import models_with_data
+    from modelops.repository import Repository
+
+    models = [model] if model is not None else models_with_data(Repository.discover(Path.cwd()).root)
+    found = []
+    for one in models:
+        place = _place(one)
+        names = place.names() if every else [name]
+        found += [(place, *place.named(each)) for each in names]
+    return found
 
 
-def _record(site: _Site, name: str, spec: DataSnapshotSpec) -> dict[str, Any]:
-    return {
-        "snapshot": name,
-        "path": site.path(name),
-        "root": spec.root,
-        "rows": spec.rows,
-        "columns": {column.name: column.type for column in spec.columns},
-        "files": len(spec.files),
-        "target": spec.target,
-        "balance": spec.balance,
-    }
+_every = click.option("--all", "every", is_flag=True, help="Every snapshot, not only the one a model is trained on.")
+
+
+def _one_or_all(name: str | None, every: bool) -> None:
+    if name is not None and every:
+        raise click.UsageError("name a snapshot, or take --all of them")
+
+
+@command.command("push")
+@click.argument("model", required=False)
+@click.argument("name", required=False)
+@_every
+@output_option
+def push(model: str | None, name: str | None, every: bool, output: str) -> None:
+    """Put the files of a snapshot into the project's store, so that every clone can train on them.
+
+    Without NAME the snapshot that MODEL is trained on, without MODEL that of every model. What the store has already is
+    not sent; a push that was broken off goes on where it was.
+    """
+    from modelops.data import materialise
+    from modelops.data.travelling import push as push_files
+    from modelops.views.data import travelling as view
+
+    _one_or_all(name, every)
+    done = []
+    for place, called, spec in _chosen(model, name, every):
+        where = place.with_store(spec)
+        folder = materialise(spec, **where)
+        with _hashing("sent") as progress:
+            sent = push_files(where["store"], folder, spec.root, spec.files, progress)
+        done.append(view.Sent(place.model, called, sent))
+    emit(output, view.sent_data(done), lambda: view.sent_text(done))
+
+
+@command.command("pull")
+@click.argument("model", required=False)
+@click.argument("name", required=False)
+@_every
+@output_option
+def pull(model: str | None, name: str | None, every: bool, output: str) -> int:
+    """Get the files of a snapshot from the store, or else from its source, verified, where builds find them.
+
+    Files that their source has in this repository, and that are missing there, are put there too. What lies there and
+    is something else stays, is named, and makes the exit code 1.
+    """
+    from modelops.cli import show_problems
+    from modelops.data import Place, materialise
+    from modelops.data.travelling import restore
+    from modelops.views.data import travelling as view
+
+    _one_or_all(name, every)
+    done = []
+    for place, called, spec in _chosen(model, name, every):
+        where = place.with_store(spec)
+        written, other = restore(spec, materialise(spec, **where), Place(**where))
+        show_problems(other)
+        done.append(view.Pulled(place.model, called, len(spec.files), written, other))
+    emit(output, view.pulled_data(done), lambda: view.pulled_text(done))
+    return Exit.NO if any(one.other for one in done) else Exit.OK
+
+
+@command.command("status")
+@click.argument("model", required=False)
+@output_option
+def status(model: str | None, output: str) -> None:
+    """Say of every snapshot where its files are: at their source, in git, in the cache, in the store."""
+    from modelops.data import Place
+    from modelops.data.travelling import whereabouts
+    from modelops.views.data import travelling as view
+
+    found = []
+    for place, name, spec in _chosen(model, None, every=True):
+        own = place.model_spec()
+        where = whereabouts(spec, Place(**place.with_store(spec)), place.committed)
+        lost = tuple(os.path.relpath(path) for path in where.lost)
+        found.append(view.Found(place.model, name, own is not None and own.data.snapshot == name, where, lost))
+    emit(output, view.status_data(found), lambda: view.status_text(found))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -18,12 +22,31 @@ from modelops.errors import Exit, failure
 )
 def command(keep: Path | None) -> int:
     """Tell the whole story: propose, approve, release, deploy, drift, retrain, canary, rollback, audit."""
-    from modelops.cli._story import tell
+    from modelops.demo.story import tell
 
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="modelops-demo-") as folder:
-            return tell(Path(folder), kept=False)
+            return tell(Path(folder), _run, kept=False)
     if keep.exists() and any(keep.iterdir()):
         raise failure("folder-not-empty", f"{keep} is not empty", exit=Exit.USAGE, hint="name a new folder")
     keep.mkdir(parents=True, exist_ok=True)
-    return tell(keep.resolve(), kept=True)
+    return tell(keep.resolve(), _run, kept=True)
+
+
+def _run(words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> tuple[int, str, str]:
+    """Run a verb as the command line does; only the start of another Python is saved."""
+    from modelops.cli import main
+
+    output, errors = io.StringIO(), io.StringIO()
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        with contextlib.chdir(folder), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            main(words)
+    except SystemExit as end:
+        return int(end.code or 0), output.getvalue(), errors.getvalue()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return 0, output.getvalue(), errors.getvalue()

@@ -7,17 +7,30 @@ from pathlib import Path
 
 import click
 
-from modelops.cli.output import emit, output_option
+from modelops.cli.output import emit, note, output_option
 
 
 @click.command("init")
 @click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--example", metavar="NAME", help="Add an example model, such as fraud-detection.")
 @click.option("--model", metavar="NAME", help="Scaffold a model of this name from --data.")
-@click.option("--data", metavar="PATH", help="CSV or Parquet: a file, a folder of them, or the URL of one.")
+@click.option("--data", metavar="PATH", help="A file of data, a folder or a pattern of them, or the URL of one.")
 @click.option("--target", metavar="COLUMN", help="The column to predict.")
 @click.option("--time", metavar="COLUMN", help="The event time; the last rows become the test part.")
 @click.option("--id", "identity", metavar="COLUMN", help="The row identity; its hash decides which rows test.")
+@click.option("--decimal", type=click.Choice([".", ","]), help="The decimal mark of CSV files, where two readings fit.")
+@click.option(
+    "--missing",
+    multiple=True,
+    metavar="WORD",
+    help="A word for missing, not the usual ones; COLUMN=WORD for one column.",
+)
+@click.option("--encoding", metavar="NAME", help="The encoding of text files, where their bytes do not tell.")
+@click.option("--sheet", metavar="NAME", help="The sheet of a workbook, where it has several.")
+@click.option(
+    "--feature", "features", multiple=True, metavar="COLUMN[:TYPE]", help="A feature, whatever it looks like."
+)
+@click.option("--exclude", multiple=True, metavar="COLUMN", help="A column that is to be no feature; repeat for more.")
 @click.option("--task", type=click.Choice(["binary-classification", "multiclass-classification", "regression"]))
 @click.option("--positive", metavar="LABEL", help="The label that counts as positive in a binary task.")
 @click.option("--risk", type=click.Choice(["minimal", "limited", "high"]), default="limited", show_default=True)
@@ -32,6 +45,12 @@ def command(
     target: str | None,
     time: str | None,
     identity: str | None,
+    decimal: str | None,
+    missing: tuple[str, ...],
+    encoding: str | None,
+    sheet: str | None,
+    features: tuple[str, ...],
+    exclude: tuple[str, ...],
     task: str | None,
     positive: str | None,
     risk: str,
@@ -44,32 +63,47 @@ def command(
     Nothing that exists is overwritten, and nothing is left behind by a failure. What is inferred from data is
     written down with the reasons, for review.
     """
-    from modelops.cli import _scaffolding as scaffolding
+    from modelops.scaffold.example import add_example
+    from modelops.scaffold.own import Order, add_model
+    from modelops.scaffold.policies import add_repository
+    from modelops.scaffold.result import Result
+    from modelops.scaffold.site import already_initialised, open_site, require_new_model
+    from modelops.scaffold.surroundings.first_hour import add_readme, hour_of, next_steps
+    from modelops.views import scaffolding as view
 
     if example and model:
         raise click.UsageError("--example and --model exclude each other")
     given = {
-        "--data": data, "--target": target, "--time": time, "--id": identity, "--task": task, "--positive": positive,
+        "--data": data, "--target": target, "--time": time, "--id": identity, "--decimal": decimal, "--task": task,
+        "--positive": positive, "--missing": missing, "--encoding": encoding, "--sheet": sheet, "--feature": features,
+        "--exclude": exclude,
     }  # fmt: skip
     if model and not (data and target):
         raise click.UsageError("--model needs --data and --target")
     if not model and any(given.values()):
         raise click.UsageError(f"{next(name for name, value in given.items() if value)} needs --model")
     with ExitStack() as undo:
-        site = scaffolding.open_site(directory, undo)
+        site = open_site(directory, undo)
         fresh = not site.initialised
         if not fresh and not example and not model:
-            raise scaffolding.already_initialised(site)
+            raise already_initialised(site)
         if example or model:
-            scaffolding.require_new_model(site, example or model or "")
-        result = scaffolding.Result(str(site.root))
+            require_new_model(site, example or model or "")
+        result = Result(str(site.root))
         if fresh:
-            scaffolding.add_repository(site, approvers, result)
+            add_repository(site, approvers, result)
         if example:
-            scaffolding.add_example(site, example, result)
+            add_example(site, example, result, note)
         if model and data and target:
-            order = scaffolding.Order(model, data, target, time, identity, task, positive, risk, owner)
-            scaffolding.add_model(site, order, result)
+            order = Order(
+                model, data, target, time, identity, task, positive, risk, owner, decimal, missing or None, features,
+                exclude, encoding, sheet,
+            )  # fmt: skip
+            add_model(site, order, result)
+        hour = hour_of(site)
+        if fresh:
+            add_readme(site, result, hour)
+        result.next = next_steps(result, hour)
         undo.pop_all()
-    emit(output, result.to_dict(), result.text)
+    emit(output, view.data(result), lambda: view.text(result))
     return 0

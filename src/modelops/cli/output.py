@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
+import gc
+import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from modelops.markup import escaped_in_json, plain, shown
+
+if TYPE_CHECKING:
+    from modelops.fence import Held
 
 output_option = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the result."
@@ -17,22 +26,82 @@ output_option = click.option(
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
+def speak_anywhere() -> None:
+    """Let nothing that is printed fail on the encoding of the terminal: what it has no letter for is escaped.
+
+    ASCII is what a container says that was told nothing, so it gets UTF-8. Names of files that are no text are printed
+    as the bytes that they are.
+    """
+    codecs.register_error("modelops", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            known = codecs.lookup(stream.encoding).name
+            stream.reconfigure(encoding="utf-8" if known == "ascii" else known, errors="modelops")
+
+
+def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    parts = [
+        bytes([ord(each) - 0xDC00]) if 0xDC80 <= ord(each) <= 0xDCFF else each.encode("ascii", "backslashreplace")
+        for each in error.object[error.start : error.end]
+    ]
+    return b"".join(parts), error.end
+
+
+def _ascii_only() -> bool:
+    """Tell whether JSON has to spell other letters by its own escapes, so that it is still JSON."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return codecs.lookup(encoding).name != "utf-8"
+
+
+@contextmanager
+def in_haste() -> Iterator[None]:
+    """Spare a short run two costs: walks of the cycle collector, and pydantic's search for plugins of its own.
+
+    The collector finds nothing here (what is checked is freed by its counts), and the search opens the metadata of
+    every installed distribution.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def note(message: str) -> None:
-    """Say something that is not data."""
-    click.echo(message, err=True)
+    """Say something that is not data; what foreign words are in it steer neither terminal nor runner."""
+    click.echo(shown(message), err=True)
 
 
-def colored(text: str, color: str, *, bold: bool = False) -> str:
-    """Colour a text for a terminal; NO_COLOR and non-terminals get it plain."""
-    if os.environ.get("NO_COLOR") or (not sys.stdout.isatty() and not os.environ.get("FORCE_COLOR")):
-        return text
-    return click.style(text, fg=color, bold=bold)
+def say(message: str) -> None:
+    """Say in one line what is being done; values of files and callers steer no terminal."""
+    note(plain(message))
+
+
+def tell_fence() -> Callable[[Held], None]:
+    """Return what says once what the fence around the repository's code did not keep, if anything."""
+    said: set[str] = set()
+
+    def tell(held: Held) -> None:
+        from modelops.views.proofs.fence import weak
+
+        text = weak(held)
+        if text is not None and text not in said:
+            said.add(text)
+            note(f"warning: {text}")
+
+    return tell
 
 
 def emit(output: str, data: Any, text: str | Callable[[], str]) -> None:
     """Print a result as JSON (sorted keys, one document) or as the text made for people."""
     if output == "json":
-        click.echo(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, default=str))
+        told = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=_ascii_only(), default=str)
+        click.echo(escaped_in_json(told))
         return
     rendered = text() if callable(text) else text
     if rendered:
@@ -48,15 +117,6 @@ def save(path: Path, text: str) -> None:
 
         message = f"{path} cannot be written: {error.strerror}"
         raise failure("unwritable", message, exit=Exit.WORLD, hint="choose another path") from None
-
-
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return an aligned plain-text table without borders."""
-    cells = [[str(header) for header in headers], *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-    )
 
 
 def confirm(question: str, yes: bool) -> None:

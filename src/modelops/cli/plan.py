@@ -7,46 +7,61 @@ from pathlib import Path
 
 import click
 
-from modelops.cli.output import emit, note, output_option, save, table
+from modelops.cli.output import emit, in_haste, note, output_option, save
 from modelops.errors import Exit
 
 
 @click.command("plan")
 @click.argument("environment", required=False)
-@click.option("--since", metavar="REV", help="Only what changed since the merge base with this revision.")
+@click.option("--since", metavar="REV", help="Only what merging this into REV changes, judged by the rules there too.")
 @click.option("--dirty", is_flag=True, help="Read the work tree instead of the last commit.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `modelops apply`.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when there is something to do.")
 @output_option
+@in_haste()
 def command(
     environment: str | None, since: str | None, dirty: bool, out: Path | None, exit_code: bool, output: str
 ) -> int:
     """Show what would be done for ENVIRONMENT, or for the models of this commit when none is named."""
-    from modelops.reconcile.forecasts import HEADERS, forecasts_of_change, forecasts_of_environment
-    from modelops.reconcile.workspace import open_workspace
+    from modelops.governance.judged import course_of
+    from modelops.governance.waivers import standings
+    from modelops.project.workspace import open_workspace
+    from modelops.rollouts.forecasts import forecasts, on_trial_in
+    from modelops.spec.layout import POLICIES
+    from modelops.views import plan as view
+    from modelops.views.proofs.branch import open_lines
 
-    workspace = open_workspace()
+    workspace = open_workspace(dirty=dirty)
     if environment is not None:
         if since or dirty:
             raise click.UsageError("--since and --dirty are about models; an environment is planned from the branch")
         from modelops.reconcile.loop import plan_now
 
         plan = plan_now(workspace, environment).plan
-        planned = forecasts_of_environment(workspace, environment)
+        tip, graph = workspace.known()
+        deployed = [name for name, entry in graph.models.items() if environment in entry.deployments]
+        excepted = standings(workspace, graph, tip, deployed)
+        planned = forecasts(graph, on_trial_in(graph, environment))
+        # What blocks a model is in the plan; of a policy that no model here waits for, nothing else would tell.
+        held = [
+            one for one in course_of(workspace, tip).in_force if any(path.startswith(POLICIES) for path in one.files)
+        ]
+        for line in [] if plan.refused else open_lines(held):
+            note(line)
     else:
-        from modelops.reconcile.proposal import plan_change
+        from modelops.reconcile.proposed import forecasts_of_change, plan_change, waivers_of_change
 
         plan = plan_change(workspace, since=since, dirty=dirty)
         planned = forecasts_of_change(workspace, plan.entries, since=since, dirty=dirty)
+        excepted = waivers_of_change(workspace, plan.entries, since=since, dirty=dirty)
+    for problem in workspace.trust_problems():
+        note(str(problem))
     if out is not None:
         if environment is None:
             raise click.UsageError("--out needs an environment: only its plan can be applied")
-        document = {"digest": plan.digest, **plan.to_dict()}
-        save(out, json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        save(out, json.dumps(view.saved(plan), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         note(f"saved {out}: carry it out with modelops apply {out}")
-    data = {"digest": plan.digest, **plan.to_dict(), "forecasts": [one.to_dict() for one in planned]}
-    rows = [row for one in planned for row in one.rows()]
-    emit(output, data, lambda: "\n\n".join([plan.explain(), *([table(HEADERS, rows)] if rows else [])]))
+    emit(output, view.data(plan, planned, excepted), lambda: view.text(plan, planned, excepted))
     if plan.refused:
-        return Exit.NO
-    return Exit.NO if exit_code and plan.actions else Exit.OK
+        return plan.exit
+    return Exit.NO if exit_code and plan.changes else Exit.OK

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from modelops.cli.output import confirm, emit, note, output_option, table, yes_option
+from modelops.cli._server import KEY_VARIABLE
+from modelops.cli.output import confirm, emit, in_haste, note, output_option, say, tell_fence, yes_option
 
 if TYPE_CHECKING:
+    from modelops.project.workspace import Workspace
     from modelops.reconcile.loop import Result
     from modelops.reconcile.plan import Plan
 
@@ -17,25 +18,32 @@ if TYPE_CHECKING:
 def show_result(result: Result, output: str) -> int:
     """Print what a run of the loop did and how every model stands."""
     from modelops.cli import show_problems
+    from modelops.views import reconciliation as view
 
     show_problems(result.problems)
-    data = {
-        "environment": result.plan.environment,
-        "done": list(result.done),
-        "conditions": [asdict(condition) for condition in result.conditions],
-        "plan": result.plan.to_dict(),
-    }
-
-    def text() -> str:
-        rows = [(c.model, c.type, c.reason, c.message) for c in result.conditions]
-        lines = [
-            *result.done,
-            table(("MODEL", "CONDITION", "REASON", "MESSAGE"), rows) if rows else "no model is deployed here",
-        ]
-        return "\n".join(lines)
-
-    emit(output, data, text)
+    emit(output, view.data(result), lambda: view.text(result))
     return int(result.exit)
+
+
+def _show_calls(workspace: Workspace, result: Result) -> None:
+    """Say how the models are asked that a run of the loop has changed something about."""
+    from modelops.project.target import target_of
+    from modelops.releases.card import example_record
+    from modelops.views import reconciliation as view
+
+    name = result.plan.environment
+    ready = [condition.model for condition in result.conditions if condition.type == "Ready"]
+    if not result.done or not ready:
+        return
+    _, graph = workspace.known()
+    url = target_of(workspace, graph, name).endpoint()
+    key = KEY_VARIABLE if graph.environments[name].spec.access is not None else ""
+    for model in ready if url is not None else ():
+        entry = graph.models[model]
+        release = entry.releases.get(entry.deployments[name].spec.stable or 0)
+        snapshot = entry.snapshots.get(release.spec.data.snapshot) if release is not None else None
+        if snapshot is not None:
+            note(view.call(url or "", model, example_record(entry.model.spec, snapshot.spec), key))
 
 
 @click.command("reconcile")
@@ -45,39 +53,55 @@ def show_result(result: Result, output: str) -> int:
     "--interval", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="Seconds between passes."
 )
 @click.option("--stop", is_flag=True, help="End the environment's runtime instead; the next reconciliation starts it.")
+@click.option("--accept-rewritten", is_flag=True, help="Go on although the branch lost what was reconciled before.")
 @yes_option
 @output_option
-def command(environment: str, watch: bool, interval: float, stop: bool, yes: bool, output: str) -> int:
+def command(
+    environment: str, watch: bool, interval: float, stop: bool, accept_rewritten: bool, yes: bool, output: str
+) -> int:
     """Make ENVIRONMENT match git."""
     from modelops.cli import show_problems
     from modelops.errors import Problem
+    from modelops.project.workspace import open_workspace
     from modelops.reconcile import loop
-    from modelops.reconcile.observe import target_of
-    from modelops.reconcile.workspace import open_workspace
+    from modelops.reconcile.alerting import tell_of_pass
+    from modelops.reconcile.mark import set_mark
+    from modelops.views import plan as view
+    from modelops.views.pull_requests import LOOP
 
-    workspace = open_workspace()
+    workspace = open_workspace(heard=tell_fence())
     if stop:
-        _, graph = workspace.desired()
-        module, _ = target_of(graph, environment)
         confirm(f"Stop what runs {environment} on this machine?", yes)
-        module.stop(workspace.site(environment))
+        loop.stop(workspace, environment)
         note(f"{environment} is stopped; modelops reconcile {environment} starts it again")
         return 0
+    if accept_rewritten:
+        confirm(f"Go on by what {workspace.branch} says now, although what was reconciled is gone from it?", yes)
+        set_mark(workspace, environment, workspace.desired()[0])
 
     def agree(plan: Plan) -> None:
-        note(plan.explain())
+        note(view.text(plan))
         if plan.actions:
             confirm("Carry this out?", yes)
 
+    show_problems(workspace.trust_problems())
+    began = workspace.clock()
     if not watch:
-        return show_result(loop.reconcile(workspace, environment, say=note, agree=agree), output)
+        with in_haste():
+            result = loop.reconcile(workspace, environment, LOOP, say=say, agree=agree)
+        code = show_result(result, output)
+        _show_calls(workspace, result)
+        show_problems(tell_of_pass(workspace, result, began))
+        return code
     agree(loop.plan_now(workspace, environment).plan)
 
     def report(found: loop.Result | Problem) -> None:
         if isinstance(found, Problem):
             show_problems([found])
-        elif found.done or found.problems:
+            return
+        if found.done or found.problems:
             show_result(found, output)
+        show_problems(tell_of_pass(workspace, found, began))
 
-    loop.watch(workspace, environment, interval, report)
+    loop.watch(workspace, environment, LOOP, interval, report, say=say)
     return 0

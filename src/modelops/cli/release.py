@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from modelops.cli.output import confirm, emit, note, output_option, yes_option
-from modelops.errors import Exit, ModelOpsError
+from modelops.cli.output import confirm, emit, note, output_option, tell_fence, yes_option
+from modelops.errors import Exit, ModelOpsError, Problem
 
 
 @click.command("release")
@@ -14,34 +14,48 @@ from modelops.errors import Exit, ModelOpsError
 @output_option
 def command(models: tuple[str, ...], yes: bool, output: str) -> int:
     """Release MODELS (all that have no release for their inputs when none is named)."""
+    from modelops.changes.releasing import release, tag_releases
     from modelops.cli import show_problems
-    from modelops.reconcile.actions import Release, describe
-    from modelops.reconcile.building import plan_models
-    from modelops.reconcile.releasing import release
-    from modelops.reconcile.workspace import model_entry, open_workspace
+    from modelops.governance.judged import desired
+    from modelops.project.workspace import model_entry, open_workspace
+    from modelops.reconcile.actions import Blocked, Release
+    from modelops.reconcile.proposed import plan_models
+    from modelops.views.plan import entries_text
+    from modelops.views.release import question
 
-    workspace = open_workspace()
-    tip, graph = workspace.desired()
+    workspace = open_workspace(heard=tell_fence())
+    tip, graph = desired(workspace)
     for name in models:
         model_entry(graph, name)
-    entries = plan_models(workspace, graph, tip, models or tuple(graph.models))
+    names = models or tuple(graph.models)
+    entries = plan_models(workspace, graph, tip, names)
     if not entries:
+        if yes:
+            tag_releases(workspace, graph, names)
+        # A release that was pushed before this process was killed is on main, and not yet in the files.
+        workspace.repository.follow(workspace.branch, note)
         emit(output, [], "nothing to do: every model has a release for its inputs")
         return Exit.OK
-    for entry in entries:
-        note(f"+ {describe(entry)}")
+    note(entries_text(entries))
     confirm("Carry this out?", yes)
+    tag_releases(workspace, graph, names)
     done: list[dict[str, str]] = []
     code = Exit.OK
     for entry in entries:
+        if isinstance(entry, Blocked):
+            show_problems([Problem(entry.code, entry.reason, hint=entry.hint)])
+            code = max(code, entry.exit)
         if not isinstance(entry, Release):
             continue
         try:
             done.append({"model": entry.model, "result": release(workspace, entry.model)})
+            newest = model_entry(workspace.known()[1], entry.model).releases
+            if newest and (asked := question(newest[max(newest)].spec.metrics)):
+                note(f"{entry.model}: {asked}")
         except ModelOpsError as error:
             # One model that may not be released must not keep the others from it.
             show_problems(error.problems)
-            done.append({"model": entry.model, "result": error.problems[0].message})
+            done.append({"model": entry.model, "result": error.first.message})
             code = max(code, error.exit)
     emit(output, done, lambda: "\n".join(row["result"] for row in done))
     return code

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from modelops.cli.output import confirm, emit, note, output_option, yes_option
+from modelops.cli.output import confirm, emit, note, output_option, say, yes_option
 
 if TYPE_CHECKING:
-    from modelops.reconcile.rollback import RolledBack
-    from modelops.reconcile.workspace import Workspace
+    from modelops.governance.pending import RolledBack
+    from modelops.project.workspace import Workspace
+    from modelops.spec.layout import Seat
 
 
 def _given(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -22,38 +23,93 @@ def _given(_: click.Context, __: click.Parameter, value: str) -> str:
 reason_option = click.option("--reason", required=True, callback=_given, help="Why; it is recorded.")
 
 
+to_option = click.option(
+    "--to",
+    type=click.IntRange(min=1),
+    metavar="RELEASE",
+    help="The release that takes all the traffic then; what is on trial leaves, else one step back, when not given.",
+)
+
+
 @click.command("rollback")
 @click.argument("model")
 @click.option("--environment", "-e", required=True, metavar="ENV", help="Where.")
+@to_option
 @reason_option
 @yes_option
 @output_option
-def command(model: str, environment: str, reason: str, yes: bool, output: str) -> int:
-    """Return MODEL to its last stable release in an environment at once, without analysis, and record it."""
-    from modelops.reconcile.rollback import rollback
-    from modelops.reconcile.workspace import open_workspace
+def command(model: str, environment: str, to: int | None, reason: str, yes: bool, output: str) -> int:
+    """Return MODEL to its last stable release in an environment at once, without analysis, and record it.
+
+    It needs neither the remote nor the rest of the repository; said twice, it is done once.
+    """
+    return retreat(model, environment, "rollback", reason, yes, output, to)
+
+
+def retreat(
+    model: str,
+    environment: str,
+    verb: Literal["rollback", "abort"],
+    reason: str,
+    yes: bool,
+    output: str,
+    to: int | None = None,
+) -> int:
+    """Carry out a way back, and let the runtime follow at once."""
+    from modelops.governance.emergency import carry_out
+    from modelops.governance.pending import Intent
+    from modelops.governance.rollback import intended
+    from modelops.project.workspace import open_workspace
+    from modelops.spec.layout import Seat
 
     workspace = open_workspace()
-    confirm(f"Roll {model} in {environment} back without analysis?", yes)
-    return carry_out(workspace, environment, rollback(workspace, model, environment, reason), output)
+    learn(workspace, environment)
+    found = intended(workspace, Seat(model, environment), verb, reason, to)
+    if isinstance(found, Intent):
+        gone = " and ".join(map(str, found.leaves))
+        then = f"release {found.stable} takes the traffic" if found.stable else "no release takes the traffic"
+        what = f"Withdraw and deny release {gone} of {model} in {environment} without analysis"
+        confirm(f"{what}; {then}?", yes)
+        found = carry_out(workspace, found)
+    return follow(workspace, Seat(model, environment), found, output)
 
 
-def carry_out(workspace: Workspace, environment: str, done: RolledBack, output: str) -> int:
-    """Let the runtime follow a rollback at once, and say what happened."""
+def learn(workspace: Workspace, environment: str) -> None:
+    """Learn what the remote has, and tell it first what is kept here; say so where it cannot be asked."""
+    from modelops.governance.emergency import push_kept
+
+    away = workspace.reach()
+    if away is not None:
+        note(f"{away.first.message}; this goes by what was last fetched")
+    else:
+        push_kept(workspace, environment, say)
+
+
+def follow(workspace: Workspace, seat: Seat, done: RolledBack, output: str) -> int:
+    """Let the runtime follow what was decided at once, and say what happened.
+
+    The exit code is that of this model: what stalls others, and a remote that hears of it later, are told beside it.
+    """
+    from modelops.cli import show_problems
     from modelops.cli.reconcile import show_result
+    from modelops.errors import Exit
+    from modelops.project.target import rendered_by
     from modelops.reconcile.loop import reconcile
+    from modelops.views import rollback as view
+    from modelops.views.pull_requests import LOOP
 
-    withdrawn = " and ".join(map(str, done.withdrawn))
-    stable = f"release {done.stable} is stable" if done.stable is not None else "no release is stable"
-    note(f"release {withdrawn} is withdrawn, {stable}: commit {done.commit[:10]}")
-    result = reconcile(workspace, environment, say=note)
+    note(view.text(done))
+    if done.waits is not None and done.waits.exit is not Exit.WORLD:
+        show_problems(done.waits.problems)
+    environment = seat.environment
+    target = rendered_by(workspace.known()[1], environment)
+    if target is not None:
+        note(f"{environment} is rendered by {target}: modelops render {environment} -o DIR writes what is right now")
+    result = reconcile(workspace, environment, LOOP, say=say) if target is None else None
     if output == "json":
-        data = {
-            "withdrawn": list(done.withdrawn),
-            "stable": done.stable,
-            "commit": done.commit,
-            "done": list(result.done),
-        }
-        emit(output, data, "")
-        return int(result.exit)
-    return show_result(result, output)
+        emit(output, view.data(done, result), "")
+    elif result is not None:
+        show_result(result, output)
+    waits = done.waits is not None and (result is None or not result.failed)
+    missing = done.waits.exit if done.waits is not None and done.waits.exit is not Exit.WORLD else Exit.OK
+    return int(max(missing, result.exit_of(seat.model) if result is not None and not waits else Exit.OK))

@@ -10,29 +10,30 @@ import click
 from modelops.cli.output import confirm, emit, note, output_option, yes_option
 from modelops.cli.rollback import reason_option
 
-COMMANDS = ("status", "pause", "resume", "promote", "abort", "replay", "simulate")
+COMMANDS = ("status", "pause", "resume", "promote", "abort", "replay", "rehearse", "simulate")
+_OWN_FILES = ("rehearse", "simulate")
 _model = click.argument("model")
 _environment = click.argument("environment")
 
 
 class Commands(click.Group):
-    """The commands of this file, and the simulation from its own."""
+    """The commands of this file, and those that have files of their own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of their use."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Find a command; the simulation is imported when it is asked for."""
-        if cmd_name == "simulate":
-            found: click.Command = importlib.import_module("modelops.cli._simulate").command
+        """Find a command; those of other files are imported when they are asked for."""
+        if cmd_name in _OWN_FILES:
+            found: click.Command = importlib.import_module(f"modelops.cli._{cmd_name}").command
             return found
         return super().get_command(ctx, cmd_name)
 
 
 @click.group("rollout", cls=Commands)
 def command() -> None:
-    """Show and steer rollouts: what they wait for, pause, resume, promote, abort, replay, simulate."""
+    """Show and steer rollouts: status, pause, resume, promote, abort, replay, rehearse, simulate."""
 
 
 @command.command()
@@ -41,11 +42,13 @@ def command() -> None:
 @output_option
 def status(model: str, environment: str, output: str) -> int:
     """Show the arms, weights, step and guards of MODEL's rollout in ENVIRONMENT, and what it waits for."""
-    from modelops.reconcile.rollout_status import rollout_status, rollout_text
-    from modelops.reconcile.workspace import open_workspace
+    from modelops.project.workspace import open_workspace
+    from modelops.reconcile.rollout_status import rollout_status
+    from modelops.spec.layout import Seat
+    from modelops.views import rollout as view
 
-    found = rollout_status(open_workspace(), model, environment)
-    emit(output, found, lambda: rollout_text(found))
+    found = rollout_status(open_workspace(), Seat(model, environment))
+    emit(output, view.data(found), lambda: view.text(found))
     return 0
 
 
@@ -74,14 +77,24 @@ def resume(model: str, environment: str, reason: str, yes: bool, output: str) ->
 def _steer(
     model: str, environment: str, outcome: Literal["paused", "resumed"], reason: str, yes: bool, output: str
 ) -> int:
-    from modelops.reconcile.steering import steer
-    from modelops.reconcile.workspace import open_workspace
+    from modelops.cli.rollback import follow, learn
+    from modelops.governance.emergency import carry_out
+    from modelops.governance.steering import paused, pausing, resume
+    from modelops.project.workspace import open_workspace
+    from modelops.spec.layout import Seat
+    from modelops.views import rollout as views
 
     workspace = open_workspace()
     confirm(f"Record in git that the rollout of {model} in {environment} is {outcome}?", yes)
-    done = steer(workspace, model, environment, outcome, reason)
-    data = {"model": model, "environment": environment, "outcome": outcome, "commit": done.commit}
-    emit(output, data, f"the rollout of {model} in {environment} is {outcome}: commit {done.commit[:10]}")
+    if outcome == "paused":
+        learn(workspace, environment)
+        kept = carry_out(workspace, pausing(workspace, Seat(model, environment), reason))
+        if kept.waits is not None:
+            return follow(workspace, Seat(model, environment), kept, output)
+        done = paused(workspace, Seat(model, environment), kept)
+    else:
+        done = resume(workspace, Seat(model, environment), reason)
+    emit(output, views.steered_data(done), views.steered_text(done))
     return 0
 
 
@@ -96,17 +109,16 @@ def _steer(
 @output_option
 def promote(model: str, environment: str, number: int | None, reason: str, yes: bool, output: str) -> int:
     """Ask to make MODEL's release on trial stable in ENVIRONMENT now: opens the pull request that a person approves."""
-    from modelops.reconcile.steering import promote_now
-    from modelops.reconcile.workspace import open_workspace
+    from modelops.governance.steering import promote_now
+    from modelops.project.workspace import open_workspace
+    from modelops.spec.layout import Seat
+    from modelops.views import pull_requests as views
+    from modelops.views.proposals import ending
 
     workspace = open_workspace()
     confirm(f"Open a pull request that ends the rollout of {model} in {environment}?", yes)
-    pull = promote_now(workspace, model, environment, number, reason)
-    emit(
-        output,
-        {"pullRequest": pull.number, "branch": pull.source, "title": pull.title},
-        f"pull request {pull.number}: {pull.title}",
-    )
+    opened = promote_now(workspace, Seat(model, environment), number, reason, ending.markdown)
+    emit(output, views.opened_data(opened), views.opened_text(opened))
     return 0
 
 
@@ -118,13 +130,9 @@ def promote(model: str, environment: str, number: int | None, reason: str, yes: 
 @output_option
 def abort(model: str, environment: str, reason: str, yes: bool, output: str) -> int:
     """Withdraw and deny everything of MODEL that is on trial in ENVIRONMENT; stable takes the traffic at once."""
-    from modelops.cli.rollback import carry_out
-    from modelops.reconcile.rollback import abort as withdraw
-    from modelops.reconcile.workspace import open_workspace
+    from modelops.cli.rollback import retreat
 
-    workspace = open_workspace()
-    confirm(f"Withdraw and deny what is on trial of {model} in {environment}?", yes)
-    return carry_out(workspace, environment, withdraw(workspace, model, environment, reason), output)
+    return retreat(model, environment, "abort", reason, yes, output)
 
 
 @command.command()
@@ -133,12 +141,30 @@ def abort(model: str, environment: str, reason: str, yes: bool, output: str) -> 
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="A parameter of the strategy to change.")
 @click.option("--salt", help="Which rollout, by its salt; the running or the newest one if not given.")
 @click.option("--every", type=click.IntRange(min=1), default=50, show_default=True, help="Look after so many requests.")
+@click.option("--log", "exported", metavar="DIRECTORY", help="Read what `audit export ENVIRONMENT DIRECTORY` wrote.")
 @output_option
-def replay(model: str, environment: str, changes: tuple[str, ...], salt: str | None, every: int, output: str) -> int:
+def replay(
+    model: str,
+    environment: str,
+    changes: tuple[str, ...],
+    salt: str | None,
+    every: int,
+    exported: str | None,
+    output: str,
+) -> int:
     """Decide a rollout again from the prediction log, look by look, and compare with what was decided."""
-    from modelops.reconcile.replay import replay_rollout, replay_text
-    from modelops.reconcile.workspace import open_workspace
+    from modelops.governance.recorded import recorded_rollout
+    from modelops.logs.exported import whole
+    from modelops.project.workspace import open_workspace
+    from modelops.rollouts.replay import replay_rollout
+    from modelops.spec.layout import Seat
+    from modelops.views.trials import replay as view
 
-    found = replay_rollout(open_workspace(), model, environment, changes=changes, salt=salt, every=every, say=note)
-    emit(output, found, lambda: replay_text(found))
-    return 0 if found["agrees"] else 1
+    log = whole(exported) if exported is not None else None
+    workspace = open_workspace()
+    rollout = recorded_rollout(workspace, Seat(model, environment), salt)
+    found = replay_rollout(
+        workspace, Seat(model, environment), rollout, changes=changes, every=every, log=log, say=note
+    )
+    emit(output, view.data(found), lambda: view.text(found))
+    return 0 if found.agrees else 1

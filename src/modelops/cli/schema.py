@@ -9,6 +9,7 @@ import click
 
 from modelops.cli.output import emit, output_option
 from modelops.errors import Exit, failure
+from modelops.spec.layout import SCHEMAS
 
 
 @click.command("schema")
@@ -17,7 +18,7 @@ from modelops.errors import Exit, failure
     "-d",
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path(".modelops/schema"),
+    default=Path(SCHEMAS),
     show_default=True,
     help="Folder to write <Kind>.json into.",
 )

@@ -5,22 +5,25 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
-from modelops.errors import Exit, Location, failure
-from modelops.spec.data import Source
+from modelops.data.making import of_command
+from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
+from modelops.fence import Bounds, Terms
+from modelops.fence.program import Ended, run_program
+from modelops.fence.written import not_plain, remove
+from modelops.repository.checkout import read_regular, walk
+from modelops.spec.kinds.data_snapshot import Source
 from modelops.spec.locations import PRIVATE, folder, refusal
 from modelops.stores import Store
 
@@ -38,23 +41,28 @@ __all__ = [
 ]
 
 _CHUNK = 1 << 20
+_CODE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What getting data may cost: bytes of one download, seconds of a download, seconds of a command."""
+    """What getting data may cost: bytes and seconds of a download, seconds of a command and bytes of memory of each of
+    its processes.
+    """
 
     download_bytes: int = 64 << 30
     download_seconds: float = 3600.0
     silence_seconds: float = 30.0
     command_seconds: float = 1800.0
+    command_memory: int = 16 << 30
 
 
 @dataclass(frozen=True)
 class Place:
     """Where things are on this machine; ``store`` is needed only for snapshots whose files are blobs of the store.
 
-    ``locations`` are the prefixes outside of the repository that sources may name, as the Project lists them.
+    ``locations`` are the prefixes outside of the repository that sources may name, as the Project lists them; ``terms``
+    say what the fence around a command must keep.
     """
 
     repository_root: Path
@@ -63,6 +71,7 @@ class Place:
     store: Store | None = None
     limits: Limits = Limits()
     locations: tuple[str, ...] = ()
+    terms: Terms = field(default_factory=Terms)
 
     def required_store(self) -> Store:
         """Return the store, or say that this snapshot needs one."""
@@ -180,59 +189,94 @@ def download(url: str, destination: Path, limits: Limits, expected: int | None =
         )
 
 
-def clean_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def clean_environment(home: Path, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the environment of a data command: where programs and temporary files are, and nothing secret."""
-    kept = {key: environment[key] for key in ("PATH", "LANG", "TMPDIR") if key in environment}
-    return kept | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    kept = {key: environment[key] for key in ("PATH", "LANG") if key in environment}
+    own = {"HOME": str(home), "TMPDIR": str(home), "USER": "modelops", "LOGNAME": "modelops"}
+    return kept | own | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def run_command(command: Sequence[str], model_folder: Path, output: Path, limits: Limits) -> None:
-    """Run a command in the model's folder; it fills the folder that replaces ``{output}`` in its arguments.
+def run_command(source: Source, place: Place, output: Path) -> None:
+    """Run the command of a source behind the fence, in a copy of the model's folder; it fills the folder ``output``.
 
-    ``python`` as first item is the interpreter that runs modelops.
+    That folder replaces ``{output}`` in its arguments; ``python`` as first item is the interpreter that runs modelops.
     """
-    if not any("{output}" in item for item in command):
-        raise failure("source-command", f"the command {' '.join(command)!r} has no {{output}} to write to")
-    arguments = [item.replace("{output}", str(output)) for item in command]
-    if arguments[0] in ("python", "python3"):
-        arguments[0] = sys.executable
-    output.mkdir(parents=True, exist_ok=True)
-    shown = " ".join(command)
-    with tempfile.TemporaryFile() as said:
+    shown = " ".join(source.command)
+    if not any("{output}" in item for item in source.command):
+        raise failure("source-command", f"the command {shown!r} has no {{output}} to write to")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    inside = Path(tempfile.mkdtemp(prefix=".command-", dir=output.parent))
+    try:
+        for name in ("code", "home", "output"):
+            (inside / name).mkdir()
+        _copy_code(source, place, inside / "code")
+        arguments = [item.replace("{output}", str(inside / "output")) for item in source.command]
+        if arguments[0] in ("python", "python3"):
+            arguments[0] = sys.executable
+        bounds = Bounds(
+            str(inside), programs=True, network=source.network, memory=place.limits.command_memory, terms=place.terms
+        )
+        environment = clean_environment(inside / "home")
         try:
-            process = subprocess.Popen(
-                arguments,
-                cwd=model_folder,
-                env=clean_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            ended = run_program(arguments, environment, bounds, inside / "code", place.limits.command_seconds)
         except OSError as error:
             raise failure("source-command", f"the command {shown!r} cannot be started: {error.strerror}") from None
-        try:
-            code = process.wait(timeout=limits.command_seconds)
-        except subprocess.TimeoutExpired:
-            raise failure(
-                "source-command", f"the command {shown!r} ran longer than {limits.command_seconds:g} s"
-            ) from None
-        finally:
-            _end_group(process)
-        if code != 0:
-            size = said.seek(0, os.SEEK_END)
-            said.seek(max(0, size - 4000))
-            tail = said.read().decode(errors="replace").strip().splitlines()[-20:]
-            raise failure("source-command", f"the command {shown!r} ended with {code}:\n" + "\n".join(tail))
+        place.terms.heard(ended.held)
+        _require_success(source, shown, ended, place.limits)
+        _require_plain(inside / "output", shown)
+        shutil.rmtree(output, ignore_errors=True)
+        (inside / "output").rename(output)
+    finally:
+        remove(inside)
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Leave nothing running: the command may have started others in its group."""
+def _require_plain(output: Path, shown: str) -> None:
     try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
+        strange = next(not_plain(output), None)
+    except OSError as error:
+        raise failure("source-command", f"the command {shown!r} left what cannot be read: {error.strerror}") from None
+    if strange is not None:
+        raise failure("source-command", f"the command {shown!r} left {strange}, which is no plain file")
+
+
+def _require_success(source: Source, shown: str, ended: Ended, limits: Limits) -> None:
+    if ended.code is None:
+        raise failure("source-command", f"the command {shown!r} ran longer than {limits.command_seconds:g} s")
+    if ended.code != 0:
+        tail = ended.output.strip().splitlines()[-20:]
+        hint = "it runs behind a fence: of the files of this machine it reads Python's, the system's and its own copy"
+        if not source.network:
+            hint += "; the network only with `--network`, which the snapshot's source keeps as `network: true`"
+        said = ":\n" + "\n".join(tail)[-4000:] if tail else " and said nothing"
+        raise failure("source-command", f"the command {shown!r} ended with {ended.code}{said}", hint=hint)
+
+
+def _copy_code(source: Source, place: Place, folder: Path) -> None:
+    """Copy what the command may read: the files that its source lists and names, or the whole folder of the model."""
+    root, below = Path(os.path.realpath(place.model_folder)), ""
+    top = Path(os.path.realpath(place.repository_root))
+    if root.is_relative_to(top):
+        root, below = top, root.relative_to(top).as_posix()
+    problems: list[Problem] = []
+    prefix = f"{below}/" if below not in ("", ".") else ""
+    paths = {path.removeprefix(prefix): path for path in walk(root, prefix.rstrip("/"), problems)}
+    if source.files:
+        chosen = of_command(source, dict.fromkeys(paths, b""))
+        absent = [entry for entry in source.files if not any(_is_at(path, entry) for path in chosen)]
+        if absent:
+            raise failure("source-command", f"the source lists {absent[0]!r}, which the model's folder does not hold")
+        paths = {path: paths[path] for path in chosen}
+        problems = [problem for problem in problems if str(problem.location).removeprefix(prefix) in paths]
+    if problems:
+        raise ModelOpsError(*problems)
+    for path, place_of in paths.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(read_regular(str(root), place_of, _CODE_BYTES))
+
+
+def _is_at(path: str, entry: str) -> bool:
+    return f"{path}/".startswith(f"{entry.rstrip('/')}/")
 
 
 @contextmanager

@@ -11,9 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelops.spec.model import FeatureType
+from modelops.data.dates import dated, epoch_form, fitting_forms
+from modelops.data.numbers import Shape, plain
+from modelops.spec.kinds.data_snapshot import Column
+from modelops.spec.meta import FeatureType
+from modelops.spec.texts.reading import EPOCHS, TextReading, numbers_of
+from modelops.spec.texts.words import NO, PAIRS, YES
 
-__all__ = ["ARROW", "ColumnForm", "Guess", "arrow_feature_type", "converted", "first_unfit"]
+__all__ = ["ARROW", "ColumnForm", "Guess", "arrow_feature_type", "converted", "first_unfit", "forms_of"]
 
 ARROW: dict[FeatureType, pa.DataType] = {
     "number": pa.float64(),
@@ -22,16 +27,6 @@ ARROW: dict[FeatureType, pa.DataType] = {
     "category": pa.string(),
     "datetime": pa.timestamp("us", "UTC"),
 }
-PAIRS: tuple[frozenset[str], ...] = tuple(
-    frozenset(pair) for pair in (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"), ("0", "1"))
-)
-_YES = ("true", "yes", "t", "y", "1")
-_NO = ("false", "no", "f", "n", "0")
-DATE_FORMATS = tuple(
-    day + clock
-    for day in ("%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
-    for clock in ("", " %H:%M", " %H:%M:%S")
-)
 _DIGITS = r"^-?\d+$"
 _EXACT = 1 << 53
 """Up to here a float holds every integer."""
@@ -42,11 +37,30 @@ _OFFSET = r":\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 class ColumnForm:
     """A column's type and how its text is written where that is not the usual way.
 
-    ``format`` is a strptime format for dates that are not ISO 8601, and ``,`` for numbers with a decimal comma.
+    ``format`` is a form of ``spec.texts.reading`` for dates that are not ISO 8601, and one of its ``FORMATS`` for
+    numbers that are written with other marks than a decimal point. ``true`` and ``false`` are the words of a boolean,
+    those of every language without any. ``missing`` are numbers that stand for a missing value. ``lenient`` reads dates
+    as version 0.1.0 did.
     """
 
     type: FeatureType
     format: str | None = None
+    true: tuple[str, ...] = ()
+    false: tuple[str, ...] = ()
+    missing: tuple[float, ...] = ()
+    lenient: bool = False
+
+
+def forms_of(columns: tuple[Column, ...], text: TextReading) -> dict[str, ColumnForm]:
+    """Return the forms that a snapshot's columns are read in."""
+    return {
+        each.name: ColumnForm(each.type, each.format, each.true, each.false, _numbers(each.type, text, each.name))
+        for each in columns
+    }
+
+
+def _numbers(kind: FeatureType, text: TextReading, name: str) -> tuple[float, ...]:
+    return numbers_of(text.missing_in(name)) if kind in ("number", "integer") else ()
 
 
 def converted(values: pa.Array, form: ColumnForm) -> pa.Array | None:
@@ -60,9 +74,19 @@ def converted(values: pa.Array, form: ColumnForm) -> pa.Array | None:
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         values = values.cast(pa.string())
     try:
-        return _from_text(values, form) if pa.types.is_string(values.type) else _from_typed(values, form)
+        read = _from_text(values, form) if pa.types.is_string(values.type) else _from_typed(values, form)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
+    return _without(read, form.missing) if read is not None and form.missing else read
+
+
+def _without(values: pa.Array, missing: tuple[float, ...]) -> pa.Array:
+    """Return numbers with null for those that stand for a missing value."""
+    if not pa.types.is_integer(values.type) and not pa.types.is_floating(values.type):
+        return values
+    whole = pa.types.is_integer(values.type)
+    known = [int(each) if whole else each for each in missing if not whole or each.is_integer()]
+    return pc.if_else(pc.is_in(values, value_set=pa.array(known, values.type)), None, values) if known else values
 
 
 def first_unfit(values: pa.Array, form: ColumnForm) -> int:
@@ -84,13 +108,13 @@ def _from_text(values: pa.Array, form: ColumnForm) -> pa.Array | None:
         case "category":
             return pc.if_else(pc.equal(values, ""), None, values) if pc.any(pc.equal(values, "")).as_py() else values
         case "boolean":
-            return _booleans(values)
+            return _booleans(values, form)
         case "integer":
-            return _integers(values)
+            return _integers(plain(values, form.format))
         case "number":
-            return _finite(_floats(values, form.format))
+            return _finite(_floats(plain(values, form.format)))
         case "datetime":
-            return _instants(values, form.format)
+            return _instants(values, form)
 
 
 def _from_typed(values: pa.Array, form: ColumnForm) -> pa.Array | None:
@@ -107,6 +131,8 @@ def _from_typed(values: pa.Array, form: ColumnForm) -> pa.Array | None:
             return None if pa.types.is_temporal(kind) else values.cast(pa.int64())
         case "number":
             return (values.cast(pa.int64()) if pa.types.is_duration(kind) else values).cast(pa.float64(), safe=False)
+        case "datetime" if form.format is not None and pa.types.is_integer(kind):
+            return dated(values.cast(pa.string()), form.format)
         case "datetime":
             return _to_instants(values)
 
@@ -121,10 +147,14 @@ def _to_instants(values: pa.Array) -> pa.Array | None:
     return values.cast(pa.timestamp(values.type.unit, "UTC")).cast(ARROW["datetime"], safe=False)
 
 
-def _booleans(values: pa.Array) -> pa.Array | None:
+def _booleans(values: pa.Array, form: ColumnForm) -> pa.Array | None:
     lower = pc.utf8_lower(values)
     # Made here, since pa.array loads pandas, which a mere check of files need not wait for.
-    true, false = pc.is_in(lower, value_set=pa.array(_YES)), pc.is_in(lower, value_set=pa.array(_NO))
+    yes, no = (form.true, form.false) if form.true or form.false else (sorted(YES), sorted(NO))
+    true, false = (
+        pc.is_in(lower, value_set=pa.array(yes, pa.string())),
+        pc.is_in(lower, value_set=pa.array(no, pa.string())),
+    )
     known = pc.or_(true, false)
     if int(pc.sum(known).as_py() or 0) + values.null_count < len(values):
         return None
@@ -146,9 +176,7 @@ def _without_point(values: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(values, r"^([+-]?\d+)\.0*$", r"\1")
 
 
-def _floats(values: pa.Array, decimal_mark: str | None = None) -> pa.Array:
-    if decimal_mark == ",":
-        values = pc.replace_substring(values, ",", ".", max_replacements=1)
+def _floats(values: pa.Array) -> pa.Array:
     return values.cast(pa.float64())
 
 
@@ -157,10 +185,9 @@ def _finite(values: pa.Array) -> pa.Array:
     return values if pc.all(finite).as_py() in (True, None) else pc.if_else(finite, values, None)
 
 
-def _instants(values: pa.Array, format: str | None) -> pa.Array | None:
-    if format is not None:
-        parsed = pc.strptime(values, format=format, unit="us", error_is_null=True)
-        return parsed.cast(ARROW["datetime"]) if parsed.null_count == values.null_count else None
+def _instants(values: pa.Array, form: ColumnForm) -> pa.Array | None:
+    if form.format is not None:
+        return dated(values, form.format, lenient=form.lenient)
     try:
         return values.cast(pa.timestamp("us")).cast(ARROW["datetime"])
     except pa.ArrowInvalid:
@@ -193,20 +220,20 @@ class Guess:
     Codes stay text: leading zeros (00501), hexadecimal, and integers too long to be numbers. 0/1 is boolean only when
     both occur; for the label column 0/1 stays integer and yes/no stays text, so that labels keep their spelling.
     Integers of which some are written as 5.0 are numbers, unless one is too long for a float to hold it.
-    A decimal comma is only looked for where the comma does not separate fields.
-    Dates whose order of day and month no value settles stay text: modelops does not guess.
+    How numbers with other marks are written is for the whole file to say: ``shape`` is what this column shows.
+    Dates whose order of day and month no value settles stay text: modelops does not guess. Whole numbers are dates if
+    ten different ones are all days written 20240131, or, in a column that is called like a time, seconds or
+    milliseconds since 1970.
     """
 
-    def __init__(self, *, label: bool = False, decimal_comma: bool = False) -> None:
+    def __init__(self, *, label: bool = False, timely: bool = False) -> None:
+        self.shape = Shape()
         self._label = label
+        self._timely = timely
         self._words: set[str] | None = set()
-        self._forms = [
-            ColumnForm("integer"),
-            ColumnForm("number"),
-            *([ColumnForm("number", ",")] if decimal_comma else []),
-            ColumnForm("datetime"),
-            *(ColumnForm("datetime", format) for format in DATE_FORMATS),
-        ]
+        self._forms = [ColumnForm("integer"), ColumnForm("number"), ColumnForm("datetime")]
+        self._dates: list[str] | None = None
+        self._some: set[int] = set()
         self._empty = True
         self._pointed = False
         self._long = False
@@ -219,12 +246,15 @@ class Guess:
         self._empty = False
         if self._words is not None:
             self._see_words(values)
-        if not self._forms:
+        self._dates = fitting_forms(values, self._dates)
+        if not self._forms and not self.shape.numeric:
             return
         if any(form.type != "datetime" for form in self._forms) and _is_code(values):
             self._forms = [form for form in self._forms if form.type == "datetime"]
+            self.shape.numeric = False
+        self.shape.see(values)
         self._keep_fitting(values.slice(0, 30))  # most types fail on the first few values, at little cost
-        self._keep_fitting(pc.unique(values) if len(self._forms) > 4 else values)
+        self._keep_fitting(values)
 
     def _keep_fitting(self, trial: pa.Array) -> None:
         alive: list[ColumnForm] = []
@@ -250,6 +280,8 @@ class Guess:
         ends = pc.min_max(found).as_py()
         self._pointed |= pointed
         self._long |= ends["min"] < -_EXACT or ends["max"] > _EXACT
+        if len(self._some) < _DAYS:
+            self._some |= set(pc.unique(found.slice(0, 1000)).to_pylist())
         return True
 
     def _see_words(self, values: pa.Array) -> None:
@@ -268,20 +300,37 @@ class Guess:
         if self._empty:
             return ColumnForm("category")
         if self._words is not None and self._is_boolean(self._words):
-            return ColumnForm("boolean")
+            own = sorted(self._words - _PLAIN)
+            return ColumnForm(
+                "boolean", None, tuple(word for word in own if word in YES), tuple(word for word in own if word in NO)
+            )
+        whole = ColumnForm("integer") in self._forms
+        dates = [form for form in self._dates or [] if form not in EPOCHS]
+        if whole and not self._label and len(self._some) >= _DAYS and (dates or (self._dates and self._timely)):
+            found = dates[0] if dates else epoch_form(self._some, self._dates or [])
+            if found is not None:
+                return ColumnForm("datetime", found)
         for form in self._forms:
             if form.type == "integer" and self._pointed and not self._long:
                 continue
-            if form.type != "datetime" or form.format is None:
-                return form  # ISO 8601 is not ambiguous
-        if len(self._forms) == 1:
-            return self._forms[0]
-        return ColumnForm("category")
+            return form  # ISO 8601 is not ambiguous
+        return ColumnForm("datetime", dates[0]) if len(dates) == 1 else ColumnForm("category")
+
+    @property
+    def dates(self) -> tuple[str, ...]:
+        """The forms of dates that every value fits; two of them are for a person to tell apart."""
+        return tuple(form for form in self._dates or () if form not in EPOCHS)
 
     def _is_boolean(self, words: set[str]) -> bool:
         if self._label:
             return words <= {"true", "false"}
         return len(words) == 2 or words <= {"true", "false"} or words <= {"yes", "no"}
+
+
+_PLAIN = frozenset(("true", "false", "1", "0"))
+"""Words of booleans that need not be written down, since every side knows them."""
+_DAYS = 10
+"""Distinct whole numbers from which on they can be taken for days: by chance all are with less than one in 10^12."""
 
 
 def _is_code(values: pa.Array) -> bool:

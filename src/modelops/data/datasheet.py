@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelops.spec.data import Answer, Column, DataSnapshotSpec
+from modelops.spec.kinds.data_snapshot import Answer, Column, DataSnapshotSpec
 
 __all__ = ["NOT_ANSWERED", "QUESTIONS", "datasheet", "unanswered"]
 

@@ -14,8 +14,9 @@ import msgspec
 import orjson
 from pydantic import TypeAdapter
 
+from modelops.digests import digest_bytes
 from modelops.errors import Exit, failure
-from modelops.spec.data import SnapshotFile
+from modelops.spec.kinds.data_snapshot import SnapshotFile
 
 __all__ = [
     "Found",
@@ -51,13 +52,13 @@ def _canonical(rows: Iterable[tuple[str, int, str]]) -> bytes:
 
 def root_of(files: Iterable[SnapshotFile]) -> str:
     """Return ``sha256:<hex>`` of the canonical manifest."""
-    return "sha256:" + hashlib.sha256(manifest_bytes(files)).hexdigest()
+    return digest_bytes(manifest_bytes(files))
 
 
 def pinned_root(files: Iterable[Found], digests: Iterable[str]) -> str:
     """Return the root of files and their digests, as ``root_of`` would of their manifest."""
     rows = ((file.path, file.size, digest) for file, digest in zip(files, digests, strict=True))
-    return "sha256:" + hashlib.sha256(_canonical(rows)).hexdigest()
+    return digest_bytes(_canonical(rows))
 
 
 def check_path(path: str) -> None:

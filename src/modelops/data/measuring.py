@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelops.data.columns import ColumnForm
+from modelops import summaries
+from modelops.clock import parse_instant
+from modelops.data.columns import ColumnForm, converted
 from modelops.data.tables import Chunk, RawTable, typed
-from modelops.drift import psi
-from modelops.spec.data import Column, Sketch, TimeSpan
+from modelops.spec.kinds.data_snapshot import RARER, Column, Summary, TimeSpan
 from modelops.spec.meta import Scalar
 
-__all__ = ["Measured", "label_of", "measure"]
+__all__ = ["Measured", "label_of", "measure", "unquoted"]
 
 HashArray = np.ndarray[Any, np.dtype[np.uint64]]
 
@@ -37,9 +39,10 @@ class Measured:
     columns: tuple[Column, ...]
     balance: dict[str, int]
     time_span: TimeSpan | None
-    profile: dict[str, Sketch]
+    profile: dict[str, Summary]
     duplicates: int | None
     infinite: dict[str, int]
+    stood_in: dict[str, dict[str, int]]
 
 
 def label_of(value: Any) -> str:
@@ -62,6 +65,8 @@ class _Running:
     total: float = 0.0
     low: Any = None
     high: Any = None
+    at_low: int = 0
+    at_high: int = 0
     distinct: pa.Array | None = None
     distinct_full: bool = False
     counts: Counter[Any] = field(default_factory=Counter)
@@ -83,9 +88,14 @@ class _Running:
     def _see_range(self, values: pa.Array) -> None:
         if self.form.type in ("number", "integer", "boolean"):
             self.total += pc.sum(values.cast(pa.float64(), safe=False)).as_py()
-        ends = pc.min_max(values).as_py()
-        self.low = ends["min"] if self.low is None else min(self.low, ends["min"])
-        self.high = ends["max"] if self.high is None else max(self.high, ends["max"])
+        ends = pc.min_max(values)
+        low, high = ends["min"].as_py(), ends["max"].as_py()
+        if self.low is None or low < self.low:
+            self.low, self.at_low = low, 0
+        if self.high is None or high > self.high:
+            self.high, self.at_high = high, 0
+        self.at_low += _equal(values, ends["min"]) if low == self.low else 0
+        self.at_high += _equal(values, ends["max"]) if high == self.high else 0
 
     def _see_distinct(self, values: pa.Array) -> None:
         if self.distinct_full:
@@ -107,26 +117,50 @@ class _Running:
         distinct = self.distinct_count
         return self.form.type == "category" and distinct > TOP and self.rows - self.missing < 20 * distinct
 
-    def column(self, name: str) -> Column:
+    def ends(self, *, events: bool) -> tuple[Scalar, Scalar]:
+        """Return the least and the largest value as they may be quoted; of ``events`` the days are."""
+        if self.low is None or self.form.type not in ("number", "integer", "datetime"):
+            return None, None
+        if self.form.type == "datetime":
+            return tuple(map(_plain, summaries.outward_instants(self.low, self.high, events=events)))  # type: ignore[return-value]
+        found = summaries.outward(self.low, self.high, self.at_low, self.at_high)
+        if found is None:
+            return None, None
+        whole = int if self.form.type == "integer" else float
+        return tuple(whole(end) if math.isfinite(end) else None for end in found)  # type: ignore[return-value]
+
+    def column(self, name: str, *, quoted: bool, events: bool) -> Column:
+        """Return what is written of a column: of one that is not ``quoted`` how many values, and none of them."""
         present = self.rows - self.missing
-        numeric = self.form.type in ("number", "integer", "boolean") and present > 0
-        ranged = self.form.type in ("number", "integer", "datetime")
+        numeric = self.form.type in ("number", "integer", "boolean") and present > 0 and quoted
+        low, high = self.ends(events=events) if quoted or events else (None, None)
         top: dict[str, int] = {}
-        if self.form.type == "category" and not self.like_identifier and not self.distinct_full:
+        if self.form.type == "category" and quoted and not self.like_identifier and not self.distinct_full:
             ranked = sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
-            top = dict(ranked[:TOP])
+            top = {value: count for value, count in ranked[:TOP] if count >= summaries.SHARED}
         return Column(
             name=name,
             type=self.form.type,
             format=self.form.format,
+            true=self.form.true,
+            false=self.form.false,
             missing=self.missing,
             distinct=self.distinct_count,
-            minimum=_plain(self.low) if ranged else None,
-            maximum=_plain(self.high) if ranged else None,
+            minimum=low,
+            maximum=high,
             # Ten digits do not depend on how the rows were batched.
             mean=float(f"{self.total / present:.10g}") if numeric else None,
             top=top,
         )
+
+
+def _equal(values: pa.Array, value: pa.Scalar) -> int:
+    return int(pc.sum(pc.equal(values, value)).as_py() or 0)
+
+
+def unquoted(column: Column) -> Column:
+    """Return what is written of a column that the model does not use: that it is there, and no value of it."""
+    return column.model_copy(update={"minimum": None, "maximum": None, "mean": None, "top": {}})
 
 
 def _plain(value: Any) -> Scalar:
@@ -205,17 +239,18 @@ def measure(
     target: str | None,
     time: str | None,
     features: Sequence[str] | None,
-    params: psi.Params,
 ) -> Measured:
     """Measure every column of a table in one pass; a second one only counts bins when there are very many rows.
 
-    The profile holds ``features``; None means every column but the target and what looks like an identifier.
+    The profile holds ``features``; None means every column but the target and what looks like an identifier. No value
+    is quoted of what the model does not use, nor of what it uses one that few rows have.
     """
     profiled = [name for name in forms if (features is None or name in features) and name != target]
     running = {name: _Running(form, name == target or form.type == "category") for name, form in forms.items()}
     sample = _Sample(profiled)
     hashes: list[HashArray] | None = []
     infinite: Counter[str] = Counter()
+    stood_in: dict[str, Counter[str]] = defaultdict(Counter)
     for chunk in table.chunks():
         arrays = typed(chunk, forms)
         for (name, statistics), array in zip(running.items(), arrays, strict=True):
@@ -223,6 +258,7 @@ def measure(
             lost = array.null_count - chunk.batch.column(name).null_count
             if lost and statistics.form.type in ("number", "integer"):
                 infinite[name] += _infinite(chunk, name)
+                stood_in[name] += _stood_in(chunk.batch.column(name), statistics.form)
         sample.see(dict(zip(forms, arrays, strict=True)), chunk.batch.num_rows)
         if hashes is not None:
             hashes.append(_row_hashes(arrays))
@@ -231,13 +267,38 @@ def measure(
     every = np.concatenate(hashes) if hashes else None
     return Measured(
         rows=rows,
-        columns=tuple(statistics.column(name) for name, statistics in running.items()),
+        columns=tuple(
+            statistics.column(name, quoted=features is None or name in (*features, target), events=name == time)
+            for name, statistics in running.items()
+        ),
         balance=_balance(running[target]) if target in running else {},
         time_span=_time_span(running, time),
-        profile=_profile(table, forms, sample, running, features or (), params),
+        profile=_shareable(_profile(table, forms, sample, running, features or ()), running, time),
         duplicates=None if every is None else rows - len(np.unique(every)),
         infinite={name: count for name, count in infinite.items() if count},
+        stood_in={name: dict(counts) for name, counts in stood_in.items() if counts},
     )
+
+
+def _stood_in(values: pa.Array, form: ColumnForm) -> Counter[str]:
+    """Count the numbers that were read as missing, by how they are written plainly."""
+    read = converted(values, replace(form, missing=())) if form.missing else None
+    if read is None:
+        return Counter()
+    numbers = read.cast(pa.float64(), safe=False)
+    counts = {each: int(pc.sum(pc.equal(numbers, each)).as_py() or 0) for each in form.missing}
+    return Counter({f"{each:.15g}": count for each, count in counts.items() if count})
+
+
+def _shareable(profile: Mapping[str, Summary], running: Mapping[str, _Running], time: str | None) -> dict[str, Summary]:
+    """Return a profile as it may be written down."""
+    found = {}
+    for name, summary in profile.items():
+        ends = running[name].ends(events=name == time) if running[name].form.type != "boolean" else (0, 1)
+        if running[name].form.type == "datetime":
+            ends = tuple(None if end is None else parse_instant(str(end)).timestamp() for end in ends)  # type: ignore[assignment]
+        found[name] = summaries.shareable(summary, *ends)
+    return found
 
 
 def _infinite(chunk: Chunk, name: str) -> int:
@@ -252,16 +313,23 @@ def _balance(target: _Running) -> dict[str, int]:
     few = len(target.counts) <= (LABELS if target.form.type != "number" else 20)
     if not few or target.distinct_full or target.form.type == "datetime":
         return {}
-    return {label_of(value): target.counts[value] for value in sorted(target.counts, key=label_of)}
+    found = {label_of(value): target.counts[value] for value in sorted(target.counts, key=label_of)}
+    if len(found) <= 2:
+        return found
+    rare = sum(count for count in found.values() if count < summaries.SHARED)
+    kept = {label: count for label, count in found.items() if count >= summaries.SHARED}
+    return kept | ({RARER: kept.get(RARER, 0) + rare} if rare else {})
 
 
 def _time_span(running: Mapping[str, _Running], time: str | None) -> TimeSpan | None:
+    declared = time
     if time is None:
         instants = [name for name, statistics in running.items() if statistics.form.type == "datetime"]
         time = instants[0] if len(instants) == 1 else None
     if time is None or time not in running or running[time].low is None:
         return None
-    return TimeSpan(first=str(_plain(running[time].low)), last=str(_plain(running[time].high)))
+    first, last = running[time].ends(events=time == declared)
+    return TimeSpan(first=str(first), last=str(last)) if first is not None and last is not None else None
 
 
 def _profile(
@@ -270,18 +338,17 @@ def _profile(
     sample: _Sample,
     running: Mapping[str, _Running],
     chosen: Sequence[str],
-    params: psi.Params,
-) -> dict[str, Sketch]:
+) -> dict[str, Summary]:
     names = [name for name in sample.names if name in chosen or not running[name].like_identifier]
     if not sample.names or not next(iter(running.values())).rows:
         return {}
-    profile = {name: psi.fit(params, sample.column(name), psi.kind_of(forms[name].type)) for name in names}
+    profile = {name: summaries.summarise(sample.column(name), summaries.kind_of(forms[name].type)) for name in names}
     if sample.whole or not profile:
         return profile
     wanted = {name: forms[name] for name in names}
-    counted: dict[str, Sketch] = {}
+    counted: dict[str, Summary] = {}
     for chunk in table.chunks(names):
-        for (name, sketch), array in zip(profile.items(), typed(chunk, wanted), strict=True):
-            part = psi.count(sketch, pa.chunked_array([array]))
-            counted[name] = psi.merge(counted[name], part) if name in counted else part
+        for (name, summary), array in zip(profile.items(), typed(chunk, wanted), strict=True):
+            part = summaries.count(summary, pa.chunked_array([array]))
+            counted[name] = summaries.merge(counted[name], part) if name in counted else part
     return counted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -11,12 +12,15 @@ from pathlib import Path
 from modelops.data.acquire import Limits, Place, confine, download, file_url, local_folder, run_command, scratch
 from modelops.data.manifest import Progress, check_path, digests_of, found, hash_file, pinned_root, root_of
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
-from modelops.spec.data import DataSnapshotSpec, SnapshotFile
+from modelops.fence import Terms
+from modelops.spec.kinds.data_snapshot import DataSnapshotSpec, SnapshotFile, Source
 from modelops.stores import Store
 
-__all__ = ["adopt", "materialise", "placed", "verify"]
+__all__ = ["adopt", "materialise", "placed", "verify", "verify_folder"]
 
 _CHUNK = 1 << 20
+_LOST = frozenset({"data-missing", "data-changed", "data-truncated", "data-unreachable", "data-unreadable"})
+"""What a source may say of a file that the store can make good."""
 
 
 def check_manifest(spec: DataSnapshotSpec) -> None:
@@ -48,6 +52,7 @@ def materialise(
     store: Store | None = None,
     limits: Limits | None = None,
     locations: Sequence[str] = (),
+    terms: Terms = Terms(),
 ) -> Path:
     """Return a folder that holds exactly the snapshot's files, every byte verified.
 
@@ -56,7 +61,7 @@ def materialise(
     outside of the repository that the Project allows.
     """
     check_manifest(spec)
-    place = Place(repository_root, model_folder, cache, store, limits or Limits(), tuple(locations))
+    place = Place(repository_root, model_folder, cache, store, limits or Limits(), tuple(locations), terms)
     folder = placed(cache, spec.root)
     if _intact(folder, spec, cache):
         return folder
@@ -98,31 +103,94 @@ def _intact(folder: Path, spec: DataSnapshotSpec, cache: Path) -> bool:
 
 
 def _fill(spec: DataSnapshotSpec, place: Place, folder: Path, work: Path) -> None:
-    """Fill a folder with the snapshot's files, verified while they are written."""
-    source = spec.source
-    if source.type == "store":
-        for file in spec.files:
-            target = folder / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            place.required_store().fetch(f"sha256:{file.sha256}", target)
-            _accept(file, target, hash_file(target))
+    """Fill a folder with the snapshot's files, verified while they are written.
+
+    What another snapshot brought is taken first. What the source does not have any more, or has changed, comes from the
+    store, if somebody pushed it: the bytes are those that were pinned, wherever they lie.
+    """
+    wanted = [file for file in spec.files if not _linked(file, folder / file.path, place.cache)]
+    if spec.source.type == "store":
+        for file in wanted:
+            _fetch(file, folder / file.path, place.required_store())
+    elif spec.source.type == "command":
+        _made(spec.source, wanted, place, folder, work)
+    else:
+        _read(spec, wanted, place, folder)
+    for file in wanted:
+        _share(file, folder / file.path, place.cache)
+
+
+def _made(source: Source, wanted: Sequence[SnapshotFile], place: Place, folder: Path, work: Path) -> None:
+    """Take what a command wrote from the store if it is all there, else run the command again."""
+    if not wanted:
         return
-    if source.type == "command":
-        output = work / "output"
-        run_command(source.command, place.model_folder, output, place.limits)
-        for file in spec.files:
-            _copy(file, output / file.path, folder / file.path)
+    if all(_in_store(file, place) for file in wanted):
+        for file in wanted:
+            _fetch(file, folder / file.path, place.required_store())
         return
-    local = local_folder(source, place)
+    output = work / "output"
+    run_command(source, place, output)
+    for file in wanted:
+        _copy(file, output / file.path, folder / file.path)
+
+
+def _read(spec: DataSnapshotSpec, wanted: Sequence[SnapshotFile], place: Place, folder: Path) -> None:
+    local = local_folder(spec.source, place)
     if local is not None:
         confine(local, (file.path for file in spec.files), place)
-    for file in spec.files:
+    for file in wanted:
         target = folder / file.path
-        if local is not None:
-            _copy(file, local / file.path, target)
-        else:
-            download(file_url(source.location or "", file.path), target, place.limits, expected=file.size)
-            _accept(file, target, hash_file(target))
+        try:
+            if local is not None:
+                _copy(file, local / file.path, target)
+            else:
+                download(file_url(spec.source.location or "", file.path), target, place.limits, expected=file.size)
+                _accept(file, target, hash_file(target))
+        except ModelOpsError as error:
+            if error.first.code not in _LOST or not _in_store(file, place):
+                raise
+            target.unlink(missing_ok=True)
+            _fetch(file, target, place.required_store())
+
+
+def _in_store(file: SnapshotFile, place: Place) -> bool:
+    """Tell whether the store has a file; one that cannot be asked has nothing for us."""
+    try:
+        return place.store is not None and place.store.has(f"sha256:{file.sha256}")
+    except ModelOpsError:
+        return False
+
+
+def _fetch(file: SnapshotFile, target: Path, store: Store) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    store.fetch(f"sha256:{file.sha256}", target)
+    _accept(file, target, hash_file(target))
+
+
+def _shared(file: SnapshotFile, cache: Path) -> Path:
+    return cache / "data" / ".files" / file.sha256[:2] / file.sha256
+
+
+def _linked(file: SnapshotFile, target: Path, cache: Path) -> bool:
+    """Put the file of the cache's one copy there, as a link to it; what changed in the cache goes."""
+    shared = _shared(file, cache)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if shared.stat().st_size == file.size and hash_file(shared) == file.sha256:
+            target.hardlink_to(shared)
+            return True
+        shared.unlink(missing_ok=True)
+    except OSError:
+        pass
+    return False
+
+
+def _share(file: SnapshotFile, target: Path, cache: Path) -> None:
+    """Keep the one copy of a file that all snapshots with it share; a file system without links keeps more."""
+    shared = _shared(file, cache)
+    with contextlib.suppress(OSError):
+        shared.parent.mkdir(parents=True, exist_ok=True)
+        shared.hardlink_to(target)
 
 
 def _copy(file: SnapshotFile, origin: Path, target: Path) -> None:
@@ -169,6 +237,7 @@ def verify(
     store: Store | None = None,
     limits: Limits | None = None,
     locations: Sequence[str] = (),
+    terms: Terms = Terms(),
     progress: Progress | None = None,
 ) -> tuple[Problem, ...]:
     """Compare the source with the snapshot and name every file that changed, is missing, or was truncated.
@@ -176,19 +245,20 @@ def verify(
     Local files are read where they are (unchanged ones only by stat), URLs are downloaded, commands run again.
     """
     check_manifest(spec)
-    place = Place(repository_root, model_folder, cache, store, limits or Limits(), tuple(locations))
+    place = Place(repository_root, model_folder, cache, store, limits or Limits(), tuple(locations), terms)
     local = local_folder(spec.source, place)
     if local is not None:
         confine(local, (file.path for file in spec.files), place)
-        return _verify_folder(spec, local, cache, progress)
+        return verify_folder(spec, local, cache, progress)
     with scratch(cache, "verify") as work:
         if spec.source.type == "command":
-            run_command(spec.source.command, model_folder, work / "output", place.limits)
-            return _verify_folder(spec, work / "output", work, progress)
+            run_command(spec.source, place, work / "output")
+            return verify_folder(spec, work / "output", work, progress)
         return tuple(_verify_remote(spec, place, work))
 
 
-def _verify_folder(spec: DataSnapshotSpec, folder: Path, cache: Path, progress: Progress | None) -> tuple[Problem, ...]:
+def verify_folder(spec: DataSnapshotSpec, folder: Path, cache: Path, progress: Progress | None) -> tuple[Problem, ...]:
+    """Compare files of this machine with the snapshot; unchanged ones are known by their stat."""
     problems: list[Problem] = []
     present = []
     for file in spec.files:
@@ -224,11 +294,11 @@ def _verify_remote(spec: DataSnapshotSpec, place: Place, work: Path) -> Iterator
             else:
                 download(file_url(spec.source.location or "", file.path), target, place.limits)
         except ModelOpsError as error:
-            if error.problems[0].code == "digest-mismatch":
+            if error.first.code == "digest-mismatch":
                 yield _different(file, file.size, file.path)
                 continue
-            if error.problems[0].code in ("data-missing", "not-in-store"):
-                yield _gone(file, error.problems[0].message)
+            if error.first.code in ("data-missing", "not-in-store"):
+                yield _gone(file, error.first.message)
                 continue
             raise
         size = target.stat().st_size

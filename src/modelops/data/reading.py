@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from modelops.data.columns import ARROW, ColumnForm
-from modelops.data.tables import open_table, typed
+from modelops.data.columns import ARROW, ColumnForm, forms_of
+from modelops.data.tables import Opening, open_table, typed
+from modelops.data.texts import reading_of
 from modelops.errors import failure
-from modelops.spec.data import DataSnapshotSpec
+from modelops.spec.kinds.data_snapshot import DataSnapshotSpec
 
 __all__ = ["batches", "read", "schema_of"]
 
@@ -25,9 +26,13 @@ def schema_of(spec: DataSnapshotSpec) -> pa.Schema:
 
 def batches(folder: Path, spec: DataSnapshotSpec) -> Iterator[pa.RecordBatch]:
     """Yield the rows in order, file by file, about 65,536 at a time."""
-    delimiter = spec.delimiter if spec.format == "csv" else None
-    table = open_table(folder, tuple((file.path, file.size) for file in spec.files), delimiter)
-    forms = {column.name: ColumnForm(column.type, column.format) for column in spec.columns}
+    delimiter, text = spec.delimiter if spec.format == "csv" else None, reading_of(spec)
+    at_first = spec.text is None
+    opening = Opening(text, delimiter, spec.encodings, sheet=spec.sheet, at_first=at_first)
+    table = open_table(folder, tuple((file.path, file.size) for file in spec.files), opening)
+    forms = forms_of(spec.columns, text)
+    if at_first:
+        forms = {name: ColumnForm(form.type, form.format, lenient=True) for name, form in forms.items()}
     if set(forms) != set(table.names):
         odd = sorted(set(forms) ^ set(table.names))
         raise failure("schema-mismatch", f"the files and the snapshot disagree on the columns {', '.join(odd[:5])}")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
+from typing import cast
 
 from modelops.data.acquire import (
     Limits,
     Place,
-    check_url,
     confine,
     download,
     file_url,
@@ -30,31 +32,50 @@ from modelops.data.manifest import (
     hash_files,
     pinned_root,
     root_of,
-    walk,
 )
 from modelops.data.measuring import Measured, measure
+from modelops.data.numbers import Decimal
 from modelops.data.placing import adopt
-from modelops.data.tables import RawTable, format_of, infer, open_table
-from modelops.drift import psi
-from modelops.errors import Exit, Location, failure
-from modelops.spec.data import DataSnapshotSpec, SnapshotFile, Source
-from modelops.spec.model import FeatureType, ModelSpec
+from modelops.data.sources import MOST_BESIDE, beside, listed
+from modelops.data.tables import Asked, Opening, RawTable, infer, open_table
+from modelops.data.texts import USUAL, reading_of
+from modelops.data.travelling import push
+from modelops.errors import Exit, Location, ModelOpsError, failure
+from modelops.fence import Terms
+from modelops.spec.explain import show
+from modelops.spec.kinds.data_snapshot import (
+    INFINITE,
+    Column,
+    DataSnapshotSpec,
+    Encoding,
+    SnapshotFile,
+    Source,
+)
+from modelops.spec.kinds.model import ModelSpec
+from modelops.spec.meta import FeatureType
+from modelops.spec.texts.reading import ColumnReading, TextReading
 from modelops.stores import Store
 
-__all__ = ["Wanted", "path_source", "pin", "take", "take_rows", "url_source", "wanted_by"]
+__all__ = ["Wanted", "pin", "take", "take_rows", "wanted_by"]
 
 
 @dataclass(frozen=True)
 class Wanted:
     """What a model says about its data: the label, the event time, the features, and types that are declared.
 
-    ``features`` None means every column but the target; they are the columns that drift is scored for.
+    ``features`` None means every column but the target; they are the columns that drift is scored for. Where a person
+    says them, ``decimal`` is the decimal mark of CSV files, ``encoding`` that of text, ``sheet`` the one of a workbook,
+    and ``missing`` are the words for a missing value: of all columns, or, as ``COLUMN=WORD``, of one.
     """
 
     target: str | None = None
     time: str | None = None
     features: tuple[str, ...] | None = None
     types: Mapping[str, FeatureType] | None = None
+    decimal: Decimal | None = None
+    missing: tuple[str, ...] | None = None
+    encoding: str | None = None
+    sheet: str | None = None
 
 
 def wanted_by(model: ModelSpec) -> Wanted:
@@ -64,34 +85,12 @@ def wanted_by(model: ModelSpec) -> Wanted:
     return Wanted(data.target, data.time, tuple(names), {feature.name: feature.type for feature in data.features})
 
 
-def path_source(
-    path: Path, repository_root: Path, *, owner: str, upstream: Sequence[str] = ()
-) -> tuple[Source, tuple[str, ...]]:
-    """Return the source of a file or folder, and the paths in it; below the repository the location is relative."""
-    resolved = path.resolve()
-    if not resolved.exists():
-        raise failure("data-missing", f"{path} does not exist", location=Location(str(path)))
-    folder, paths = (resolved, ()) if resolved.is_dir() else (resolved.parent, (resolved.name,))
-    root = repository_root.resolve()
-    location = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
-    return Source(type="files", location=location, owner=owner, upstream=tuple(upstream)), paths
-
-
-def url_source(url: str, *, owner: str, upstream: Sequence[str] = ()) -> tuple[Source, tuple[str, ...]]:
-    """Return the source of one file behind a URL, and its path."""
-    check_url(url)
-    location, _, name = url.rpartition("/")
-    if not name or location.endswith("/"):
-        raise failure("bad-url", f"{url} names no file", exit=Exit.USAGE)
-    return Source(type="files", location=location, owner=owner, upstream=tuple(upstream)), (name,)
-
-
 def pin(source: Source, place: Place, paths: Sequence[str] = (), progress: Progress | None = None) -> str | None:
     """Return the root that a snapshot of files on this machine would have; None when they must be fetched first."""
     folder = local_folder(source, place)
     if folder is None:
         return None
-    files = _listed(folder, paths)
+    files = listed(folder, paths)
     confine(folder, (file.path for file in files), place)
     return pinned_root(files, digests_of(folder, files, place.cache, progress))
 
@@ -107,9 +106,9 @@ def take(
     wanted: Wanted = Wanted(),
     previous: DataSnapshotSpec | None = None,
     reason: str = "",
-    params: psi.Params | None = None,
     limits: Limits | None = None,
     locations: Sequence[str] = (),
+    terms: Terms = Terms(),
     progress: Progress | None = None,
 ) -> DataSnapshotSpec:
     """Take a snapshot: pin every file of the source, measure the rows, and fill in the datasheet.
@@ -121,19 +120,19 @@ def take(
     repository_root, model_folder, cache, store
         Where things are; downloads and the output of commands stay in the cache, verified, under their root digest.
     paths : sequence of str
-        Which files below the source's location; empty means every CSV and Parquet file. A URL needs them.
+        Which files below the source's location; empty means every file of data. A URL needs them.
     wanted : Wanted
         What the model says about its columns.
     previous : DataSnapshotSpec, optional
         Answers of its datasheet are kept.
     reason : str
         Why the snapshot was taken.
-    params : psi.Params, optional
-        How the profile is binned.
     limits : Limits, optional
         Bounds on downloads and commands.
     locations : sequence of str
         Prefixes outside of the repository that the Project allows.
+    terms : Terms
+        What the fence around a command must keep.
     progress : callable, optional
         Called with numbers of hashed bytes.
 
@@ -142,16 +141,27 @@ def take(
     ModelOpsError
         Exit 3 with file, row and column for whatever is wrong with the data; exit 4 when it cannot be reached.
     """
-    place = Place(repository_root, model_folder, cache, store, limits or Limits(), tuple(locations))
+    place = Place(repository_root, model_folder, cache, store, limits or Limits(), tuple(locations), terms)
     with _gathered(source, place, paths) as (folder, files):
         manifest = hash_files(folder, files, cache, progress)
-        table = open_table(folder, tuple((file.path, file.size) for file in manifest))
-        spec, measured = _described(source, manifest, table, wanted, reason, params or psi.Params())
+        opening = Opening(
+            encoding=wanted.encoding,
+            encoding_before=next(iter(previous.encodings.values()), None) if previous is not None else None,
+            sheet=wanted.sheet or (previous.sheet if previous is not None else None),
+        )
+        table = open_table(folder, tuple((file.path, file.size) for file in manifest), opening)
+        if wanted.sheet is not None and not table.sheets:
+            said = f"--sheet {wanted.sheet!r}: {table.paths[0]} is no workbook"
+            raise failure(
+                "unknown-sheet", said, exit=Exit.USAGE, location=Location(table.paths[0]), hint="leave it out"
+            )
+        table.text = _text(wanted, previous, (*table.names, *table.unread))
+        spec, measured = _described(source, manifest, table, wanted, reason, previous)
+        others = (*([] if paths else beside(folder, source)), *table.others)
         _still_the_same(folder, files)
         table.release()
         if source.type == "store":
-            for file in manifest:
-                place.required_store().put_file(folder / file.path)
+            push(place.required_store(), folder, spec.root, manifest)
         elif local_folder(source, place) is None:
             adopt(folder, spec.root, cache)
     sheet = datasheet(
@@ -160,7 +170,7 @@ def take(
         infinite=measured.infinite,
         previous=previous.datasheet if previous is not None else {},
     )
-    return spec.model_copy(update={"datasheet": sheet})
+    return spec.model_copy(update={"datasheet": sheet, "beside": others[:MOST_BESIDE]})
 
 
 def take_rows(
@@ -194,31 +204,12 @@ def take_rows(
         )
 
 
-def _listed(folder: Path, paths: Sequence[str]) -> list[Found]:
-    """Return the files that were named, or every CSV and Parquet file of the folder."""
-    if not folder.is_dir():
-        raise failure("data-missing", f"the folder {folder} does not exist", location=Location(str(folder)))
-    if not paths:
-        files = walk(folder, lambda name: format_of(name) is not None)
-        if not files:
-            raise failure("data-missing", f"{folder} holds no CSV or Parquet file", location=Location(str(folder)))
-        return files
-    files = []
-    for path in sorted(set(paths)):
-        check_path(path)
-        try:
-            files.append(found(path, (folder / path).stat()))
-        except FileNotFoundError:
-            raise failure("data-missing", f"{folder / path} does not exist", location=Location(path)) from None
-    return files
-
-
 @contextmanager
 def _gathered(source: Source, place: Place, paths: Sequence[str]) -> Iterator[tuple[Path, list[Found]]]:
     """Yield a folder on this machine that holds the source's files, and what is in it."""
     folder = place.model_folder if source.type == "store" else local_folder(source, place)
     if folder is not None:
-        files = _listed(folder, paths)
+        files = listed(folder, paths)
         if source.type == "files":
             confine(folder, (file.path for file in files), place)
         yield folder, files
@@ -226,14 +217,14 @@ def _gathered(source: Source, place: Place, paths: Sequence[str]) -> Iterator[tu
     with scratch(place.cache, "taking") as work:
         output = work / "output"
         if source.type == "command":
-            run_command(source.command, place.model_folder, output, place.limits)
+            run_command(source, place, output)
         else:
             if not paths:
                 raise failure("source-location", f"{source.location} is a URL, so its files must be named")
             for path in paths:
                 check_path(path)
                 download(file_url(source.location or "", path), output / path, place.limits)
-        yield output, _listed(output, paths)
+        yield output, listed(output, paths)
 
 
 def _still_the_same(folder: Path, files: Sequence[Found]) -> None:
@@ -252,11 +243,13 @@ def _described(
     table: RawTable,
     wanted: Wanted,
     reason: str,
-    params: psi.Params,
+    previous: DataSnapshotSpec | None,
 ) -> tuple[DataSnapshotSpec, Measured]:
     _require_columns(table, wanted)
-    forms = infer(table, wanted.types or {}, wanted.target)
-    measured = measure(table, forms, target=wanted.target, time=wanted.time, features=wanted.features, params=params)
+    formats = {column.name: column.format for column in previous.columns} if previous is not None else {}
+    asked = Asked(wanted.types or {}, wanted.target, wanted.decimal, formats, wanted.time)
+    forms = _as_before(infer(table, asked), table, previous)
+    measured = measure(table, forms, target=wanted.target, time=wanted.time, features=wanted.features)
     first = table.paths[0]
     if measured.rows == 0:
         raise failure("data-empty", f"{first} has columns and no row", location=Location(first))
@@ -264,11 +257,16 @@ def _described(
     spec = DataSnapshotSpec(
         format=table.format,
         delimiter=table.delimiter,
+        text=table.text.model_copy(update={"columns": {}}),
+        encodings=cast("dict[str, Encoding]", table.encodings),
+        comment="#" if table.comments else None,
+        sheet=next(iter(table.sheets.values()), None),
+        unread=dict(table.unread),
         source=source,
         root=root_of(manifest),
         files=manifest,
         rows=measured.rows,
-        columns=measured.columns,
+        columns=tuple(_with_words(column, table, measured) for column in measured.columns),
         target=wanted.target,
         balance=measured.balance,
         time_span=measured.time_span,
@@ -276,6 +274,68 @@ def _described(
         profile=measured.profile,
     )
     return spec, measured
+
+
+def _text(wanted: Wanted, previous: DataSnapshotSpec | None, names: Sequence[str]) -> TextReading:
+    """Return how texts are read: as asked for, else as the snapshot before read them, whose values the model knows."""
+    before = reading_of(previous) if previous is not None else USUAL
+    if wanted.missing is None:
+        return before
+    own: dict[str, tuple[str, ...]] = {}
+    words: list[str] = []
+    for given in wanted.missing:
+        # The longest one that fits: a column may have the mark in its name.
+        name = max((name for name in names if given.startswith(f"{name}=")), key=len, default=None)
+        if name is not None:
+            word = given[len(name) + 1 :]
+            own[name] = (*own.get(name, ()), *([word] if word else []))
+        elif "=" in given[1:]:
+            raise _no_column(given, names)
+        elif given:
+            words.append(given)
+    # Words of single columns leave those of all the others as they were; saying none at all takes the usual ones away.
+    others = before.missing if own and not words else tuple(words)
+    columns = before.columns | {
+        name: before.columns.get(name, ColumnReading()).model_copy(update={"missing": found})
+        for name, found in own.items()
+    }
+    return TextReading(trim=True, missing=others, columns=columns)
+
+
+def _no_column(given: str, names: Sequence[str]) -> ModelOpsError:
+    column = given[:1] + given[1:].partition("=")[0]
+    near = get_close_matches(column, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"columns: {', '.join(names[:20])}"
+    said = f"--missing {given!r}: {column!r} is not a column of the data"
+    return failure("unknown-column", said, exit=Exit.USAGE, hint=hint)
+
+
+def _as_before(
+    forms: Mapping[str, ColumnForm], table: RawTable, previous: DataSnapshotSpec | None
+) -> dict[str, ColumnForm]:
+    """Return the forms with the spellings that an earlier snapshot knows of columns that have types in this file.
+
+    Its rows need none, but what is asked of a model that is trained on them is still written as it was.
+    """
+    known = {column.name: column for column in previous.columns} if previous is not None else {}
+    found = dict(forms)
+    for name in table.declared:
+        before = known.get(name)
+        if before is not None and before.type == found[name].type and found[name].format is None:
+            found[name] = replace(found[name], format=before.format, true=before.true, false=before.false)
+    return found
+
+
+def _with_words(column: Column, table: RawTable, measured: Measured) -> Column:
+    found: dict[str, object] = {}
+    words = Counter(table.missing_as.get(column.name)) + Counter(measured.stood_in.get(column.name))
+    words += Counter({INFINITE: measured.infinite.get(column.name, 0)})
+    if words:
+        found["missing_as"] = dict(sorted(words.items()))
+    own = table.text.columns.get(column.name)
+    if own is not None and own.missing is not None:
+        found["missing_words"] = own.missing
+    return column.model_copy(update=found) if found else column
 
 
 def _require_columns(table: RawTable, wanted: Wanted) -> None:
@@ -306,7 +366,7 @@ def _require_usable_target(measured: Measured, forms: Mapping[str, ColumnForm], 
         value = next(iter(measured.balance), column.minimum)
         raise failure(
             "target-constant",
-            f"the target {target!r} is {value!r} in every row of {path}, from row 1 to row {measured.rows}",
+            f"the target {target!r} is {show(value)} in every row of {path}, from row 1 to row {measured.rows}",
             location=Location(path),
             hint="there is nothing to learn from one label",
         )

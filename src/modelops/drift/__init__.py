@@ -1,7 +1,10 @@
-"""Drift scores: each file fits mergeable counts on a reference and scores a window against them.
+"""Drift scores: each file makes its own sketch of a reference column, counts windows in it, and scores them.
 
-A drift file exposes ``Params``, ``fit(params, values, kind)``, ``count(sketch, values)``, ``merge(a, b)`` and
-``score(params, reference, window)``; all pure.
+A drift file exposes ``NAME``, ``KINDS``, ``Params``, ``fit(params, summary)``, ``count(sketch, values)``,
+``merge(a, b)``, ``score(params, reference, window, significance)`` and ``significance(params)``; all pure. ``fit``
+takes the neutral summary that a snapshot keeps. Sketches are made of counts, so that parts of a window can be counted
+anywhere and merged in any order. All of them take rows to be independent: who scores rows that hang together asks for
+what as many independent rows as those are worth would give.
 """
 
 from __future__ import annotations
@@ -9,38 +12,78 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from modelops.spec.data import Sketch
-from modelops.spec.meta import Strict
+from modelops.plugins import Bound
+from modelops.spec import parameters
+from modelops.spec.kinds import AnyResource
+from modelops.spec.kinds.data_snapshot import Summary
+from modelops.spec.meta import Plugin, Strict
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Drift", "Score"]
+__all__ = ["PROTOCOL", "Drift", "Kind", "Level", "Score", "bind"]
+
+Kind = Literal["number", "category"]
+Level = Literal["none", "warn", "alert", "no-data"]
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A drift score of one column: ``value`` against ``expected`` (its mean under no drift at these sample sizes)."""
+    """A score of one column, ``name`` as texts say it, with the limits that it was held against.
 
+    ``expected`` is its mean and ``critical`` what it exceeds with the stated significance when nothing changed. With
+    too few rows it has a value and the level ``no-data``; with none the value is zero.
+    """
+
+    name: str
     value: float
     expected: float
     critical: float
-    level: Literal["none", "warn", "alert", "no-data"]
+    warn: float
+    alert: float
+    level: Level
     reference_n: int
     window_n: int
     reason: str
 
+    @property
+    def strength(self) -> float:
+        """The value in units of its limit, by which different scores can be ranked."""
+        return self.value / self.alert
+
 
 class Drift(Protocol):
-    """What a module on this shelf exposes."""
+    """What a module on this shelf exposes; the sketch is of its own type, and opaque to everybody else.
+
+    ``significance`` is the chance of any level without drift that the parameters allow over all that is scored
+    together; who scores k columns calls ``score`` with a k-th of it (Bonferroni), and ``score`` gives a level only to
+    what chance exceeds that seldom. ``KINDS`` are the columns that can be scored at all.
+    """
+
+    @property
+    def NAME(self) -> str: ...
+
+    @property
+    def KINDS(self) -> tuple[Kind, ...]: ...
 
     @property
     def Params(self) -> type[Strict]: ...
 
-    def fit(self, params: Any, values: pa.ChunkedArray, kind: Literal["number", "category"]) -> Sketch: ...
+    def fit(self, params: Any, summary: Summary) -> Any: ...
 
-    def count(self, sketch: Sketch, values: pa.ChunkedArray) -> Sketch: ...
+    def count(self, sketch: Any, values: pa.ChunkedArray) -> Any: ...
 
-    def merge(self, first: Sketch, second: Sketch) -> Sketch: ...
+    def merge(self, first: Any, second: Any) -> Any: ...
 
-    def score(self, params: Any, reference: Sketch, window: Sketch) -> Score: ...
+    def score(self, params: Any, reference: Any, window: Any, significance: float) -> Score: ...
+
+    def significance(self, params: Any) -> float: ...
+
+
+PROTOCOL = Drift
+"""What every file of this shelf is held against."""
+
+
+def bind(plugin: Plugin, resource: AnyResource | None = None, dotted: str = "") -> Bound[Drift]:
+    """Return a drift score with its validated parameters; what is wrong is told with its place in ``resource``."""
+    return parameters.bind("drift", plugin, resource, dotted)

@@ -3,19 +3,17 @@
 from modelops.evidence.bundle import model_bundle, verify_model_bundle
 from modelops.evidence.claims import (
     ARTIFACT_FOLDER,
-    CARD_FILE,
-    EVIDENCE_FILE,
-    SIGNATURE_FILE,
     check_promotion,
     check_release,
     check_release_files,
+    gate_details,
     promotion_approval,
     promotion_evidence_path,
     release_evidence_path,
     release_provenance,
     release_test_results,
 )
-from modelops.evidence.digests import descriptor, digest_bytes, digest_set
+from modelops.evidence.digests import descriptor, digest_set
 from modelops.evidence.envelope import (
     FILE_LIMIT,
     Statement,
@@ -24,10 +22,13 @@ from modelops.evidence.envelope import (
     sign,
     verify_lines,
 )
-from modelops.evidence.keys import Signer, generate_key, key_id
+from modelops.evidence.keyring import Keyring, Limit, Span, key_id, limit_of
+from modelops.evidence.keys import Signer, generate_key
+from modelops.evidence.making import GITHUB_BUILDER, LOCAL_BUILDER, Making, making_of
 from modelops.evidence.statements import (
     APPROVAL,
     GATE_EVIDENCE,
+    LOG_SEAL,
     PROVENANCE,
     PURPOSES,
     ROLLOUT_OUTCOME,
@@ -38,7 +39,9 @@ from modelops.evidence.statements import (
     rollout_outcome,
     statement,
     test_result,
+    verdict_data,
 )
+from modelops.spec.layout import CARD_FILE, EVIDENCE_FILE, SIGNATURE_FILE
 
 __all__ = [
     "APPROVAL",
@@ -47,23 +50,32 @@ __all__ = [
     "EVIDENCE_FILE",
     "FILE_LIMIT",
     "GATE_EVIDENCE",
+    "GITHUB_BUILDER",
+    "LOCAL_BUILDER",
+    "LOG_SEAL",
     "PROVENANCE",
     "PURPOSES",
     "ROLLOUT_OUTCOME",
     "SIGNATURE_FILE",
     "TEST_RESULT",
+    "Keyring",
+    "Limit",
+    "Making",
     "Signer",
+    "Span",
     "Statement",
     "approval",
     "check_promotion",
     "check_release",
     "check_release_files",
     "descriptor",
-    "digest_bytes",
     "digest_set",
+    "gate_details",
     "gate_evidence",
     "generate_key",
     "key_id",
+    "limit_of",
+    "making_of",
     "model_bundle",
     "promotion_approval",
     "promotion_evidence_path",
@@ -77,6 +89,7 @@ __all__ = [
     "sign",
     "statement",
     "test_result",
+    "verdict_data",
     "verify_lines",
     "verify_model_bundle",
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from modelops.digests import digest_bytes
 from modelops.errors import Location, ModelOpsError, failure
 from modelops.evidence.bundle import verify_model_bundle
-from modelops.evidence.digests import digest_bytes
 from modelops.evidence.envelope import Statement, require_predicate, require_subject, verify_lines
+from modelops.evidence.keyring import Keyring
+from modelops.evidence.making import BUILDERS, PACKAGE, Making
 from modelops.evidence.statements import (
     APPROVAL,
     GATE_EVIDENCE,
@@ -21,31 +24,36 @@ from modelops.evidence.statements import (
     provenance,
     test_result,
 )
-from modelops.spec.delivery import PromotionSpec, ReleaseSpec
 from modelops.spec.kinds import Resource
-from modelops.spec.policy import TrustPolicySpec
+from modelops.spec.kinds.promotion import PromotionSpec
+from modelops.spec.kinds.release import ReleaseSpec
+from modelops.spec.kinds.trust_policy import TrustPolicySpec
+from modelops.spec.layout import CARD_FILE, EVIDENCE_FILE, MODEL, RELEASE_FILE, SIGNATURE_FILE, promotion_evidence
 
-EVIDENCE_FILE = "evidence.intoto.jsonl"
-CARD_FILE = "MODEL_CARD.md"
-SIGNATURE_FILE = "model.sigstore.json"
 ARTIFACT_FOLDER = "models/"
+_INTERNAL = frozenset({"parameters", "seeds", "inputs", "environment", "code"})
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def release_evidence_path(release_path: str) -> str:
     """Return where the evidence of a release lies, given the path of its ``release.yaml``."""
-    return release_path.removesuffix("release.yaml") + EVIDENCE_FILE
+    return release_path.removesuffix(RELEASE_FILE) + EVIDENCE_FILE
 
 
 def promotion_evidence_path(promotion_path: str) -> str:
     """Return where the evidence of a promotion lies, given the path of its file."""
-    return promotion_path.removesuffix(".yaml") + ".intoto.jsonl"
+    return promotion_evidence(promotion_path)
 
 
-def release_provenance(spec: ReleaseSpec, ref: str) -> dict[str, Any]:
-    """Return the provenance predicate that a release must have; ``ref`` is the branch it was made on."""
+def release_provenance(spec: ReleaseSpec, ref: str, making: Making | None = None) -> dict[str, Any]:
+    """Return the provenance predicate that a release must have; ``ref`` is the branch it was made on.
+
+    With ``making`` it also says what made it, when and on what: releases of 0.1.0 do not.
+    """
     return provenance(
+        making=making,
         model=spec.model,
-        path=f"models/{spec.model}/model.yaml",
+        path=MODEL.path(spec.model),
         ref=ref,
         commit=spec.code.commit,
         tree=spec.code.tree,
@@ -84,11 +92,12 @@ def promotion_approval(spec: PromotionSpec) -> dict[str, Any]:
         approvals=spec.approvals,
         reason=spec.reason,
         at=spec.promoted_at,
+        waivers=spec.waivers,
     )
 
 
 def check_release(
-    release: Resource[ReleaseSpec], evidence: bytes | None, trust: TrustPolicySpec
+    release: Resource[ReleaseSpec], evidence: bytes | None, trust: TrustPolicySpec | Keyring
 ) -> tuple[Statement, ...]:
     """Return the statements of a release if they are trusted, about it, and say what ``release.yaml`` says.
 
@@ -103,8 +112,11 @@ def check_release(
     made = _only(require_predicate(statements, PROVENANCE, path))
     _check_provenance(made, spec)
     numbers = _only(require_predicate(statements, GATE_EVIDENCE, path))
-    expected = gate_evidence(spec.verdicts, spec.metrics, champion=spec.champion)
-    _require_equal(numbers, expected, ("champion", "verdicts", "metrics"))
+    expected = gate_evidence(spec.verdicts, spec.metrics, champion=spec.champion, details={}, waivers=spec.waivers)
+    _require_equal(numbers, expected, ("champion", "verdicts", "metrics", *(["waivers"] if spec.waivers else [])))
+    if "waivers" in numbers.predicate and not spec.waivers:
+        raise _mismatch(numbers, "waivers")
+    _check_details(numbers, spec)
     _check_results(require_predicate(statements, TEST_RESULT, path), spec)
     for one in statements:
         if one.predicate_type == APPROVAL:
@@ -116,7 +128,7 @@ def check_release(
 def check_release_files(
     release: Resource[ReleaseSpec],
     statements: Sequence[Statement],
-    trust: TrustPolicySpec,
+    trust: TrustPolicySpec | Keyring,
     *,
     card: bytes | None,
     signature: bytes | None,
@@ -125,7 +137,7 @@ def check_release_files(
 
     Codes: ``missing-file``, ``card-unsigned``, ``subject-mismatch`` and those of verify_model_bundle.
     """
-    spec, folder = release.spec, release.path.removesuffix("release.yaml")
+    spec, folder = release.spec, release.path.removesuffix(RELEASE_FILE)
     path = folder + CARD_FILE
     if card is None:
         raise failure("missing-file", f"there is no model card at {path}", location=Location(path))
@@ -146,7 +158,7 @@ def check_release_files(
 def check_promotion(
     promotion: Resource[PromotionSpec],
     evidence: bytes | None,
-    trust: TrustPolicySpec,
+    trust: TrustPolicySpec | Keyring,
     *,
     release_evidence: bytes | None = None,
 ) -> tuple[Statement, ...]:
@@ -166,8 +178,12 @@ def check_promotion(
     require_subject(said, promotion.path, promotion.digest)
     if spec.pull_request:
         require_subject(said, "the tree that was approved", f"gitTree:{spec.pull_request.head_tree}")
+        if spec.pull_request.result is not None:
+            require_subject(said, "the tree of the merge", f"gitTree:{spec.pull_request.result}")
     expected = promotion_approval(spec)
     _require_equal(said, expected, tuple(expected))
+    if "waivers" in said.predicate and not spec.waivers:
+        raise _mismatch(said, "waivers")
     for one in statements:
         if one.predicate_type == ROLLOUT_OUTCOME:
             wanted = {"model": spec.model, "environment": spec.environment, "candidate": spec.release}
@@ -194,10 +210,11 @@ def _check_approvals(promotion: Resource[PromotionSpec]) -> None:
     spec = promotion.spec
     if spec.path == "pull-request" and spec.pull_request is None:
         raise _approval_invalid(promotion, "it names no pull request")
+    pull = spec.pull_request
     for one in spec.approvals:
-        if spec.pull_request is None or one.commit != spec.pull_request.head:
+        if pull is None or one.commit != pull.head:
             raise _approval_invalid(promotion, f"{one.login} approved {one.commit[:12]}, which is not the merged head")
-        if one.login == spec.pull_request.author:
+        if (one.id or one.login.lower()) == (pull.author_id or pull.author.lower()):
             raise _approval_invalid(promotion, f"{one.login} approved their own change")
 
 
@@ -234,15 +251,64 @@ def _check_provenance(made: Statement, spec: ReleaseSpec) -> None:
     if not isinstance(ref, str):
         raise _mismatch(made, "externalParameters.ref")
     expected = release_provenance(spec, ref)
-    for place in (("buildDefinition",), ("runDetails", "builder", "id"), ("runDetails", "byproducts")):
+    for place in (
+        ("buildDefinition", "buildType"),
+        ("buildDefinition", "externalParameters"),
+        *(("buildDefinition", "internalParameters", key) for key in ("parameters", "seeds", "inputs")),
+        ("runDetails", "byproducts"),
+    ):
         if _inside(made.predicate, *place) != _inside(expected, *place):
             raise _mismatch(made, ".".join(place))
+    if _inside(made.predicate, "runDetails", "builder", "id") not in BUILDERS:
+        raise _mismatch(made, "runDetails.builder.id")
+    internal = _inside(made.predicate, "buildDefinition", "internalParameters")
+    if isinstance(internal, Mapping) and not internal.keys() <= _INTERNAL:
+        raise _mismatch(made, "buildDefinition.internalParameters")
+    _check_dependencies(made, _inside(expected, "buildDefinition", "resolvedDependencies"))
+    _check_code(made)
+
+
+def _check_dependencies(made: Statement, expected: object) -> None:
+    """Require what every release is made from, each once; whatever else it names are the packages it found."""
+    said = _inside(made.predicate, "buildDefinition", "resolvedDependencies")
+    entries = said if isinstance(said, list) else []
+    own = [one for one in entries if not str(_inside(one, "name")).startswith(PACKAGE)]
+    if own != expected:
+        raise _mismatch(made, "buildDefinition.resolvedDependencies")
+
+
+def _check_code(made: Statement) -> None:
+    """Refuse digests of code files that are none; releases of 0.1.0 bind their code by git's ids alone."""
+    said = _inside(made.predicate, "buildDefinition", "internalParameters", "code")
+    if said is not None and not (
+        isinstance(said, Mapping) and all(isinstance(one, str) and _SHA256.fullmatch(one) for one in said.values())
+    ):
+        raise _mismatch(made, "buildDefinition.internalParameters.code")
 
 
 def _inside(document: object, *keys: str) -> object:
     for key in keys:
         document = document.get(key) if isinstance(document, Mapping) else None
     return document
+
+
+def _check_details(numbers: Statement, spec: ReleaseSpec) -> None:
+    """Refuse details of a gate that did not judge; releases from before details were recorded have none."""
+    details = numbers.predicate.get("details", {})
+    gates = {f"{verdict.policy}/{verdict.gate}" for verdict in spec.verdicts}
+    if not isinstance(details, Mapping) or not details.keys() <= gates:
+        raise _mismatch(numbers, "details")
+    if not all(isinstance(found, Mapping) for found in details.values()):
+        raise _mismatch(numbers, "details")
+
+
+def gate_details(statements: Sequence[Statement]) -> dict[str, Mapping[str, Any]]:
+    """Return the numbers behind a release's verdicts by ``policy/gate``, from the statements of ``check_release``."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for one in statements:
+        if one.predicate_type == GATE_EVIDENCE:
+            found |= one.predicate.get("details", {})
+    return found
 
 
 def _check_results(results: Sequence[Statement], spec: ReleaseSpec) -> None:

@@ -1,16 +1,10 @@
-"""Digests as modelops writes them (``sha256:<hex>``) and as in-toto does (``{"sha256": "<hex>"}``)."""
+"""Digests as in-toto writes them (``{"sha256": "<hex>"}``) from those that modelops writes (``sha256:<hex>``)."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 ALGORITHMS = frozenset({"sha256", "sha512", "gitCommit", "gitTree", "gitBlob"})
-
-
-def digest_bytes(data: bytes) -> str:
-    """Return ``sha256:`` and the hexadecimal SHA-256 of bytes."""
-    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def digest_set(digest: str) -> dict[str, str]:

@@ -11,16 +11,20 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelops.errors import Location, ModelOpsError, Problem, failure
 from modelops.evidence.digests import digest_set
+from modelops.evidence.keyring import Keyring, keyring_of
 from modelops.evidence.keys import Signer, read_public_key, signature_holds
 from modelops.evidence.statements import STATEMENT
-from modelops.spec.policy import TrustedKey, TrustPolicySpec
+from modelops.spec.kinds.trust_policy import TrustedKey, TrustPolicySpec
+from modelops.spec.layout import EVIDENCE_FILE
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+CLOCK, GIVEN = "clock", "given"
+"""Marks what was signed while the environment said what time it is."""
 FILE_LIMIT = 8 * 1024 * 1024
 
 
@@ -64,18 +68,25 @@ def envelope(payload: bytes, signer: Signer) -> dict[str, Any]:
 
 
 def sign(statement: Mapping[str, Any], signer: Signer) -> bytes:
-    """Return the statement in a signed envelope, as one line."""
+    """Return the statement in a signed envelope, as one line; one made by a clock that was given says so."""
+    if signer.clock_given:
+        statement = {**statement, "predicate": {**statement["predicate"], CLOCK: GIVEN}}
     return canonical(envelope(canonical(statement), signer)) + b"\n"
 
 
 def verify_lines(
-    data: bytes | None, trust: TrustPolicySpec, purpose: str | Mapping[str, str], *, path: str = "evidence.intoto.jsonl"
+    data: bytes | None,
+    trust: TrustPolicySpec | Keyring,
+    purpose: str | Mapping[str, str],
+    *,
+    path: str = EVIDENCE_FILE,
 ) -> tuple[Statement, ...]:
     """Return the statements of a file with one envelope a line, if every one of them can be believed.
 
     ``purpose`` is what the keys must be trusted for, or a mapping from predicate type to that. Problems of all lines
     are reported together: ``evidence-missing`` (no file), ``evidence-empty``, ``evidence-unparsed``,
-    ``signature-untrusted`` (no trusted key, or not for this purpose), ``signature-invalid``.
+    ``signature-untrusted`` (no trusted key, or not for this purpose), ``signature-invalid``, and those of a key that
+    did not count when the line came in.
     """
     if data is None:
         raise failure("evidence-missing", f"there is no evidence at {path}", location=Location(path))
@@ -85,13 +96,13 @@ def verify_lines(
         raise failure("evidence-unparsed", f"{path} is larger than {FILE_LIMIT} bytes", location=Location(path))
     if not data.endswith(b"\n"):
         raise failure("evidence-unparsed", f"{path} does not end with a whole line", location=Location(path))
-    keys = _trusted_keys(trust)
+    keys = keyring_of(trust)
     statements: list[Statement] = []
     problems: list[Problem] = []
     for number, line in enumerate(data[:-1].split(b"\n"), start=1):
         where = Location(path, number, 1)
         try:
-            statements.append(_believe(_parse(line, where), keys, purpose, where))
+            statements.append(_believe(_parse(line, where), keys, purpose, where, line))
         except ModelOpsError as error:
             problems.extend(error.problems)
     if problems:
@@ -100,10 +111,13 @@ def verify_lines(
 
 
 def verify_envelope(
-    document: object, trust: TrustPolicySpec, purpose: str | Mapping[str, str], where: Location
+    document: object, trust: TrustPolicySpec | Keyring, purpose: str | Mapping[str, str], where: Location, text: bytes
 ) -> Statement:
-    """Return the statement of one parsed envelope, if it can be believed; see verify_lines for the codes."""
-    return _believe(document, _trusted_keys(trust), purpose, where)
+    """Return the statement of one envelope, parsed from the text of a file, if it can be believed.
+
+    See verify_lines for the codes.
+    """
+    return _believe(document, keyring_of(trust), purpose, where, text)
 
 
 def require_predicate(statements: tuple[Statement, ...], predicate_type: str, path: str) -> tuple[Statement, ...]:
@@ -150,102 +164,79 @@ def _parse(line: bytes, where: Location) -> Any:
     return parse_json(line, where, "the line")
 
 
-Keys = Mapping[str, TrustedKey]
-
-
-def _trusted_keys(trust: TrustPolicySpec) -> Keys:
-    """Return the keys by their ids; a key that cannot be read makes the whole policy unusable."""
-    keys: dict[str, TrustedKey] = {}
-    for key in trust.keys:
-        try:
-            keys[read_public_key(key.public_key)[1]] = key
-        except ModelOpsError:
-            raise failure(
-                "key-unsupported",
-                f"the trusted key {key.name!r} is not a public ECDSA P-256 key in PEM",
-                location=Location("policies/trust.yaml"),
-                dotted="spec.keys",
-            ) from None
-    return keys
-
-
-def _believe(document: object, keys: Keys, purpose: str | Mapping[str, str], where: Location) -> Statement:
+def _believe(
+    document: object, keys: Keyring, purpose: str | Mapping[str, str], where: Location, text: bytes
+) -> Statement:
     payload, signatures = _open(document, where)
     signed = pae(PAYLOAD_TYPE, payload)
-    signers: list[tuple[TrustedKey, str]] = []
     for keyid, signature in signatures:
-        key = keys.get(keyid)
-        if key is None:
-            raise failure(
-                "signature-untrusted",
-                f"the key {keyid[:16] or 'without an id'} that signed this is not in the trust policy",
-                location=where,
-                hint="add its public part to policies/trust.yaml, in a reviewed change, if it deserves it",
-            )
-        if not signature_holds(read_public_key(key.public_key)[0], signature, signed):
-            raise failure(
-                "signature-invalid",
-                f"the signature by key {key.name!r} does not fit what it signs",
-                location=where,
-                hint="the statement or its signature was changed after signing",
-            )
-        signers.append((key, keyid))
-    statement = _read_statement(payload, signers[0], where)
+        _require_fits(keys.known(keyid, where)[0].key, signature, signed, where)
+    statement = _read_statement(payload, where)
     wanted = purpose if isinstance(purpose, str) else purpose.get(statement.predicate_type)
-    for key, _ in signers:
-        if wanted is None or wanted not in key.signs:
-            raise failure(
-                "signature-untrusted",
-                f"the key {key.name!r} is not trusted to sign a {wanted or statement.predicate_type}",
-                location=where,
-                hint=f"it signs: {', '.join(key.signs)}",
-            )
-    return statement
+    signers = [keys.judge(keyid, wanted, text, where, statement.predicate_type) for keyid, _ in signatures]
+    return replace(statement, key=signers[0].name, keyid=signatures[0][0])
+
+
+def _require_fits(key: TrustedKey, signature: bytes, signed: bytes, where: Location) -> None:
+    """Raise ``signature-invalid`` where a key did not make a signature."""
+    if not signature_holds(read_public_key(key.public_key)[0], signature, signed):
+        raise failure(
+            "signature-invalid",
+            f"the signature by key {key.name!r} does not fit what it signs",
+            location=where,
+            hint="the statement or its signature was changed after signing",
+        )
 
 
 def _open(document: object, where: Location) -> tuple[bytes, list[tuple[str, bytes]]]:
     """Return the payload as it was signed and the (key id, signature) pairs of an envelope, of which there is one."""
-    unparsed = failure("evidence-unparsed", "this is not a DSSE envelope with an in-toto statement", location=where)
     if not isinstance(document, dict) or document.get("payloadType") != PAYLOAD_TYPE:
-        raise unparsed
+        raise _no_envelope(where)
     entries = document.get("signatures")
     if not isinstance(entries, list) or not entries:
-        raise unparsed
+        raise _no_envelope(where)
     signatures: list[tuple[str, bytes]] = []
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("keyid"), str):
-            raise unparsed
-        signatures.append((entry["keyid"], _decode(entry.get("sig"), unparsed)))
-    return _decode(document.get("payload"), unparsed), signatures
+            raise _no_envelope(where)
+        signatures.append((entry["keyid"], _decode(entry.get("sig"), where)))
+    return _decode(document.get("payload"), where), signatures
 
 
-def _decode(text: object, unparsed: ModelOpsError) -> bytes:
+def _no_envelope(where: Location) -> ModelOpsError:
+    return failure("evidence-unparsed", "this is not a DSSE envelope with an in-toto statement", location=where)
+
+
+def _decode(text: object, where: Location) -> bytes:
     """Decode base64 that is the one spelling of its bytes, so that no character of an envelope is free."""
     if not isinstance(text, str):
-        raise unparsed
+        raise _no_envelope(where)
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise unparsed from None
+        raise _no_envelope(where) from None
     if base64.b64encode(data).decode() != text:
-        raise unparsed
+        raise _no_envelope(where)
     return data
 
 
-def _read_statement(payload: bytes, signer: tuple[TrustedKey, str], where: Location) -> Statement:
+def _no_statement(where: Location) -> ModelOpsError:
+    return failure("evidence-unparsed", "the signed payload is not an in-toto Statement v1", location=where)
+
+
+def _read_statement(payload: bytes, where: Location) -> Statement:
     document = parse_json(payload, where, "the signed payload")
-    unparsed = failure("evidence-unparsed", "the signed payload is not an in-toto Statement v1", location=where)
     if not isinstance(document, dict) or document.get("_type") != STATEMENT:
-        raise unparsed
+        raise _no_statement(where)
     predicate_type, predicate, subjects = (document.get(key) for key in ("predicateType", "predicate", "subject"))
     if not isinstance(predicate_type, str) or not isinstance(predicate, dict) or not isinstance(subjects, list):
-        raise unparsed
+        raise _no_statement(where)
     read: list[tuple[str, Mapping[str, str]]] = []
     for subject in subjects:
         digest = subject.get("digest") if isinstance(subject, dict) else None
         if not isinstance(digest, dict) or not digest or not all(isinstance(value, str) for value in digest.values()):
-            raise unparsed
+            raise _no_statement(where)
         read.append((str(subject.get("name", "")), digest))
     if not read:
         raise failure("evidence-empty", "the statement is about nothing", location=where)
-    return Statement(predicate_type, tuple(read), predicate, signer[0].name, signer[1], where)
+    return Statement(predicate_type, tuple(read), predicate, "", "", where)

@@ -40,11 +40,6 @@ def read_public_key(pem: str) -> tuple[ec.EllipticCurvePublicKey, str]:
     return key, _key_id(_public_pem(key))
 
 
-def key_id(public_pem: str) -> str:
-    """Return the id that securesystemslib computes: the SHA-256 of the key's canonical JSON."""
-    return read_public_key(public_pem)[1]
-
-
 def signature_holds(key: ec.EllipticCurvePublicKey, signature: bytes, data: bytes) -> bool:
     """Return whether a DER signature over data was made with the private part of a key."""
     try:
@@ -61,6 +56,8 @@ class Signer:
     public_pem: str
     keyid: str
     _private: ec.EllipticCurvePrivateKey = field(repr=False)
+    clock_given: bool = False
+    """Whether the environment says what time it is; what is signed then is marked."""
 
     @classmethod
     def load(cls, key_file: Path, value: str | None = None) -> Signer:

@@ -10,7 +10,11 @@ from typing import Any, Literal
 
 from modelops import __version__
 from modelops.evidence.digests import descriptor, digest_set
-from modelops.spec.delivery import Approval, MetricValue, PullRequestReference, VerdictRecord
+from modelops.evidence.making import FIRST_BUILDER, Making
+from modelops.spec.kinds.promotion import Approval, PullRequestReference
+from modelops.spec.kinds.release import MetricValue, VerdictRecord, WaiverUse
+from modelops.spec.kinds.trust_policy import Purpose
+from modelops.spec.layout import GATE_POLICY
 from modelops.spec.meta import Scalar
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -19,11 +23,11 @@ TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 GATE_EVIDENCE = "https://modelops.dev/attestations/gate-evidence/v1"
 APPROVAL = "https://modelops.dev/attestations/approval/v1"
 ROLLOUT_OUTCOME = "https://modelops.dev/attestations/rollout-outcome/v1"
+TRUST_CHANGE = "https://modelops.dev/attestations/trust-change/v1"
+LOG_SEAL = "https://modelops.dev/attestations/log-seal/v1"
 
 BUILD_TYPE = "https://modelops.dev/build-types/train/v1"
-BUILDER = "https://modelops.dev/builders/modelops/v1"
 
-Purpose = Literal["release", "promotion", "snapshot", "rollout"]
 
 PURPOSES: Mapping[str, Purpose] = {
     PROVENANCE: "release",
@@ -31,6 +35,7 @@ PURPOSES: Mapping[str, Purpose] = {
     GATE_EVIDENCE: "release",
     APPROVAL: "promotion",
     ROLLOUT_OUTCOME: "rollout",
+    LOG_SEAL: "rollout",
 }
 """What a key must be trusted for to make a statement in a promotion's file, which mixes them."""
 
@@ -51,8 +56,6 @@ def provenance(
     *,
     model: str,
     path: str,
-    ref: str,
-    commit: str,
     tree: str,
     data_root: str,
     environment_lock: str,
@@ -61,29 +64,41 @@ def provenance(
     inputs: str,
     parameters: Mapping[str, Scalar],
     seeds: Mapping[str, int],
+    ref: str | None = None,
+    commit: str | None = None,
+    making: Making | None = None,
 ) -> dict[str, Any]:
     """Return the SLSA v1 predicate of a training run: what was asked for, what it was made from, and what made it.
 
-    ``ref`` is the branch of the request; ``build`` the digest of the build record, ``inputs`` the digest of all inputs.
+    ``ref`` is the branch of the request, and ``commit`` that of its code: a build knows neither, a release both.
+    ``build`` is the digest of the build record, ``inputs`` that of all inputs. Without ``making`` the predicate is the
+    least that a release must have.
     """
+    external = {"model": model, "path": path} | ({"ref": ref} if ref is not None else {})
+    internal: dict[str, Any] = {"parameters": dict(parameters), "seeds": dict(seeds), "inputs": inputs}
+    dependencies = [descriptor("code", f"gitCommit:{commit}")] if commit is not None else []
+    dependencies += [
+        descriptor("code-tree", f"gitTree:{tree}"),
+        descriptor("data", data_root),
+        descriptor("environment-lock", environment_lock),
+        descriptor("spec", spec),
+    ]
+    run: dict[str, Any] = {
+        "builder": {"id": FIRST_BUILDER, "version": {"modelops": __version__}},
+        "metadata": {"invocationId": inputs},
+    }
+    if making is not None:
+        internal |= {"environment": dict(making.environment), "code": dict(making.code)}
+        dependencies += making.dependencies()
+        run = making.run_details()
     return {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
-            "externalParameters": {"model": model, "path": path, "ref": ref},
-            "internalParameters": {"parameters": dict(parameters), "seeds": dict(seeds), "inputs": inputs},
-            "resolvedDependencies": [
-                descriptor("code", f"gitCommit:{commit}"),
-                descriptor("code-tree", f"gitTree:{tree}"),
-                descriptor("data", data_root),
-                descriptor("environment-lock", environment_lock),
-                descriptor("spec", spec),
-            ],
+            "externalParameters": external,
+            "internalParameters": internal,
+            "resolvedDependencies": dependencies,
         },
-        "runDetails": {
-            "builder": {"id": BUILDER, "version": {"modelops": __version__}},
-            "metadata": {"invocationId": inputs},
-            "byproducts": [descriptor("build-record", build)],
-        },
+        "runDetails": {**run, "byproducts": [descriptor("build-record", build)]},
     }
 
 
@@ -92,14 +107,14 @@ def test_result(
 ) -> dict[str, Any]:
     """Return the test-result v0.1 predicate of one gate policy; no verdict at all is a failure.
 
-    A gate that does not pass and does not block is a warning.
+    A gate that does not pass and does not block, or is waived, is a warning.
     """
-    failed = [verdict.gate for verdict in verdicts if verdict.blocking]
-    warned = [verdict.gate for verdict in verdicts if verdict.verdict != "pass" and not verdict.blocking]
+    failed = [verdict.gate for verdict in verdicts if verdict.holds]
+    warned = [one.gate for one in verdicts if one.waived or (one.verdict != "pass" and not one.blocking)]
     passed = [verdict.gate for verdict in verdicts if verdict.verdict == "pass" and not verdict.blocking]
     return {
         "result": "FAILED" if failed or not verdicts else "WARNED" if warned else "PASSED",
-        "configuration": [descriptor(policy, uri=f"policies/gates/{policy}.yaml"), *map(dict, configuration)],
+        "configuration": [descriptor(policy, uri=GATE_POLICY.path(None, policy)), *map(dict, configuration)],
         "passedTests": passed,
         "warnedTests": warned,
         "failedTests": failed,
@@ -109,16 +124,38 @@ def test_result(
 test_result.__test__ = False  # type: ignore[attr-defined]  # the name is in-toto's; it is not a test of pytest
 
 
+def verdict_data(verdict: VerdictRecord) -> dict[str, Any]:
+    """Return a verdict as plain data; what releases did not always say is there only where it says something."""
+    found = verdict.model_dump(mode="json", by_alias=True)
+    return {key: value for key, value in found.items() if key not in ("waiver", "toothless") or value}
+
+
 def gate_evidence(
-    verdicts: Sequence[VerdictRecord], metrics: Sequence[MetricValue], *, champion: int | None
+    verdicts: Sequence[VerdictRecord],
+    metrics: Sequence[MetricValue],
+    *,
+    champion: int | None,
+    details: Mapping[str, Mapping[str, Any]],
+    waivers: Sequence[WaiverUse] = (),
 ) -> dict[str, Any]:
-    """Return our predicate with the numbers behind the verdicts, which test-result has no fields for."""
+    """Return our predicate with the numbers behind the verdicts, which test-result has no fields for.
+
+    ``details`` is what each gate measured beyond its one number, by ``policy/gate``: rates by group, scores by feature.
+    ``waivers`` are the exceptions from rules that the release relied on.
+    """
     return {
         "tool": {"modelops": __version__},
         "champion": champion,
-        "verdicts": [verdict.model_dump(mode="json", by_alias=True) for verdict in verdicts],
+        "verdicts": [verdict_data(verdict) for verdict in verdicts],
+        "details": {key: dict(found) for key, found in details.items()},
         "metrics": [metric.model_dump(mode="json", by_alias=True) for metric in metrics],
+        **_relied_on(waivers),
     }
+
+
+def _relied_on(waivers: Sequence[WaiverUse]) -> dict[str, Any]:
+    """Return the exceptions that something relied on, named only where there are some."""
+    return {"waivers": [one.model_dump(mode="json", by_alias=True) for one in waivers]} if waivers else {}
 
 
 def approval(
@@ -135,12 +172,17 @@ def approval(
     environment: str | None = None,
     evidence: str | None = None,
     at: str | None = None,
+    line: Mapping[str, Any] | None = None,
+    waivers: Sequence[WaiverUse] = (),
 ) -> dict[str, Any]:
     """Return our predicate of an approval: who said yes to which exact head, under which policy.
 
     ``policy`` is the digest of the approval policy that was applied; ``evidence`` that of the release's evidence.
+    ``line`` says up to which commit the whole branch was judged, and what was met; without it nothing is said of that.
+    ``waivers`` are the exceptions that it relied on, named only where there are some.
     """
     return {
+        **({"line": dict(line)} if line is not None else {}),
         "change": change,
         "model": model,
         "release": release,
@@ -149,10 +191,11 @@ def approval(
         "commit": commit,
         "policy": policy,
         "evidence": evidence,
-        "pullRequest": pull_request.model_dump(mode="json", by_alias=True) if pull_request else None,
-        "approvals": [one.model_dump(mode="json", by_alias=True) for one in approvals],
+        "pullRequest": pull_request.model_dump(mode="json", by_alias=True, exclude_none=True) if pull_request else None,
+        "approvals": [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in approvals],
         "reason": reason,
         "at": at,
+        **_relied_on(waivers),
     }
 
 

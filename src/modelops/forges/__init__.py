@@ -1,94 +1,242 @@
 """Forges: each file talks to one host of pull requests.
 
-A forge file exposes ``Params`` and ``open(params, repository)``, which returns a Forge.
+A forge file exposes ``Params`` and ``open(params, opening)``, which returns a Forge. A forge finds pull requests by
+label and source, knows people by an id that never changes, and does what it is asked at most once: whoever repeats a
+call is told how things stand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from modelops.spec.meta import Strict
+from modelops.forges._block import read_block, without_block, write_block
+from modelops.plugins import Bound
+from modelops.spec import parameters
+from modelops.spec.kinds import AnyResource
+from modelops.spec.meta import Plugin, Strict
 
 if TYPE_CHECKING:
+    from modelops.clock import Clock
     from modelops.repository import Repository
 
-__all__ = ["Comment", "Forge", "ForgeModule", "PullRequest", "Review"]
+__all__ = [
+    "MACHINE",
+    "PROTOCOL",
+    "Account",
+    "Check",
+    "Comment",
+    "Decision",
+    "Forge",
+    "ForgeModule",
+    "Opened",
+    "Opening",
+    "PullRequest",
+    "Review",
+    "State",
+    "bind",
+    "read_block",
+    "without_block",
+    "write_block",
+]
+
+MACHINE = "modelops"
+"""The login of the loop itself, on a forge where one says who one is."""
+
+Decision = Literal["approved", "changes-requested", "commented"]
+State = Literal["open", "merged", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who somebody is on a forge.
+
+    ``id`` never changes and is never given to somebody else; ``login`` is what they are called today. An empty id is
+    somebody whom the forge cannot tell: a deleted account, or a commit with an address that is nobody's.
+    """
+
+    id: str
+    login: str
+    machine: bool = False
+
+    def __str__(self) -> str:
+        return self.login
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One review: who said what about which exact head, and when (ISO 8601)."""
+    """One review: who said what about which exact head, and when (ISO 8601).
 
-    login: str
-    state: Literal["approved", "changes-requested", "commented"]
+    ``dismissed`` is a decision that was taken back; what the same person decided before it does not return. ``base`` is
+    the commit that the target had then, so that what was looked at is known; None where a forge does not keep it.
+    """
+
+    by: Account
+    state: Literal[Decision, "dismissed"]
     commit: str
     submitted_at: str
     body: str = ""
+    base: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A comment that is updated in place by its key."""
+    """A comment that its author updates in place by its key."""
 
     key: str
-    login: str
+    by: Account
     body: str
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """What a named check concluded about the head."""
+
+    name: str
+    conclusion: str
+
+
+@dataclass(frozen=True, slots=True)
 class PullRequest:
-    """A pull request as the forge holds it; ``head`` is the current head commit, ``merge`` the merge commit."""
+    """A pull request as the forge holds it.
+
+    ``head`` is the newest commit of the branch ``source``, once merged the one that was merged; ``base`` is the commit
+    of ``target`` that the forge compares it with, which a forge may not keep up with the branch. ``merge`` is the
+    commit that the merge made. All three are in the clone: a forge fetches what it speaks of. Labels and branches are
+    for people and for finding, they prove nothing.
+    """
 
     number: int
     title: str
     body: str
-    author: str
+    author: Account
     source: str
     target: str
     head: str
     base: str
-    state: Literal["open", "merged", "closed"]
-    pushers: tuple[str, ...] = ()
-    merge: str | None = None
-    merged_by: str | None = None
+    state: State
+    opened_at: str
     labels: tuple[str, ...] = ()
-    reviews: tuple[Review, ...] = ()
-    comments: tuple[Comment, ...] = ()
-    checks: tuple[tuple[str, str], ...] = ()
-    superseded_by: int | None = None
+    merge: str | None = None
+    merged_by: Account | None = None
+    closed_by: Account | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The pull request that asks for something, and whether it did so already."""
+
+    pull: PullRequest
+    already: bool
 
 
 class Forge(Protocol):
-    """Pull requests of one repository; ``as_`` arguments are logins."""
+    """Pull requests of one repository, read and changed as one account.
 
-    def open(
-        self, *, title: str, body: str, source: str, as_: str, now: datetime, labels: Sequence[str] = ()
-    ) -> PullRequest:
-        """Open a pull request from an already pushed branch ``source`` to the project's branch."""
+    Every change may be said twice: the second time it finds its work done and returns what is there. What is there but
+    differs from what was asked (another head, another state) is refused with the reason.
+    """
+
+    def whoami(self) -> Account:
+        """Return the account that changes are made as."""
         ...
 
-    def get(self, number: int) -> PullRequest: ...
+    def get(self, number: int) -> PullRequest:
+        """Return one pull request."""
+        ...
 
-    def list(self, state: Literal["open", "merged", "closed", "all"] = "open") -> tuple[PullRequest, ...]: ...
+    def find(
+        self,
+        *,
+        label: str | None = None,
+        source: str | None = None,
+        state: State | Literal["all"] = "open",
+        limit: int | None = None,
+    ) -> tuple[PullRequest, ...]:
+        """Return the pull requests with a label, from a branch and in a state, the newest first."""
+        ...
 
     def merged_with(self, commit: str) -> PullRequest | None:
         """Return the pull request whose merge brought a commit to the project's branch, if any."""
         ...
 
-    def comment(self, number: int, key: str, body: str, *, as_: str, now: datetime) -> None: ...
-
-    def review(self, number: int, state: str, *, as_: str, now: datetime, body: str = "") -> PullRequest: ...
-
-    def check(self, number: int, name: str, conclusion: str) -> None: ...
-
-    def merge(self, number: int, *, as_: str, now: datetime, head: str | None = None) -> PullRequest:
-        """Merge with a merge commit; with ``head``, only if that is still the head: what was judged is merged."""
+    def reviews(self, number: int) -> tuple[Review, ...]:
+        """Return the reviews, the oldest first; none was given after the merge."""
         ...
 
-    def close(self, number: int, *, superseded_by: int | None = None) -> PullRequest: ...
+    def comments(self, number: int) -> tuple[Comment, ...]:
+        """Return the comments, the oldest first."""
+        ...
+
+    def checks(self, number: int) -> tuple[Check, ...]:
+        """Return the checks of the present head, by name."""
+        ...
+
+    def involved(self, pull: PullRequest, base: str) -> tuple[Account, ...]:
+        """Return everyone who is known to have opened, written, committed or pushed what is not in ``base``.
+
+        The pull request is one that this forge has just returned, and ``base`` a commit that the clone has.
+        Somebody whom the forge cannot tell is among them with an empty id.
+        """
+        ...
+
+    def open(
+        self,
+        *,
+        title: str,
+        body: str,
+        source: str,
+        labels: Sequence[str] = (),
+        unless: Callable[[PullRequest], bool] | None = None,
+    ) -> Opened:
+        """Open a pull request from an already pushed branch to the project's branch.
+
+        A branch has one open pull request at a time, and an open one that ``unless`` is true of asks for the same: in
+        both cases that one is returned. Of several who open at once, one opens and the others are told. A forge that
+        cannot look and open in one step looks again afterwards, and closes its own for the older one.
+        """
+        ...
+
+    def review(self, number: int, state: Decision, *, head: str, body: str = "") -> Review:
+        """Review the exact head; who has decided the same of it before, on the same target, adds nothing."""
+        ...
+
+    def comment(self, number: int, key: str, body: str) -> None:
+        """Write a comment; the account's own one with the same key is replaced where it stands."""
+        ...
+
+    def check(self, number: int, name: str, conclusion: str) -> None:
+        """Set the conclusion of a named check for the head."""
+        ...
+
+    def merge(self, number: int, *, head: str, base: str | None = None) -> PullRequest:
+        """Merge the exact head with a merge commit and delete its branch; what was judged is what is merged.
+
+        With ``base``, only if the target is still there (else ``base-moved``), as what merging makes depends on it; a
+        forge that cannot merge so looks right before. No attribute or setting of anybody decides what the merge holds.
+        One that is merged with this head already is finished (its branch is deleted) and returned.
+        """
+        ...
+
+    def close(self, number: int) -> PullRequest:
+        """Close without merging."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a forge is opened with.
+
+    ``branch`` is the project's. ``acting`` is who one says one is: a login, or None for the person that git knows. A
+    forge where people prove who they are goes by the proof in ``environ``, and its ``whoami`` says who that is.
+    """
+
+    repository: Repository
+    branch: str
+    clock: Clock
+    environ: Mapping[str, str]
+    acting: str | None = None
 
 
 class ForgeModule(Protocol):
@@ -97,4 +245,13 @@ class ForgeModule(Protocol):
     @property
     def Params(self) -> type[Strict]: ...
 
-    def open(self, params: Any, repository: Repository) -> Forge: ...
+    def open(self, params: Any, opening: Opening) -> Forge: ...
+
+
+PROTOCOL = ForgeModule
+"""What every file of this shelf is held against."""
+
+
+def bind(plugin: Plugin, resource: AnyResource | None = None, dotted: str = "") -> Bound[ForgeModule]:
+    """Return a forge with its validated parameters; what is wrong is told with its place in ``resource``."""
+    return parameters.bind("forges", plugin, resource, dotted)

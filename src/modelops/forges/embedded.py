@@ -9,31 +9,43 @@ Who one is here is declared, not proven: whoever may push to the repository may 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from functools import cached_property
 from typing import Literal, get_args
-
-from pydantic import Field, ValidationError
 
 from modelops.clock import format_instant
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.forges import Comment, PullRequest, Review
-from modelops.repository import Person, Repository, Swap
-from modelops.spec.load import load_resource
+from modelops.forges import (
+    MACHINE,
+    Account,
+    Check,
+    Comment,
+    Decision,
+    Opened,
+    Opening,
+    PullRequest,
+    Review,
+    State,
+)
+from modelops.forges._stored import (
+    REF,
+    Pulls,
+    StoredCheck,
+    StoredComment,
+    StoredPull,
+    StoredReview,
+    file_of,
+    parse,
+    require_base,
+    require_head,
+)
+from modelops.repository import Person, Swap
 from modelops.spec.meta import Strict
-from modelops.spec.policy import ProjectSpec
 
-REF = "refs/modelops/pulls"
-_PROJECT = "policies/project.yaml"
 _ATTEMPTS = 16
 _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}(\[bot\])?")
-
-ReviewState = Literal["approved", "changes-requested", "commented"]
 
 
 class Params(Strict):
@@ -42,76 +54,10 @@ class Params(Strict):
     branch: str | None = None
 
 
-class _Review(Strict):
-    login: str
-    state: ReviewState
-    commit: str
-    submitted_at: str
-    body: str = ""
-
-
-class _Comment(Strict):
-    key: str
-    login: str
-    body: str
-    updated_at: str
-
-
-class _Check(Strict):
-    conclusion: str
-    commit: str
-
-
-class _Pull(Strict):
-    """One pull request as its JSON file holds it."""
-
-    number: int
-    title: str
-    body: str
-    author: str
-    source: str
-    target: str
-    head: str
-    base: str
-    state: Literal["open", "merged", "closed"]
-    opened_at: str
-    pushers: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-    reviews: tuple[_Review, ...] = ()
-    comments: tuple[_Comment, ...] = ()
-    checks: dict[str, _Check] = Field(default_factory=dict)
-    merge: str | None = None
-    merged_by: str | None = None
-    merged_at: str | None = None
-    superseded_by: int | None = None
-
-
-_Pulls = dict[int, _Pull]
-
-
-def _file(pull: _Pull) -> dict[str, bytes | None]:
-    data = pull.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return {f"{pull.number}.json": (json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()}
-
-
-def _parse(path: str, data: bytes) -> _Pull:
-    try:
-        pull = _Pull.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise failure(
-            "pulls-corrupt",
-            f"{REF}:{path} is not a pull request: {place}: {first['msg']}",
-            hint=f"look at `git log {REF}` and set the ref back to the last good commit",
-        ) from None
-    if path != f"{pull.number}.json":
-        raise failure("pulls-corrupt", f"{REF}:{path} holds pull request {pull.number}")
-    return pull
-
-
-def _not_open(pull: _Pull) -> ModelOpsError:
-    return failure("pull-not-open", f"pull request #{pull.number} is {pull.state}", exit=Exit.NO)
+def _not_open(pull: StoredPull) -> ModelOpsError:
+    who = pull.merged_by or pull.closed_by
+    by = f" (by {who})" if who else ""
+    return failure("pull-not-open", f"pull request #{pull.number} is {pull.state}{by}", exit=Exit.NO)
 
 
 def _checked_login(login: str) -> str:
@@ -127,36 +73,53 @@ def _checked_title(title: str) -> str:
     return title
 
 
+def _account(login: str) -> Account:
+    """Return the account of a login: here the login is what one is known by, in whichever case it is written."""
+    return Account(login.lower(), login, login.lower() == MACHINE or login.lower().endswith("[bot]"))
+
+
+def _known(login: str | None) -> Account | None:
+    return None if login is None else _account(login)
+
+
 class Embedded:
     """Pull requests of one repository, in git."""
 
-    def __init__(self, repository: Repository, params: Params) -> None:
-        self.repository = repository
-        self.params = params
+    def __init__(self, opening: Opening, params: Params) -> None:
+        self.repository = opening.repository
+        self.branch = params.branch if params.branch is not None else opening.branch
+        self.clock = opening.clock
+        self.acting = opening.acting
+        self._read: tuple[str | None, Pulls] = (None, {})
 
-    @cached_property
-    def branch(self) -> str:
-        """The branch that pull requests are merged into."""
-        if self.params.branch is not None:
-            return self.params.branch
-        head = self.repository.head()
-        if _PROJECT not in self.repository.paths(head, _PROJECT):
-            return ProjectSpec().branch
-        branch: str = load_resource(self.repository.read(head, _PROJECT), _PROJECT).spec.branch
-        return branch
+    def whoami(self) -> Account:
+        """Return who one says one is: by default what stands before the @ of git's user.email."""
+        return _account(_checked_login(self.acting or self.repository.user().login))
 
     # --- reading
 
     def get(self, number: int) -> PullRequest:
         """Return one pull request with its head as it is now."""
-        self.repository.fetch()
-        return self._live(self._find(self._load(self._tip()), number))
+        return self._live(self._stored(number))
 
-    def list(self, state: Literal["open", "merged", "closed", "all"] = "open") -> tuple[PullRequest, ...]:
-        """Return the pull requests in a state, by number."""
+    def find(
+        self,
+        *,
+        label: str | None = None,
+        source: str | None = None,
+        state: State | Literal["all"] = "open",
+        limit: int | None = None,
+    ) -> tuple[PullRequest, ...]:
+        """Return the pull requests with a label, from a branch and in a state, the newest first."""
         self.repository.fetch()
-        pulls = self._load(self._tip())
-        return tuple(self._live(pull) for _, pull in sorted(pulls.items()) if state in ("all", pull.state))
+        pulls = [
+            pull
+            for _, pull in sorted(self._load(self._tip()).items(), reverse=True)
+            if state in ("all", pull.state)
+            and source in (None, pull.source)
+            and (label is None or label in pull.labels)
+        ]
+        return tuple(self._live(pull) for pull in pulls[:limit])
 
     def merged_with(self, commit: str) -> PullRequest | None:
         """Return the pull request whose merge brought a commit to the branch; None if it came in another way."""
@@ -165,60 +128,100 @@ class Embedded:
         pulls = self._load(self._tip()) if merge else {}
         return next((self._live(pull) for pull in pulls.values() if pull.merge == merge), None)
 
+    def reviews(self, number: int) -> tuple[Review, ...]:
+        """Return the reviews, the oldest first."""
+        pull = self._stored(number)
+        return tuple(_review(review, pull) for review in pull.reviews)
+
+    def comments(self, number: int) -> tuple[Comment, ...]:
+        """Return the comments, the oldest first."""
+        pull = self._stored(number)
+        said = tuple(Comment(comment.key, _account(comment.login), comment.body) for comment in pull.comments)
+        if pull.superseded_by is None:
+            return said
+        return (*said, Comment("modelops/superseded", _account(MACHINE), f"Superseded by #{pull.superseded_by}."))
+
+    def checks(self, number: int) -> tuple[Check, ...]:
+        """Return the checks of the present head: a check says something about one commit only."""
+        pull = self._observed(self._stored(number))
+        return tuple(
+            Check(name, check.conclusion) for name, check in sorted(pull.checks.items()) if check.commit == pull.head
+        )
+
+    def involved(self, pull: PullRequest, base: str) -> tuple[Account, ...]:
+        """Return who opened it, and who wrote or committed what git shows or was ever seen on its branch."""
+        known = self._load(self._tip()).get(pull.number)
+        # What is known here is at least as new as a pull request that was asked for here: nothing is fetched.
+        stored = self._observed(known or self._stored(pull.number))
+        commits = self.repository.log(revision=pull.head, excluding=[base])
+        people = {person.login for commit in commits for person in commit.people}
+        return tuple(_account(login) for login in sorted({stored.author.lower(), *stored.pushers, *people}))
+
     def _tip(self) -> str | None:
         return self.repository.find_ref(REF)
 
-    def _load(self, tip: str | None) -> _Pulls:
+    def _stored(self, number: int) -> StoredPull:
+        self.repository.fetch()
+        return self._find(self._load(self._tip()), number)
+
+    def _load(self, tip: str | None) -> Pulls:
         if tip is None:
             return {}
+        if self._read[0] != tip:
+            self._read = (tip, self._pulls(tip))
+        return dict(self._read[1])
+
+    def _pulls(self, tip: str) -> Pulls:
         files = self.repository.read_many(tip, self.repository.paths(tip))
-        pulls = (_parse(path, data) for path, data in files.items())
+        pulls = (parse(path, data) for path, data in files.items())
         return {pull.number: pull for pull in pulls}
 
-    def _find(self, pulls: _Pulls, number: int) -> _Pull:
+    def _find(self, pulls: Pulls, number: int) -> StoredPull:
         if number not in pulls:
             raise failure(
                 "no-such-pull", f"there is no pull request #{number}", exit=Exit.USAGE, hint="run `modelops pr list`"
             )
         return pulls[number]
 
-    def _observed(self, pull: _Pull) -> _Pull:
+    def _observed(self, pull: StoredPull) -> StoredPull:
         """Return an open pull request with the head, base and pushers that its branches show now.
 
         Whoever was seen to push stays in the list, even if a forced push takes their commits away.
         """
-        head = self.repository.find_tip(pull.source)
-        base = self.repository.tip(pull.target)
-        if pull.state != "open" or head is None or (head == pull.head and base == pull.base):
+        if pull.state != "open":
+            return pull
+        # A branch that was renamed takes its open pull requests along.
+        target = pull.target if self.repository.find_tip(pull.target) is not None else self.branch
+        head, base = self.repository.find_tip(pull.source), self.repository.tip(target)
+        if head is None or (head == pull.head and base == pull.base and target == pull.target):
             return pull
         commits = self.repository.log(revision=head, excluding=[base])
         people = {person.login for commit in commits for person in commit.people}
-        update = {"head": head, "base": base, "pushers": tuple(sorted({*pull.pushers, *people}))}
+        update = {
+            "target": target,
+            "head": head,
+            "base": base,
+            "pushers": tuple(sorted({*pull.pushers, *people})),
+        }
         return pull.model_copy(update=update)
 
-    def _live(self, pull: _Pull) -> PullRequest:
+    def _live(self, pull: StoredPull) -> PullRequest:
         now = self._observed(pull)
         return PullRequest(
             number=now.number,
             title=now.title,
             body=now.body,
-            author=now.author,
+            author=_account(now.author),
             source=now.source,
             target=now.target,
             head=now.head,
             base=now.base,
             state=now.state,
-            pushers=now.pushers,
-            merge=now.merge,
-            merged_by=now.merged_by,
+            opened_at=now.opened_at,
             labels=now.labels,
-            reviews=tuple(Review(**review.model_dump()) for review in now.reviews),
-            comments=tuple(Comment(comment.key, comment.login, comment.body) for comment in now.comments),
-            # A check says something about one commit only.
-            checks=tuple(
-                (name, check.conclusion) for name, check in sorted(now.checks.items()) if check.commit == now.head
-            ),
-            superseded_by=now.superseded_by,
+            merge=now.merge,
+            merged_by=_known(now.merged_by),
+            closed_by=_known(now.closed_by),
         )
 
     # --- changing
@@ -229,28 +232,27 @@ class Embedded:
 
     def _change(
         self,
-        change: Callable[[_Pulls], _Pull],
+        change: Callable[[Pulls], StoredPull],
         message: str,
         *,
-        as_: str,
-        now: datetime | None = None,
-        together: Callable[[_Pull], Sequence[Swap]] = lambda pull: (),
-    ) -> PullRequest:
-        """Change one pull request, and other refs together with it; whoever loses a race starts over."""
-        person = self._person(_checked_login(as_))
+        together: Callable[[StoredPull], Sequence[Swap]] = lambda pull: (),
+    ) -> tuple[StoredPull, bool]:
+        """Change one pull request, and other refs together with it; whoever loses a race starts over.
+
+        Returns it as it is recorded then, and whether that is this change's doing.
+        """
+        person = self._person(self.whoami().login)
         for attempt in range(_ATTEMPTS):
             self.repository.fetch()
             tip = self._tip()
             pulls = self._load(tip)
             pull = change(pulls)
             if pulls.get(pull.number) == pull:
-                return self._live(pull)
-            # A verb that is given no time is dated like the change before it.
-            when = now or self.repository.commit(tip or self.branch).time
+                return pull, False
             line = message.format(number=pull.number)
-            commit = self.repository.commit_files(tip, _file(pull), f"{line}\n", person, when)
+            commit = self.repository.commit_files(tip, file_of(pull), f"{line}\n", person, self.clock())
             if self.repository.swap(Swap(REF, tip, commit), *together(pull), message=line):
-                return self._live(pull)
+                return pull, True
             time.sleep(0.02 * (attempt + 1) * (1 + os.getpid() % 4))
         raise failure(
             "push-rejected",
@@ -261,9 +263,18 @@ class Embedded:
         )
 
     def open(
-        self, *, title: str, body: str, source: str, as_: str, now: datetime, labels: Sequence[str] = ()
-    ) -> PullRequest:
-        """Open a pull request from an already pushed branch; one branch has one open pull request at a time."""
+        self,
+        *,
+        title: str,
+        body: str,
+        source: str,
+        labels: Sequence[str] = (),
+        unless: Callable[[PullRequest], bool] | None = None,
+    ) -> Opened:
+        """Open a pull request from an already pushed branch, or return the one that asks for the same already.
+
+        Looking and opening are one step: whoever loses the race looks again.
+        """
         if source == self.branch:
             raise failure(
                 "source-is-target",
@@ -271,36 +282,40 @@ class Embedded:
                 exit=Exit.USAGE,
                 hint="run `git switch -c my-change`, commit there and push that branch",
             )
-        title = _checked_title(title)
+        title, me = _checked_title(title), self.whoami()
 
-        def change(pulls: _Pulls) -> _Pull:
-            for pull in pulls.values():
-                if pull.state == "open" and pull.source == source:
-                    raise failure(
-                        "pull-exists",
-                        f"pull request #{pull.number} is already open for {source!r}",
-                        exit=Exit.USAGE,
-                        hint="push to that branch to update it, or close it first",
-                    )
+        def change(pulls: Pulls) -> StoredPull:
+            same = self._asking(pulls, source, unless)
+            if same is not None:
+                return same
             head, base = self.repository.tip(source), self.repository.tip(self.branch)
             self._refuse_empty(head, base, source)
-            pull = _Pull(
+            pull = StoredPull(
                 number=max(pulls, default=0) + 1,
                 title=title,
                 body=body,
-                author=as_,
+                author=me.login,
                 source=source,
                 target=self.branch,
                 head="",
                 base=base,
                 state="open",
-                opened_at=format_instant(now),
-                pushers=(as_.lower(),),
+                opened_at=format_instant(self.clock()),
+                pushers=(me.id,),
                 labels=tuple(labels),
             )
             return self._observed(pull)
 
-        return self._change(change, "Open #{number}", as_=as_, now=now)
+        pull, opened = self._change(change, "Open #{number}")
+        return Opened(self._live(pull), not opened)
+
+    def _asking(self, pulls: Pulls, source: str, unless: Callable[[PullRequest], bool] | None) -> StoredPull | None:
+        """Return the open pull request of a branch, or one that asks for the same by the caller's word."""
+        found = [pull for _, pull in sorted(pulls.items()) if pull.state == "open"]
+        own = next((pull for pull in found if pull.source == source), None)
+        if own is not None or unless is None:
+            return own
+        return next((pull for pull in found if unless(self._live(pull))), None)
 
     def _refuse_empty(self, head: str, base: str, source: str) -> None:
         if self.repository.is_ancestor(head, base):
@@ -314,135 +329,158 @@ class Embedded:
     def _edit(
         self,
         number: int,
-        edit: Callable[[_Pull], dict[str, object]],
+        edit: Callable[[StoredPull], dict[str, object]],
         message: str,
         *,
-        as_: str = "modelops",
-        now: datetime | None = None,
-        open_only: bool = True,
-        together: Callable[[_Pull], Sequence[Swap]] = lambda pull: (),
-    ) -> PullRequest:
-        def change(pulls: _Pulls) -> _Pull:
-            pull = self._find(pulls, number)
-            if open_only and pull.state != "open":
-                raise _not_open(pull)
-            pull = self._observed(pull)
-            return _Pull.model_validate({**pull.model_dump(), **edit(pull)}, strict=False)
+        together: Callable[[StoredPull], Sequence[Swap]] = lambda pull: (),
+    ) -> tuple[StoredPull, bool]:
+        def change(pulls: Pulls) -> StoredPull:
+            stored = self._find(pulls, number)
+            pull = self._observed(stored)
+            edited = edit(pull)
+            # What changes nothing does not write down what the branches show meanwhile either.
+            return StoredPull.model_validate({**pull.model_dump(), **edited}, strict=False) if edited else stored
 
-        return self._change(change, message, as_=as_, now=now, together=together)
+        return self._change(change, message, together=together)
 
-    def sync(self) -> tuple[PullRequest, ...]:
-        """Write down the heads and pushers that the branches of the open pull requests show now."""
-        return tuple(self._edit(pull.number, lambda pull: {}, "Observe #{number}") for pull in self.list("open"))
+    def comment(self, number: int, key: str, body: str) -> None:
+        """Write a comment; one's own with the same key is replaced where it stands."""
+        me = self.whoami()
 
-    def comment(self, number: int, key: str, body: str, *, as_: str, now: datetime) -> None:
-        """Write a comment; the one with the same key is replaced where it stands."""
-
-        def edit(pull: _Pull) -> dict[str, object]:
-            if any(comment.key == key and (comment.login, comment.body) == (as_, body) for comment in pull.comments):
+        def edit(pull: StoredPull) -> dict[str, object]:
+            own = [one.key == key and one.login.lower() == me.id for one in pull.comments]
+            if any(mine and one.body == body for mine, one in zip(own, pull.comments, strict=True)):
                 return {}
-            new = _Comment(key=key, login=as_, body=body, updated_at=format_instant(now))
-            if any(comment.key == key for comment in pull.comments):
-                return {"comments": [new if comment.key == key else comment for comment in pull.comments]}
+            new = StoredComment(key=key, login=me.login, body=body, updated_at=format_instant(self.clock()))
+            if any(own):
+                return {"comments": [new if mine else one for mine, one in zip(own, pull.comments, strict=True)]}
             return {"comments": [*pull.comments, new]}
 
-        self._edit(number, edit, "Comment on #{number}", as_=as_, now=now, open_only=False)
+        self._edit(number, edit, "Comment on #{number}: " + key.replace("{", "{{").replace("}", "}}"))
 
-    def review(
-        self, number: int, state: str, *, as_: str, now: datetime, body: str = "", head: str | None = None
-    ) -> PullRequest:
-        """Review the head; with ``head``, only if that is still the head, so that nothing unseen is approved."""
-        if state not in get_args(ReviewState):
-            raise failure(
-                "bad-review", f"{state!r} is not a review", exit=Exit.USAGE, hint=f"one of {get_args(ReviewState)}"
-            )
+    def review(self, number: int, state: Decision, *, head: str, body: str = "") -> Review:
+        """Review the exact head; who has decided the same of it before adds nothing."""
+        if state not in get_args(Decision):
+            known = ", ".join(get_args(Decision))
+            raise failure("bad-review", f"{state!r} is not a review", exit=Exit.USAGE, hint=f"one of: {known}")
+        me = self.whoami()
+        new = StoredReview(
+            login=me.login, state=state, commit=head, submitted_at=format_instant(self.clock()), body=body
+        )
 
-        def edit(pull: _Pull) -> dict[str, object]:
-            self._same_head(pull, head)
-            if state != "commented" and pull.author.lower() == as_.lower():
-                raise failure(
-                    "self-review",
-                    f"{as_} opened #{number} and cannot review it",
-                    exit=Exit.NO,
-                    hint="ask someone else, or leave a comment",
-                )
-            review = {
-                "login": as_,
-                "state": state,
-                "commit": pull.head,
-                "submitted_at": format_instant(now),
-                "body": body,
-            }
-            return {"reviews": [*pull.reviews, review]}
+        def edit(pull: StoredPull) -> dict[str, object]:
+            if pull.state == "open":
+                require_head(pull, head)
+            if _standing(pull, new) is not None:
+                return {}
+            if pull.state != "open":
+                raise _not_open(pull)
+            if state != "commented" and me.id == pull.author.lower():
+                raise failure("self-review", f"{me} opened #{number} and cannot review it", exit=Exit.NO)
+            return {"reviews": [*pull.reviews, new.model_copy(update={"base": pull.base})]}
 
-        return self._edit(number, edit, f"Review #{{number}}: {state}", as_=as_, now=now)
+        pull, _ = self._edit(number, edit, f"Review #{{number}}: {state}")
+        return _review(_standing(pull, new) or new, pull)
 
     def check(self, number: int, name: str, conclusion: str) -> None:
         """Set the conclusion of a named check for the head."""
 
-        def edit(pull: _Pull) -> dict[str, object]:
-            return {"checks": {**pull.checks, name: _Check(conclusion=conclusion, commit=pull.head)}}
+        def edit(pull: StoredPull) -> dict[str, object]:
+            new = StoredCheck(conclusion=conclusion, commit=pull.head)
+            if pull.checks.get(name) == new:
+                return {}
+            if pull.state != "open":
+                raise _not_open(pull)
+            return {"checks": {**pull.checks, name: new}}
 
         self._edit(number, edit, "Check #{number}")
 
-    def merge(self, number: int, *, as_: str, now: datetime, head: str | None = None) -> PullRequest:
-        """Merge with a merge commit and delete the source branch; with ``head``, only if that is still the head.
+    def merge(self, number: int, *, head: str, base: str | None = None) -> PullRequest:
+        """Merge the exact head, into the exact base if one is given, and delete the source branch.
 
-        The branch and the pull request move in one transaction: a merge that is not recorded cannot be left behind.
+        The branch and the pull request move in one transaction: a merge that is not recorded cannot be left behind. One
+        that is merged already only has its branch deleted, which a merge that was killed has not done.
         """
+        me = self.whoami()
 
-        def edit(pull: _Pull) -> dict[str, object]:
-            self._same_head(pull, head)
-            if self.repository.find_tip(pull.source) is None:
-                raise failure(
-                    "no-such-branch",
-                    f"branch {pull.source!r} of #{number} is gone",
-                    hint=f"push it again: git push origin {pull.head}:refs/heads/{pull.source}",
-                )
-            self._refuse_empty(pull.head, pull.base, pull.source)
-            message = f"Merge pull request #{number} from {pull.source}\n\n{pull.title}\n"
-            commit = self.repository.merge_commits(pull.base, pull.head, message, self._person(as_), now)
-            return {"state": "merged", "merge": commit, "merged_by": as_, "merged_at": format_instant(now)}
+        def edit(pull: StoredPull) -> dict[str, object]:
+            if pull.state == "closed":
+                raise _not_open(pull)
+            require_head(pull, head)
+            if pull.state == "merged":
+                return {}
+            require_base(pull, base)
+            return self._merged(pull, me.login)
 
-        pull = self._edit(
+        pull, now = self._edit(
             number,
             edit,
             "Merge #{number}",
-            as_=as_,
-            now=now,
             together=lambda pull: [Swap(f"refs/heads/{pull.target}", pull.base, pull.merge)],
         )
-        self._delete(pull.source, pull.head)
-        return pull
+        if not now:
+            # Moving the branch to where it is lets the checked-out one follow, as the merge would have.
+            there = self.repository.find_tip(pull.target)
+            if there is not None:
+                self.repository.swap(Swap(f"refs/heads/{pull.target}", there, there))
+        if self.repository.find_tip(pull.source) == pull.head:
+            self._delete(pull.source, pull.head)
+        return self._live(pull)
 
-    def _same_head(self, pull: _Pull, head: str | None) -> None:
-        if head is not None and pull.head != head:
+    def _merged(self, pull: StoredPull, login: str) -> dict[str, object]:
+        if self.repository.find_tip(pull.source) is None:
             raise failure(
-                "head-moved",
-                f"#{pull.number} was pushed to: its head is {pull.head[:12]}, no longer {head[:12]}",
-                exit=Exit.NO,
-                hint=f"look at it again: modelops pr view {pull.number}",
-                retryable=True,
+                "no-such-branch",
+                f"branch {pull.source!r} of #{pull.number} is gone",
+                hint=f"push it again: git push origin {pull.head}:refs/heads/{pull.source}",
             )
+        self._refuse_empty(pull.head, pull.base, pull.source)
+        message = f"Merge pull request #{pull.number} from {pull.source}\n\n{pull.title}\n"
+        now = self.clock()
+        commit = self.repository.merge_commits(pull.base, pull.head, message, self._person(login), now)
+        return {"state": "merged", "merge": commit, "merged_by": login, "merged_at": format_instant(now)}
 
     def _delete(self, source: str, head: str) -> None:
         """Delete a merged branch; one that moved, is protected or is checked out stays, which harms no one."""
         try:
             self.repository.delete_branch(source, expected=head)
         except ModelOpsError as error:
-            self.repository.warn(f"branch {source!r} stays: {error.problems[0].message}")
+            self.repository.warn(f"branch {source!r} stays: {error.first.message}")
 
-    def close(self, number: int, *, superseded_by: int | None = None) -> PullRequest:
+    def close(self, number: int) -> PullRequest:
         """Close without merging; closing what is closed changes nothing."""
+        me = self.whoami()
 
-        def edit(pull: _Pull) -> dict[str, object]:
+        def edit(pull: StoredPull) -> dict[str, object]:
             if pull.state == "merged":
                 raise _not_open(pull)
-            return {} if pull.state == "closed" else {"state": "closed", "superseded_by": superseded_by}
+            return {} if pull.state == "closed" else {"state": "closed", "closed_by": me.login}
 
-        return self._edit(number, edit, "Close #{number}", open_only=False)
+        pull, _ = self._edit(number, edit, "Close #{number}")
+        return self._live(pull)
 
 
-def open(params: Params, repository: Repository) -> Embedded:
+def _review(review: StoredReview, pull: StoredPull) -> Review:
+    # What 0.1.0 wrote counted for whatever the target had when it was merged.
+    base = review.base or pull.base
+    return Review(_account(review.login), review.state, review.commit, review.submitted_at, review.body, base)
+
+
+def _standing(pull: StoredPull, new: StoredReview) -> StoredReview | None:
+    """Return the review that says already what a new one would: the same person's newest of its kind, word for word.
+
+    A decision about an open one is about what it makes of its target, so it is another once that has moved.
+    """
+    decides = new.state != "commented"
+    own = [one for one in pull.reviews if one.login.lower() == new.login.lower()]
+    last = next((one for one in reversed(own) if (one.state != "commented") == decides), None)
+    if last is None or (last.state, last.commit) != (new.state, new.commit):
+        return None
+    if decides and pull.state == "open" and (last.base or pull.base) != pull.base:
+        return None
+    return last if last.body == new.body or (decides and not new.body) else None
+
+
+def open(params: Params, opening: Opening) -> Embedded:
     """Open the forge of a repository."""
-    return Embedded(repository, params)
+    return Embedded(opening, params)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from modelops.gates import Verdict
-from modelops.spec.delivery import VerdictWord
+from modelops.spec.meta import VerdictWord
 
 _WORST_FIRST: tuple[VerdictWord, ...] = ("fail", "no-data", "inconclusive", "pass")
 

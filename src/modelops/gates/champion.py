@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from math import isfinite
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modelops.gates import Subject, Verdict
+from modelops.gates import Need, Subject, Verdict
 from modelops.gates._findings import at_least, no_data
-from modelops.metrics import ComparableMetricName, greater_is_better, paired_difference, undefined
+from modelops.metrics import (
+    ComparableMetricName,
+    Difference,
+    Predictions,
+    greater_is_better,
+    paired_difference,
+    undefined,
+    unsettled,
+)
+from modelops.metrics.catalog import metric
 from modelops.spec.meta import OpenShare, Strict
 
-__all__ = ["Params", "evaluate"]
+__all__ = ["NEEDS", "Params", "evaluate", "vacuous"]
+
+NEEDS: tuple[Need, ...] = ("predictions", "champion")
 
 
 class Params(Strict):
@@ -28,23 +42,53 @@ class Params(Strict):
     when_absent: Literal["pass", "no-data"] = "pass"
 
 
+def vacuous(params: Params) -> Iterator[tuple[str, str]]:
+    """Yield the margin if no two releases can be so far apart."""
+    found = metric(params.metric)
+    widest = found.most - found.least
+    if isfinite(widest) and params.margin >= widest:
+        yield "margin", f"it cannot fail, as no two values of {params.metric} are further apart than {widest:g}"
+    elif isfinite(widest) and -params.margin > widest:
+        yield "margin", f"it cannot pass, as no two values of {params.metric} are further apart than {widest:g}"
+
+
 def evaluate(params: Params, subject: Subject) -> Verdict:
-    """Judge the paired improvement (positive is better whatever the metric's direction) against minus the margin."""
+    """Judge the paired improvement (positive is better whatever the metric's direction) against minus the margin.
+
+    Only rows count that neither of the two was trained on, and only if they are enough for the interval to hold.
+    """
     if subject.champion is None and subject.incomparable:
         return no_data(f"release {subject.champion_release} cannot be compared: {subject.incomparable}", 0)
     if subject.champion is None:
         return Verdict(params.when_absent, "there is no stable release to compare with")
     candidate, champion = subject.holdout.at(params.threshold), subject.champion.at(params.threshold)
+    stable = f"release {subject.champion_release}" if subject.champion_release is not None else "the stable release"
+    rows, left_out = len(candidate), ""
+    if subject.unseen is not None and not subject.unseen.all():
+        candidate, champion = candidate.take(subject.unseen), champion.take(subject.unseen)
+        left_out = (
+            f"; {rows - len(candidate)} of {rows} test rows do not count, as they trained {stable} or the candidate"
+        )
+    details = {"testRows": rows, "unseenRows": len(candidate)}
+    found = _compared(params, candidate, champion, subject.seed)
+    if isinstance(found, Verdict):
+        return replace(found, reason=found.reason + left_out, details=details)
+    what = f"improvement of {params.metric} over {stable}"
+    verdict = at_least(what, found.value, found.lower, found.upper, -params.margin, found.n)
+    return replace(verdict, reason=verdict.reason + left_out, details=details)
+
+
+def _compared(params: Params, candidate: Predictions, champion: Predictions, seed: int) -> Difference | Verdict:
+    """Return the difference in the direction of better, or why there is none."""
     for who, predictions in (("candidate", candidate), ("stable release", champion)):
         why_not = undefined(params.metric, predictions)
         if why_not:
             return no_data(f"{who}: {why_not}", len(predictions))
     pair = (candidate, champion) if greater_is_better(params.metric) else (champion, candidate)
-    found = paired_difference(params.metric, *pair, level=params.level, seed=subject.seed)
+    found = paired_difference(params.metric, *pair, level=params.level, seed=seed)
     if found is None:
         return no_data("candidate and stable release were not measured on the same rows", len(candidate))
     if found.n < params.minimum_rows:
         return no_data(f"{params.metric} is compared on {found.n} rows, fewer than {params.minimum_rows}", found.n)
-    stable = f"release {subject.champion_release}" if subject.champion_release is not None else "the stable release"
-    what = f"improvement of {params.metric} over {stable}"
-    return at_least(what, found.value, found.lower, found.upper, -params.margin, found.n)
+    small = unsettled(params.metric, *pair)
+    return found if small is None else no_data(small, found.n)

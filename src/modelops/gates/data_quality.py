@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from modelops.artifacts.frame import unquoted
+from modelops.artifacts.pandas_columns import feature_columns, is_missing
 from modelops.errors import ModelOpsError
-from modelops.gates import Subject, Verdict
+from modelops.gates import Need, Subject, Verdict
 from modelops.gates._findings import no_data, worst
-from modelops.gates._leakage import association
-from modelops.gates._rows import feature_columns, is_missing
 from modelops.spec.meta import Share, Strict
+from modelops.statistics.association import association
+from modelops.statistics.determination import determining
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Params", "evaluate"]
+__all__ = ["NEEDS", "Params", "evaluate", "vacuous"]
+
+NEEDS: tuple[Need, ...] = ("rows",)
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Array]
@@ -29,9 +33,13 @@ class Params(Strict):
 
     ``maximumMissing`` holds for every nullable feature unless ``missing`` names its own limit. ``maximumDuplicates``
     is the share of rows that repeat an earlier row in every column. ``maximumLeakage`` is the share of test rows whose
-    feature values all occur in one training row; ``maximumSharedIds`` the share of test rows whose id does.
+    feature values all occur in one training row; neither is asked where the columns have so few values that there are
+    fewer combinations than rows. ``maximumSharedIds`` is the share of test rows whose id does.
     ``maximumAssociation`` bounds how well any single feature ranks the target alone (area under the ROC curve, or
-    absolute rank correlation for regression): above it the feature probably contains the answer.
+    absolute rank correlation for regression): above it the feature probably contains the answer, and fails unless so
+    few rows say so that 0.95 is not shown; what ranks by more than 0.95 is asked about in the verdict. Features that
+    determine the target in every row, alone or two or more together, fail whatever the limit is, unless the model says
+    of them why they are known at prediction time.
     """
 
     minimum_rows: Annotated[int, Field(ge=2)] = 50
@@ -44,8 +52,25 @@ class Params(Strict):
     allow_constant: bool = False
 
 
+def vacuous(params: Params) -> Iterator[tuple[str, str]]:
+    """Yield the shares that no data can exceed; each takes one check out of the gate."""
+    checks = (
+        ("maximumMissing", params.maximum_missing),
+        ("maximumDuplicates", params.maximum_duplicates),
+        ("maximumLeakage", params.maximum_leakage),
+        ("maximumSharedIds", params.maximum_shared_ids),
+        ("maximumAssociation", params.maximum_association),
+    )
+    for key, share in checks:
+        if share >= 1:
+            yield key, f"no share is above 1, so {key} checks nothing"
+    for name, share in params.missing.items():
+        if share >= 1:
+            yield "missing", f"no share is above 1, so missing values of {name} are not checked"
+
+
 def evaluate(params: Params, subject: Subject) -> Verdict:
-    """Run every check; the worst one is the verdict and all of them are in the details."""
+    """Run every check; the worst one is the verdict, and the details have all, those that did not pass first."""
     n = len(subject.train) + len(subject.test)
     if min(len(subject.train), len(subject.test)) < params.minimum_rows:
         reason = (
@@ -59,20 +84,24 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
         train = feature_columns(subject.train, subject.model.data.features)
         test = feature_columns(subject.test, subject.model.data.features)
     except ModelOpsError as error:
-        return Verdict("fail", "; ".join(problem.message for problem in error.problems), n=n)
+        return Verdict("fail", "; ".join(map(unquoted, error.problems)), n=n)
     findings = [
         *_missing(params, subject, train, test),
         *_values(params, subject, train),
         _duplicates(params, subject),
         _leakage(params, train, test),
         *_shared_ids(params, subject),
-        *_associations(params, subject, test),
+        *_answers(params, subject, train, test),
     ]
     found = worst(findings)
-    details = {
-        "checks": [{"verdict": check.verdict, "reason": check.reason, "value": check.value} for check in findings]
-    }
-    reason = f"{len(findings)} checks of {n} rows passed" if found.verdict == "pass" else found.reason
+    known = [check.reason for check in findings if check.verdict == "pass" and _KNOWN in check.reason]
+    asked = [check.reason.removesuffix(_ASKED) for check in findings if check.reason.endswith(_ASKED)]
+    first = sorted(findings, key=lambda check: check.verdict == "pass")
+    details = {"checks": [{"verdict": check.verdict, "reason": check.reason, "value": check.value} for check in first]}
+    reason = found.reason
+    if found.verdict == "pass":
+        question = [f"known before the target is? {', '.join(asked[:5])}"] if asked else []
+        reason = "; ".join([f"{len(findings)} checks of {n} rows passed", *known[:5], *question])
     return Verdict(found.verdict, reason, found.value, found.lower, found.upper, found.limit, n, details)
 
 
@@ -109,8 +138,8 @@ def _values(params: Params, subject: Subject, train: Columns) -> Iterator[Verdic
         if feature.type in ("integer", "boolean") and len(present):
             bad = (present != np.floor(present)) if feature.type == "integer" else ~np.isin(present, (0.0, 1.0))
             if bad.any():
-                reason = f"{feature.name} is declared {feature.type} but {int(bad.sum())} values are not, such as"
-                yield Verdict("fail", f"{reason} {present[bad][0]:g}", float(bad.sum()), limit=0.0, n=n)
+                reason = f"{feature.name} is declared {feature.type} but {int(bad.sum())} values are not"
+                yield Verdict("fail", reason, float(bad.sum()), limit=0.0, n=n)
         if not params.allow_constant and len(pd.unique(values)) < 2:
             yield Verdict("fail", f"{feature.name} has the same value in all {n} training rows", 1.0, limit=0.0, n=n)
 
@@ -121,9 +150,24 @@ def _row_hashes(rows: pd.DataFrame) -> Array:
     return pd.util.hash_pandas_object(rows, index=False).to_numpy()
 
 
+def _few_combinations(rows: pd.DataFrame) -> bool:
+    """Tell whether rows have to repeat: their columns allow no more combinations than there are rows."""
+    combinations = 1
+    for name in rows.columns:
+        combinations *= max(1, rows[name].nunique(dropna=False))
+        if combinations > len(rows):
+            return False
+    return True
+
+
 def _duplicates(params: Params, subject: Subject) -> Verdict:
+    import pandas as pd
+
     shared = [name for name in subject.train.columns if name in subject.test.columns]
     hashes = np.concatenate([_row_hashes(part[shared]) for part in (subject.train, subject.test)])
+    if _few_combinations(pd.concat([part[shared] for part in (subject.train, subject.test)], ignore_index=True)):
+        unlike = len(np.unique(hashes))
+        return Verdict("pass", f"rows repeat, as their columns have few values: {unlike} are unlike")
     share = 1 - len(np.unique(hashes)) / len(hashes)
     return _at_most("share of rows that repeat an earlier row", share, params.maximum_duplicates, len(hashes))
 
@@ -131,7 +175,10 @@ def _duplicates(params: Params, subject: Subject) -> Verdict:
 def _leakage(params: Params, train: Columns, test: Columns) -> Verdict:
     import pandas as pd
 
-    known, asked = (_row_hashes(pd.DataFrame(part)) for part in (train, test))
+    frames = [pd.DataFrame(part) for part in (train, test)]
+    if _few_combinations(pd.concat(frames, ignore_index=True)):
+        return Verdict("pass", "test rows have the features of training rows, as these have few values")
+    known, asked = map(_row_hashes, frames)
     share = float(np.isin(asked, known).mean())
     return _at_most("share of test rows with features of a training row", share, params.maximum_leakage, len(asked))
 
@@ -147,22 +194,64 @@ def _shared_ids(params: Params, subject: Subject) -> Iterator[Verdict]:
     )
 
 
-def _associations(params: Params, subject: Subject, test: Columns) -> Iterator[Verdict]:
-    holdout = subject.holdout
-    if len(holdout) != len(subject.test) or not np.isfinite(holdout.y_true).all():
-        yield no_data("the labels of the test rows are not usable, so leakage of the target cannot be seen")
+def _answers(params: Params, subject: Subject, train: Columns, test: Columns) -> Iterator[Verdict]:
+    """Look for the target among the features, over all rows of the snapshot: a copy is one whatever rows test."""
+    target = _target(subject)
+    known = np.isfinite(target)
+    if known.sum() < params.minimum_rows or len(np.unique(target[known])) < 2:
+        yield no_data("the labels of the rows are not usable, so leakage of the target cannot be seen")
         return
-    for feature in subject.model.data.features:
-        found = association(holdout.task, test[feature.name], holdout.y_true)
-        if found is None:
-            continue
-        value, lower = found
-        limit, n = params.maximum_association, len(holdout)
-        what = f"{feature.name} alone ranks the target by"
-        if lower > limit:
-            yield Verdict(
-                "fail", f"{what} {value:.4g}, above {limit:g}: it may hold the answer", value, lower, None, limit, n
-            )
-        elif value > limit:
-            reason = f"{what} {value:.4g}, but {n} rows do not show that it is above {limit:g}"
-            yield Verdict("inconclusive", reason, value, lower, None, limit, n)
+    features = {feature.name: feature for feature in subject.model.data.features}
+    columns = {name: np.concatenate([train[name], test[name]])[known] for name in features}
+    classes, n = subject.model.task != "regression", int(known.sum())
+    copies: set[str] = set()
+    for found in determining(columns, target[known], classes=classes):
+        copies |= set(found.columns)
+        why = [f"{name}: {features[name].known_at_prediction}" for name in found.columns]
+        where = "in most rows of a label" if found.how == "presence" else f"in all {n} rows"
+        what = f"{found} {subject.model.data.target} {where}"
+        if all(features[name].known_at_prediction for name in found.columns):
+            yield Verdict("pass", f"{what}{_KNOWN} ({'; '.join(why)})", 1.0, n=n)
+        else:
+            yield Verdict("fail", f"{what}: {_WAY_OUT}", 1.0, limit=params.maximum_association, n=n)
+    for name, values in columns.items():
+        if name not in copies and not features[name].known_at_prediction:
+            yield from _association(params, name, association(values, target[known], classes=classes), n)
+
+
+_STRONG = 0.95
+"""From which association on a feature is asked about, and how much of it has to be shown before it is refused."""
+_ASKED = ": is it known before the target is?"
+_KNOWN = ", known at prediction time"
+_WAY_OUT = (
+    "it holds the answer; leave it out of spec.data.features, or say there why it is known before the target is "
+    "(knownAtPrediction)"
+)
+
+
+def _association(params: Params, name: str, found: tuple[float, float] | None, n: int) -> Iterator[Verdict]:
+    if found is None:
+        return
+    value, lower = found
+    limit = params.maximum_association
+    what = f"{name} alone ranks the target by {value:.4g}"
+    if value > limit and lower > min(limit, _STRONG):
+        yield Verdict("fail", f"{what}, above {limit:g} (maximumAssociation): {_WAY_OUT}", value, lower, None, limit, n)
+    elif value > limit:
+        reason = f"{what}, but {n} rows do not show that it is above {limit:g}"
+        yield Verdict("inconclusive", reason, value, lower, None, limit, n)
+    elif value > _STRONG:
+        yield Verdict("pass", f"{what}{_ASKED}", value, lower, None, limit, n)
+
+
+def _target(subject: Subject) -> Array:
+    """Return the target of all rows, training rows first: values, or codes of labels; NaN where it is missing."""
+    import pandas as pd
+
+    name = subject.model.data.target
+    values = pd.concat([subject.train[name], subject.test[name]], ignore_index=True)
+    if subject.model.task == "regression":
+        numbers: Array = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        return numbers
+    codes = pd.factorize(values.astype("string").replace("", pd.NA))[0].astype(np.float64)
+    return np.where(codes < 0, np.nan, codes)

@@ -2,40 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+import pyarrow as pa
+from pydantic import Field, field_validator
 
-from modelops.gates import Subject, Verdict
+from modelops import drift, summaries
+from modelops.artifacts.pandas_columns import feature_columns
+from modelops.drift import Drift, Score
+from modelops.errors import ModelOpsError
+from modelops.gates import Need, Subject, Verdict
 from modelops.gates._findings import no_data
-from modelops.gates._rows import feature_columns, is_missing
-from modelops.metrics.distribution import population_stability
-from modelops.spec.data import Sketch
-from modelops.spec.meta import OpenShare, Strict
-from modelops.spec.model import Feature
+from modelops.plugins import Bound
+from modelops.spec.kinds.data_snapshot import Summary
+from modelops.spec.kinds.model import Feature
+from modelops.spec.meta import OpenShare, Plugin, Strict
 
-__all__ = ["Params", "evaluate"]
+__all__ = ["NEEDS", "Params", "evaluate", "vacuous"]
+
+NEEDS: tuple[Need, ...] = ("rows", "profile")
 
 
 class Params(Strict):
-    """The largest PSI a feature may have; ``columns`` limits the features, empty means all.
+    """The largest score a feature may have; ``columns`` limits the features, empty means all.
 
-    ``significance`` is the chance, over all features together, to fail when nothing changed.
+    ``score`` is a drift score with its parameters, and ``maximum`` its limit: without one, the score's own limit for an
+    alert. ``significance`` is the chance, over all features together, to fail when nothing changed.
     """
 
-    maximum: Annotated[float, Field(gt=0)] = 0.25
+    score: Plugin = Plugin(type="psi")
+    maximum: Annotated[float, Field(gt=0)] | None = None
     columns: tuple[str, ...] = ()
     significance: OpenShare = 0.05
     minimum_rows: Annotated[int, Field(ge=1)] = 100
     when_absent: Literal["pass", "no-data"] = "pass"
 
+    @field_validator("score")
+    @classmethod
+    def _known(cls, score: Plugin) -> Plugin:
+        try:
+            drift.bind(score)
+        except ModelOpsError as error:
+            raise ValueError("; ".join(problem.message for problem in error.problems)) from None
+        return score
+
+
+_WITHIN_ONE = frozenset({"hellinger", "jensen-shannon", "kolmogorov-smirnov", "total-variation"})
+"""Scores that are never above 1."""
+
+
+def vacuous(params: Params) -> Iterator[tuple[str, str]]:
+    """Yield the maximum if no score of its kind exceeds it."""
+    if params.score.type in _WITHIN_ONE and params.maximum is not None and params.maximum >= 1:
+        yield "maximum", f"it cannot fail, as {params.score.type} is never above 1"
+
 
 def evaluate(params: Params, subject: Subject) -> Verdict:
-    """Count the candidate's training rows in the bins of the stable release's profile and judge the largest PSI.
+    """Count the candidate's training rows as the stable release's profile is counted, and judge the largest score.
 
-    Counting in the same bins is what makes the two comparable; the candidate's own profile has other bins. A PSI above
-    the maximum that chance alone can give at these sizes is inconclusive.
+    Counting in the same bins is what makes the two comparable; the candidate's own profile has other bins. A score
+    above the maximum that chance alone can give at these sizes is inconclusive.
     """
     profile = subject.champion_profile
     if profile is None:
@@ -47,57 +75,62 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
         return no_data("no feature occurs in the profile of the stable release", n)
     if n < params.minimum_rows:
         return no_data(f"{n} training rows are fewer than {params.minimum_rows}", n)
+    bound = drift.bind(params.score)
     arrays = feature_columns(subject.train, shared)
-    scores: list[tuple[float, float, str]] = []
-    skipped = sorted(feature.name for feature in wanted if feature.name not in profile)
-    for feature in shared:
-        sketch = profile[feature.name]
-        if not _comparable(feature, sketch):
-            skipped.append(feature.name)
-            continue
-        reference = (*sketch.counts, sketch.other, sketch.missing)
-        score = population_stability(reference, _count(sketch, arrays[feature.name]), params.significance / len(shared))
-        scores.append((score.value, score.critical, feature.name))
-    return _judge(params, scores, skipped, n)
+    compared = [feature for feature in shared if _comparable(bound, feature, profile[feature.name])]
+    names = {feature.name for feature in compared}
+    scores = {
+        feature.name: _score(params, bound, profile[feature.name], feature, arrays[feature.name], len(compared))
+        for feature in compared
+    }
+    return _judge(params, scores, sorted(feature.name for feature in wanted if feature.name not in names), n)
 
 
-def _comparable(feature: Feature, sketch: Sketch) -> bool:
-    same_kind = (feature.type == "category") == (sketch.kind == "category")
-    return same_kind and sum(sketch.counts) + sketch.other + sketch.missing > 0
+def _comparable(bound: Bound[Drift], feature: Feature, reference: Summary) -> bool:
+    same_kind = summaries.kind_of(feature.type) == reference.kind
+    return same_kind and reference.kind in bound.module.KINDS and summaries.rows(reference) > 0
 
 
-def _count(sketch: Sketch, values: np.ndarray[Any, Any]) -> tuple[int, ...]:
-    missing = is_missing(values)
-    present = values[~missing]
-    if sketch.kind == "number":
-        place = np.searchsorted(np.asarray(sketch.edges), present.astype(np.float64), side="right")
-        inner = np.bincount(place, minlength=len(sketch.edges) + 1)
-        return (*inner.tolist(), 0, int(missing.sum()))
-    names, totals = np.unique(present.astype(str), return_counts=True)
-    by_name = dict(zip(names.tolist(), totals.tolist(), strict=True))
-    listed = [by_name.get(name, 0) for name in sketch.categories]
-    return (*listed, len(present) - sum(listed), int(missing.sum()))
+def _score(
+    params: Params,
+    bound: Bound[Drift],
+    reference: Summary,
+    feature: Feature,
+    values: np.ndarray[Any, Any],
+    comparisons: int,
+) -> Score:
+    kind = pa.string() if feature.type == "category" else pa.float64()
+    sketch = bound.module.fit(bound.params, reference)
+    window = bound.module.count(sketch, pa.chunked_array([pa.array(values, kind)]))
+    return bound.module.score(bound.params, sketch, window, params.significance / comparisons)
 
 
-def _judge(params: Params, scores: list[tuple[float, float, str]], skipped: list[str], n: int) -> Verdict:
+def _judge(params: Params, scores: dict[str, Score], skipped: list[str], n: int) -> Verdict:
     details: dict[str, object] = {
-        "features": [{"feature": name, "psi": psi, "critical": critical} for psi, critical, name in scores],
+        "score": params.score.type,
+        "features": [
+            {"feature": name, "value": score.value, "critical": score.critical, "level": score.level}
+            for name, score in scores.items()
+        ],
         "notComparable": skipped,
     }
-    if not scores:
-        return no_data(f"no feature can be compared: {', '.join(skipped)} changed type or had no rows", n)
-    above = sorted((score for score in scores if score[0] > params.maximum), reverse=True)
-    beyond_chance = [score for score in above if score[0] > score[1]]
-    psi, _, name = (beyond_chance or above or [max(scores)])[0]
+    known = {name: score for name, score in scores.items() if score.window_n and score.reference_n}
+    if not known:
+        what = f"changed type, had no rows, or {params.score.type} cannot score them"
+        return no_data(f"no feature can be compared: {', '.join([*scores, *skipped])} {what}", n)
+    ranked = sorted(known.items(), key=lambda item: -item[1].value)
+    limit = ranked[0][1].alert if params.maximum is None else params.maximum
+    above = [(name, score) for name, score in ranked if score.value > limit]
+    beyond_chance = [(name, score) for name, score in above if score.value > score.critical]
+    name, score = (beyond_chance or above or ranked)[0]
     if beyond_chance:
-        names = ", ".join(f"{item[2]} {item[0]:.3f}" for item in beyond_chance[:5])
-        return Verdict(
-            "fail", f"PSI above {params.maximum:g}: {names}", psi, limit=params.maximum, n=n, details=details
-        )
+        names = ", ".join(f"{each} {its.value:.3f}" for each, its in beyond_chance[:5])
+        reason = f"{score.name} above {limit:g}: {names}"
+        return Verdict("fail", reason, score.value, limit=limit, n=n, details=details)
     if above:
-        reason = f"PSI of {name} is {psi:.3f}, but chance alone can give that with {n} rows"
-        return Verdict("inconclusive", reason, psi, limit=params.maximum, n=n, details=details)
+        reason = f"{score.name} of {name} is {score.value:.3f}, but chance alone can give that with {n} rows"
+        return Verdict("inconclusive", reason, score.value, limit=limit, n=n, details=details)
     if skipped:
         details["note"] = "features without counterpart in the stable release's profile were not compared"
-    reason = f"the largest PSI is {psi:.3f} ({name}), not above {params.maximum:g}"
-    return Verdict("pass", reason, psi, limit=params.maximum, n=n, details=details)
+    reason = f"the largest {score.name} is {score.value:.3f} ({name}), not above {limit:g}"
+    return Verdict("pass", reason, score.value, limit=limit, n=n, details=details)

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelops.artifacts import columns
-from modelops.gates import Subject, Verdict
-from modelops.gates._disparity import Gap, GroupRate, largest_gap, mean, proportion
+from modelops.artifacts.pandas_columns import raw_values
+from modelops.gates import Need, Subject, Verdict
 from modelops.gates._findings import no_data
-from modelops.gates._rows import raw_values
 from modelops.metrics import Predictions
+from modelops.spec.kinds.model import Feature
 from modelops.spec.meta import OpenShare, Strict
-from modelops.spec.model import Feature
+from modelops.statistics.disparity import Gap, GroupRate, largest_gap, mean, proportion
 
-__all__ = ["Params", "evaluate"]
+__all__ = ["NEEDS", "Params", "evaluate", "vacuous"]
+
+NEEDS: tuple[Need, ...] = ("rows", "predictions")
 
 Array = np.ndarray[Any, Any]
 MISSING = "(missing)"
 _MOST_GROUPS = 50
 _MOST_VALUES = 10  # a numeric column with more distinct values is cut into bins
-_DISCLOSURE = 10  # rates of groups smaller than this are not written down
+_DISCLOSURE = 10  # of groups smaller than this neither rates nor labels are written down
 
 FairnessMetric = Literal[
     "demographic-parity",
@@ -39,20 +41,23 @@ _REGRESSION = ("mean-difference", "mae-difference")
 
 
 class Params(Strict):
-    """The largest gap allowed between any two groups of ``column``.
+    """The largest gap allowed between any two groups of ``column``, or of ``columns`` taken together.
 
     ``demographic-parity`` compares selection rates, ``equal-opportunity`` true positive rates, ``equalized-odds`` both
     true and false positive rates, ``accuracy-difference`` accuracies; for regression ``mean-difference`` compares mean
     predictions and ``mae-difference`` mean absolute errors, in the unit of the target.
 
     ``column`` is a sensitive column or a feature; a numeric one with more than 10 values is cut at ``bins``, or at its
-    quartiles in the training rows. A group needs ``minimumGroup`` rows, and ``minimumLabels`` rows of the true label
-    that a rate is conditioned on; with less the verdict is inconclusive, unless the group is listed under ``waive``:
-    then it is reported but not judged.
+    quartiles in the training rows. With ``columns`` the groups are those of every column alone and of all of them
+    crossed: a model can treat each sex and each age alike, and young women unlike everybody else. A group needs
+    ``minimumGroup`` rows, and ``minimumLabels`` rows of the true label that a rate is conditioned on; with less the
+    verdict is inconclusive, unless the group is listed under ``waive``: then it is reported but not judged. A group
+    below 10 rows is nowhere named, unless the policy waives it by name.
     """
 
     metric: FairnessMetric
-    column: str = Field(min_length=1)
+    column: str = ""
+    columns: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     maximum: Annotated[float, Field(ge=0)]
     level: OpenShare = 0.95
     minimum_group: Annotated[int, Field(ge=2)] = 30
@@ -60,6 +65,26 @@ class Params(Strict):
     bins: tuple[float, ...] = ()
     waive: tuple[str, ...] = ()
     threshold: OpenShare | None = None
+
+    @model_validator(mode="after")
+    def _some_column(self) -> Self:
+        if bool(self.column) == bool(self.columns):
+            raise ValueError("give exactly one of column and columns")
+        if len(set(self.columns)) < len(self.columns) or len(self.columns) == 1:
+            raise ValueError("columns names two or more, each once; one alone is column")
+        if self.columns and self.bins:
+            raise ValueError("bins cut the one number of column; numbers of columns are cut at their quartiles")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that make the groups."""
+        return self.columns or (self.column,)
+
+    @property
+    def by(self) -> str:
+        """What the groups are made by."""
+        return " and ".join(self.names)
 
 
 @dataclass(frozen=True)
@@ -72,29 +97,41 @@ class _Quantity:
     is_proportion: bool = True
 
 
+def vacuous(params: Params) -> Iterator[tuple[str, str]]:
+    """Yield the maximum if no two rates can be so far apart."""
+    if params.metric not in _REGRESSION and params.maximum >= 1:
+        yield "maximum", f"it cannot fail, as no two rates are further apart than 1 ({params.metric})"
+
+
 def evaluate(params: Params, subject: Subject) -> Verdict:
     """Pass when the simultaneous upper bound of the largest gap is within the maximum, fail when the lower is not."""
     problem = _unusable(params, subject)
     if problem:
         return no_data(problem, len(subject.holdout))
     predictions = subject.holdout.at(params.threshold)
-    labels = _groups(params, subject)
-    groups = sorted(set(labels.tolist()))
-    if len(groups) < 2:
-        return no_data(f"all rows have the same {params.column}: {', '.join(groups)}", len(labels))
-    if len(groups) > _MOST_GROUPS:
-        return no_data(
-            f"{params.column} has {len(groups)} values, more than {_MOST_GROUPS}: group it first", len(labels)
-        )
+    families = _families(params, subject)
+    labels = families[-1]
+    groups = sorted({group for one in families for group in one.tolist()})
+    if len(set(labels.tolist())) < 2:
+        return no_data(f"all rows have the same {params.by}", len(labels))
+    if len(set(labels.tolist())) > _MOST_GROUPS:
+        count = len(set(labels.tolist()))
+        return no_data(f"{params.by} has {count} values, more than {_MOST_GROUPS}: group it first", len(labels))
     quantities = _quantities(params, predictions)
-    members = {group: labels == group for group in groups}
+    members = {group: np.any([one == group for one in families], axis=0) for group in groups}
     small = {group: why for group in groups if (why := _too_small(params, quantities, members[group]))}
     judged = [group for group in groups if group not in small and group not in params.waive]
     generator = np.random.default_rng(subject.seed)
-    families = [[_rate(quantity, group, members[group], generator) for group in judged] for quantity in quantities]
-    gap = largest_gap(families, params.level) if len(judged) >= 2 else None
-    unjudged = {group: why for group, why in small.items() if group not in params.waive}
+    within = [[group for group in judged if group in set(one.tolist())] for one in families]
+    compared = [
+        [_rate(quantity, group, members[group], generator) for group in some]
+        for some in within
+        if len(some) >= 2
+        for quantity in quantities
+    ]
+    gap = largest_gap(compared, params.level) if compared else None
     table = _table(params, quantities, members, small)
+    unjudged = _listed({group: why for group, why in small.items() if group not in params.waive}, members)
     return _verdict(params, gap, unjudged, table, len(labels))
 
 
@@ -107,8 +144,9 @@ def _unusable(params: Params, subject: Subject) -> str | None:
     }[task]
     if not right_task:
         return f"{params.metric} is not defined for {task}"
-    if params.column not in subject.test.columns:
-        return f"the test rows have no column {params.column!r}"
+    absent = [name for name in params.names if name not in subject.test.columns]
+    if absent:
+        return f"the test rows have no column {absent[0]!r}"
     if len(predictions) == 0:
         return "there are no test rows"
     if len(predictions) != len(subject.test):
@@ -139,14 +177,26 @@ def _quantities(params: Params, predictions: Predictions) -> tuple[_Quantity, ..
             return (_Quantity("meanAbsoluteError", every, np.abs(chosen - true), is_proportion=False),)
 
 
-def _groups(params: Params, subject: Subject) -> Array:
-    """Return the group of every test row, shape (n,), as text."""
-    values = raw_values(subject.test[params.column])
+def _families(params: Params, subject: Subject) -> list[Array]:
+    """Return the group of every test row, shape (n,), as text: by each column alone, and last by all crossed."""
+    alone = [_groups(name, params.bins, subject) for name in params.names]
+    if len(alone) == 1:
+        return alone
+    named = [
+        np.array([f"{name} {group}" for group in one], object) for name, one in zip(params.names, alone, strict=True)
+    ]
+    crossed = np.array([" & ".join(row) for row in zip(*named, strict=True)], dtype=object)
+    return [*named, crossed]
+
+
+def _groups(column: str, bins: tuple[float, ...], subject: Subject) -> Array:
+    """Return the group of every test row by one column, shape (n,), as text."""
+    values = raw_values(subject.test[column])
     numeric = values.dtype != object
     finite = values[np.isfinite(values)] if numeric else values[:0]
-    if numeric and len(finite) and (params.bins or len(np.unique(finite)) > _MOST_VALUES):
-        return _binned(values, np.array(params.bins or _quartiles(params.column, subject, finite)))
-    text = columns({params.column: values}, [Feature(name=params.column, type="category")])[params.column]
+    if numeric and len(finite) and (bins or len(np.unique(finite)) > _MOST_VALUES):
+        return _binned(values, np.array(bins or _quartiles(column, subject, finite)))
+    text = columns({column: values}, [Feature(name=column, type="category")])[column]
     return np.where(text == "", MISSING, text)
 
 
@@ -189,7 +239,13 @@ def _table(
     params: Params, quantities: tuple[_Quantity, ...], members: Mapping[str, Array], small: Mapping[str, str]
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
+    hidden = [group for group in members if _hidden(group, params, members)]
+    if hidden:
+        n = int(sum(members[group].sum() for group in hidden))
+        rows.append({"group": _unnamed(len(hidden)), "n": n, "status": "too small"})
     for group, member in members.items():
+        if group in hidden:
+            continue
         status = "waived" if group in params.waive else f"too small: {small[group]}" if group in small else "judged"
         row: dict[str, object] = {"group": group, "n": int(member.sum()), "status": status}
         for quantity in quantities:
@@ -200,24 +256,37 @@ def _table(
     return rows
 
 
-def _verdict(
-    params: Params, gap: Gap | None, small: Mapping[str, str], table: list[dict[str, object]], n: int
-) -> Verdict:
+def _hidden(group: str, params: Params, members: Mapping[str, Array]) -> bool:
+    """Tell whether a group is so small that its label may point at a person; what the policy names is no secret."""
+    return bool(members[group].sum() < _DISCLOSURE) and group not in params.waive
+
+
+def _unnamed(count: int) -> str:
+    return f"{count} group{'s' * (count > 1)} below {_DISCLOSURE} rows"
+
+
+def _listed(small: Mapping[str, str], members: Mapping[str, Array]) -> str:
+    """Return the groups that cannot be judged, each with the reason; those below the least number are counted."""
+    named = [f"{group} ({why})" for group, why in small.items() if members[group].sum() >= _DISCLOSURE]
+    hidden = len(small) - len(named)
+    return ", ".join([*named, *([_unnamed(hidden)] if hidden else [])])
+
+
+def _verdict(params: Params, gap: Gap | None, listed: str, table: list[dict[str, object]], n: int) -> Verdict:
     details: dict[str, object] = {"groups": table}
-    listed = ", ".join(f"{group} ({why})" for group, why in small.items())
     if gap is None:
-        if small:
+        if listed:
             return Verdict("inconclusive", f"groups too small to compare: {listed}", n=n, details=details)
-        return no_data(f"fewer than two groups of {params.column} are judged", n)
+        return no_data(f"fewer than two groups of {params.by} are judged", n)
     details |= {"between": list(gap.between), "gapUnderParity": gap.under_parity}
     upper = gap.upper if params.metric in _REGRESSION else min(1.0, gap.upper)
-    what = f"{params.metric} gap {gap.value:.4g} [{gap.lower:.4g}, {upper:.4g}] by {params.column}"
+    what = f"{params.metric} gap {gap.value:.4g} [{gap.lower:.4g}, {upper:.4g}] by {params.by}"
     between = f"between {gap.between[0]} and {gap.between[1]}"
     numbers = {"value": gap.value, "lower": gap.lower, "upper": upper, "limit": params.maximum}
     if gap.lower > params.maximum:
         reason = f"{what} {between} is above {params.maximum:g}"
         return Verdict("fail", reason, **numbers, n=n, details=details)
-    if small:
+    if listed:
         return Verdict("inconclusive", f"groups too small to judge: {listed}", **numbers, n=n, details=details)
     if upper <= params.maximum:
         return Verdict("pass", f"{what} is at most {params.maximum:g}", **numbers, n=n, details=details)

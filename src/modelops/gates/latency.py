@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import numpy as np
-import scipy
 from pydantic import Field, model_validator
 
-from modelops.gates import Subject, Verdict
+from modelops.gates import Need, Subject, Verdict
 from modelops.gates._findings import at_most, no_data, worst
 from modelops.spec.meta import OpenShare, Strict
+from modelops.statistics.intervals import quantile_interval
 
-__all__ = ["Params", "evaluate", "quantile_interval"]
+__all__ = ["NEEDS", "Params", "evaluate"]
+
+NEEDS: tuple[Need, ...] = ("latency",)
 
 Milliseconds = Annotated[float, Field(gt=0)]
 
 
 class Params(Strict):
-    """At least one maximum: of the median, of the 99th percentile (milliseconds a prediction), of the bytes."""
+    """At least one maximum: of the median, of the 99th percentile (milliseconds a prediction), of the bytes.
+
+    What is judged is the artifact on an idle processor of the machine that builds: of each row the fastest of three
+    timings. Queues, networks and neighbours are what rollouts look at.
+    """
 
     p50_ms: Milliseconds | None = None
     p99_ms: Milliseconds | None = None
@@ -31,39 +37,6 @@ class Params(Strict):
         if self.p50_ms is None and self.p99_ms is None and self.maximum_bytes is None:
             raise ValueError("give at least one of p50Ms, p99Ms and maximumBytes")
         return self
-
-
-def quantile_interval(
-    ordered: np.ndarray[Any, np.dtype[np.float64]], quantile: float, level: float
-) -> tuple[float, float, float]:
-    r"""Return a sample quantile and its distribution-free bounds from order statistics.
-
-    The k-th smallest of n values is above the true q-quantile with probability :math:`P(Bin(n, q) \le k - 1)`.
-
-    Parameters
-    ----------
-    ordered : array of shape (n,)
-        Sorted ascending, n >= 1.
-    quantile, level : float
-        In (0, 1); each bound holds with confidence (1 + level) / 2.
-
-    Returns
-    -------
-    tuple of value, lower, upper
-        The lower bound is minus infinity, and the upper one infinity, where n values cannot give it (the upper bound
-        of the 99th percentile takes 368 values at level 0.95).
-
-    References
-    ----------
-    H. A. David and H. N. Nagaraja, "Order Statistics", 3rd edition (2003), section 7.1.
-    """
-    n, confidence = len(ordered), 0.5 + level / 2
-    at_most_k = scipy.special.bdtr(np.arange(n, dtype=np.float64), n, quantile)  # P(Bin(n, q) <= k), k = 0 .. n - 1
-    above = np.flatnonzero(at_most_k >= confidence)
-    below = np.flatnonzero(1 - at_most_k >= confidence)
-    value = float(ordered[max(0, math.ceil(quantile * n) - 1)])
-    lower = float(ordered[below[-1]]) if len(below) else -math.inf
-    return value, lower, float(ordered[above[0]]) if len(above) else math.inf
 
 
 def evaluate(params: Params, subject: Subject) -> Verdict:
@@ -79,7 +52,7 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
             continue
         value, lower, upper = quantile_interval(ordered, quantile, params.level)
         details[f"{name}Ms"] = value
-        findings.append(_judge(name, value, lower, upper, limit, len(ordered)))
+        findings.append(_quantile(name, value, lower, upper, limit, len(ordered)))
     if params.maximum_bytes is not None:
         findings.append(_size(subject.artifact_size, params.maximum_bytes))
     found = worst(findings)
@@ -88,7 +61,7 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
     )
 
 
-def _judge(name: str, value: float, lower: float, upper: float, limit: float, n: int) -> Verdict:
+def _quantile(name: str, value: float, lower: float, upper: float, limit: float, n: int) -> Verdict:
     found = at_most(f"{name} in ms", value, lower, upper, limit, n)
     if math.isfinite(upper) and math.isfinite(lower):
         return found

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import isfinite
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from modelops.gates import Subject, Verdict
+from modelops.gates import Need, Subject, Verdict
 from modelops.gates._findings import at_least, at_most, no_data
-from modelops.metrics import MetricName, measure, undefined
+from modelops.metrics import MetricName, measure, undefined, unsettled
+from modelops.metrics.catalog import metric
 from modelops.spec.meta import OpenShare, Strict
 
-__all__ = ["Params", "evaluate"]
+__all__ = ["NEEDS", "Params", "evaluate", "vacuous"]
+
+NEEDS: tuple[Need, ...] = ("predictions",)
 
 
 class Params(Strict):
@@ -19,7 +24,8 @@ class Params(Strict):
 
     ``level`` is that of the two-sided interval, so the bound that decides holds with confidence (1 + level) / 2.
     ``minimumRows`` is the least n of the metric (for recall the positives, for roc-auc the rarer class) below which
-    there is no verdict. ``threshold`` replaces the model's own for binary labels.
+    there is no verdict; nor is there one where the rows are too few, or too unlike, for the interval to hold at all.
+    ``threshold`` replaces the model's own for binary labels.
     """
 
     metric: MetricName
@@ -36,6 +42,24 @@ class Params(Strict):
         return self
 
 
+def vacuous(params: Params) -> Iterator[tuple[str, str]]:
+    """Yield the limit if every value of the metric meets it, or none does."""
+    found = metric(params.metric)
+    for key, limit, free, shut in (
+        ("minimum", params.minimum, found.least, found.most),
+        ("maximum", params.maximum, found.most, found.least),
+    ):
+        if limit is None:
+            continue
+        below = limit <= free if key == "minimum" else limit >= free
+        beyond = limit > shut if key == "minimum" else limit < shut
+        end = "least" if key == "minimum" else "most"
+        if below and isfinite(free):
+            yield key, f"it cannot fail, as {free:g} is the {end} that {params.metric} can be"
+        elif beyond:
+            yield key, f"it cannot pass, as {params.metric} is always between {found.least:g} and {found.most:g}"
+
+
 def evaluate(params: Params, subject: Subject) -> Verdict:
     """Pass when the whole interval is on the right side, fail when it is on the wrong one, else inconclusive."""
     holdout = subject.holdout.at(params.threshold)
@@ -45,6 +69,9 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
         return no_data(why_not or f"{params.metric} is undefined", len(holdout))
     if measured.n < params.minimum_rows:
         return no_data(f"{params.metric} rests on {measured.n} rows, fewer than {params.minimum_rows}", measured.n)
+    small = unsettled(params.metric, holdout)
+    if small is not None:
+        return no_data(small, measured.n)
     interval = (measured.value, measured.lower, measured.upper)
     if params.minimum is not None:
         return at_least(params.metric, *interval, params.minimum, measured.n)

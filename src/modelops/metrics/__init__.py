@@ -9,8 +9,11 @@ from modelops.metrics.catalog import (
     default_metrics,
     greater_is_better,
 )
+from modelops.metrics.consistency import contradictions
+from modelops.metrics.knowing_nothing import baseline, confusion
 from modelops.metrics.measuring import Difference, measure, measure_all, paired_difference, undefined
-from modelops.metrics.rows import FloatArray, Predictions, loss_per_row
+from modelops.metrics.rows import FloatArray, Predictions
+from modelops.metrics.sizes import unsettled
 
 __all__ = [
     "COMPARABLE",
@@ -21,11 +24,14 @@ __all__ = [
     "FloatArray",
     "MetricName",
     "Predictions",
+    "baseline",
+    "confusion",
+    "contradictions",
     "default_metrics",
     "greater_is_better",
-    "loss_per_row",
     "measure",
     "measure_all",
     "paired_difference",
     "undefined",
+    "unsettled",
 ]

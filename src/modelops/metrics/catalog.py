@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import inf
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from modelops.errors import failure
-from modelops.spec.model import Task
+from modelops.spec.kinds.model import Task
 
 Interval = Literal["proportion", "cells", "mean", "rank", "rows"]
 
@@ -19,13 +20,16 @@ class Metric:
     """One metric; ``greater_is_better`` is None where the best value lies inside the range (a bias of zero).
 
     ``interval`` names the family: ``proportion`` (Wilson), ``cells`` (posterior of the confusion matrix), ``mean``
-    (Student's t over per-row values), ``rank`` (DeLong), ``rows`` (bootstrap).
+    (Student's t over per-row values), ``rank`` (DeLong), ``rows`` (bootstrap). ``least`` and ``most`` are the ends of
+    what it can be, infinite where it has no end.
     """
 
     name: str
     tasks: tuple[Task, ...]
     greater_is_better: bool | None
     interval: Interval
+    least: float = 0.0
+    most: float = inf
 
 
 _BINARY: tuple[Task, ...] = ("binary-classification",)
@@ -35,20 +39,20 @@ _REGRESSION: tuple[Task, ...] = ("regression",)
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", _BINARY + _MULTI, True, "proportion"),
-        Metric("balanced-accuracy", _BINARY + _MULTI, True, "cells"),
-        Metric("precision", _BINARY, True, "proportion"),
-        Metric("recall", _BINARY, True, "proportion"),
-        Metric("f1", _BINARY, True, "cells"),
-        Metric("macro-f1", _MULTI, True, "cells"),
-        Metric("roc-auc", _BINARY, True, "rank"),
-        Metric("average-precision", _BINARY, True, "rows"),
+        Metric("accuracy", _BINARY + _MULTI, True, "proportion", 0.0, 1.0),
+        Metric("balanced-accuracy", _BINARY + _MULTI, True, "cells", 0.0, 1.0),
+        Metric("precision", _BINARY, True, "proportion", 0.0, 1.0),
+        Metric("recall", _BINARY, True, "proportion", 0.0, 1.0),
+        Metric("f1", _BINARY, True, "cells", 0.0, 1.0),
+        Metric("macro-f1", _MULTI, True, "cells", 0.0, 1.0),
+        Metric("roc-auc", _BINARY, True, "rank", 0.0, 1.0),
+        Metric("average-precision", _BINARY, True, "rows", 0.0, 1.0),
         Metric("log-loss", _BINARY + _MULTI, False, "mean"),
-        Metric("brier", _BINARY, False, "mean"),
+        Metric("brier", _BINARY, False, "mean", 0.0, 1.0),
         Metric("mae", _REGRESSION, False, "mean"),
         Metric("rmse", _REGRESSION, False, "rows"),
-        Metric("r2", _REGRESSION, True, "rows"),
-        Metric("bias", _REGRESSION, None, "mean"),
+        Metric("r2", _REGRESSION, True, "rows", -inf, 1.0),
+        Metric("bias", _REGRESSION, None, "mean", -inf, inf),
         Metric("mape", _REGRESSION, False, "mean"),
     )
 }

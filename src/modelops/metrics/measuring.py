@@ -7,22 +7,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from modelops.errors import failure
-from modelops.metrics import auc
 from modelops.metrics.catalog import Metric, metric
-from modelops.metrics.intervals import (
-    BOOTSTRAP_ROWS,
-    IntArray,
-    normal_quantile,
+from modelops.metrics.rows import FloatArray, Predictions, alike
+from modelops.metrics.values import (
+    average_precision,
+    proportion_rows,
+    rmse_terms,
+    row_terms,
+    squared_errors,
+    squared_spread,
+    unlike,
+)
+from modelops.spec.kinds.release import MetricValue
+from modelops.statistics import auc
+from modelops.statistics.intervals import (
+    exact_proportion,
+    mean_interval,
     paired_proportions,
     percentile,
     posterior_cells,
-    resampled_counts,
-    student,
-    wilson,
+    ratio_interval,
+    recovered,
 )
-from modelops.metrics.rows import FloatArray, Predictions
-from modelops.metrics.values import from_cells, influence, of_weighted_rows, proportion_rows, row_terms
-from modelops.spec.delivery import MetricValue
+from modelops.statistics.weighted import from_cells
+
+_TRUSTED = 100.0
+"""Positives up to which average precision is worth no more of them than there are."""
 
 Estimate = tuple[float, float, float, int, str]
 """Value, lower and upper bound, n, and the method of the interval."""
@@ -96,7 +106,8 @@ def measure(
     predictions : Predictions
         n rows with known truth.
     level : float
-        Two-sided confidence in (0, 1): each bound alone holds with confidence (1 + level) / 2.
+        Two-sided confidence in (0, 1): each bound alone holds with confidence (1 + level) / 2, for f1, macro-f1 and
+        balanced-accuracy with ``level``, as the posterior is not symmetrical.
     seed : int
         For the intervals that are drawn; the same seed gives the same bounds.
     threshold : float, optional
@@ -111,12 +122,12 @@ def measure(
 
     Notes
     -----
-    accuracy, precision and recall: Wilson's score interval. roc-auc: DeLong on the logit scale. log-loss, brier, mae,
-    mape and bias: Student's t. f1, macro-f1 and balanced-accuracy: the posterior of the confusion matrix under a
-    Dirichlet prior of 1/K a cell (Goutte and Gaussier, ECIR 2005; Brodersen et al., ICPR 2010), 2,000 draws.
-    average-precision (resampled within classes), rmse and r2: percentile bootstrap with 2,000 resamples up to 5,000
-    rows, above that the normal interval from the influence function, which is the same interval at a fraction of the
-    cost.
+    accuracy, precision and recall: Clopper and Pearson's interval. roc-auc: the wider of Newcombe's score interval and
+    DeLong's on the logit scale. average-precision: Clopper and Pearson's of as many positives as its influence function
+    says that it is worth, at most as many as there are. log-loss, brier, mae, mape, bias and, of the squared errors,
+    rmse: the wider of Student's t and Hall's. r2: Fieller's, with these. f1, macro-f1 and balanced-accuracy: the
+    posterior of the confusion matrix under a Dirichlet prior of 1/K a cell (Goutte and Gaussier, ECIR 2005; Brodersen
+    et al., ICPR 2010), 2,000 draws. ``unsettled`` says below which size they do not hold.
     """
     predictions = predictions.at(threshold)
     if undefined(name, predictions) is not None:
@@ -128,14 +139,19 @@ def measure(
         value, lower, upper, n, method = _cells(name, predictions, level, seed)
     elif family == "mean":
         terms = row_terms(name, predictions)
-        value, n, method = float(terms.mean()), len(terms), "student t"
-        lower, upper = student(terms, level)
+        value, n, method = float(terms.mean()), len(terms), "student and hall"
+        lower, upper = mean_interval(terms, level)
+        if float(np.ptp(terms)) == 0:
+            most = unlike(name, predictions, level)
+            lower, upper = value - most, value + most
         lower = lower if name == "bias" else max(0.0, lower)
     elif family == "rank":
         value, lower, upper, method = auc.interval(predictions.y_true, predictions.y_score, level)
         n = _support(name, predictions)
+    elif name == "average-precision":
+        value, lower, upper, n, method = _average_precision(predictions, level)
     else:
-        value, lower, upper, n, method = _rows(name, predictions, level, seed)
+        value, lower, upper, n, method = _squared(name, predictions, level)
     return MetricValue(
         name=name, value=value, lower=min(lower, value), upper=max(upper, value), level=level, n=n, method=method
     )
@@ -172,7 +188,7 @@ def _rarest(predictions: Predictions) -> int:
 def _proportion(name: str, predictions: Predictions, level: float) -> Estimate:
     counted, hit = proportion_rows(name, predictions)
     k, n = int((counted & hit).sum()), int(counted.sum())
-    return k / n, *wilson(k, n, level), n, "wilson"
+    return k / n, *exact_proportion(k, n, level), n, "clopper-pearson"
 
 
 def _cell_counts(columns: tuple[FloatArray, ...]) -> tuple[FloatArray, tuple[FloatArray, ...], float]:
@@ -212,27 +228,42 @@ def _cells(name: str, predictions: Predictions, level: float, seed: int) -> Esti
     return value, *percentile(np.concatenate(draws), level), n, "dirichlet posterior, 2000 draws"
 
 
-def _strata(name: str, predictions: Predictions) -> tuple[IntArray, ...]:
-    if name != "average-precision":
-        return (np.arange(len(predictions)),)
-    return tuple(rows for label in (0, 1) if len(rows := np.flatnonzero(predictions.y_true == label)))
+def _average_precision(predictions: Predictions, level: float) -> Estimate:
+    """Return average precision with the exact interval of a share of as many positives as it is worth."""
+    value, terms = average_precision(predictions)
+    positives = _support("average-precision", predictions)
+    worth = _worth(value, terms, positives)
+    return value, *exact_proportion(value * worth, worth, level), positives, "clopper-pearson, effective positives"
 
 
-def _rows(name: str, predictions: Predictions, level: float, seed: int) -> Estimate:
-    value_of, n = of_weighted_rows(name, predictions), len(predictions)
-    value = float(value_of(np.ones((1, n)))[0])
-    counted = _support(name, predictions)
-    if n > BOOTSTRAP_ROWS:
-        lower, upper = _by_influence(value, influence(name, predictions), level)
-        bounds = (lower if name == "r2" else max(0.0, lower)), (upper if name == "rmse" else min(1.0, upper))
-        return value, *bounds, counted, "influence function"
-    draws = [value_of(counts) for counts in resampled_counts(_strata(name, predictions), n, seed)]
-    return value, *percentile(np.concatenate(draws), level), counted, "percentile bootstrap, 2000 resamples"
+def _worth(value: float, terms: FloatArray, positives: int) -> float:
+    """Return of how many positives a share of the same value would vary as much as average precision does.
+
+    Never more than there are, up to 100 positives: a few of them do not show how the rest is ranked. Beyond that the
+    variance of the rows at hand counts with the share of them that is beyond 100.
+    """
+    spread = value * (1 - value)
+    own = float(np.square(terms).sum()) / len(terms) ** 2
+    if spread <= 0:
+        return float(positives)
+    share = min(1.0, _TRUSTED / positives)
+    return spread / max(own, share * spread / positives + (1 - share) * own)
 
 
-def _by_influence(value: float, terms: FloatArray, level: float) -> tuple[float, float]:
-    half = normal_quantile(level) * float(np.sqrt(np.square(terms).sum())) / len(terms)
-    return value - half, value + half
+def _squared(name: str, predictions: Predictions, level: float) -> Estimate:
+    """Return rmse or r2, whose intervals are those of the mean squared error and of its ratio to the spread."""
+    errors, n = squared_errors(predictions), len(predictions)
+    if not errors.any():
+        most, perfect = unlike(name, predictions, level), float(name == "r2")
+        return perfect, perfect * (1 - most), perfect + (1 - perfect) * most, n, "clopper-pearson, no error seen"
+    if name == "rmse":
+        lower, upper = mean_interval(errors, level)
+        low, high = float(np.sqrt(max(0.0, lower))), float(np.sqrt(max(0.0, upper)))
+        return float(np.sqrt(errors.mean())), low, high, n, "student and hall, of the squared errors"
+    spread = squared_spread(predictions)
+    lower, upper = ratio_interval(errors, spread, level)
+    value = 1 - float(errors.mean() / spread.mean())
+    return value, 1 - upper, min(1.0, 1 - lower), n, "fieller, student and hall"
 
 
 def paired_difference(
@@ -250,9 +281,11 @@ def paired_difference(
 
     Notes
     -----
-    accuracy and recall: discordant pairs (Bonett and Price 2012). roc-auc: paired DeLong. Means of rows: Student's t of
-    the per-row differences. precision, f1, macro-f1, balanced-accuracy: posterior of the joint cells of truth and both
-    labels. average-precision, rmse, r2: the same resampled rows for both.
+    accuracy and recall: Tango's score interval of the discordant pairs. roc-auc and average-precision: the bounds of
+    both, put together by their correlation (``recovered``). Means of rows, and rmse by what each row adds to it: the
+    wider of Student's t and Hall's, of the differences. r2: Fieller's. precision, f1, macro-f1, balanced-accuracy: the
+    bounds of both, put together by the correlation of the posterior of the joint cells of truth and both labels.
+    ``unsettled`` says below which size they do not hold.
     """
     first, second = first.at(threshold), second.at(threshold)
     _of_task(name, first)
@@ -261,15 +294,20 @@ def paired_difference(
     if undefined(name, first) is not None or undefined(name, second) is not None:
         return None
     n, family = min(_support(name, first), _support(name, second)), metric(name).interval
+    if alike(first, second):
+        return Difference(0.0, 0.0, 0.0, n, "the same answers")
     if family == "rank":
-        return Difference(*auc.paired(first.y_true, first.y_score, second.y_score, level), n, "paired delong")
+        found = auc.paired(first.y_true, first.y_score, second.y_score, level)
+        return Difference(*found, n, "newcombe score and delong, paired")
     if family == "mean":
         terms = row_terms(name, first) - row_terms(name, second)
-        return Difference(float(terms.mean()), *student(terms, level), n, "paired student t")
+        return Difference(float(terms.mean()), *mean_interval(terms, level), n, "student and hall, paired")
     if name in ("accuracy", "recall"):
         return _paired_proportion(name, first, second, level)
+    if name == "average-precision":
+        return _paired_average_precision(first, second, level)
     if family == "rows":
-        return _paired_rows(name, first, second, level, seed)
+        return _paired_squared(name, first, second, level)
     return _paired_cells(name, first, second, level, seed)
 
 
@@ -280,31 +318,53 @@ def _paired_proportion(name: str, first: Predictions, second: Predictions, level
     only_second = int((counted & hit_second & ~hit_first).sum())
     n = int(counted.sum())
     bounds = paired_proportions(only_first, only_second, n, level)
-    return _difference((only_first - only_second) / n, bounds, n, "bonett-price, discordant pairs")
+    return _difference((only_first - only_second) / n, bounds, n, "tango, discordant pairs")
 
 
 def _paired_cells(name: str, first: Predictions, second: Predictions, level: float, seed: int) -> Difference:
-    counts, (true, one, two), prior = _cell_counts((first.y_true, first.y_pred, second.y_pred))
+    """Put the bounds of both together by the correlation that the posterior of their joint cells gives them."""
+    one, other = (measure(name, predictions, level=level, seed=seed) for predictions in (first, second))
+    assert one is not None
+    assert other is not None
+    value, n = one.value - other.value, min(one.n, other.n)
+    method = f"{one.method}, paired by joint cells"
+    counts, (true, said, rather), prior = _cell_counts((first.y_true, first.y_pred, second.y_pred))
+    draws = [
+        (from_cells(name, weights, true, said), from_cells(name, weights, true, rather))
+        for weights in posterior_cells(counts, prior, seed)
+    ]
+    drawn = np.hstack([np.stack(pair) for pair in draws])
+    drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
+    varies = drawn.shape[1] > 1 and bool((np.ptp(drawn, axis=1) > 0).all())
+    correlation = float(np.corrcoef(drawn[0], drawn[1]).flat[1]) if varies else 0.0
+    parts = (one.value, (one.lower, one.upper)), (other.value, (other.lower, other.upper))
+    bounds = recovered(value, *parts, correlation, n, level)
+    return _difference(value, bounds, n, method)
 
-    def value_of(weights: FloatArray) -> FloatArray:
-        return from_cells(name, weights, true, one) - from_cells(name, weights, true, two)
 
-    draws = np.concatenate([value_of(weights) for weights in posterior_cells(counts, prior, seed)])
-    value = float(value_of(counts[None, :])[0])
-    n = min(_support(name, first), _support(name, second))
-    return _difference(value, percentile(draws, level), n, "dirichlet posterior of joint cells, 2000 draws")
+def _paired_average_precision(first: Predictions, second: Predictions, level: float) -> Difference:
+    one, other = (_average_precision(predictions, level) for predictions in (first, second))
+    terms = average_precision(first)[1], average_precision(second)[1]
+    value, method = one[0] - other[0], "clopper-pearson, effective positives, paired"
+    together = float(np.sqrt(np.square(terms[0]).sum() * np.square(terms[1]).sum()))
+    correlation = float((terms[0] * terms[1]).sum()) / together if together > 0 else 0.0
+    parts = (one[0], (one[1], one[2])), (other[0], (other[1], other[2]))
+    bounds = recovered(value, *parts, correlation, one[3], level)
+    return _difference(value, bounds, one[3], method)
 
 
-def _paired_rows(name: str, first: Predictions, second: Predictions, level: float, seed: int) -> Difference:
-    of_first, of_second, n = of_weighted_rows(name, first), of_weighted_rows(name, second), len(first)
-    support = _support(name, first)
-    value = float((of_first(np.ones((1, n))) - of_second(np.ones((1, n))))[0])
-    if n > BOOTSTRAP_ROWS:
-        terms = influence(name, first) - influence(name, second)
-        return _difference(value, _by_influence(value, terms, level), support, "paired influence functions")
-    draws = [of_first(counts) - of_second(counts) for counts in resampled_counts(_strata(name, first), n, seed)]
-    bounds = percentile(np.concatenate(draws), level)
-    return _difference(value, bounds, support, "paired percentile bootstrap, 2000 resamples")
+def _paired_squared(name: str, first: Predictions, second: Predictions, level: float) -> Difference:
+    one, other = squared_errors(first), squared_errors(second)
+    if name == "r2":
+        spread = squared_spread(first)
+        value = float((other - one).mean() / spread.mean())
+        bounds = ratio_interval(other - one, spread, level)
+        return _difference(value, bounds, len(first), "fieller, student and hall, paired")
+    terms = rmse_terms(one, other)
+    value = float(np.sqrt(one.mean()) - np.sqrt(other.mean()))
+    lower, upper = mean_interval(terms, level)
+    shift = value - float(terms.mean())
+    return _difference(value, (lower + shift, upper + shift), len(first), "student and hall, paired")
 
 
 def _difference(value: float, bounds: tuple[float, float], n: int, method: str) -> Difference:

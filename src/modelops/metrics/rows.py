@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from modelops.spec.kinds.model import Task
 from modelops.spec.meta import Scalar
-from modelops.spec.model import Task
+from modelops.statistics import Array
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+FloatArray = Array
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,11 @@ class Predictions:
         return replace(self, y_pred=(self.y_score >= threshold).astype(np.float64))
 
 
-def loss_per_row(predictions: Predictions) -> FloatArray:
-    """Return one loss per row, shape (n,): 0/1 error of a classifier, squared error (units of y squared) otherwise."""
-    if predictions.task == "regression":
-        return np.asarray(np.square(predictions.y_pred - predictions.y_true))
-    return np.asarray(predictions.y_pred != predictions.y_true, dtype=np.float64)
+def alike(first: Predictions, second: Predictions) -> bool:
+    """Tell whether two answer every row with the same score, of scores so various that they are one model.
+
+    Two models of few scores may answer some rows alike and others not.
+    """
+    if not (np.array_equal(first.y_score, second.y_score) and np.array_equal(first.y_pred, second.y_pred)):
+        return False
+    return len(np.unique(first.y_score, axis=0)) * 2 > len(first)

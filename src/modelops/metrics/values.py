@@ -1,18 +1,15 @@
-"""The values themselves: per-row terms, confusion cells, and statistics of weighted rows."""
+"""The values themselves: per-row terms, masks of proportions, and which statistics of rows a metric is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from modelops.metrics.rows import FloatArray, Predictions
-
-Weighted = Callable[[FloatArray], FloatArray]
-"""From counts of rows, shape (draws, n), to values of a metric, shape (draws,)."""
-
-_TINY = float(np.finfo(np.float64).eps)
+from modelops.statistics.intervals import exact_proportion
+from modelops.statistics.losses import log_loss, squared_loss
+from modelops.statistics.weighted import influence_of_average_precision, weighted_average_precision
 
 
 def row_terms(name: str, predictions: Predictions) -> FloatArray:
@@ -23,13 +20,9 @@ def row_terms(name: str, predictions: Predictions) -> FloatArray:
     """
     true, predicted, score = predictions.y_true, predictions.y_pred, predictions.y_score
     if name == "log-loss":
-        if score.ndim == 2:
-            share = score[np.arange(len(true)), true.astype(np.int64)] / score.sum(axis=1)
-        else:
-            share = np.where(true == 1, score, 1 - score)
-        return np.asarray(-np.log(np.clip(share, _TINY, 1.0)))
+        return log_loss(true, score)
     if name == "brier":
-        return np.asarray(np.square(score - true))
+        return squared_loss(true, score)
     error: FloatArray = predicted - true
     if name == "bias":
         return error
@@ -46,110 +39,51 @@ def proportion_rows(name: str, predictions: Predictions) -> tuple[Any, Any]:
     return np.ones(len(true), dtype=bool), predicted == true
 
 
-def from_cells(name: str, weights: FloatArray, true: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Return a metric of confusion cells, shape (draws,).
+def average_precision(predictions: Predictions) -> tuple[float, FloatArray]:
+    """Return average precision, and what each row adds to it: its empirical influence function, shape (n,)."""
+    true, score = predictions.y_true, predictions.y_score
+    value = float(weighted_average_precision(true, score)(np.ones((1, len(true))))[0])
+    return value, influence_of_average_precision(true, score)
 
-    Parameters
-    ----------
-    name : str
-        A metric of counts.
-    weights : array of shape (draws, cells)
-        Counts or probabilities of the cells; their scale does not matter.
-    true, predicted : arrays of shape (cells,)
-        The label codes of each cell.
 
-    Notes
-    -----
-    ``balanced-accuracy`` and ``macro-f1`` average over the classes that occur in ``true``.
+def squared_errors(predictions: Predictions) -> FloatArray:
+    """Return the squared error of each row, shape (n,)."""
+    return squared_loss(predictions.y_true, predictions.y_pred)
+
+
+def squared_spread(predictions: Predictions) -> FloatArray:
+    """Return the squared distance of each true value from their mean, shape (n,)."""
+    spread: FloatArray = np.square(predictions.y_true - predictions.y_true.mean())
+    return spread
+
+
+def rmse_terms(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return what each row adds to a difference of two root mean squared errors, shape (n,), from squared errors."""
+    slopes = [1 / (2 * float(np.sqrt(errors.mean()))) if errors.any() else 0.0 for errors in (first, second)]
+    terms: FloatArray = slopes[0] * first - slopes[1] * second
+    return terms
+
+
+def unlike(name: str, predictions: Predictions, level: float) -> float:
+    """Return what a metric of rows that are all alike may be off by: the others are there, and were not met.
+
+    So many rows as a share of none allows, each wrong by as much as an answer that is the same for all rows. An upper
+    bound of rmse, of log-loss, mae, mape, brier and bias, and of 1 - r2.
     """
-    labels = np.array([1.0]) if name in ("f1", "precision", "recall") else np.unique(true)
-    is_true = (true[:, None] == labels).astype(np.float64)
-    is_predicted = (predicted[:, None] == labels).astype(np.float64)
-    hits = weights @ (is_true * is_predicted)
-    actual, chosen = weights @ is_true, weights @ is_predicted
-    below = {"balanced-accuracy": actual, "recall": actual, "precision": chosen}.get(name, (actual + chosen) / 2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value: FloatArray = np.asarray((hits / below).mean(axis=1))
-    return value
-
-
-def _average_precision(predictions: Predictions) -> Weighted:
-    order = np.argsort(-predictions.y_score, kind="stable")
-    score, positive = predictions.y_score[order], predictions.y_true[order]
-    last_of_ties = np.flatnonzero(np.append(np.diff(score) != 0, True))
-
-    def value(counts: FloatArray) -> FloatArray:
-        sorted_counts = counts[:, order]
-        found = np.cumsum(sorted_counts * positive, axis=1)[:, last_of_ties]
-        returned = np.cumsum(sorted_counts, axis=1)[:, last_of_ties]
-        gained = np.diff(found, axis=1, prepend=0.0)
-        precision = np.divide(found, returned, out=np.zeros_like(found), where=returned > 0)
-        area: FloatArray = (gained * precision).sum(axis=1) / found[:, -1]
-        return area
-
-    return value
-
-
-def _moments(name: str, predictions: Predictions) -> Weighted:
-    true = predictions.y_true - predictions.y_true.mean()  # r2 does not change, and no digits are lost
-    squared_error = np.square(predictions.y_pred - predictions.y_true)
-
-    def value(counts: FloatArray) -> FloatArray:
-        n = counts.sum(axis=1)
-        residual = counts @ squared_error
-        if name == "rmse":
-            return np.asarray(np.sqrt(residual / n))
-        total = counts @ np.square(true) - np.square(counts @ true) / n
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.where(total > 0, 1 - residual / total, np.nan))
-
-    return value
-
-
-def of_weighted_rows(name: str, predictions: Predictions) -> Weighted:
-    """Return the function from row counts to values of ``average-precision``, ``rmse`` or ``r2``."""
-    return _average_precision(predictions) if name == "average-precision" else _moments(name, predictions)
-
-
-def influence(name: str, predictions: Predictions) -> FloatArray:
-    r"""Return the empirical influence function of a metric, shape (n,): sum of zero, variance n times the metric's.
-
-    Notes
-    -----
-    For average precision, with P(t) and N(t) the shares of the m positives and n negatives that score at least t and
-    :math:`\pi(t) = mP / (mP + nN)`, a positive at x has
-
-    .. math:: \pi(x) - AP + \frac1m \sum_{z \in +} \frac{m n N(z)}{(mP(z) + nN(z))^2} [1(x \ge z) - P(z)]
-
-    and a negative the same sum with :math:`-n m P(z)` and N in place of P; both are scaled from their class to all
-    rows. See F. R. Hampel, "The influence curve and its role in robust estimation", JASA 69 (1974).
-    """
-    if name == "average-precision":
-        return _influence_of_average_precision(predictions)
-    squared_error = np.square(predictions.y_pred - predictions.y_true)
-    residual = float(squared_error.mean())
-    if name == "rmse":
-        return np.asarray((squared_error - residual) / (2 * np.sqrt(residual) if residual else 1.0))
-    spread = np.square(predictions.y_true - predictions.y_true.mean())
-    return np.asarray((residual / spread.mean() * spread - squared_error) / spread.mean())
-
-
-def _influence_of_average_precision(predictions: Predictions) -> FloatArray:
-    score, positive = predictions.y_score, predictions.y_true == 1
-    levels, place = np.unique(-score, return_inverse=True)
-    here = np.bincount(place, weights=positive, minlength=len(levels))
-    above, wrong = np.cumsum(here), np.cumsum(np.bincount(place, weights=~positive, minlength=len(levels)))
-    m, n = above[-1], wrong[-1]
-    precision = above / (above + wrong)
-    weight = here / m / np.square(above + wrong)
-
-    def pull(slope: FloatArray, share: FloatArray) -> FloatArray:
-        # An observation at x counts in every threshold z at or below it: a sum from its own level to the end.
-        tail = np.cumsum((weight * slope)[::-1])[::-1]
-        return np.asarray(tail - (weight * slope * share).sum())
-
-    value = (here / m * precision).sum()
-    of_positive = precision - value + pull(m * wrong, above / m)
-    of_negative = pull(-n * above, wrong / n) if n else np.zeros(len(levels))
-    scale = np.where(positive, len(score) / m, len(score) / n if n else 1.0)
-    return np.asarray(np.where(positive, of_positive[place], of_negative[place]) * scale)
+    true, n = predictions.y_true, len(predictions)
+    share = exact_proportion(0, n, level)[1]
+    around = true - true.mean()
+    match name:
+        case "r2":
+            return share
+        case "rmse":
+            return float(np.sqrt(share * np.square(around).mean()))
+        case "brier":
+            return share * float(np.square(around).mean())
+        case "log-loss":
+            shares = np.unique(true, return_counts=True)[1] / n
+            return share * float(-(shares * np.log(shares)).sum())
+        case "mape":
+            return share * float((np.abs(around) / np.abs(true)).mean())
+        case _:
+            return share * float(np.abs(around).mean())

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelops.predictions.read import conditions
+from modelops.predictions.schema import unit_of
 from modelops.predictions.segments import id_day, reading, segments
 
-__all__ = ["ArmRows", "ShadowPairs", "arm_rows", "shadow_pairs"]
+if TYPE_CHECKING:
+    # The server imports this package and must not pay for Arrow.
+    import pyarrow as pa
+
+__all__ = ["ArmRows", "ShadowPairs", "arm_rows", "arm_rows_of", "shadow_pairs"]
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 UnitArray = np.ndarray[Any, np.dtype[np.uint64]]
+FlagArray = np.ndarray[Any, np.dtype[np.bool_]]
 Key = tuple[int, str]
 
 
@@ -30,7 +37,9 @@ class ArmRows:
     ``scores`` has one value per successfully answered row, shape (m,). ``labelled_scores`` (float), ``labels`` and
     ``truths`` (text), ``propensities`` (the arm's share when it answered) and ``units`` (64 bits that stand for the
     entity) have one value per answered row whose truth has arrived, in the same order. ``entities`` counts the
-    different entities that asked.
+    different entities that asked. Of every request ``times`` (epoch seconds), ``people`` (64 bits that stand for the
+    entity), ``failed`` and ``late`` say when it came, from whom, and what became of it. ``by_answer`` counts, by the
+    answered label, the answered rows and those whose truth has arrived.
     """
 
     release: int
@@ -44,6 +53,11 @@ class ArmRows:
     propensities: FloatArray
     units: UnitArray
     entities: int
+    times: FloatArray
+    people: UnitArray
+    failed: FlagArray
+    late: FlagArray
+    by_answer: Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,7 @@ class _Found:
     release: int
     answers: list[np.ndarray[Any, Any]]
     labelled: list[tuple[Any, ...]]
+    said: Counter[str | None]
 
 
 # One array for each route, filled straight from SQLite; a row without a score is infinite there.
@@ -91,17 +106,17 @@ def arm_rows(
     objective_ms: float,
     since: datetime | None = None,
     until: datetime | None = None,
-    warm_up: int = 0,
 ) -> dict[Key, ArmRows]:
     """Return by (step, arm) what the arms of a model did under one salt, pinned requests left out.
 
-    The first ``warm_up`` requests of each arm in each step are left out, and what lies outside ``since <= time <
-    until``.
+    What lies outside ``since <= time < until`` is left out too.
     """
     where, values = conditions(None, since, until)
     span = " AND ".join(f"a.{condition}" if condition != "1" else "1" for condition in where)
     answers = f"""SELECT a.time, a.row, a.status, a.latency_ms, ifnull(a.score, 9e999), a.unit
         FROM answers a WHERE a.route = ? AND {span}"""  # noqa: S608
+    said = f"""SELECT a.label, count(*) FROM answers a
+        WHERE a.route = ? AND a.status < 500 AND a.label IS NOT NULL AND {span} GROUP BY a.label"""  # noqa: S608
     labelled = f"""SELECT a.time, a.seq, a.score, a.label, f.label, a.unit FROM feedback f
         JOIN answers a ON a.route = f.route AND a.seq = f.seq WHERE f.route = ? AND a.status < 500 AND {span}"""  # noqa: S608
     found: dict[Key, _Found] = {}
@@ -111,25 +126,37 @@ def arm_rows(
                 continue
             connection.execute("BEGIN")
             for step, arm, release, propensity, route in connection.execute(_ROUTES, (model, salt)).fetchall():
-                of_arm = found.setdefault((step, arm), _Found(release, [], []))
+                of_arm = found.setdefault((step, arm), _Found(release, [], [], Counter()))
                 of_arm.release = max(release, of_arm.release)
                 of_arm.answers.append(np.fromiter(connection.execute(answers, (route, *values)), _ANSWER_TYPE))
+                of_arm.said.update(dict(connection.execute(said, (route, *values)).fetchall()))
                 more = connection.execute(labelled, (route, *values))
                 of_arm.labelled += [(time, number, seq, *rest, propensity) for time, seq, *rest in more]
-    return {key: _arm(each, objective_ms, warm_up) for key, each in found.items() if sum(map(len, each.answers))}
+    return {key: _arm(each, objective_ms) for key, each in found.items() if sum(map(len, each.answers))}
 
 
-def _arm(found: _Found, objective_ms: float, warm_up: int) -> ArmRows:
+def arm_rows_of(answers: pa.Table, *, objective_ms: float) -> dict[Key, ArmRows]:
+    """Return by (step, arm) what arms did, from the rows of one rollout in the order of time."""
+    found: dict[Key, _Found] = {}
+    for at, row in enumerate(answers.to_pylist()):
+        of_arm = found.setdefault((row["step"], row["arm"]), _Found(row["release"], [], [], Counter()))
+        of_arm.release = max(row["release"], of_arm.release)
+        unit, score, time = unit_of(row["entity"]), row["score"], row["time"]
+        answer = (time, row["row"], row["status"], row["latency_ms"], np.inf if score is None else score, unit)
+        of_arm.answers.append(np.array([answer], _ANSWER_TYPE))
+        if row["label"] is not None and row["status"] < 500:
+            of_arm.said[row["label"]] += 1
+        if row["truth"] is not None and row["status"] < 500:
+            of_arm.labelled.append((time, 0, at, score, row["label"], row["truth"], unit, row["propensity"]))
+    return {key: _arm(each, objective_ms) for key, each in found.items()}
+
+
+def _arm(found: _Found, objective_ms: float) -> ArmRows:
     answers = np.concatenate(found.answers)
     answers = answers[np.argsort(answers["time"], kind="stable")]
-    begin = -np.inf
-    if warm_up:
-        starts = np.flatnonzero(answers["row"] == 0)
-        answers = answers[starts[warm_up] :] if len(starts) > warm_up else answers[:0]
-        begin = answers["time"][0] if len(answers) else np.inf
     first, failed = answers["row"] == 0, answers["status"] >= 500
     slow, scores = answers["latency_ms"] > objective_ms, answers["score"]
-    labelled = sorted((each for each in found.labelled if each[0] >= begin), key=lambda each: each[:3])
+    labelled = sorted(found.labelled, key=lambda each: each[:3])
     columns = list(zip(*labelled, strict=True)) or [()] * 8
     return ArmRows(
         release=found.release,
@@ -143,7 +170,17 @@ def _arm(found: _Found, objective_ms: float, warm_up: int) -> ArmRows:
         propensities=np.array(columns[7], dtype=np.float64),
         units=np.array(columns[6], dtype=np.int64).view(np.uint64),
         entities=len(np.unique(answers["unit"])),
+        times=answers["time"][first],
+        people=answers["unit"][first].view(np.uint64),
+        failed=failed[first],
+        late=slow[first],
+        by_answer=_by_answer(found.said, columns[4]),
     )
+
+
+def _by_answer(said: Mapping[str | None, int], labelled: Sequence[str | None]) -> dict[str, tuple[int, int]]:
+    known = Counter(labelled)
+    return {label: (count, known[label]) for label, count in said.items() if label is not None}
 
 
 _PAIRS = """SELECT s.time, s.prediction_id, s.step, s.arm, s.release, s.score, s.label, s.status, s.latency_ms,

@@ -9,7 +9,8 @@ import orjson
 
 from modelops.clock import parse_instant
 from modelops.errors import ModelOpsError
-from modelops.spec.model import Feature
+from modelops.spec.kinds.model import Feature
+from modelops.spec.texts.reading import TextReading
 
 if TYPE_CHECKING:
     # The server imports this package and must not pay for Arrow.
@@ -18,27 +19,32 @@ if TYPE_CHECKING:
 __all__ = ["feature_columns"]
 
 
-def feature_columns(window: pa.Table, features: Sequence[Feature]) -> pa.Table:
+def feature_columns(window: pa.Table, features: Sequence[Feature], reading: TextReading | None = None) -> pa.Table:
     """Return the logged ``features`` of a window as one typed column per feature, missing values as nulls.
 
     Numbers are float64, integers int64, booleans bool, categories string, datetimes timestamp[us, UTC]. A value that
-    does not fit its type (another release had other features) is a null.
+    does not fit its type (another release had other features) is a null. ``reading`` says how texts become values: what
+    another release logged as it came is read here.
     """
     import pyarrow as pa
 
     objects = [orjson.loads(text) for text in window.column("features").to_pylist()]
     columns = {
-        feature.name: _column([each.get(feature.name) for each in objects], feature.type) for feature in features
+        feature.name: _column([each.get(feature.name) for each in objects], feature.type, reading)
+        for feature in features
     }
     return pa.table(columns)
 
 
-def _column(values: list[Any], kind: str) -> pa.Array:
+def _column(values: list[Any], kind: str, reading: TextReading | None) -> pa.Array:
     import pyarrow as pa
 
     match kind:
         case "category":
-            return pa.array([value if isinstance(value, str) else None for value in values], pa.string())
+            texts = [value if isinstance(value, str) else None for value in values]
+            if reading is not None:
+                texts = [reading.read(text) or None if text is not None else None for text in texts]
+            return pa.array(texts, pa.string())
         case "boolean":
             return pa.array([value if isinstance(value, bool) else None for value in values], pa.bool_())
         case "datetime":

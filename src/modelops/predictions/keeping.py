@@ -6,40 +6,54 @@ import os
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from modelops.errors import Exit, failure
-from modelops.predictions.read import read_window
+from modelops.files import replacing, sweep
+from modelops.predictions.carried import CHAINS_FOLDER, chains_of
+from modelops.predictions.read import COLUMNS, read_window
 from modelops.predictions.schema import VERSION
 from modelops.predictions.segments import Segment, day_of, day_start, day_text, reading, segments
 
-__all__ = ["SCHEMA_KEY", "export", "retain"]
+if TYPE_CHECKING:
+    # The server imports this package and must not pay for Arrow.
+    import pyarrow as pa
+
+__all__ = ["SCHEMA_KEY", "expired", "export", "retain"]
 
 SCHEMA_KEY = b"modelops.predictions.version"
 """Under this key an exported file's metadata holds the version of the log's schema."""
 
 
-def retain(path: Path, now: datetime, *, days: float, needed_days: float = 0.0) -> tuple[str, ...]:
-    """Drop the files that hold only predictions older than ``days``; return their names, oldest first.
+def expired(path: Path, now: datetime, *, days: float, needed_days: float = 0.0) -> tuple[str, ...]:
+    """Return the files that hold only predictions older than ``days``, oldest first.
 
-    Nothing younger than ``needed_days`` is dropped, whatever ``days`` says: that is what the longest window of a
-    monitor or a retraining, or the latest label, still asks for. Today's files always stay.
+    None is younger than ``needed_days``, whatever ``days`` says: that is what the longest window of a monitor or a
+    retraining, or the latest label, still asks for. Today's files never are.
     """
     limit = day_of((now - timedelta(days=max(days, needed_days))).timestamp())
-    dropped = [segment for segment in segments(path) if segment.day < min(limit, day_of(now.timestamp()))]
-    for segment in dropped:
+    found = [segment for segment in segments(path) if segment.day < min(limit, day_of(now.timestamp()))]
+    return tuple(segment.name for segment in found)
+
+
+def retain(path: Path, now: datetime, *, days: float, needed_days: float = 0.0) -> tuple[str, ...]:
+    """Drop the files that are ``expired``; return their names."""
+    dropped = expired(path, now, days=days, needed_days=needed_days)
+    for name in dropped:
         # The file first: what is left when this is interrupted is no log without its journal.
         for suffix in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
-                (path / (segment.name + suffix)).unlink()
-    return tuple(segment.name for segment in dropped)
+                (path / (name + suffix)).unlink()
+    return dropped
 
 
 def export(path: Path, directory: Path, until: datetime) -> tuple[Path, ...]:
     """Write the whole days before ``until`` as ``model=<m>/day=<d>.parquet`` and return the files that were written.
 
     A file that exists is written anew when the log of its day has changed since: labels come late. It has the time of
-    the change that it holds. A file of a day that the log no longer holds stays.
+    the change that it holds. A file of a day that the log no longer holds stays. Beside them lie the chains of each
+    day, by which the rows can be held to the seals of the log.
     """
     written: list[Path] = []
     by_day: dict[int, list[Segment]] = {}
@@ -52,9 +66,13 @@ def export(path: Path, directory: Path, until: datetime) -> tuple[Path, ...]:
         for model in sorted({model for segment in files for model in _models(path / segment.name)}):
             target = directory / f"model={quote(model, safe='')}" / f"day={day_text(day)}.parquet"
             if not target.exists() or target.stat().st_mtime_ns < changed:
-                _write(path, model, day, target)
+                _write(_rows(path, model, day), target)
                 os.utime(target, ns=(changed, changed))
                 written.append(target)
+        chains = directory / CHAINS_FOLDER / f"day={day_text(day)}.parquet"
+        if not chains.exists() or chains.stat().st_mtime_ns < changed:
+            _write(chains_of([path / segment.name for segment in files]), chains)
+            os.utime(chains, ns=(changed, changed))
     return tuple(written)
 
 
@@ -72,19 +90,22 @@ def _models(file: Path) -> list[str]:
         return [] if connection is None else [row[0] for row in connection.execute("SELECT DISTINCT model FROM routes")]
 
 
-def _write(path: Path, model: str, day: int, target: Path) -> None:
+def _rows(path: Path, model: str, day: int) -> pa.Table:
+    columns = (*COLUMNS, "segment", "seq")
+    table = read_window(path, model, day_start(day), day_start(day + 1), columns=columns)
+    return table.replace_schema_metadata({SCHEMA_KEY: str(VERSION).encode()})
+
+
+def _write(table: pa.Table, target: Path) -> None:
     import pyarrow.parquet as pq
 
-    table = read_window(path, model, day_start(day), day_start(day + 1))
-    table = table.replace_schema_metadata({SCHEMA_KEY: str(VERSION).encode()})
-    # Two exports may run at once, and readers of a folder pass over what begins with a dot.
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, partial, compression="zstd")
-        partial.replace(target)
+        # Two exports may run at once, and readers of a folder pass over what begins with a dot.
+        with replacing(target.parent, target.name) as (file, commit):
+            pq.write_table(table, file, compression="zstd")
+            commit(target)
+        sweep(target.parent, target.name)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         message = f"{target} cannot be written: {error.strerror or error}"
         raise failure("unwritable", message, exit=Exit.WORLD, hint="choose another folder") from None

@@ -1,29 +1,40 @@
-"""The writer of the prediction log: a bounded queue, one thread, and one transaction for everything that waits."""
+"""The prediction log of one writer: a bounded queue, one thread, and one transaction for everything that waits."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from modelops.errors import Exit, ModelOpsError, failure
+from modelops.predictions.lanes import PART_ROWS, Entry, Lanes, Queued, parts_of, tell
 from modelops.predictions.migrating import OLD_NAME, take_over
-from modelops.predictions.schema import Outcome, Row, ShadowRow
-from modelops.predictions.segments import day_of, day_span
+from modelops.predictions.schema import Reception, Row, ShadowRow
+from modelops.predictions.segments import day_of
 from modelops.predictions.writer import SEGMENT_BYTES, Label, Writer, unwritable
 
 WINDOW_SECONDS = 0.05
 """How long a buffered row may wait for company before it is committed."""
+COMPANY_SECONDS = 0.00005
+"""How long rows that somebody waits for may wait, for each of those that came the last time: a sync has its price."""
+MOST_COMPANY_SECONDS = 0.003
+COMPANY_ROWS = 5
+"""Where fewer than these came together the last time, nothing is waited for."""
+FULL_ROWS = 2048
+"""So many buffered rows are written without waiting for the end of the window."""
 
-_LARGEST_BATCH = 4096
+PROBE_SECONDS = 1.0
+"""How often a disk that has refused is tried while nothing waits for it."""
+
 _RETRY_SECONDS = 0.25
 # What SQLite or its binding says about a value, not about a disk.
 _BAD_ROW = (
@@ -38,31 +49,19 @@ _BAD_ROW = (
 )
 _BAD_DISK = (sqlite3.Error, OSError, ModelOpsError, MemoryError)
 
-Waiter = asyncio.Future[Any] | Future[Any]
-
-
-@dataclass(slots=True)
-class _Entry:
-    """What waits in the queue for an acknowledgement: rows of one day, or feedback, and who waits."""
-
-    rows: Sequence[Row]
-    feedback: Sequence[Label]
-    waiter: Waiter
-    outcomes: list[Outcome] | None = field(default=None)
-    error: ModelOpsError | None = None
-
-
-_Queued = Row | ShadowRow | _Entry
-
 
 @dataclass(slots=True)
 class LogStats:
-    """Counts since the log was opened; ``dropped`` are buffered rows that will not be written."""
+    """Counts since the log was opened.
+
+    ``dropped`` are buffered rows that will not be written, ``set_aside`` files that could not be read and were renamed.
+    """
 
     written: int = 0
     dropped: int = 0
     commits: int = 0
     commit_seconds: float = 0.0
+    set_aside: int = 0
     error: str | None = None
 
 
@@ -90,13 +89,12 @@ class PredictionLog:
         self._window = window_seconds
         self._files = Writer(path, segment_bytes)
         self._take_over(path.with_name(OLD_NAME))
-        self._queue: deque[_Queued] = deque()
-        self._depth = 0
-        self._lock = threading.Lock()
+        self.stats.set_aside = len(self._files.aside)
+        self._lanes = Lanes(capacity)
         self._wake = threading.Event()
         self._idle = False
         self._urgent = False
-        self._closing = False
+        self._goal = self._together = 0
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -114,25 +112,54 @@ class PredictionLog:
 
     @property
     def depth(self) -> int:
-        """Return how many rows and labels wait to be written."""
-        return self._depth
+        """Return how many rows and labels wait to be written, or are expected."""
+        return self._lanes.depth
+
+    def has_room(self, rows: int) -> bool:
+        """Tell whether so many rows could be queued now."""
+        return self._lanes.depth + rows <= self.capacity
+
+    def reserve(self, rows: int) -> None:
+        """Keep room for the rows of a request before it is worked on, or raise ``log-full``."""
+        self._lanes.reserve(rows)
+
+    def release(self, rows: int) -> None:
+        """Give back room that was reserved and is not needed."""
+        self._lanes.release(rows)
 
     def append(self, row: Row) -> None:
         """Queue a row; a crash of the machine or the process within the window may lose it."""
-        self._put(row, 1)
-        if self._idle:
+        self._lanes.add(row, 1)
+        if self._idle or self._lanes.depth == FULL_ROWS:
             self._wake.set()
 
     def append_shadow(self, row: ShadowRow) -> None:
         """Queue what a shadow said, under the terms of ``append``."""
-        self._put(row, 1)
+        self._lanes.add(row, 1)
         if self._idle:
             self._wake.set()
+
+    def append_all(self, rows: Sequence[Row], *, reserved: bool = False) -> None:
+        """Queue the rows of one request, under the terms of ``append``; room for them may have been reserved."""
+        self._lanes.add_large(parts_of(rows, None, None), 0 if reserved else len(rows))
+        if self._idle:
+            self._wake.set()
+
+    def submit(
+        self, rows: Sequence[Row], told: Callable[[Any, ModelOpsError | None], object], *, reserved: bool = False
+    ) -> None:
+        """Queue rows of one time; on the running loop it is told when they are on disk, or why they are not."""
+        loop, room = asyncio.get_running_loop(), 0 if reserved else len(rows)
+        if len(rows) <= PART_ROWS:
+            self._lanes.add(Entry(rows, (), told, loop), room)
+        else:
+            self._lanes.add_large(parts_of(rows, told, loop), room)
+        self._hurry()
 
     def append_acknowledged(self, rows: Sequence[Row]) -> asyncio.Future[None]:
         """Queue rows of one time and return a future of the running loop, done when all of them are on disk."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._submit(_Entry(rows, (), waiter), len(rows))
+        self.submit(rows, partial(_settle, waiter))
         return waiter
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -140,29 +167,31 @@ class PredictionLog:
         for _, group in groupby(rows, lambda row: day_of(row.time)):
             waiter: Future[None] = Future()
             of_day = list(group)
-            self._submit(_Entry(of_day, (), waiter), len(of_day))
+            self._lanes.add_large(parts_of(of_day, partial(_settle, waiter), None), len(of_day))
+            self._hurry()
             waiter.result()
 
-    def feedback_acknowledged(self, items: Sequence[Label]) -> asyncio.Future[list[Outcome]]:
+    def feedback_acknowledged(self, items: Sequence[Label]) -> asyncio.Future[list[Reception]]:
         """Queue feedback as (prediction id, label text, epoch seconds, model); the result says what became of each.
 
         Another label for the same prediction replaces the first and is counted, unless its time is earlier. Rows queued
         earlier are known.
         """
-        waiter: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._submit(_Entry((), items, waiter), len(items))
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[list[Reception]] = loop.create_future()
+        self._label(items, partial(_settle, waiter), loop)
         return waiter
 
-    def feedback(self, items: Sequence[Label]) -> list[Outcome]:
+    def feedback(self, items: Sequence[Label]) -> list[Reception]:
         """Write feedback and return, when it is on disk, what became of each label."""
-        waiter: Future[list[Outcome]] = Future()
-        self._submit(_Entry((), items, waiter), len(items))
+        waiter: Future[list[Reception]] = Future()
+        self._label(items, partial(_settle, waiter), None)
         return waiter.result()
 
     def close(self) -> None:
         """Write what waits and close the files; later appends are refused."""
-        with self._lock:
-            self._closing = True
+        with self._lanes.lock:
+            self._lanes.closing = True
         self._wake.set()
         self._thread.join()
 
@@ -172,66 +201,85 @@ class PredictionLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _put(self, entry: _Queued, rows: int) -> None:
-        # Under the lock nothing can slip in behind the last look of a thread that closes.
-        with self._lock:
-            if self._depth + rows > self.capacity or self._closing:
-                raise self._full()
-            self._queue.append(entry)
-            self._depth += rows
+    def _label(
+        self,
+        items: Sequence[Label],
+        told: Callable[[Any, ModelOpsError | None], object],
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        self._lanes.add_large([Entry((), items, told, loop)], len(items))
+        self._hurry()
 
-    def _full(self) -> ModelOpsError:
-        reason = "is closed" if self._closing else f"has {self._depth} rows waiting"
-        return failure("log-full", f"the prediction log {reason}", exit=Exit.WORLD, hint="try again", retryable=True)
-
-    def _submit(self, entry: _Entry, size: int) -> None:
-        self._put(entry, size)
-        self._urgent = True
-        self._wake.set()
+    def _hurry(self) -> None:
+        """Wake the thread for somebody who waits, unless it is awake for others and not all of these have come."""
+        if self._idle or not self._urgent:
+            self._urgent = True
+            self._wake.set()
+        elif self._goal and len(self._lanes.single) >= self._goal:
+            self._wake.set()
 
     def _run(self) -> None:
+        lanes = self._lanes
         while True:
             self._await_work()
-            with self._lock:
-                closing = self._closing
-            while (batch := self._take()) and self._commit(batch):
-                pass
-            if closing:
-                self.stats.dropped += len(self._queue)
+            with lanes.lock:
+                closing = lanes.closing
+            # One round: what comes meanwhile has a window of its own.
+            written = True
+            for _ in range(1 + len(lanes.single) // FULL_ROWS + 2 * len(lanes.large)):
+                batch = lanes.take()
+                if not batch or not (written := self._commit(batch)):
+                    break
+            if closing and (not written or not (lanes.single or lanes.large)):
+                self._give_up()
                 self._files.close()
                 return
 
     def _await_work(self) -> None:
-        """Sleep until something waits; then give buffered rows one window of time to gather."""
+        """Sleep until something waits; then give buffered rows one window of time to gather, and others a moment."""
+        lanes, wake = self._lanes, self._wake
         self._idle = True
-        if not self._queue and not self._closing:
-            self._wake.wait()
+        while not (lanes.single or lanes.large or lanes.closing):
+            # What the disk has refused is tried again, as nobody may come to try it.
+            if not wake.wait(PROBE_SECONDS if self.stats.error else None):
+                self._probe()
+            wake.clear()
         self._idle = False
-        self._wake.clear()
-        if not (self._urgent or self._closing):
-            self._wake.wait(max(self._window, _RETRY_SECONDS) if self.stats.error else self._window)
+        wake.clear()
+        if lanes.closing:
+            return
+        if self.stats.error and not self._urgent:
+            wake.wait(max(self._window, _RETRY_SECONDS))
+        elif not self._urgent and lanes.depth < FULL_ROWS:
+            wake.wait(self._window)
+        if self._urgent and self._together >= COMPANY_ROWS and len(lanes.single) < self._together:
+            wake.clear()
+            self._goal = self._together
+            wake.wait(min(COMPANY_SECONDS * self._together, MOST_COMPANY_SECONDS))
+            self._goal = 0
         self._urgent = False
 
-    def _take(self) -> list[_Queued]:
-        """Take what can be one transaction: rows of one day, or feedback."""
-        taken: list[_Queued] = []
-        with self._lock:
-            queue = self._queue
-            kind = _kind(queue[0]) if queue else -1
-            begin, end = day_span(kind)
-            while queue and len(taken) < _LARGEST_BATCH:
-                entry = queue[0]
-                # Almost all are rows of one day, so the common case is two comparisons.
-                if not (isinstance(entry, Row) and begin <= entry.time < end) and _kind(entry) != kind:
-                    break
-                taken.append(queue.popleft())
-        return taken
+    def _give_up(self) -> None:
+        """Count and name what the disk has not taken by the end."""
+        left = sum(each.size if isinstance(each, Entry) else 1 for each in (*self._lanes.single, *self._lanes.large))
+        self.stats.dropped += left
+        if left:
+            print(f"{left} rows of the log are lost: {self.stats.error}", file=sys.stderr, flush=True)
 
-    def _commit(self, batch: list[_Queued]) -> bool:
+    def _probe(self) -> None:
+        """See whether a disk that has refused takes something again."""
+        try:
+            self._files.probe()
+        except _BAD_DISK as problem:
+            self.stats.error = unwritable(self.path, problem).first.message
+        else:
+            self.stats.error = None
+
+    def _commit(self, batch: list[Queued]) -> bool:
         """Write a batch and tell those who wait; False when the disk refuses, and buffered rows are queued again."""
         started = time.perf_counter()
         try:
-            written = self._write(batch)
+            written, told = self._write(batch)
         except _BAD_ROW as problem:
             return self._narrow(batch, problem)
         except _BAD_DISK as problem:
@@ -242,31 +290,39 @@ class PredictionLog:
         stats.commits += 1
         stats.written += written
         stats.error = None
-        self._done(batch)
+        stats.set_aside = len(self._files.aside)
+        if told:
+            self._together = len(batch)
+        self._done(batch, told)
         return True
 
-    def _write(self, batch: list[_Queued]) -> int:
+    def _write(self, batch: list[Queued]) -> tuple[int, list[Entry]]:
+        """Write one transaction; returns how many rows it were, and who waits for it."""
         rows: list[Row] = []
         shadows: list[ShadowRow] = []
-        labelled = [entry for entry in batch if isinstance(entry, _Entry) and not entry.rows]
+        entries: list[Entry] = []
+        for each in batch:
+            if type(each) is Row:
+                rows.append(each)
+            elif isinstance(each, Entry):
+                rows.extend(each.rows)
+                entries.append(each)
+            else:
+                shadows.append(each)  # type: ignore[arg-type]
+        if rows or shadows:
+            self._files.insert(rows, shadows)
+        labelled = [entry for entry in entries if not entry.rows]
         if labelled:
             outcomes = self._files.label([item for entry in labelled for item in entry.feedback])
             for entry in labelled:
                 size = len(entry.feedback)
                 entry.outcomes, outcomes = outcomes[:size], outcomes[size:]
-            return 0
-        for each in batch:
-            if isinstance(each, Row):
-                rows.append(each)
-            elif isinstance(each, ShadowRow):
-                shadows.append(each)
-            else:
-                rows.extend(each.rows)
-        self._files.insert(rows, shadows)
-        return len(rows)
+        return len(rows), entries
 
-    def _narrow(self, batch: list[_Queued], problem: Exception) -> bool:
+    def _narrow(self, batch: list[Queued], problem: Exception) -> bool:
         """Write the halves of a batch that holds something bad, until that is alone."""
+        if len(batch) == 1 and isinstance(batch[0], Entry) and batch[0].told is None and len(batch[0].rows) > 1:
+            batch = list(batch[0].rows)
         if len(batch) > 1:
             half = len(batch) // 2
             if self._commit(batch[:half]):
@@ -275,62 +331,39 @@ class PredictionLog:
             return False
         entry = batch[0]
         error = failure("log-refused", f"the prediction log cannot hold this row: {problem}", exit=Exit.BUG)
-        if isinstance(entry, _Entry):
+        if isinstance(entry, Entry):
             entry.error = error
+            self._done(batch, [entry])
         else:
             self.stats.dropped += 1
-        self._done(batch)
+            self._done(batch, [])
         return True
 
-    def _disk_refuses(self, batch: list[_Queued], error: ModelOpsError) -> None:
+    def _disk_refuses(self, batch: list[Queued], error: ModelOpsError) -> None:
         """Tell everyone who waits for the disk, and keep the buffered rows for another attempt."""
-        self.stats.error = error.problems[0].message
-        with self._lock:
-            waiting = [*batch, *self._queue]
-            told = [entry for entry in waiting if isinstance(entry, _Entry)]
-            self._queue.clear()
-            self._queue.extend(entry for entry in waiting if not isinstance(entry, _Entry))
+        self.stats.error = error.first.message
+        told = [each for each in batch if isinstance(each, Entry) and each.told]
+        self._lanes.put_back([each for each in batch if not (isinstance(each, Entry) and each.told)])
+        told += self._lanes.take_waiters()
         for entry in told:
             entry.error = error
-        self._done(told)
+        self._done(list(told), told)
 
-    def _done(self, entries: Sequence[_Queued]) -> None:
-        """Settle the waiters, with one wake-up per event loop, and give the room in the queue back."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Entry]] = {}
-        size = 0
-        for entry in entries:
-            if not isinstance(entry, _Entry):
-                size += 1
-                continue
-            size += len(entry.rows) + len(entry.feedback)
-            if isinstance(entry.waiter, asyncio.Future):
-                by_loop.setdefault(entry.waiter.get_loop(), []).append(entry)
-            else:
-                _settle(entry)
-        with self._lock:
-            self._depth -= size
-        for loop, waiting in by_loop.items():
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_settle_all, waiting)
+    def _done(self, batch: Sequence[Queued], entries: Sequence[Entry]) -> None:
+        """Give the room in the queue back and tell those who wait, with one wake-up per event loop."""
+        self._lanes.release(len(batch) - len(entries) + sum(entry.size for entry in entries))
+        for loop in {entry.loop for entry in entries}:
+            waiting = (entry for entry in entries if entry.loop is loop)
+            if loop is None:
+                tell(None, waiting)
+            elif not loop.is_closed():
+                loop.call_soon_threadsafe(tell, loop, waiting)
 
 
-def _kind(entry: _Queued) -> int:
-    """Return the day of a row, or -1 for feedback."""
-    if isinstance(entry, (Row, ShadowRow)):
-        return day_of(entry.time)
-    return day_of(entry.rows[0].time) if entry.rows else -1
-
-
-def _settle(entry: _Entry) -> None:
-    waiter = entry.waiter
+def _settle(waiter: asyncio.Future[Any] | Future[Any], outcome: Any, error: ModelOpsError | None) -> None:
     if waiter.done():
         return
-    if entry.error is not None:
-        waiter.set_exception(entry.error)
+    if error is not None:
+        waiter.set_exception(error)
     else:
-        waiter.set_result(entry.outcomes)
-
-
-def _settle_all(entries: Iterable[_Entry]) -> None:
-    for entry in entries:
-        _settle(entry)
+        waiter.set_result(outcome)

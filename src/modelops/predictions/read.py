@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     # The server imports this package and must not pay for Arrow.
     import pyarrow as pa
 
-__all__ = ["Logged", "count", "find", "latest_time", "read_window"]
+__all__ = ["Logged", "count", "draw", "drawn", "find", "places", "read_batches", "read_window"]
 
 _REALS = ("time", "score", "latency_ms", "propensity", "truth_time")
-_INTEGERS = ("release", "step", "status", "row", "revisions")
+_INTEGERS = ("release", "step", "status", "row", "revisions", "seq")
 COLUMNS = (*Row._fields, "truth", "truth_time", "revisions")
 _BATCH = 20_000
+_DRAWN = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ def _schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([(column, kind(column)) for column in columns])
 
 
+def empty_window(columns: Sequence[str] = COLUMNS) -> pa.Table:
+    """Return a window without rows."""
+    return _schema(columns).empty_table()
+
+
 def conditions(model: str | None, since: datetime | None, until: datetime | None) -> tuple[list[str], list[object]]:
     """Return the conditions on the view of predictions, and their values, that select a window of a model."""
     found: list[str] = ["1"]
@@ -64,11 +70,11 @@ def conditions(model: str | None, since: datetime | None, until: datetime | None
     return found, values
 
 
-def _opened(path: Path, since: datetime | None, until: datetime | None) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path, since: datetime | None, until: datetime | None) -> Iterator[tuple[str, sqlite3.Connection]]:
     for segment in segments(path, since, until):
         with reading(path / segment.name) as connection:
             if connection is not None:
-                yield connection
+                yield segment.name, connection
 
 
 def read_window(
@@ -86,8 +92,67 @@ def read_window(
     """Return the logged rows of a model with ``since <= time < until``, oldest first, the truth joined as ``truth``.
 
     ``time`` and ``truth_time`` are epoch seconds; the last feedback of a prediction wins and ``revisions`` counts the
-    contradictions. ``labelled`` keeps only rows with a truth, ``succeeded`` only rows with a status below 500. A log
-    that does not exist yet has no rows.
+    contradictions; ``segment`` and ``seq`` say where a row lies. ``labelled`` keeps only rows with a truth,
+    ``succeeded`` only rows with a status below 500. A log that does not exist yet has no rows.
+    """
+    import pyarrow as pa
+
+    found = list(
+        _batches(
+            path,
+            model,
+            since,
+            until,
+            arms=arms,
+            releases=releases,
+            labelled=labelled,
+            succeeded=succeeded,
+            columns=columns,
+        )
+    )
+    table = pa.Table.from_batches(found, _schema((*columns, "time")))
+    times = table.column(len(columns)).to_numpy()
+    table = table.remove_column(len(columns))
+    # Several writers' files of one day overlap in time.
+    return table if (times[1:] >= times[:-1]).all() else table.take(np.argsort(times, kind="stable"))
+
+
+def read_batches(
+    path: Path,
+    model: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    columns: Sequence[str],
+    wanted: Callable[[str], bool] | None = None,
+) -> Iterator[pa.Table]:
+    """Yield the rows that ``read_window`` returns in parts of at most 20,000, file by file, however many there are.
+
+    ``wanted`` says by its id whether a row is; of others nothing more is read.
+    """
+    import pyarrow as pa
+
+    for batch in _batches(path, model, since, until, columns=columns, wanted=wanted, ordered=False):
+        yield pa.Table.from_batches([batch]).remove_column(len(columns))
+
+
+def _batches(
+    path: Path,
+    model: str,
+    since: datetime | None,
+    until: datetime | None,
+    *,
+    columns: Sequence[str],
+    arms: Sequence[str] = (),
+    releases: Sequence[int] = (),
+    labelled: bool = False,
+    succeeded: bool = False,
+    wanted: Callable[[str], bool] | None = None,
+    ordered: bool = True,
+) -> Iterator[pa.RecordBatch]:
+    """Yield a window's rows, those of each file in the order of time, with the time once more as the last column.
+
+    To bring rows into order takes as much room as they do.
     """
     import pyarrow as pa
 
@@ -100,32 +165,43 @@ def read_window(
         where.append("truth IS NOT NULL")
     if succeeded:
         where.append("status < 500")
-    selected = (*columns, "time AS _time")
+    if wanted is not None:
+        where.append("wanted(id)")
+    selected = ", ".join("? AS segment" if column == "segment" else column for column in (*columns, "time AS _time"))
     schema = _schema((*columns, "time"))
-    query = f"SELECT {', '.join(selected)} FROM predictions WHERE {' AND '.join(where)} ORDER BY time, seq"  # noqa: S608
-    batches: list[pa.RecordBatch] = []
-    for connection in _opened(path, since, until):
-        cursor = connection.execute(query, values)
+    query = f"SELECT {selected} FROM predictions WHERE {' AND '.join(where)}"  # noqa: S608
+    query += " ORDER BY time, seq" if ordered else ""
+    for name, connection in _opened(path, since, until):
+        if wanted is not None:
+            connection.create_function("wanted", 1, wanted, deterministic=True)
+        cursor = connection.execute(query, [*([name] if "segment" in columns else []), *values])
         while rows := cursor.fetchmany(_BATCH):
             arrays = [pa.array(c, field.type) for c, field in zip(zip(*rows, strict=True), schema, strict=True)]
-            batches.append(pa.record_batch(arrays, schema=schema))
-    table = pa.Table.from_batches(batches, schema)
-    times = table.column(len(columns)).to_numpy()
-    table = table.remove_column(len(columns))
-    # Several writers' files of one day overlap in time.
-    return table if (times[1:] >= times[:-1]).all() else table.take(np.argsort(times, kind="stable"))
+            yield pa.record_batch(arrays, schema=schema)
 
 
 def count(path: Path, model: str | None = None, since: datetime | None = None, until: datetime | None = None) -> int:
     """Return how many rows a window holds."""
     where, values = conditions(model, since, until)
     query = f"SELECT count(*) FROM predictions WHERE {' AND '.join(where)}"  # noqa: S608
-    return sum(connection.execute(query, values).fetchone()[0] for connection in _opened(path, since, until))
+    return sum(connection.execute(query, values).fetchone()[0] for _, connection in _opened(path, since, until))
 
 
 def find(path: Path, id: str) -> Logged | None:
     """Return the logged prediction with this id."""
     query = f"SELECT {', '.join(COLUMNS)} FROM predictions WHERE id = ?"  # noqa: S608
+    for _, found in _looked_up(path, id, query):
+        return Logged(Row._make(found[:-3]), *found[-3:])
+    return None
+
+
+def places(path: Path, id: str) -> tuple[tuple[str, int], ...]:
+    """Return the files that hold a prediction with this id, each with its number there; two are no accident."""
+    found = _looked_up(path, id, "SELECT seq FROM answers WHERE id = ?")
+    return tuple((name, row[0]) for name, row in found)
+
+
+def _looked_up(path: Path, id: str, query: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
     day = id_day(id)
     for segment in reversed(segments(path)):
         if day not in (None, segment.day):
@@ -133,21 +209,45 @@ def find(path: Path, id: str) -> Logged | None:
         with reading(path / segment.name) as connection:
             found = None if connection is None else connection.execute(query, (id,)).fetchone()
         if found is not None:
-            return Logged(Row._make(found[:-3]), *found[-3:])
-    return None
+            yield segment.name, found
 
 
-def latest_time(path: Path, model: str | None = None) -> float | None:
-    """Return the time of the newest row in epoch seconds, None for an empty log."""
-    where, values = conditions(model, None, None)
-    query = f"SELECT max(time) FROM predictions WHERE {' AND '.join(where)}"  # noqa: S608
-    latest: float | None = None
-    day = None
-    for segment in reversed(segments(path)):
-        if latest is not None and segment.day != day:
-            break
-        with reading(path / segment.name) as connection:
-            found = None if connection is None else connection.execute(query, values).fetchone()[0]
-        if found is not None and (latest is None or found > latest):
-            latest, day = float(found), segment.day
-    return latest
+def draw(path: Path, many: int, seed: int) -> tuple[Logged, ...]:
+    """Return so many predictions drawn evenly from all files, or all where there are no more."""
+    names = [segment.name for segment in segments(path)]
+    counts = []
+    for name in names:
+        with reading(path / name) as connection:
+            counted = None if connection is None else connection.execute("SELECT count(*) FROM answers").fetchone()
+            counts.append(counted[0] if counted else 0)
+    chosen = drawn(sum(counts), many, seed)
+    found: list[Logged] = []
+    begin = 0
+    for name, rows in zip(names, counts, strict=True):
+        wanted = chosen[(chosen >= begin) & (chosen < begin + rows)] - begin
+        begin += rows
+        if len(wanted):
+            found += _at(path / name, wanted.tolist())
+    return tuple(found)
+
+
+def drawn(rows: int, many: int, seed: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return positions drawn evenly and without repetition, in their order; all where there are no more."""
+    if rows <= many:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).choice(rows, many, replace=False))
+
+
+def _at(file: Path, positions: Sequence[int]) -> list[Logged]:
+    """Return the predictions at some positions of a file, by their numbers."""
+    with reading(file) as connection:
+        if connection is None:
+            return []
+        numbers = [row[0] for row in connection.execute("SELECT seq FROM answers ORDER BY seq")]
+        wanted = [numbers[at] for at in positions if at < len(numbers)]
+        found = []
+        for start in range(0, len(wanted), _DRAWN):
+            some = wanted[start : start + _DRAWN]
+            query = f"SELECT {', '.join(COLUMNS)} FROM predictions WHERE seq IN ({', '.join('?' * len(some))})"  # noqa: S608
+            found += [Logged(Row._make(row[:-3]), *row[-3:]) for row in connection.execute(query, some)]
+        return found

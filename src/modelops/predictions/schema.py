@@ -11,11 +11,14 @@ from typing import NamedTuple
 from modelops.errors import Exit, failure
 from modelops.spec.meta import Scalar
 
-VERSION = 2
+VERSION = 3
+UNCHAINED = 2
+"""The version that logs have whose rows are not chained: they are read, and labelled, and never written to again."""
 
 # What repeats on every row is a row of routes; what only a few readers want, the features, lies apart, so that the
-# judge of a rollout reads a route's answers as one narrow range. ``unit`` is a hash of the entity. The statements of
-# one version run in one transaction together with user_version, so a reader never sees half of it.
+# judge of a rollout reads a route's answers as one narrow range. ``unit`` is a hash of the entity. ``labels`` is how
+# the labels came, ``feedback`` where they led to; see ``chain`` for the links and the origin. The statements of one
+# version run in one transaction together with user_version, so a reader never sees half of it.
 CREATE = (
     """CREATE TABLE routes(
         route INTEGER PRIMARY KEY, model TEXT NOT NULL, release INT NOT NULL, arm TEXT NOT NULL, step INT NOT NULL,
@@ -24,14 +27,18 @@ CREATE = (
         route INT NOT NULL, seq INT NOT NULL, id TEXT NOT NULL UNIQUE, time REAL NOT NULL, row INT NOT NULL,
         status INT NOT NULL, latency_ms REAL NOT NULL, score REAL, unit INT NOT NULL, entity TEXT NOT NULL, label TEXT,
         error TEXT, request TEXT NOT NULL, PRIMARY KEY(route, seq)) WITHOUT ROWID""",
-    "CREATE TABLE inputs(seq INTEGER PRIMARY KEY, features TEXT NOT NULL)",
+    "CREATE TABLE inputs(seq INTEGER PRIMARY KEY, features TEXT NOT NULL, link BLOB NOT NULL)",
     """CREATE TABLE feedback(
         route INT NOT NULL, seq INT NOT NULL, label TEXT NOT NULL, time REAL NOT NULL, revisions INT NOT NULL,
         PRIMARY KEY(route, seq)) WITHOUT ROWID""",
+    """CREATE TABLE labels(
+        number INTEGER PRIMARY KEY, seq INT NOT NULL, label TEXT NOT NULL, time REAL NOT NULL, link BLOB NOT NULL)""",
     """CREATE TABLE shadows(
-        prediction_id TEXT NOT NULL, time REAL NOT NULL, model TEXT NOT NULL, release INT NOT NULL, arm TEXT NOT NULL,
-        step INT NOT NULL, salt TEXT NOT NULL, score REAL, label TEXT, status INT NOT NULL, latency_ms REAL NOT NULL,
-        error TEXT, PRIMARY KEY(prediction_id, release)) WITHOUT ROWID""",
+        number INTEGER PRIMARY KEY, prediction_id TEXT NOT NULL, time REAL NOT NULL, model TEXT NOT NULL,
+        release INT NOT NULL, arm TEXT NOT NULL, step INT NOT NULL, salt TEXT NOT NULL, score REAL, label TEXT,
+        status INT NOT NULL, latency_ms REAL NOT NULL, error TEXT, link BLOB NOT NULL,
+        UNIQUE(prediction_id, release))""",
+    "CREATE TABLE origin(name TEXT NOT NULL, before TEXT NOT NULL, rows INT NOT NULL, link BLOB, nonce BLOB NOT NULL)",
     """CREATE VIEW predictions AS SELECT
         a.id, a.time, r.model, r.release, r.arm, r.step, r.salt, a.entity, CAST(i.features AS TEXT) AS features,
         a.score, a.label, a.status, a.latency_ms, a.error, a.request, a.row, r.propensity,
@@ -88,7 +95,7 @@ class ShadowRow(NamedTuple):
     error: str | None = None
 
 
-class Outcome(IntEnum):
+class Reception(IntEnum):
     """What became of a label; an unknown prediction is the one that is false."""
 
     UNKNOWN = 0
@@ -106,19 +113,38 @@ def label_text(value: Scalar) -> str:
     return "" if value is None else str(value)
 
 
+def spellings(label: Scalar) -> tuple[str, ...]:
+    """Return the texts under which a label may be logged: a boolean label is sent as true or as 1."""
+    text = label_text(label)
+    return ("true", "1") if text == "true" else ("1", "true") if text == "1" else (text,)
+
+
+def positive_spellings(positive: Scalar) -> tuple[str, ...]:
+    """Return the texts that stand for the positive class; where the spec names none, it is true."""
+    return spellings(True if positive is None else positive)
+
+
+def label_number(text: str) -> float:
+    """Return a logged label as a number, NaN for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
 def unit_of(entity: str) -> int:
     """Return the 64 bits that stand for an entity in analysis, as a signed integer."""
     return int.from_bytes(blake2b(entity.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
 
 
-def check_version(connection: sqlite3.Connection, path: Path) -> bool:
-    """Return whether the file has its tables; a version that this code does not know is refused."""
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a file, 0 where it has no tables yet; one that this code does not know is refused."""
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if found not in (0, VERSION):
+    if found not in (0, UNCHAINED, VERSION):
         raise failure(
             "log-version",
             f"{path} has version {found} of the prediction log, this modelops reads version {VERSION}",
             exit=Exit.WORLD,
             hint="use the modelops that wrote it, or move the file away",
         )
-    return found == VERSION
+    return found

@@ -11,10 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.predictions.schema import check_version
-
-DIRECTORY = "predictions"
-"""The log's directory in the runtime directory of an environment."""
+from modelops.predictions.schema import version_of
 
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)-w(\d+)-(\d+)\.sqlite")
 # Ids that a server makes begin with their milliseconds, so the day of the file that holds one is known.
@@ -83,21 +80,33 @@ def segments(path: Path, since: datetime | None = None, until: datetime | None =
     return [segment for segment in listed if first <= segment.day <= last]
 
 
+DAMAGED = ".damaged"
+"""What the name of a file that was set aside ends with, before a number if there are several."""
+_ASIDE = re.compile(_NAME.pattern + re.escape(DAMAGED) + r"(-\d+)?")
+
+
+def first_free(path: Path, day: int, writer: int) -> int:
+    """Return the least number of a file that no file which was set aside had."""
+    found = (_ASIDE.fullmatch(entry.name) for entry in path.iterdir())
+    numbers = [int(each[3]) for each in found if each and (parse_day(each[1]), int(each[2])) == (day, writer)]
+    return max(numbers, default=0) + 1
+
+
 def unreadable(path: Path, reason: object) -> ModelOpsError:
     """Return the error of a log that cannot be read."""
     return failure("log-unreadable", f"the prediction log {path} cannot be read: {reason}", exit=Exit.WORLD)
 
 
 @contextmanager
-def reading(file: Path) -> Iterator[sqlite3.Connection | None]:
-    """Open one file read-only; one that was dropped meanwhile, or has no tables yet, is None."""
+def reading(file: Path, *, new: bool = False) -> Iterator[sqlite3.Connection | None]:
+    """Open one file read-only; one that was dropped meanwhile is None, and so is one without tables unless ``new``."""
     with ExitStack() as opened:
         known: sqlite3.Connection | None = None
         try:
             if file.exists():
                 uri = f"{file.resolve().as_uri()}?mode=ro"
                 connection = opened.enter_context(closing(sqlite3.connect(uri, uri=True, timeout=10)))
-                known = connection if check_version(connection, file) else None
+                known = connection if version_of(connection, file) or new else None
         except sqlite3.Error as error:
             # It may have been dropped between the look and the opening.
             if file.exists():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
@@ -12,8 +14,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.predictions.schema import CREATE, VERSION, Outcome, Row, ShadowRow, check_version, unit_of
-from modelops.predictions.segments import Segment, day_of, id_day, segments
+from modelops.predictions.chain import (
+    Chain,
+    Origin,
+    answer_link,
+    event_digest,
+    link,
+    number_of,
+    origin_of,
+    route_head,
+)
+from modelops.predictions.schema import CREATE, VERSION, Reception, Row, ShadowRow, unit_of, version_of
+from modelops.predictions.segments import DAMAGED, Segment, day_of, first_free, id_day, segments
 
 SEGMENT_BYTES = 256 << 20
 """A file that has grown to this size is followed by another one of the same day."""
@@ -23,9 +35,9 @@ Label = tuple[str, str, float, str]
 _T = TypeVar("_T")
 
 # One INSERT of many rows is one call into SQLite, which runs without the interpreter lock; row by row the writer would
-# ask for the lock once per row and slow the server's loop down. 13 columns x 512 rows stay below SQLite's 32766.
-_CHUNKS = (512, 64, 8, 1)
-_WIDTHS = {"answers": 13, "inputs": 2, "shadows": 12}
+# ask for the lock once per row and slow the server's loop down. 14 columns x 512 rows stay below SQLite's 32766.
+_CHUNKS = (512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
+_WIDTHS = {"answers": 13, "inputs": 3, "shadows": 14}
 _INSERT = {
     (table, size): f"INSERT INTO {table} VALUES " + ", ".join(["(" + ", ".join("?" * width) + ")"] * size)  # noqa: S608
     for table, width in _WIDTHS.items()
@@ -35,6 +47,11 @@ _FIND = """SELECT a.route, a.seq, f.label, f.time FROM answers a JOIN routes r O
     LEFT JOIN feedback f ON f.route = a.route AND f.seq = a.seq WHERE a.id = ? AND r.model = ?"""
 _KNOWN = "SELECT 1 FROM answers WHERE id = ?"
 _CHANGE = "UPDATE feedback SET label = ?, time = ?, revisions = revisions + 1 WHERE route = ? AND seq = ?"
+_EVENT = "INSERT INTO labels VALUES (?, ?, ?, ?, ?)"
+_ORIGIN = "INSERT INTO origin VALUES (?, ?, ?, ?, ?)"
+_LAST_ANSWER = "SELECT seq, link FROM inputs ORDER BY seq DESC LIMIT 1"
+_LAST_LABEL = "SELECT number, link FROM labels ORDER BY number DESC LIMIT 1"
+_LAST_SHADOW = "SELECT number, link FROM shadows ORDER BY number DESC LIMIT 1"
 _ROUTE = "INSERT INTO routes(model, release, arm, step, salt, propensity) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -49,19 +66,66 @@ def unwritable(path: Path, reason: object) -> ModelOpsError:
     )
 
 
-def _open(file: Path, mode: str = "rwc") -> sqlite3.Connection:
-    settings: dict[str, Any] = {"isolation_level": None, "check_same_thread": False, "cached_statements": 16}
+_NOT_A_LOG = "it is a database, but no prediction log"
+_OVERWRITTEN = "it was overwritten"
+_MAGIC = b"SQLite format 3\0"
+_OURS = {"routes", "answers", "inputs", "feedback"}
+
+
+def _is_damage(error: sqlite3.Error, file: Path) -> bool:
+    """Tell whether an error is of a file that no waiting will make readable."""
+    codes = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in codes or error.args in ((_NOT_A_LOG,), (_OVERWRITTEN,)) or file.is_dir()
+
+
+def _begins(file: Path) -> bytes | None:
+    """Return how a file begins, None where there is none."""
+    try:
+        with file.open("rb", buffering=0) as opened:
+            return opened.read(len(_MAGIC))
+    except FileNotFoundError:
+        return None
+
+
+def set_aside(file: Path, reason: object) -> None:
+    """Rename a file that is no log, with what SQLite keeps beside it, and say so; nothing of it is thrown away."""
+    target, count = file.with_name(file.name + DAMAGED), 1
+    while target.exists():
+        count += 1
+        target = file.with_name(f"{file.name}{DAMAGED}-{count}")
+    file.rename(target)
+    for suffix in ("-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            file.with_name(file.name + suffix).rename(target.with_name(target.name + suffix))
+    said = f"the file {file.name} of the prediction log cannot be read ({reason}): it is now {target.name}"
+    print(f"{said}, and what was in it is missing from the log", file=sys.stderr, flush=True)
+
+
+def _refuse_foreign(connection: sqlite3.Connection, file: Path) -> None:
+    """Raise for a database that others made; a log of another version is refused by ``version_of``."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    empty = not tables and not connection.execute("PRAGMA user_version").fetchone()[0]
+    if not empty and not tables >= _OURS:
+        raise sqlite3.DatabaseError(_NOT_A_LOG)
+
+
+def _open(file: Path, origin: Origin | None = None) -> sqlite3.Connection:
+    """Open a file for writing; one that does not exist is made only with its origin."""
+    settings: dict[str, Any] = {"isolation_level": None, "check_same_thread": False, "cached_statements": 64}
     with ExitStack() as undo:
-        uri = f"{file.resolve().as_uri()}?mode={mode}"
+        uri = f"{file.resolve().as_uri()}?mode={'rw' if origin is None else 'rwc'}"
         connection: sqlite3.Connection = sqlite3.connect(uri, uri=True, timeout=10, **settings)
         undo.enter_context(closing(connection))
+        _refuse_foreign(connection, file)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        if not check_version(connection, file):
+        if origin is not None and not version_of(connection, file):
             with _transaction(connection):
-                if not check_version(connection, file):
+                if not version_of(connection, file):
                     for statement in CREATE:
                         connection.execute(statement)
+                    connection.execute(_ORIGIN, (origin.name, origin.before, origin.rows, origin.link, origin.nonce))
                     connection.execute(f"PRAGMA user_version = {VERSION}")
         undo.pop_all()
     return connection
@@ -89,17 +153,28 @@ class Writer:
         self._segment_bytes = segment_bytes
         self._segment: Segment | None = None
         self._connection: sqlite3.Connection | None = None
-        self._routes: dict[tuple[Any, ...], int] = {}
-        self._seq = self._page = 0
+        self._routes: dict[tuple[Any, ...], tuple[int, bytes]] = {}
+        self._seq = self._shadow = self._page = 0
+        self._link = self._shadow_link = b""
+        self.aside: list[str] = []
         try:
             path.mkdir(parents=True, exist_ok=True)
             self.number, self._lock = self._claim()
+            if self.number == 0:
+                self._look_over()
             own = [segment for segment in segments(path) if segment.writer == self.number]
             if own:
                 # What a killed process left behind is made whole now, and what cannot be written is known now.
                 self._use(own[-1])
         except (sqlite3.Error, OSError) as error:
             raise unwritable(path, error) from None
+
+    def _look_over(self) -> None:
+        """Set aside what is named like a file of the log and is no database: it would be in every reader's way."""
+        for segment in segments(self.path):
+            file = self.path / segment.name
+            if file.is_dir() or _begins(file) not in (b"", None, _MAGIC):
+                self._put_aside(file, "it is no database")
 
     def _claim(self) -> tuple[int, int]:
         number = 0
@@ -124,17 +199,53 @@ class Writer:
         self._connection = self._segment = None
 
     def _use(self, segment: Segment) -> sqlite3.Connection:
+        """Go on in a file, or in the next one where it cannot be gone on in."""
         self._leave()
-        connection = _open(self.path / segment.name)
-        self._connection, self._segment = connection, segment
-        self._recall(connection)
+        file = self.path / segment.name
+        behind = Segment(segment.day, segment.writer, segment.number + 1)
+        try:
+            connection = _open(file, self._origin(segment))
+            if version_of(connection, file) != VERSION:
+                # Rows are never added to a file in which those before them are not chained.
+                connection.close()
+                return self._use(behind)
+            self._connection, self._segment = connection, segment
+            self._recall(connection)
+        except sqlite3.Error as error:
+            if not _is_damage(error, file):
+                raise
+            self._leave()
+            self._put_aside(file, error)
+            return self._use(behind)
         return connection
+
+    def _put_aside(self, file: Path, reason: object) -> None:
+        set_aside(file, reason)
+        self.aside.append(file.name)
+
+    def probe(self) -> None:
+        """Write what changes nothing, to see whether the disk takes it."""
+        day = self._segment.day if self._segment is not None else day_of(time.time())
+        connection = self._for_day(day)
+        with _transaction(connection):
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _origin(self, segment: Segment) -> Origin:
+        """Return how a file begins, if it is to be made: behind the newest file that this writer has."""
+        before = [each for each in segments(self.path) if each.writer == self.number and each < segment]
+        nonce = os.urandom(16)
+        if before and not (self.path / segment.name).exists():
+            last = self._within(before[-1], _end_of)
+            if last:
+                return Origin(segment.name, before[-1].name, *last[0], nonce)
+        return Origin(segment.name, "", 0, b"", nonce)
 
     def _recall(self, connection: sqlite3.Connection) -> None:
         query = "SELECT model, release, arm, step, salt, propensity, route FROM routes"
-        self._routes = {tuple(key): route for *key, route in connection.execute(query)}
+        self._routes = {tuple(key): (route, route_head(*key)) for *key, route in connection.execute(query)}
         self._page = connection.execute("PRAGMA page_size").fetchone()[0]
-        self._seq = connection.execute("SELECT coalesce(max(seq), 0) FROM inputs").fetchone()[0]
+        self._seq, self._link = _end(connection, _LAST_ANSWER, "answers")
+        self._shadow, self._shadow_link = _end(connection, _LAST_SHADOW, "shadows")
 
     def _recall_if_possible(self, connection: sqlite3.Connection) -> None:
         # What made the rows fail may fail this too, and is the better thing to tell.
@@ -145,7 +256,11 @@ class Writer:
         """Return the connection to the file that takes rows of a day, opening the next one where it is time."""
         current = self._segment
         if current is not None and self._connection is not None and current.day == day:
-            if not (self.path / current.name).exists():
+            begins = _begins(self.path / current.name)
+            if begins is not None and begins != _MAGIC:
+                # What SQLite keeps in memory would hide it from us, and from nobody else.
+                raise sqlite3.DatabaseError(_OVERWRITTEN)
+            if begins is None:
                 # Somebody deleted it: what is written from now on must be where readers look.
                 os.close(self._lock)
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -156,18 +271,30 @@ class Writer:
                 return self._connection
             return self._use(Segment(day, self.number, current.number + 1))
         last = max((s.number for s in segments(self.path) if (s.day, s.writer) == (day, self.number)), default=1)
-        return self._use(Segment(day, self.number, last))
+        return self._use(Segment(day, self.number, max(last, first_free(self.path, day, self.number))))
 
     def insert(self, rows: Sequence[Row], shadows: Sequence[ShadowRow]) -> None:
         """Write rows that all belong to the day of the first, in one transaction."""
-        connection = self._for_day(day_of(rows[0].time if rows else shadows[0].time))
+        day = day_of(rows[0].time if rows else shadows[0].time)
+        try:
+            self._insert(self._for_day(day), rows, shadows)
+        except sqlite3.DatabaseError as error:
+            segment = self._segment
+            if segment is None or not _is_damage(error, self.path / segment.name):
+                raise
+            # Somebody wrote into it while it was open.
+            self._leave()
+            self._put_aside(self.path / segment.name, error)
+            self._insert(self._use(Segment(day, self.number, segment.number + 1)), rows, shadows)
+
+    def _insert(self, connection: sqlite3.Connection, rows: Sequence[Row], shadows: Sequence[ShadowRow]) -> None:
         with ExitStack() as undo:
             undo.callback(self._recall_if_possible, connection)
             with _transaction(connection):
                 answers, inputs = self._values(connection, rows)
                 _insert(connection, "answers", answers, len(rows))
                 _insert(connection, "inputs", inputs, len(rows))
-                _insert(connection, "shadows", [value for shadow in shadows for value in shadow], len(shadows))
+                _insert(connection, "shadows", self._shadow_values(shadows), len(shadows))
             undo.pop_all()
 
     def insert_missing(self, rows: Sequence[Row]) -> None:
@@ -185,25 +312,49 @@ class Writer:
         """Return the values of the rows for the two tables, row after row."""
         answers: list[Any] = []
         inputs: list[Any] = []
-        routes, seq = self._routes, self._seq
+        routes, seq, last = self._routes, self._seq, self._link
+        before: tuple[Any, ...] = ()
+        whose: str | None = None
+        route, head, unit = 0, b"", 0
         for row in rows:
             id, time, model, release, arm, step, salt, entity, features = row[:9]
             score, label, status, latency_ms, error, request, number, propensity = row[9:]
+            # Neighbours mostly are of one route, and those of one request of one entity.
             key = (model, release, arm, step, salt, propensity)
-            route = routes.get(key)
-            if route is None:
-                route = routes[key] = connection.execute(_ROUTE, key).lastrowid or 0
+            if key != before:
+                known = routes.get(key)
+                if known is None:
+                    known = routes[key] = connection.execute(_ROUTE, key).lastrowid or 0, route_head(*key)
+                (route, head), before = known, key
+            if entity != whose:
+                unit, whose = unit_of(entity), entity
             seq += 1
-            answers += (
-                route, seq, id, time, number, status, latency_ms, score, unit_of(entity), entity, label, error, request
-            )  # fmt: skip
-            inputs += (seq, features)
-        self._seq = seq
+            when = time + 0.0 if type(time) is float and time == time else number_of(time)
+            took = latency_ms + 0.0 if type(latency_ms) is float and latency_ms == latency_ms else number_of(latency_ms)
+            value = score + 0.0 if type(score) is float and score == score else number_of(score)
+            hashed = (seq, id, when, number, status, took, value, entity, label, error, request)
+            last = answer_link(last, head, hashed, features)
+            answers += (route, seq, id, time, number, status, latency_ms, score, unit, entity, label, error, request)
+            inputs += (seq, features, last)
+        self._seq, self._link = seq, last
         return answers, inputs
 
-    def label(self, items: Sequence[Label]) -> list[Outcome]:
+    def _shadow_values(self, shadows: Sequence[ShadowRow]) -> list[Any]:
+        values: list[Any] = []
+        for shadow in shadows:
+            self._shadow += 1
+            id, time, model, release, arm, step, salt, score, label, status, latency_ms, error = shadow
+            row = (
+                self._shadow, id, number_of(time), model, release, arm, step, salt, number_of(score), label, status,
+                number_of(latency_ms), error,
+            )  # fmt: skip
+            self._shadow_link = link(self._shadow_link, event_digest(row))
+            values += (*row, self._shadow_link)
+        return values
+
+    def label(self, items: Sequence[Label]) -> list[Reception]:
         """Write labels beside their predictions, whichever file holds them; the label with the latest time stays."""
-        outcomes = [Outcome.UNKNOWN] * len(items)
+        outcomes = [Reception.UNKNOWN] * len(items)
         days: dict[int | None, list[int]] = {}
         for position, item in enumerate(items):
             days.setdefault(id_day(item[0]), []).append(position)
@@ -222,12 +373,28 @@ class Writer:
             return work(self._connection)
         file = self.path / segment.name
         try:
-            with closing(_open(file, "rw")) as connection:
-                return work(connection)
-        except sqlite3.Error:
-            if file.exists():
+            with closing(_open(file)) as connection:
+                # Another process may be about to begin it.
+                return work(connection) if version_of(connection, file) else None
+        except sqlite3.Error as error:
+            if not file.exists():
+                return None
+            if not _is_damage(error, file):
                 raise
+            self._put_aside(file, error)
             return None
+
+
+def _end(connection: sqlite3.Connection, query: str, chain: Chain) -> tuple[int, bytes]:
+    """Return the last number and link of a chain, or where it begins; a file that was meddled with is written on."""
+    number, last = connection.execute(query).fetchone() or (0, origin_of(connection).start(chain))
+    return number, last if isinstance(last, bytes) else str(last).encode()
+
+
+def _end_of(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
+    """Return how many answers a file holds and the last link of them; nothing where they are not chained."""
+    chained = connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
+    return [_end(connection, _LAST_ANSWER, "answers")] if chained else []
 
 
 def _known(connection: sqlite3.Connection, ids: Sequence[str]) -> list[str]:
@@ -243,27 +410,35 @@ def _insert(connection: sqlite3.Connection, table: str, values: list[Any], rows:
 
 
 def _label(
-    connection: sqlite3.Connection, items: Sequence[Label], positions: list[int], outcomes: list[Outcome]
+    connection: sqlite3.Connection, items: Sequence[Label], positions: list[int], outcomes: list[Reception]
 ) -> list[int]:
     """Label the predictions that one file holds, note the outcomes, and return the positions that it does not hold."""
     found = {at: row for at in positions if (row := connection.execute(_FIND, items[at][::3]).fetchone()) is not None}
     if not found:
         return positions
-    became: dict[int, Outcome] = {}
+    became: dict[int, Reception] = {}
+    chained = connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
     with _transaction(connection):
+        number, last = _end(connection, _LAST_LABEL, "labels") if chained else (0, b"")
         for at in found:
             id, label, time, model = items[at]
             # Read again: another process, or an earlier item of this call, may have labelled it since.
             route, seq, known, known_time = connection.execute(_FIND, (id, model)).fetchone()
             if known is None:
-                became[at] = Outcome.NEW
+                became[at] = Reception.NEW
                 connection.execute("INSERT INTO feedback VALUES (?, ?, ?, ?, 0)", (route, seq, label, time))
             elif known == label:
-                became[at] = Outcome.REPEATED
+                became[at] = Reception.REPEATED
+                continue
             else:
-                became[at] = Outcome.CHANGED
+                became[at] = Reception.CHANGED
                 newest = (label, time) if time >= known_time else (known, known_time)
                 connection.execute(_CHANGE, (*newest, route, seq))
+            if chained:
+                number += 1
+                event = (number, seq, label, number_of(time))
+                last = link(last, event_digest(event))
+                connection.execute(_EVENT, (*event, last))
     for at, outcome in became.items():
         outcomes[at] = outcome
     return [at for at in positions if at not in found]

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Literal
 
 from modelops.clock import format_instant
 from modelops.errors import Exit, ModelOpsError, Problem, failure
-from modelops.reconcile.actions import Action, Blocked, Entry, Judge, Serve, Wait, describe, runnable
-from modelops.reconcile.apply import apply
-from modelops.reconcile.observe import environment_facts, observe_target, running_table, target_of
-from modelops.reconcile.plan import ModelFacts, Plan, plan_environment
-from modelops.reconcile.state import lease
-from modelops.reconcile.workspace import Workspace, environment, keys_of
+from modelops.files import sweep, write_atomically
+from modelops.governance.judged import known
+from modelops.governance.pending import has_kept
+from modelops.project.standing import UNAPPROVED
+from modelops.project.target import remembered, rendered_by, target_of
+from modelops.project.workspace import Workspace, environment, keys_of
+from modelops.reconcile.actions import Action, Blocked, Entry, Serve, Texts, Wait, describe, model_of, runnable
+from modelops.reconcile.facts import ModelFacts
+from modelops.reconcile.lease import leases
+from modelops.reconcile.mark import rewritten, set_mark
+from modelops.reconcile.observe import Runtime, environment_facts, ran_before, runtime_of
+from modelops.reconcile.plan import Plan, plan_environment, plan_rendered, rendered_facts
 from modelops.spec.graph import Graph
-from modelops.targets import Site
-from modelops.targets._files import write_atomically
+from modelops.spec.kinds.access_policy import ApiKey
+from modelops.spec.routing import RoutingTable, table_digest
+from modelops.targets import Running, Site
 
-MAXIMUM_ACTIONS = 100
 STATUS_FILE = "status.json"
 
 
@@ -47,63 +52,88 @@ class Result:
     conditions: tuple[Condition, ...]
     problems: tuple[Problem, ...]
     exit: Exit
+    failed: Mapping[str, ModelOpsError] = field(default_factory=dict)
+
+    def exit_of(self, model: str) -> Exit:
+        """Return how it ended for one model, the runtime that it shares with others included."""
+        mine = [entry for entry in self.plan.entries if model_of(entry) in (None, model)]
+        blocked = (entry.exit for entry in mine if isinstance(entry, Blocked))
+        errors = (self.failed[subject].exit for entry in mine if (subject := _subject(entry)) in self.failed)
+        return max([Exit.OK, *blocked, *errors])
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One observation with the plan that follows from it."""
+    """One observation with the plan that follows from it; of what is only rendered nothing is ``observed``."""
 
     tip: str
     graph: Graph
     facts: tuple[ModelFacts, ...]
     plan: Plan
+    observed: Running | None
 
 
-@contextlib.contextmanager
-def _leases(workspace: Workspace, graph: Graph, name: str) -> Iterator[dict[str, str]]:
-    """Take the lease of every model deployed here; yields who holds the ones that could not be had."""
-    site = workspace.site(name)
-    with contextlib.ExitStack() as stack:
-        held = {
-            model: holder
-            for model in sorted(graph.models)
-            if name in graph.models[model].deployments
-            and (holder := stack.enter_context(lease(site, model))) is not None
-        }
-        yield held
-
-
-def look(workspace: Workspace, name: str, held: Mapping[str, str], stuck: Collection[str] = ()) -> Seen:
+def look(workspace: Workspace, name: str, runtime: Runtime | None = None, stuck: Collection[str] = ()) -> Seen:
     """Observe an environment at the tip of the branch as last fetched or landed, and plan it."""
-    return _look_at(workspace, *workspace.known(), name, held, stuck)
+    tip, graph = known(workspace)
+    target = rendered_by(graph, name)
+    runtime = runtime or runtime_of(workspace, name)
+    if target is not None:
+        runtime = replace(runtime, running=ran_before(workspace, name))
+        facts = rendered_facts(environment_facts(workspace, graph, tip, name, runtime))
+        return Seen(tip, graph, facts, plan_rendered(name, target, facts), None)
+    observed = target_of(workspace, graph, name).observe()
+    runtime = replace(
+        runtime,
+        running=observed.routes or ran_before(workspace, name),
+        loaded=frozenset(arm.digest for arm in observed.arms if arm.ready),
+    )
+    facts = environment_facts(workspace, graph, tip, name, runtime)
+    plan = plan_environment(name, facts, observed, table_digest, stuck, _keys(graph, name, runtime.running))
+    return Seen(tip, graph, facts, plan, observed)
 
 
-def _look_at(
-    workspace: Workspace, tip: str, graph: Graph, name: str, held: Mapping[str, str], stuck: Collection[str] = ()
-) -> Seen:
-    module, _ = target_of(graph, name)
-    observed = observe_target(graph, name, workspace.site(name))
-    loaded = frozenset(arm.digest for arm in observed.arms if arm.ready)
-    facts = environment_facts(workspace, graph, tip, name, held, loaded)
-    plan = plan_environment(name, facts, observed, module.table_digest, stuck, keys_of(graph, name))
-    return Seen(tip, graph, facts, plan)
+def _keys(graph: Graph, name: str, running: RoutingTable | None) -> tuple[ApiKey, ...] | None:
+    """Return the keys that callers need; a wrong file never opens to everyone what is closed now."""
+    keys = keys_of(graph, name)
+    # Nor does what nobody approved let somebody in.
+    held = any(problem.code in UNAPPROVED for problem in graph.troubles(None, name))
+    shut = running is not None and (held or (keys is None and graph.troubles(None, name)))
+    return running.keys if shut and running is not None else keys
+
+
+def before_a_pass(workspace: Workspace, name: str, away: ModelOpsError | None) -> Runtime:
+    """Return what this machine knows before anything is decided: what keeps everything from going forward, too."""
+    runtime = runtime_of(workspace, name)
+    gone = rewritten(workspace, name, workspace.tip())
+    if gone is not None:
+        return replace(runtime, trouble=ModelOpsError(gone, exit=Exit.NO), frozen=True)
+    wrong = workspace.settings.problems
+    return replace(runtime, trouble=away or (ModelOpsError(*wrong, exit=Exit.FILES) if wrong else None))
 
 
 def plan_now(workspace: Workspace, name: str) -> Seen:
     """Return what a reconciliation would do now, changing nothing."""
-    _, graph = workspace.desired()
-    environment(graph, name)
-    return look(workspace, name, {})
+    away = workspace.reach()
+    workspace.repository.require_history()
+    environment(known(workspace)[1], name)
+    return look(workspace, name, before_a_pass(workspace, name, away))
+
+
+def most_actions(models: int) -> int:
+    """Return how many actions a pass may take before it counts as one that never comes to rest."""
+    return 100 + 20 * models
 
 
 def _subject(entry: Entry) -> str:
     """Return what the failure of an action stalls: its model, or the routing table that the runtime was to take."""
-    return entry.digest if isinstance(entry, Serve) else entry.model
+    return entry.digest if isinstance(entry, Serve) else str(model_of(entry))
 
 
 def reconcile(
     workspace: Workspace,
     name: str,
+    texts: Texts,
     *,
     say: Callable[[str], None] = lambda text: None,
     agree: Callable[[Plan], None] = lambda plan: None,
@@ -113,91 +143,101 @@ def reconcile(
     Stopping after any action and running again ends in the same state: every action reads what it needs from git and
     the runtime, and none is taken twice. A failing action stalls its own model, and only until the next run.
     """
-    try:
-        _, graph = workspace.desired()
-    except ModelOpsError:
-        try:
-            keep_running(workspace, name, say)
-        except ModelOpsError as other:
-            # What is wrong with main is what people have to hear of.
-            say(f"failed: {other.problems[0].message}")
-        raise
-    environment(graph, name)
+    away = workspace.reach()
+    workspace.repository.require_history()
+    _, graph = known(workspace)
+    target_of(workspace, graph, name)
+    if away is None:
+        _push_kept(workspace, name, say)
+    runtime = before_a_pass(workspace, name, away)
     done: list[str] = []
-    failed: dict[str, ModelOpsError] = {}
-    with _leases(workspace, graph, name) as held:
-        seen = look(workspace, name, held)
+    failed: dict[tuple[str, str], ModelOpsError] = {}
+    deployed = sorted(model for model, entry in graph.models.items() if name in entry.deployments)
+    for folder in (runtime.site.runtime, *runtime.site.runtime.glob("*/")):
+        sweep(folder)
+    with leases(runtime.site, deployed) as held:
+        runtime = replace(runtime, held=held)
+        seen = look(workspace, name, runtime)
         agree(seen.plan)
-        for _ in range(MAXIMUM_ACTIONS):
-            action = next((entry for entry in seen.plan.actions if _subject(entry) not in failed), None)
+        restless = None
+        for _ in range(most := most_actions(len(deployed))):
+            action = next((entry for entry in seen.plan.actions if not _hopeless(entry, failed)), None)
             if action is None:
                 break
             say(describe(action))
             try:
-                done.append(apply(workspace, seen.graph, seen.tip, _as_action(action), seen.facts))
+                done.append(_apply(workspace, seen, action, texts))
             except ModelOpsError as error:
-                failed[_subject(action)] = error
-                say(f"failed: {error.problems[0].message}")
-            seen = look(workspace, name, held, failed)
+                failed[_subject(action), type(action).__name__ if _push_refused(error) else ""] = error
+                say(f"failed: {error.first.message}")
+            unpushed = [subject for (subject, _), error in failed.items() if _push_refused(error)]
+            seen = look(workspace, name, replace(runtime, unpushed=unpushed), {subject for subject, _ in failed})
         else:
-            raise failure("no-rest", f"{name} did not come to rest in {MAXIMUM_ACTIONS} actions", exit=Exit.BUG)
+            restless = failure("no-rest", f"{name} did not come to rest in {most} actions", exit=Exit.BUG)
         # What failed and then was no longer wanted is history; what is still to be done stalls.
         undone = {_subject(entry) for entry in seen.plan.actions}
-        failed = {subject: error for subject, error in failed.items() if subject in undone}
-        conditions = conditions_of(workspace, seen, failed)
+        left = {subject: error for (subject, _), error in failed.items() if subject in undone}
+        conditions = conditions_of(workspace, seen, left)
         write_atomically(workspace.site(name).runtime / STATUS_FILE, _status_bytes(conditions))
-    problems = tuple(dict.fromkeys(problem for error in failed.values() for problem in error.problems))
-    blocked = [Exit.NO] if seen.plan.refused else []
-    code = max([Exit.OK, *blocked, *(error.exit for error in failed.values())])
-    return Result(seen.plan, tuple(done), conditions, problems, code)
+        if restless is not None:
+            raise restless
+        if not runtime.frozen:
+            set_mark(workspace, name, seen.tip)
+            _seal(workspace, seen.graph, name, say)
+    errors = [*([runtime.trouble] if runtime.trouble is not None else []), *left.values()]
+    problems = tuple(dict.fromkeys(problem for error in errors for problem in error.problems))
+    code = max([Exit.OK, seen.plan.exit, *(error.exit for error in errors)])
+    return Result(seen.plan, tuple(done), conditions, problems, code, left)
 
 
-def keep_running(workspace: Workspace, name: str, say: Callable[[str], None]) -> None:
-    """Look after what runs when main cannot be read or fetched: what people broke must not hurt anybody else.
+def _hopeless(entry: Entry, failed: Mapping[tuple[str, str], ModelOpsError]) -> bool:
+    """Tell whether an action is not tried again in this pass.
 
-    What is down is started again, and by the revision that was reconciled last a failing candidate loses its traffic.
-    Nothing goes forward, and nothing is committed before main can be read again.
+    What failed stalls its subject; what could only not be pushed waits by itself, and the rest of the subject goes on.
     """
-    site = workspace.site(name)
-    table = running_table(site)
-    revision = next((row["revision"] for row in read_conditions(site)), None)
-    if table is None or revision is None:
-        return
-    graph = workspace.graph(str(revision))
-    if not observe_target(graph, name, site).running:
-        module, params = target_of(graph, name)
-        module.apply(params, site, table)
-    with _leases(workspace, graph, name) as held:
-        seen = _look_at(workspace, str(revision), graph, name, held)
-        failing = [each for each in seen.plan.actions if isinstance(each, Judge) and each.outcome == "rollback"]
-        for judge in failing:
-            say(describe(judge))
-            apply(workspace, graph, seen.tip, judge, seen.facts)
-        if failing:
-            seen = _look_at(workspace, str(revision), graph, name, held)
-            for serve in (each for each in seen.plan.actions if isinstance(each, Serve)):
-                say(describe(serve))
-                apply(workspace, graph, seen.tip, serve, seen.facts)
+    return (_subject(entry), "") in failed or (_subject(entry), type(entry).__name__) in failed
 
 
-def read_conditions(site: Site) -> list[dict[str, Any]]:
+def _apply(workspace: Workspace, seen: Seen, action: Action, texts: Texts) -> str:
+    # What acts is slow to import, and most passes have nothing to do.
+    from modelops.reconcile.apply import apply
+
+    return apply(workspace, seen.graph, seen.tip, action, seen.facts, texts)
+
+
+def _push_refused(error: ModelOpsError) -> bool:
+    return any(problem.code in ("push-rejected", "remote-unreachable") for problem in error.problems)
+
+
+def _seal(workspace: Workspace, graph: Graph, name: str, say: Callable[[str], None]) -> None:
+    # What signs is slow to import, and one look an hour is enough.
+    from modelops.changes.sealing import seal_when_due
+
+    for problem in seal_when_due(workspace, graph, name):
+        say(f"prediction log: {problem.message}")
+
+
+def _push_kept(workspace: Workspace, name: str, say: Callable[[str], None]) -> None:
+    if has_kept(workspace.site(name)):
+        # What lands commits is slow to import, and hardly ever is anything kept.
+        from modelops.governance.emergency import push_kept
+
+        push_kept(workspace, name, say)
+
+
+def read_conditions(site: Site) -> tuple[Condition, ...]:
     """Return the conditions that the last reconciliation left."""
+    names = [each.name for each in fields(Condition)]
     try:
         rows = json.loads((site.runtime / STATUS_FILE).read_text(encoding="utf-8"))["conditions"]
-        return [{"model": row["model"], "revision": row["revision"], **row} for row in rows]
+        return tuple(Condition(**{name: str(row[name]) for name in names}) for row in rows)  # type: ignore[arg-type]
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return ()
 
 
 def _status_bytes(conditions: tuple[Condition, ...]) -> bytes:
     rows = [asdict(condition) for condition in conditions]
     return json.dumps({"conditions": rows}, indent=2, sort_keys=True).encode()
-
-
-def _as_action(entry: object) -> Action:
-    if isinstance(entry, Wait | Blocked) or not runnable(entry):  # type: ignore[arg-type]
-        raise TypeError(f"{entry} is not an action")
-    return entry  # type: ignore[return-value]
 
 
 def conditions_of(
@@ -207,14 +247,17 @@ def conditions_of(
     failed = failed or {}
     now = format_instant(workspace.clock())
     conditions = []
+    about: dict[str | None, list[int]] = {}
+    for at, entry in enumerate(seen.plan.entries):
+        about.setdefault(model_of(entry), []).append(at)
     for facts in seen.facts:
-        mine = [entry for entry in seen.plan.entries if getattr(entry, "model", facts.model) == facts.model]
+        mine = [seen.plan.entries[at] for at in sorted([*about.get(None, ()), *about.get(facts.seat.model, ())])]
         blocked = [entry for entry in mine if isinstance(entry, Blocked)]
         waiting = next((entry for entry in mine if isinstance(entry, Wait)), None)
         error = next((failed[_subject(entry)] for entry in mine if _subject(entry) in failed), None)
         kind: Literal["Ready", "Reconciling", "Stalled"]
         if error is not None:
-            kind, reason, message = "Stalled", error.problems[0].code, error.problems[0].message
+            kind, reason, message = "Stalled", error.first.code, _failed(workspace, mine, error)
         elif blocked:
             kind, reason, message = "Stalled", blocked[0].code, "; ".join(entry.reason for entry in blocked)
         elif waiting is not None:
@@ -222,33 +265,60 @@ def conditions_of(
         elif any(runnable(entry) for entry in mine):
             kind, reason, message = "Reconciling", "pending", "; ".join(map(describe, mine))
         else:
-            kind, reason, message = "Ready", "reconciled", f"release {facts.stable} takes the traffic"
-        conditions.append(Condition(facts.model, kind, reason, message, seen.tip, now))
+            kind, reason, message = "Ready", "reconciled", _takes(facts)
+        conditions.append(Condition(facts.seat.model, kind, reason, message, seen.tip, now))
     return tuple(conditions)
+
+
+def _failed(workspace: Workspace, mine: Sequence[Entry], error: ModelOpsError) -> str:
+    """Return what went wrong, and what waits for a push that was refused, by whom it was tried."""
+    said = error.first.message
+    if not _push_refused(error):
+        return said
+    waits = "; ".join(describe(entry) for entry in mine if runnable(entry))
+    who = workspace.repository.find_user()
+    tried = f", as git's user here is {who.login}" if who is not None else ""
+    return f"{said}{tried}; what was approved runs, and this waits for the right to push: {waits}"
+
+
+def _takes(facts: ModelFacts) -> str:
+    left = f"; {facts.observed.aftermath.told}" if facts.observed.aftermath is not None else ""
+    return f"release {facts.desired.stable} takes the traffic{left}"
 
 
 def _waits(facts: ModelFacts, waiting: Wait) -> tuple[str, str]:
     """Return why a rollout waits, and the failed guards of one that only reports them."""
+    if facts.observed.held_by is not None:
+        return "held", waiting.reason
+    if facts.observed.kept:
+        return "kept-here", waiting.reason
     failed = "; ".join(check.reason for check in waiting.checks if check.verdict == "fail")
-    if facts.on_failure == "alert" and failed:
+    if facts.desired.on_failure == "alert" and failed:
         return "guard-failed", f"{failed}; the rollout goes on: {waiting.reason}"
     return "rollout", waiting.reason
+
+
+def stop(workspace: Workspace, name: str) -> None:
+    """End what runs an environment on this machine; what runs is known here, so that neither remote nor main matter."""
+    (remembered(workspace, name) or target_of(workspace, workspace.known()[1], name)).stop()
 
 
 def watch(
     workspace: Workspace,
     name: str,
+    texts: Texts,
     interval: float,
     report: Callable[[Result | Problem], None],
     *,
     passes: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Reconcile again and again; one failing pass is reported and never ends the loop."""
     count = 0
     while passes is None or count < passes:
         count += 1
         try:
-            report(reconcile(workspace, name))
+            report(reconcile(workspace, name, texts, say=say))
         except ModelOpsError as error:
             for problem in error.problems:
                 report(problem)

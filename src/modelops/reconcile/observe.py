@@ -2,156 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from modelops import plugins
-from modelops.artifacts import open_artifact
+from modelops import strategies
 from modelops.clock import parse_instant
-from modelops.errors import ModelOpsError
-from modelops.predictions import DIRECTORY as LOG
-from modelops.predictions import arm_rows, shadow_pairs
-from modelops.reconcile.actions import Role
-from modelops.reconcile.concluding import conclusion_branch
-from modelops.reconcile.history import Moment, arms_of, deployment_history, times_named
-from modelops.reconcile.measuring import arm_data, shadow_data
-from modelops.reconcile.plan import Asked, ModelFacts, Refusal, Unrecorded, current, salt
-from modelops.reconcile.promotion import Claim, needs_record, refusals, unacceptable
-from modelops.reconcile.rollout import RolloutState
-from modelops.reconcile.state import read_rollout
-from modelops.reconcile.workspace import Workspace, environment, model_entry, parameters
-from modelops.spec.delivery import DeploymentSpec, ReleaseSpec, RolloutPlanSpec
+from modelops.errors import Exit, ModelOpsError
+from modelops.governance import waivers
+from modelops.governance.ahead import read_ahead
+from modelops.governance.endings import asked
+from modelops.governance.pending import Intent, kept, overlaid, standing
+from modelops.governance.promotions import Refusal
+from modelops.logs import Log
+from modelops.project.standing import exit_of
+from modelops.project.target import remembered, target_of
+from modelops.project.workspace import Workspace, environment, model_entry
+from modelops.reconcile.desired import Desired, desired_of
+from modelops.reconcile.facts import ModelFacts, Observed
+from modelops.rollouts.memory import read_rollout
+from modelops.rollouts.state import RolloutState, seed_of
 from modelops.spec.graph import Graph
-from modelops.spec.model import ModelSpec
-from modelops.spec.rollouts import PLAN_CODES
-from modelops.spec.routing import FILE_NAME, Route, RoutingTable
-from modelops.strategies import Progress, Segment
-from modelops.targets import Observed, Site
+from modelops.spec.kinds.model import ModelSpec, Serving
+from modelops.spec.layout import Seat
+from modelops.spec.routing import Route, RoutingTable
+from modelops.strategies import Progress, StepData
+from modelops.targets import Site
+
+if TYPE_CHECKING:
+    from modelops.changes.restoring import Aftermath
+
+_AT_ONCE = 500
+"""So many models' files are read ahead together; what was read of them may be let go before the next ones are."""
 
 
-def target_of(graph: Graph, name: str) -> tuple[Any, Any]:
-    """Return an environment's target module and its validated parameters."""
-    spec = environment(graph, name).spec
-    module = plugins.load("targets", spec.target.type)
-    return module, parameters(module, spec.target)
+@dataclass(frozen=True)
+class Runtime:
+    """What this machine knows of an environment before a model is looked at.
+
+    ``held`` says who moves the models that another reconciler leased, ``loaded`` are the artifacts that the runtime
+    answers with (None leaves the store out of it), ``kept`` is what people decided here and git does not know yet.
+    ``trouble`` keeps every model from going forward, ``frozen`` as it runs; ``unpushed`` models cannot be recorded.
+    """
+
+    site: Site
+    running: RoutingTable | None = None
+    held: Mapping[str, str] = field(default_factory=dict)
+    loaded: Collection[str] | None = None
+    kept: Mapping[str, Sequence[Intent]] = field(default_factory=dict)
+    trouble: ModelOpsError | None = None
+    frozen: bool = False
+    unpushed: Collection[str] = ()
+
+    def route(self, model: str) -> Route | None:
+        """Return how a model is answered now."""
+        return self.running.models.get(model) if self.running is not None else None
 
 
-def running_table(site: Site) -> RoutingTable | None:
-    """Return the routing table that the runtime was last given; an unreadable one counts as none."""
+def runtime_of(workspace: Workspace, name: str) -> Runtime:
+    """Return what this machine knows of an environment, without a look at its store and at what runs."""
+    site = workspace.site(name)
+    return Runtime(site, kept=kept(site))
+
+
+def ran_before(workspace: Workspace, name: str) -> RoutingTable | None:
+    """Return how an environment was answered by what was started here last, whatever target git names by now.
+
+    What has moved elsewhere for good may be beyond reach, and keeps nothing from going on.
+    """
+    before = remembered(workspace, name)
     try:
-        return RoutingTable.model_validate_json((site.runtime / FILE_NAME).read_bytes())
-    except (OSError, ValidationError):
-        return None
+        return before.observe().routes if before is not None else None
+    except ModelOpsError as error:
+        if error.exit is Exit.WORLD:
+            return None
+        raise
 
 
-def observe_target(graph: Graph, name: str, site: Site) -> Observed:
-    """Ask the target what runs."""
-    module, params = target_of(graph, name)
-    observed: Observed = module.observe(params, site)
-    return observed
-
-
-def progress(site: Site, model: str, spec: ModelSpec, state: RolloutState, now: datetime) -> Progress:
+def progress(log: Log, model: str, spec: ModelSpec, state: RolloutState, now: datetime) -> Progress:
     """Return what traffic has said in each step of a rollout so far."""
-    path = site.runtime / LOG
-    rows = arm_rows(path, model, state.salt, objective_ms=spec.serving.latency_objective_ms)
+    from modelops.rollouts.measures import arm_data, shadow_data, stretch
+
+    rows = log.arms(model, state.salt, objective_ms=spec.serving.latency_objective_ms)
+    length = stretch(row.times for row in rows.values())
     copied = any(step.traffic.shadows for step in state.steps)
-    pairs = shadow_pairs(path, model, state.salt) if copied else {}
-    segments = []
-    for number, step in enumerate(state.steps):
-        # Steps are logged from 1.
-        arms = {arm: arm_data(spec, rows[number + 1, arm]) for arm in state.arms if (number + 1, arm) in rows}
+    pairs = log.shadows(model, state.salt) if copied else {}
+    steps = []
+    for number, step in enumerate(state.steps, start=1):
+        arms = {arm: arm_data(spec, rows[number, arm], length) for arm in state.arms if (number, arm) in rows}
         shadows = shadow_data(spec, pairs, number, arms, step.traffic)
-        segments.append(Segment(number, step.traffic, arms, shadows))
+        steps.append(StepData(number, step.traffic, arms, shadows))
     return Progress(
         state.step,
         parse_instant(state.steps[-1].started),
         now,
-        tuple(segments),
+        tuple(steps),
         tuple(state.arms),
         parse_instant(state.steps[0].started),
         state.smoke,
-        seed=int(state.salt, 16) + state.step,
+        seed=seed_of(state.salt, state.step),
     )
 
 
-def _with_rollout(workspace: Workspace, graph: Graph, site: Site, facts: ModelFacts) -> ModelFacts:
-    entry = model_entry(graph, facts.model)
-    plan: RolloutPlanSpec | None = entry.rollout.spec if entry.rollout is not None else None
-    if plan is None or facts.candidate is None or any(refusal.code in PLAN_CODES for refusal in facts.refusals):
-        return facts
-    module = plugins.load("strategies", plan.strategy.type)
-    params = parameters(module, plan.strategy)
-    state = read_rollout(site, facts.model)
-    facts = replace(
-        facts,
-        rollout=state,
-        begin=module.begin(params, tuple(facts.arms)),
-        strategy=plan.strategy,
-        on_failure=plan.on_failure,
-        on_success=plan.on_success,
-        next_step=lambda seen: module.next_step(params, seen),
-    )
-    if state is None or current(facts) is None:
-        return facts
-    waits = state.outcome == "promote" and plan.on_success == "pull-request"
-    if waits:
-        facts = replace(facts, asked=asked(workspace, facts))
-    if state.outcome is not None and not waits and not facts.paused:
-        return facts
-    seen = progress(site, facts.model, entry.model.spec, state, workspace.clock())
-    return replace(facts, progress=replace(seen, tolerant=plan.on_failure == "alert"))
-
-
-def asked(workspace: Workspace, facts: ModelFacts) -> Asked | None:
-    """Return the newest pull request that asks a person to end this rollout well."""
-    branch = conclusion_branch(facts.model, facts.environment, salt(facts), current(facts))
+def _held(workspace: Workspace, digest: str) -> bool:
+    """Return whether the store still has what runs; a store that cannot say takes nothing away from it."""
     try:
-        found = [pull for pull in workspace.forge.list("all") if pull.source == branch]
-    except ModelOpsError:
-        # What one model waits for must not hold up the environment.
-        return Asked(0, "unknown")
-    if not found:
-        return None
-    pull = found[-1]
-    repository = workspace.repository
-    fork = repository.merge_base(pull.head, workspace.tip())
-    theirs = set(repository.changed_paths(fork, pull.head))
-    return Asked(pull.number, pull.state, not theirs.isdisjoint(repository.changed_paths(fork, workspace.tip())))
-
-
-def _legitimacy(
-    workspace: Workspace, graph: Graph, tip: str, facts: ModelFacts, history: tuple[Moment, ...]
-) -> tuple[tuple[Refusal, ...], tuple[Unrecorded, ...]]:
-    refused: list[Refusal] = []
-    unrecorded: list[Unrecorded] = []
-    for role, number in facts.arms.items():
-        claim = Claim(workspace, graph, tip, facts.model, facts.environment, role, number, history)
-        moment, bad_record = needs_record(claim)
-        if bad_record is not None:
-            refused.append(bad_record)
-        refused += refusals(workspace, graph, tip, facts.model, facts.environment, number, role)
-        if moment is None:
-            continue
-        problem = unacceptable(claim, moment)
-        if problem is not None:
-            refused.append(problem)
-        else:
-            unrecorded.append(Unrecorded(role, number, moment.commit))
-    return tuple(refused), tuple(unrecorded)
-
-
-def _running_route(site: Site, model: str) -> Route | None:
-    table = running_table(site)
-    return table.models.get(model) if table is not None else None
+        return workspace.store.has(digest)
+    except ModelOpsError as error:
+        if error.exit is Exit.WORLD:
+            return True
+        raise
 
 
 def _artifacts(
-    workspace: Workspace, numbers: Mapping[Role, int], releases: Mapping[int, ReleaseSpec], loaded: Collection[str]
+    workspace: Workspace, desired: Desired, loaded: Collection[str]
 ) -> tuple[tuple[int, ...], tuple[Refusal, ...]]:
     """Return which releases the store has lost, and which ones it holds with other bytes than were released.
 
@@ -159,82 +125,123 @@ def _artifacts(
     """
     lost: dict[int, None] = {}
     damaged: list[Refusal] = []
-    for role, number in numbers.items():
-        digest = releases[number].artifact.digest
-        if digest in loaded and workspace.store.has(digest):
+    for role, number in desired.arms.items():
+        digest = desired.digests[number]
+        if digest in loaded and _held(workspace, digest):
             continue
+        # What opens artifacts is slow to import.
+        from modelops.artifacts import verify_artifact
+
         try:
-            open_artifact(workspace.store, digest)
+            verify_artifact(workspace.store, digest)
         except ModelOpsError as error:
-            problem = error.problems[0]
+            problem = error.first
             if problem.code == "not-in-store":
                 lost[number] = None
                 continue
-            reason = f"the artifact of release {number} is damaged: {problem.message}"
+            word = "is damaged" if problem.code in ("digest-mismatch", "bad-artifact") else "cannot be read"
+            reason = f"the artifact of release {number} {word}: {problem.message}"
             hint = f"delete {problem.location} and reconcile again: it is rebuilt from git" if problem.location else ""
             damaged.append(Refusal(role, problem.code, reason, hint or problem.hint or "copy the store again"))
     return tuple(lost), tuple(damaged)
 
 
-def model_facts(
-    workspace: Workspace,
-    graph: Graph,
-    tip: str,
-    name: str,
-    model: str,
-    held: Mapping[str, str],
-    loaded: Collection[str] | None,
-) -> ModelFacts | None:
-    """Return the facts about one model in one environment, or None when it has no release there.
-
-    ``loaded`` are the artifacts that the runtime answers with; None leaves the store out of it.
-    """
-    entry = model_entry(graph, model)
-    resource = entry.deployments.get(name)
-    if resource is None:
-        return None
-    deployment: DeploymentSpec = resource.spec
-    numbers = arms_of(deployment)
-    if not numbers:
-        return None
-    site = workspace.site(name)
-    releases: dict[int, ReleaseSpec] = {number: entry.releases[number].spec for number in numbers.values()}
-    history = deployment_history(workspace.repository, tip, model, name)
-    lost, damaged = _artifacts(workspace, numbers, releases, loaded) if loaded is not None else ((), ())
-    facts = ModelFacts(
-        model=model,
-        environment=name,
-        where=resource.where("spec"),
-        serving=entry.model.spec.serving,
-        stable=deployment.stable,
-        candidate=deployment.candidate,
-        challengers=deployment.challengers,
-        paused=deployment.paused,
-        denied=tuple(denied.release for denied in deployment.denied),
-        digests={number: release.artifact.digest for number, release in releases.items()},
+def observed_of(workspace: Workspace, graph: Graph, tip: str, desired: Desired, runtime: Runtime) -> Observed:
+    """Return what this machine and the world say about a model that git calls for."""
+    model, name = desired.seat.model, desired.seat.environment
+    intents = " and ".join(map(str, runtime.kept.get(model, ())))
+    lost, damaged = _artifacts(workspace, desired, runtime.loaded) if runtime.loaded is not None else ((), ())
+    trial = desired.candidate is not None
+    found = Observed(
         lost=lost,
-        held_by=held.get(model),
-        running=_running_route(site, model),
-        direct=environment(graph, name).spec.rollout == "direct",
-        times=times_named(history),
+        damaged=damaged,
+        held_by=runtime.held.get(model),
+        running=runtime.route(model),
+        kept=f"{intents} is kept on this machine until it can be pushed" if intents else "",
+        unpushed=model in runtime.unpushed,
+        aftermath=_aftermath(workspace, graph, tip, Seat(model, name)) if desired.denied and not trial else None,
     )
-    refused, unrecorded = _legitimacy(workspace, graph, tip, facts, history)
-    refused += damaged
-    if facts.candidate is not None and facts.stable is not None and not facts.direct and entry.rollout is None:
-        hint = f"write models/{model}/rollout.yaml, or say `rollout: direct` in policies/environments/{name}.yaml"
-        refused += (Refusal("candidate", "no-rollout-plan", f"{model} has no rollout plan to judge it by", hint),)
-    return _with_rollout(workspace, graph, site, replace(facts, refusals=refused, unrecorded=unrecorded))
+    return _with_rollout(workspace, graph, runtime.site, desired, found) if desired.strategy is not None else found
+
+
+def _aftermath(workspace: Workspace, graph: Graph, tip: str, seat: Seat) -> Aftermath | None:
+    # What builds a model is slow to import, and a pass over a healthy environment builds none.
+    from modelops.changes.restoring import aftermath
+
+    return aftermath(workspace, graph, tip, seat)
+
+
+def _with_rollout(workspace: Workspace, graph: Graph, site: Site, desired: Desired, found: Observed) -> Observed:
+    """Add how far the rollout that git calls for came, and what its strategy says of the traffic so far."""
+    state = read_rollout(site, desired.seat.model)
+    found = replace(found, rollout=state)
+    if state is None or not found.about(desired):
+        return found
+    waits = state.outcome == "promote" and desired.on_success == "pull-request"
+    if waits:
+        found = replace(found, asked=asked(workspace, desired.seat, desired.salt, state))
+    if state.outcome is not None and not waits and not desired.paused:
+        return found
+    log = target_of(workspace, graph, desired.seat.environment).log()
+    spec = model_entry(graph, desired.seat.model).model.spec
+    seen = progress(log, desired.seat.model, spec, state, workspace.clock())
+    seen = replace(seen, tolerant=desired.on_failure == "alert")
+    assert desired.strategy is not None, "it was asked before"
+    bound = strategies.bind(desired.strategy)
+    return replace(found, progress=seen, step=bound.module.next_step(bound.params, seen))
 
 
 def environment_facts(
-    workspace: Workspace,
-    graph: Graph,
-    tip: str,
-    name: str,
-    held: Mapping[str, str],
-    loaded: Collection[str] | None,
+    workspace: Workspace, graph: Graph, tip: str, name: str, runtime: Runtime
 ) -> tuple[ModelFacts, ...]:
-    """Return the facts about every model that has a release in an environment."""
+    """Return the facts about every model that has a release in an environment.
+
+    What is wrong with one model, whatever it is, stalls that model here and no other.
+    """
     environment(graph, name)
-    found = (model_facts(workspace, graph, tip, name, model, held, loaded) for model in sorted(graph.models))
-    return tuple(facts for facts in found if facts is not None)
+    runtime = replace(runtime, kept=standing(graph, runtime.kept))
+    graph = overlaid(graph, runtime.kept)
+    general, worst = ((), Exit.OK) if runtime.trouble is None else (runtime.trouble.problems, runtime.trouble.exit)
+    found, held = [], workspace.standing(tip).blobs
+    for at, model in enumerate(models := sorted({*graph.models, *graph.stalled_models})):
+        if at % _AT_ONCE == 0:
+            share = models[at : at + _AT_ONCE]
+            workspace.once(("ahead", tip, name, at), partial(read_ahead, workspace.repository, graph, tip, name, share))
+        facts = None
+        troubles = waivers.troubles(workspace, graph, tip, model, name)
+        exit = max(exit_of(troubles) if troubles else Exit.OK, worst)
+        troubles += general
+        try:
+            facts = model_facts(workspace, graph, tip, Seat(model, name), runtime) if model in graph.models else None
+        except ModelOpsError as error:
+            facts, troubles = _unknown(graph, Seat(model, name), runtime), troubles + error.problems
+            exit = max(exit, error.exit)
+        if facts is None and troubles and _meant(workspace, tip, Seat(model, name)):
+            facts = _unknown(graph, Seat(model, name), runtime)
+        if facts is not None and troubles:
+            # Who changed its file without approval says nothing about what runs: neither does the history since.
+            frozen = facts.frozen or runtime.frozen or facts.seat.deployment in held
+            facts = replace(facts, troubles=tuple(dict.fromkeys(troubles)), exit=exit, frozen=frozen)
+        found += [facts] if facts is not None else []
+    return tuple(found)
+
+
+def model_facts(workspace: Workspace, graph: Graph, tip: str, seat: Seat, runtime: Runtime) -> ModelFacts | None:
+    """Return the facts about one model in one environment, or None when it has no release there."""
+    desired = desired_of(workspace, graph, tip, seat, next(iter(runtime.kept.get(seat.model, ())), None))
+    return ModelFacts(desired, observed_of(workspace, graph, tip, desired, runtime)) if desired is not None else None
+
+
+def _meant(workspace: Workspace, tip: str, seat: Seat) -> bool:
+    """Tell whether a model is meant to be in an environment, whatever can be read of it."""
+    return seat.deployment in workspace.repository.paths(tip)
+
+
+def _unknown(graph: Graph, seat: Seat, runtime: Runtime) -> ModelFacts:
+    """Return the facts of a model of which nothing is known but what runs."""
+    entry = graph.models.get(seat.model)
+    serving = entry.model.spec.serving if entry is not None else Serving()
+    nothing = Desired(seat, serving, None, None, (), {})
+    return ModelFacts(
+        nothing, Observed(held_by=runtime.held.get(seat.model), running=runtime.route(seat.model)), frozen=True
+    )

@@ -3,116 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
-from modelops import plugins
-from modelops.reconcile.actions import describe, to_dict
-from modelops.reconcile.loop import look
-from modelops.reconcile.plan import ModelFacts, current, route
-from modelops.reconcile.rollback import deployment_of
-from modelops.reconcile.rollout import RolloutState, checks_as_data
-from modelops.reconcile.workspace import Workspace, model_entry, parameters
-from modelops.spec.delivery import RolloutPlanSpec
+from modelops import strategies
+from modelops.governance.endings import Asked
+from modelops.governance.history import deployment_of
+from modelops.governance.judged import known
+from modelops.project.workspace import Workspace, model_entry
+from modelops.reconcile.actions import Entry, model_of
+from modelops.reconcile.facts import ModelFacts
+from modelops.reconcile.loop import before_a_pass, look
+from modelops.reconcile.plan import current, route
+from modelops.rollouts.state import RolloutState, checks_as_data
+from modelops.spec.kinds import Resource
+from modelops.spec.kinds.rollout_plan import RolloutPlanSpec
+from modelops.spec.layout import Seat
+from modelops.strategies import Forecast
 
 
-def rollout_status(workspace: Workspace, model: str, name: str) -> dict[str, Any]:
-    """Return everything about the rollout of a model in an environment as plain data, observed now."""
-    _, graph = workspace.desired()
-    deployment_of(workspace, graph, model, name)
-    seen = look(workspace, name, {})
-    facts = next((found for found in seen.facts if found.model == model), None)
-    entries = [entry for entry in seen.plan.entries if getattr(entry, "model", None) == model]
-    plan = model_entry(graph, model).rollout
-    return {
-        "model": model,
-        "environment": name,
-        "strategy": plan.spec.strategy.type if plan is not None else None,
-        "onFailure": plan.spec.on_failure if plan is not None else None,
-        "onSuccess": plan.spec.on_success if plan is not None else None,
-        "paused": facts.paused if facts is not None else False,
-        "arms": _arms(facts) if facts is not None else [],
-        **(_rollout(facts) if facts is not None else {"rollout": None, "checks": []}),
-        "next": [to_dict(entry) for entry in entries],
-        "waitsFor": [describe(entry) for entry in entries],
-        "forecast": _forecast(plan.spec) if plan is not None else [],
-    }
+@dataclass(frozen=True, slots=True)
+class ArmStatus:
+    """An arm that git names: its share of the traffic and of copies, and what it did in the running step."""
+
+    arm: str
+    release: int
+    weight: float = 0.0
+    shadow: float = 0.0
+    requests: int = 0
+    errors: int = 0
+    slow: int = 0
+    labels: int = 0
+    pairs: int = 0
 
 
-def _arms(facts: ModelFacts) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class RolloutStatus:
+    """The rollout of a model in an environment; ``state`` is None while none runs.
+
+    ``checks`` are each guard's numbers now, or those of the decision once there is one, as its evidence has them.
+    ``entries`` are what the plan says of the model.
+    """
+
+    seat: Seat
+    strategy: str | None
+    on_failure: str | None
+    on_success: str | None
+    paused: bool
+    arms: tuple[ArmStatus, ...]
+    state: RolloutState | None
+    asked: Asked | None
+    checks: tuple[Mapping[str, Any], ...]
+    entries: tuple[Entry, ...]
+    forecast: tuple[Forecast, ...]
+
+
+def rollout_status(workspace: Workspace, seat: Seat) -> RolloutStatus:
+    """Return everything about the rollout of a model in an environment, observed now."""
+    away = workspace.reach()
+    _, graph = known(workspace)
+    deployment_of(workspace, graph, seat)
+    seen = look(workspace, seat.environment, before_a_pass(workspace, seat.environment, away))
+    facts = next((found for found in seen.facts if found.seat.model == seat.model), None)
+    plan = model_entry(graph, seat.model).rollout
+    state = current(facts) if facts is not None else None
+    return RolloutStatus(
+        seat,
+        strategy=plan.spec.strategy.type if plan is not None else None,
+        on_failure=plan.spec.on_failure if plan is not None else None,
+        on_success=plan.spec.on_success if plan is not None else None,
+        paused=facts is not None and facts.desired.paused,
+        arms=_arms(facts) if facts is not None else (),
+        state=state,
+        asked=facts.observed.asked if facts is not None else None,
+        checks=_checks(facts, state) if facts is not None and state is not None else (),
+        entries=tuple(entry for entry in seen.plan.entries if model_of(entry) == seat.model),
+        forecast=_forecast(plan) if plan is not None else (),
+    )
+
+
+def _arms(facts: ModelFacts) -> tuple[ArmStatus, ...]:
     """Return every arm that git names, with its share in the routes that git calls for and what it did in this step."""
     wanted = route(facts)
     shares = {arm.name: arm for arm in wanted.arms} if wanted is not None else {}
-    running = facts.progress.segments[-1] if facts.progress is not None else None
-    rows = []
-    for name, release in facts.arms.items():
+    running = facts.observed.progress.steps[-1] if facts.observed.progress is not None else None
+    found = []
+    for name, release in facts.desired.arms.items():
         share, did = shares.get(name), running.arm(name) if running is not None else None
         pairs = running.shadows.get(name) if running is not None else None
-        rows.append(
-            {
-                "arm": name,
-                "release": release,
-                "weight": share.weight if share is not None else 0.0,
-                "shadow": share.shadow if share is not None else 0.0,
-                "requests": did.requests if did is not None else 0,
-                "errors": did.errors if did is not None else 0,
-                "slow": did.slow if did is not None else 0,
-                "labels": len(did.losses) if did is not None else 0,
-                "pairs": pairs.pairs if pairs is not None else 0,
-            }
+        found.append(
+            ArmStatus(
+                name,
+                release,
+                weight=share.weight if share is not None else 0.0,
+                shadow=share.shadow if share is not None else 0.0,
+                requests=did.requests if did is not None else 0,
+                errors=did.errors if did is not None else 0,
+                slow=did.slow if did is not None else 0,
+                labels=len(did.losses) if did is not None else 0,
+                pairs=pairs.pairs if pairs is not None else 0,
+            )
         )
-    return rows
+    return tuple(found)
 
 
-def _rollout(facts: ModelFacts) -> dict[str, Any]:
-    state = current(facts)
-    if state is None:
-        return {"rollout": None, "checks": []}
-    found = {
-        "step": state.step + 1,
-        "started": state.steps[0].started,
-        "stepStarted": state.steps[-1].started,
-        "salt": state.salt,
-        "outcome": state.outcome,
-        "pullRequest": asdict(facts.asked) if facts.asked is not None else None,
-        "smoke": asdict(state.smoke) if state.smoke is not None else None,
-        "decisions": [asdict(each) for each in state.decisions],
-    }
-    return {"rollout": found, "checks": _checks(facts, state)}
+def _checks(facts: ModelFacts, state: RolloutState) -> tuple[Mapping[str, Any], ...]:
+    return checks_as_data(facts.observed.step.checks) if facts.observed.step is not None else state.checks
 
 
-def _checks(facts: ModelFacts, state: RolloutState) -> list[Mapping[str, Any]]:
-    """Return each guard's numbers now, or those of the decision once there is one."""
-    if facts.progress is not None and facts.next_step is not None:
-        return list(checks_as_data(facts.next_step(facts.progress).checks))
-    return list(state.checks)
-
-
-def _forecast(plan: RolloutPlanSpec) -> list[dict[str, Any]]:
-    if plan.expect is None:
-        return []
-    module = plugins.load("strategies", plan.strategy.type)
-    return [asdict(each) for each in module.forecast(parameters(module, plan.strategy), plan.expect)]
-
-
-def rollout_text(found: Mapping[str, Any]) -> str:
-    """Return the status of a rollout for people."""
-    where = f"{found['model']} in {found['environment']}"
-    state = found["rollout"]
-    if state is None:
-        lines = [f"{where}: no rollout is running"]
-    else:
-        how = f", decided: {state['outcome']}" if state["outcome"] else ", paused" if found["paused"] else ""
-        lines = [f"{where}: {found['strategy']}, step {state['step']} since {state['stepStarted']}{how}"]
-    for arm in found["arms"]:
-        copies = f", a copy of {arm['shadow']:.0%}" if arm["shadow"] else ""
-        did = f"{arm['requests']} requests, {arm['errors']} errors, {arm['slow']} slow, {arm['labels']} labels"
-        lines.append(f"  {arm['arm']}: release {arm['release']}, {arm['weight']:.1%} of the traffic{copies}; {did}")
-    lines += [f"  {check['verdict']:12} {check['arm']}: {check['reason']}" for check in found["checks"]]
-    lines += [f"  {text}" for text in found["waitsFor"]]
-    for each in found["forecast"]:
-        need = f"{each['requests']} requests" if each["requests"] is not None else "no traffic would be enough"
-        time = f", {each['minutes']:.0f} minutes" if each["minutes"] is not None else ""
-        late = "" if each["sees"] else ": not before its deadline"
-        lines.append(f"  forecast, step {each['step'] + 1}: {each['what']}: {need}{time}{late}")
-    return "\n".join(lines)
+def _forecast(plan: Resource[RolloutPlanSpec]) -> tuple[Forecast, ...]:
+    if plan.spec.expect is None:
+        return ()
+    bound = strategies.bind(plan.spec.strategy, plan, "spec.strategy")
+    return tuple(bound.module.forecast(bound.params, plan.spec.expect))

@@ -7,30 +7,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from modelops.releases.approval import ModelApproval
-    from modelops.releases.assemble import next_number, release_files
+    from modelops.releases.assemble import release_files
     from modelops.releases.promotions import next_promotion, promotion_files, rollout_outcome_line, verify_promotion
-    from modelops.releases.verify import verify_release
 
 __all__ = [
     "ModelApproval",
-    "next_number",
     "next_promotion",
     "promotion_files",
     "release_files",
     "rollout_outcome_line",
     "verify_promotion",
-    "verify_release",
 ]
 
 _PLACES = {
     "ModelApproval": "approval",
-    "next_number": "assemble",
     "next_promotion": "promotions",
     "promotion_files": "promotions",
     "release_files": "assemble",
     "rollout_outcome_line": "promotions",
     "verify_promotion": "promotions",
-    "verify_release": "verify",
 }
 
 

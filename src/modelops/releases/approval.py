@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from modelops.spec.delivery import Approval, PullRequestReference
+from modelops.spec.kinds.promotion import Approval, PullRequestReference
 
 
 @dataclass(frozen=True, slots=True)
 class ModelApproval:
     """Who let the change of the model in: the merged pull request and the approvals that counted.
 
-    ``commit`` is the merge, ``policy`` the digest of the approval policy that was applied.
+    ``commit`` is the merge, ``policy`` the digest of the approval policy that was applied. ``line`` is what was met on
+    the branch up to the release, None where nobody looked.
     """
 
     path: Literal["pull-request", "automatic", "emergency"]
@@ -21,3 +23,4 @@ class ModelApproval:
     pull_request: PullRequestReference | None
     approvals: tuple[Approval, ...]
     reason: str = ""
+    line: Mapping[str, Any] | None = None

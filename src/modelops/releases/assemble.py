@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from operator import methodcaller
+from typing import Any
 
 from modelops.artifacts import BuildRecord
+from modelops.digests import digest_bytes
 from modelops.errors import Exit, failure
 from modelops.evidence import (
     APPROVAL,
     ARTIFACT_FOLDER,
-    CARD_FILE,
-    EVIDENCE_FILE,
     GATE_EVIDENCE,
     PROVENANCE,
-    SIGNATURE_FILE,
     TEST_RESULT,
+    Making,
     Signer,
     approval,
-    digest_bytes,
     gate_evidence,
     model_bundle,
     release_provenance,
@@ -27,21 +27,12 @@ from modelops.evidence import (
 )
 from modelops.releases.approval import ModelApproval
 from modelops.releases.card import model_card
-from modelops.spec.data import DataSnapshotSpec
-from modelops.spec.delivery import (
-    CodeReference,
-    DataReference,
-    ReleaseSpec,
-    VerdictRecord,
-)
-from modelops.spec.dump import dump
 from modelops.spec.kinds import Resource
-from modelops.spec.model import ModelSpec
-
-
-def next_number(existing: Iterable[int]) -> int:
-    """Return the number after the largest one; the first release is 1."""
-    return max(existing, default=0) + 1
+from modelops.spec.kinds.data_snapshot import DataSnapshotSpec
+from modelops.spec.kinds.model import ModelSpec
+from modelops.spec.kinds.release import CodeReference, DataReference, ReleaseSpec, VerdictRecord, WaiverUse
+from modelops.spec.layout import ReleaseFiles, model_folder
+from modelops.spec.yaml.dump import dump
 
 
 def release_files(
@@ -56,25 +47,33 @@ def release_files(
     signer: Signer,
     ref: str = "main",
     approved_by: ModelApproval | None = None,
+    details: Mapping[str, Mapping[str, Any]] | None = None,
+    making: Making | None = None,
+    waivers: Sequence[WaiverUse] = (),
 ) -> dict[str, bytes]:
     """Return the files of a release by their path below the model's folder.
 
-    ``commit`` is the commit the build was made from, ``champion`` the release it was compared with, ``ref`` the branch.
+    ``commit`` is the commit the build was made from, ``champion`` the release it was compared with, ``ref`` the branch,
+    ``details`` what the gates measured beyond their verdicts, by ``policy/gate``: the signed evidence holds it, and
+    ``making``, how the build was made. ``waivers`` are the exceptions from rules that it relies on.
     A build without metrics or verdicts has nothing to be released on: ``nothing-measured``.
     """
-    spec = _release_spec(version, record, verdicts, model, snapshot, commit, champion)
-    folder = f"releases/{version}"
-    path = f"models/{model.name}/{folder}/release.yaml"
+    spec = _release_spec(version, record, verdicts, model, snapshot, commit, champion, waivers)
+    files_of = ReleaseFiles(model.name, version)
+    below = methodcaller("removeprefix", model_folder(model.name))
+    path = files_of.release
     document = dump("Release", str(version), spec, path=path)
-    card = model_card(spec, record, model=model, snapshot=snapshot, approved_by=approved_by)
-    files = {path: digest_bytes(document), f"models/{model.name}/{folder}/{CARD_FILE}": digest_bytes(card)}
-    evidence = _evidence(spec, files, signer, ref, approved_by)
+    details = details or {}
+    card = model_card(spec, record, model=model, snapshot=snapshot, approved_by=approved_by, details=details)
+    files = {path: digest_bytes(document), files_of.card: digest_bytes(card)}
+    provenance = release_provenance(spec, ref, making)
+    evidence = _evidence(spec, files, signer, provenance, approved_by, details)
     contents = {file.path.removeprefix(ARTIFACT_FOLDER): file.sha256 for file in spec.artifact.files}
     return {
-        f"{folder}/release.yaml": document,
-        f"{folder}/{EVIDENCE_FILE}": evidence,
-        f"{folder}/{SIGNATURE_FILE}": model_bundle(f"{model.name}-{version}", contents, signer),
-        f"{folder}/{CARD_FILE}": card,
+        below(files_of.release): document,
+        below(files_of.evidence): evidence,
+        below(files_of.signature): model_bundle(f"{model.name}-{version}", contents, signer),
+        below(files_of.card): card,
     }
 
 
@@ -86,6 +85,7 @@ def _release_spec(
     snapshot: Resource[DataSnapshotSpec],
     commit: str,
     champion: int | None,
+    waivers: Sequence[WaiverUse],
 ) -> ReleaseSpec:
     if not verdicts or not record.metrics:
         what = "verdict" if record.metrics else "metric"
@@ -107,21 +107,31 @@ def _release_spec(
         build=digest_bytes(record.dump()),
         seeds=record.seeds,
         parameters=record.parameters,
+        search=record.search,
         metrics=record.metrics,
         verdicts=tuple(verdicts),
         champion=champion,
         score_profile=record.score_profile,
+        baseline=record.baseline,
+        confusion=record.confusion,
+        waivers=tuple(waivers),
     )
 
 
 def _evidence(
-    spec: ReleaseSpec, files: Mapping[str, str], signer: Signer, ref: str, approved_by: ModelApproval | None
+    spec: ReleaseSpec,
+    files: Mapping[str, str],
+    signer: Signer,
+    provenance: Mapping[str, Any],
+    approved_by: ModelApproval | None,
+    details: Mapping[str, Mapping[str, Any]],
 ) -> bytes:
     """Return the signed statements; all are about the artifact and the exact bytes of release.yaml and its card."""
     subjects = {f"{spec.model}-{spec.version}": spec.artifact.digest, **files}
-    claims = [(PROVENANCE, release_provenance(spec, ref))]
+    claims: list[tuple[str, Mapping[str, Any]]] = [(PROVENANCE, provenance)]
     claims += [(TEST_RESULT, predicate) for predicate in release_test_results(spec).values()]
-    claims.append((GATE_EVIDENCE, gate_evidence(spec.verdicts, spec.metrics, champion=spec.champion)))
+    numbers = gate_evidence(spec.verdicts, spec.metrics, champion=spec.champion, details=details, waivers=spec.waivers)
+    claims.append((GATE_EVIDENCE, numbers))
     if approved_by is not None:
         claims.append((APPROVAL, _approval(spec, approved_by)))
     return b"".join(sign(statement(kind, subjects, predicate), signer) for kind, predicate in claims)
@@ -138,4 +148,5 @@ def _approval(spec: ReleaseSpec, approved_by: ModelApproval) -> dict[str, object
         pull_request=approved_by.pull_request,
         approvals=approved_by.approvals,
         reason=approved_by.reason,
+        line=approved_by.line,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,27 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import yaml
 
+from modelops import markup
 from modelops.artifacts import BuildRecord
-from modelops.releases import markdown
-from modelops.spec.data import Column, DataSnapshotSpec
-from modelops.spec.delivery import MetricValue, ReleaseSpec
+from modelops.metrics.questions import too_good
+from modelops.releases.details import details_markdown
+from modelops.releases.markdown import (
+    baseline_sentence,
+    confusion_rows,
+    confusion_title,
+    equality_table,
+    gates_table,
+    library,
+    search_sentence,
+    served_by,
+    waivers_table,
+)
 from modelops.spec.kinds import Resource
-from modelops.spec.model import FeatureType, ModelSpec, Task
+from modelops.spec.kinds.data_snapshot import Column, DataSnapshotSpec
+from modelops.spec.kinds.model import ModelSpec, Task
+from modelops.spec.kinds.release import Baseline, MetricValue, ReleaseSpec
+from modelops.spec.meta import FeatureType
+from modelops.stores import release_tag
 
 if TYPE_CHECKING:
     from modelops.releases.approval import ModelApproval
@@ -24,13 +39,6 @@ PIPELINE_TAGS: dict[Task, str] = {
     "binary-classification": "tabular-classification",
     "multiclass-classification": "tabular-classification",
     "regression": "tabular-regression",
-}
-_TYPES: dict[FeatureType, str] = {
-    "number": "FP64",
-    "integer": "INT64",
-    "boolean": "BOOL",
-    "category": "BYTES",
-    "datetime": "BYTES",
 }
 
 
@@ -41,22 +49,40 @@ def model_card(
     model: Resource[ModelSpec],
     snapshot: Resource[DataSnapshotSpec],
     approved_by: ModelApproval | None,
+    details: Mapping[str, Mapping[str, object]] | None = None,
 ) -> bytes:
-    """Return the model card of a release: Hugging Face front matter and a body in that template's order."""
+    """Return the model card of a release: Hugging Face front matter and a body in that template's order.
+
+    ``details`` are the numbers behind the verdicts by ``policy/gate``.
+    """
+    details = details or {}
+    fair = [one for one in release.verdicts if one.type == "fairness"]
+    others = [one for one in release.verdicts if one.type != "fairness"]
     front = yaml.safe_dump(_front_matter(release, model), sort_keys=False, allow_unicode=True, width=110)
     body = _template().render(
         release=release,
+        tag=markup.Markup(release_tag(release.model, release.version)),
         record=record,
         model=model.spec,
         data=snapshot.spec,
         snapshot=snapshot.name,
         data_size=sum(file.size for file in snapshot.spec.files),
         approved_by=approved_by,
-        metrics=_metrics_table(release.metrics),
-        gates=markdown.gates_table(release.verdicts),
-        fairness=markdown.gates_table([one for one in release.verdicts if one.type == "fairness"]),
-        has_fairness=any(one.type == "fairness" for one in release.verdicts),
-        request=markdown.Markup(_request(model.spec, snapshot.spec)),
+        search=search_sentence(release.search) if release.search is not None else None,
+        metrics=_metrics_table(release.metrics, release.baseline),
+        question=too_good(release.metrics),
+        baseline=baseline_sentence(release.baseline, record.task) if release.baseline is not None else None,
+        confusion=_confusion(release, record),
+        gates=gates_table(release.verdicts),
+        served_by=served_by(release.artifact),
+        library=library(release.artifact),
+        equality=equality_table(release.artifact) if release.artifact.equality else None,
+        waivers=waivers_table(release.verdicts, release.waivers),
+        fairness=gates_table(fair),
+        fairness_details=details_markdown(details, [f"{one.policy}/{one.gate}" for one in fair]),
+        other_details=details_markdown(details, [f"{one.policy}/{one.gate}" for one in others]),
+        has_fairness=bool(fair),
+        call=markup.Markup(_call(release.model, example_record(model.spec, snapshot.spec))),
         pipeline_tag=PIPELINE_TAGS[model.spec.task],
     )
     return f"---\n{front}---\n\n{body.rstrip()}\n".encode()
@@ -69,11 +95,11 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, markdown.Markup) else markdown.escape(value),
+        finalize=lambda value: value if isinstance(value, markup.Markup) else markup.escape(value),
     )
-    environment.filters["code"] = markdown.code
-    environment.filters["number"] = markdown.number
-    environment.filters["thousands"] = lambda value: markdown.Markup(f"{value:,}")
+    environment.filters["code"] = markup.code
+    environment.filters["number"] = markup.number
+    environment.filters["thousands"] = lambda value: markup.Markup(f"{value:,}")
     return environment.from_string(files("modelops.releases").joinpath("MODEL_CARD.md.jinja").read_text("utf-8"))
 
 
@@ -82,13 +108,22 @@ def _front_matter(release: ReleaseSpec, model: Resource[ModelSpec]) -> dict[str,
     license_name = model.metadata.annotations.get("license")
     front: dict[str, Any] = {"license": license_name} if license_name else {}
     front |= {
-        "library_name": "sklearn",
+        "library_name": next(iter(release.artifact.runtimes), "sklearn"),
         "pipeline_tag": tag,
-        "tags": [tag, "sklearn", "skops", *(["onnx"] if release.artifact.engine == "onnx" else []), "modelops"],
+        "tags": [tag, *_tags(release), "modelops"],
         "metrics": [metric.name for metric in release.metrics],
         "model-index": [{"name": f"{release.model}-{release.version}", "results": [_result(release, tag)]}],
     }
     return front
+
+
+def _tags(release: ReleaseSpec) -> list[str]:
+    """Return the libraries and formats of a release, each once."""
+    artifact = release.artifact
+    trees = ["sklearn", "skops"] if any(file.path.endswith(".skops") for file in artifact.files) else []
+    served = ["onnx"] if artifact.engine == "onnx" else []
+    own = [] if artifact.runtimes else ["sklearn", "skops"]
+    return list(dict.fromkeys([*(trees or own), *artifact.runtimes, *served]))
 
 
 def _result(release: ReleaseSpec, tag: str) -> dict[str, Any]:
@@ -125,35 +160,40 @@ def _metric_entries(metric: MetricValue) -> list[dict[str, Any]]:
     ]
 
 
-def _metrics_table(metrics: tuple[MetricValue, ...]) -> markdown.Markup:
+def _confusion(release: ReleaseSpec, record: BuildRecord) -> markup.Markup | None:
+    if release.confusion is None:
+        return None
+    header, rows = confusion_rows(release.confusion, record.classes)
+    told = markup.table([markup.escape(name, 80) for name in header], rows)
+    return markup.Markup(f"The {confusion_title(release.confusion)}:\n\n{told}")
+
+
+def _metrics_table(metrics: tuple[MetricValue, ...], baseline: Baseline | None) -> markup.Markup:
+    known = baseline.metrics if baseline is not None else None
     rows = [
         (
-            markdown.code(metric.name),
-            markdown.number(metric.value),
-            markdown.interval(metric.lower, metric.upper),
+            markup.code(metric.name),
+            markup.number(metric.value),
+            markup.interval(metric.lower, metric.upper),
+            *([] if known is None else [markup.number(known.get(metric.name))]),
             f"{metric.level:.0%}",
             f"{metric.n:,}",
             metric.method,
         )
         for metric in metrics
     ]
-    return markdown.table(("Metric", "Value", "Interval", "Level", "n", "Method"), rows)
+    beside = [] if known is None else ["Baseline"]
+    return markup.table(("Metric", "Value", "Interval", *beside, "Level", "n", "Method"), rows)
 
 
-def _request(model: ModelSpec, data: DataSnapshotSpec) -> str:
-    """Return the body of an example request; it stays inside a shell quote and a code fence whatever the values are."""
+def example_record(model: ModelSpec, data: DataSnapshotSpec) -> dict[str, object]:
+    """Return a row as a caller would send it, with plausible values from what its snapshot says of each column."""
     columns = {column.name: column for column in data.columns}
-    inputs = [
-        {
-            "name": feature.name,
-            "shape": [1],
-            "datatype": _TYPES[feature.type],
-            "data": [_example(feature.type, columns.get(feature.name))],
-        }
-        for feature in model.data.features
-    ]
-    lines = ",\n  ".join(json.dumps(entry) for entry in inputs)
-    return f'{{"inputs": [\n  {lines}\n]}}'.replace("'", "\\u0027").replace("`", "\\u0060")
+    return {feature.name: _example(feature.type, columns.get(feature.name)) for feature in model.data.features}
+
+
+def _call(model: str, record: dict[str, object]) -> str:
+    return markup.curl(f'"$URL/v2/models/{model}/predict"', record)
 
 
 def _example(kind: FeatureType, column: Column | None) -> object:

@@ -1,63 +1,21 @@
-"""Values to Markdown: whatever a spec says stays text and never becomes markup, HTML or a table's cell border."""
+"""The parts that a release's documents share: its gates as a table, a metric as a cell."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
-from modelops.spec.delivery import MetricValue, VerdictRecord
-
-# Controls, and the marks that turn the direction of text and so hide what is written.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]+")
-_MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-_LEADING = re.compile(r"^(?:(#{1,6}|[+-])(?=\s|$)|(\d+)(?=[.)](?:\s|$)))")
-_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-
-
-class Markup(str):
-    """Markdown that was made here and is not escaped again."""
-
-    __slots__ = ()
-
-
-def escape(value: object, limit: int = 4000) -> Markup:
-    """Return any value as one line of plain text in Markdown, cut to a number of characters."""
-    text = _UNSEEN.sub(" ", str(value)).strip()
-    if len(text) > limit:
-        text = text[: limit - 1] + "…"
-    text = _MARKUP.sub(r"\\\g<0>", text)
-    # A number keeps its digits: "1\. " is a text, "1. " begins a list.
-    text = _LEADING.sub(lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}\\", text)
-    return Markup(text.translate(_ENTITIES))
-
-
-def code(value: object, limit: int = 200) -> Markup:
-    """Return a value as inline code that also fits into a table."""
-    text = _UNSEEN.sub(" ", str(value)).strip()[:limit] or " "
-    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
-    pad = " " if text.startswith("`") or text.endswith("`") else ""
-    return Markup(f"{fence}{pad}{text}{pad}{fence}".replace("|", "\\|"))
-
-
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]], limit: int | None = None) -> Markup:
-    """Return a table; rows beyond the limit are counted in a last line, never dropped in silence."""
-    body = [[cell if isinstance(cell, Markup) else escape(cell, 160) for cell in row] for row in rows]
-    shown = body[:limit]
-    lines = [f"| {' | '.join(headers)} |", "|" + " --- |" * len(headers), *(f"| {' | '.join(row)} |" for row in shown)]
-    if len(shown) < len(body):
-        lines += ["", f"… and {len(body) - len(shown)} more."]
-    return Markup("\n".join(lines))
-
-
-def number(value: float | None) -> Markup:
-    """Return a number with four significant digits, or a dash."""
-    return Markup("–" if value is None else f"{value:.4g}")
-
-
-def interval(lower: float | None, upper: float | None) -> Markup:
-    """Return the bounds of an interval; an open side is a dash."""
-    return Markup("–") if lower is None and upper is None else Markup(f"{number(lower)} to {number(upper)}")
-
+from modelops.markup import Markup, code, escape, interval, number, table
+from modelops.spec.kinds.model import Task
+from modelops.spec.kinds.release import (
+    Baseline,
+    Confusion,
+    MetricValue,
+    ReleaseArtifact,
+    Search,
+    VerdictRecord,
+    WaiverUse,
+)
+from modelops.spec.meta import Scalar
 
 WORDS = {"pass": "✅ pass", "fail": "❌ fail", "inconclusive": "❔ inconclusive", "no-data": "⚪ no data"}
 
@@ -68,18 +26,92 @@ def gates_table(verdicts: Iterable[VerdictRecord], limit: int | None = None) -> 
     rows = [
         (
             code(f"{one.policy}/{one.gate}", 80),
-            Markup(WORDS[one.verdict] + (" (blocks)" if one.blocking else "")),
+            _word(one),
             number(one.value),
             interval(one.lower, one.upper),
             number(one.limit),
             Markup("–" if one.n is None else f"{one.n:,}"),
-            one.reason,
+            f"{one.reason}. {one.toothless}" if one.toothless else one.reason,
         )
         for one in verdicts
     ]
     return table(headers, rows, limit)
 
 
+def _word(one: VerdictRecord) -> Markup:
+    """Return a verdict and what follows from it; an exception changes what follows, and not the verdict."""
+    if one.waiver is not None:
+        return Markup(f"{WORDS[one.verdict]}, ⚠️ waived until {escape(one.waiver.expires)} by {code(one.waiver.name)}")
+    return Markup(WORDS[one.verdict] + (" (blocks)" if one.blocking else ""))
+
+
+def waivers_table(verdicts: Iterable[VerdictRecord], rules: Iterable[WaiverUse] = ()) -> Markup:
+    """Return the exceptions that let verdicts through, and those from ``rules``; empty where there are none."""
+    rows = [
+        (
+            code(one.of, 80),
+            code(one.name),
+            one.reason,
+            one.expires,
+            ", ".join(one.granted_by),
+            ", ".join(one.environments),
+            code(one.commit[:12]),
+        )
+        for one in (*(verdict.waiver for verdict in verdicts if verdict.waiver is not None), *rules)
+    ]
+    headers = ("Exception from", "Waiver", "Why", "Until", "Granted by", "Environments", "Commit")
+    return table(headers, rows) if rows else Markup("")
+
+
 def metric_cell(metric: MetricValue | None) -> Markup:
     """Return a metric with its interval."""
     return Markup("–") if metric is None else Markup(f"{number(metric.value)} ({interval(metric.lower, metric.upper)})")
+
+
+def search_sentence(search: Search) -> str:
+    """Say what a search over parameters tried and what it found."""
+    best = ", ".join(f"{name} {value}" for name, value in search.best.items()) or "no parameter"
+    tried = f"{search.by} over {search.splits} splits, {search.candidates} candidates"
+    if search.mean is None:
+        return f"{tried}; best: {best}"
+    spread = f" ± {search.deviation:.2g}" if search.deviation is not None else ""
+    lowest = f", the worst {search.worst:.4g}" if search.worst is not None else ""
+    return f"{tried}; best by {search.scoring} ({search.mean:.4g}{spread}{lowest}): {best}"
+
+
+def baseline_sentence(baseline: Baseline, task: Task) -> str:
+    """Return what the baseline of a release answers, in plain text."""
+    if task == "regression":
+        return f"baseline: always {float(str(baseline.answer)):.4g}, the mean of the training rows"
+    return f"baseline: always {baseline.answer}, the most frequent class of the training rows"
+
+
+def confusion_rows(confusion: Confusion, classes: Sequence[Scalar]) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of a table: the class of the test rows, and what they were taken for."""
+    names = [str(label) for label in classes]
+    header = ["truth", *(f"answered {name}" for name in names)]
+    return header, [[name, *(f"{count:,}" for count in row)] for name, row in zip(names, confusion.counts, strict=True)]
+
+
+def confusion_title(confusion: Confusion) -> str:
+    """Return what a table of answers is about."""
+    return "test rows" if confusion.threshold is None else f"test rows at threshold {confusion.threshold:.4g}"
+
+
+def served_by(artifact: ReleaseArtifact) -> str:
+    """Return the name of what serves an artifact that ONNX does not."""
+    return "scikit-learn" if artifact.engine == "sklearn" else artifact.engine
+
+
+def library(artifact: ReleaseArtifact) -> str:
+    """Return whose answers those of the served form were compared with."""
+    return " and ".join(artifact.runtimes) or "scikit-learn"
+
+
+def equality_table(artifact: ReleaseArtifact) -> Markup:
+    """Return on how many rows of which kind the served form was compared, and how far it was off at most."""
+    rows = [
+        (each.rows_of, Markup(f"{each.rows:,}"), number(each.difference), Markup(f"{each.labels:,}"))
+        for each in artifact.equality
+    ]
+    return table(("Compared on", "Rows", "Largest difference", "Other labels"), rows)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from modelops.digests import digest_bytes
 from modelops.evidence import (
     APPROVAL,
     ROLLOUT_OUTCOME,
     Signer,
-    digest_bytes,
     promotion_approval,
     rollout_outcome,
     sign,
@@ -17,8 +17,9 @@ from modelops.evidence import (
 )
 from modelops.evidence import check_promotion as verify_promotion
 from modelops.evidence.statements import RolloutWord
-from modelops.spec.delivery import PromotionSpec
-from modelops.spec.dump import dump
+from modelops.spec.kinds.promotion import PromotionSpec
+from modelops.spec.layout import PROMOTION, model_folder, promotion_evidence
+from modelops.spec.yaml.dump import dump
 
 __all__ = ["next_promotion", "promotion_files", "rollout_outcome_line", "verify_promotion"]
 
@@ -30,19 +31,26 @@ def next_promotion(environment: str, existing: Iterable[str]) -> int:
     return max((int(number) for number in numbers if number.isdigit()), default=0) + 1
 
 
-def promotion_files(spec: PromotionSpec, *, number: int, signer: Signer) -> dict[str, bytes]:
+def promotion_files(
+    spec: PromotionSpec, *, number: int, signer: Signer, line: Mapping[str, Any] | None = None
+) -> dict[str, bytes]:
     """Return the record and its signed approval by path below the model's folder.
 
-    The approval is about the artifact, the bytes of the record and, for a pull request, the tree that was approved.
+    The approval is about the artifact, the bytes of the record and, for a pull request, the trees of head and merge. It
+    says what was met on the branch, ``line``, where that was looked at.
     """
     name = f"{spec.environment}-{number}"
-    path = f"models/{spec.model}/promotions/{name}.yaml"
+    path = PROMOTION.path(spec.model, name)
     document = dump("Promotion", name, spec, path=path)
     subjects = {f"{spec.model}-{spec.release}": spec.artifact, path: digest_bytes(document)}
     if spec.pull_request:
         subjects["head-tree"] = f"gitTree:{spec.pull_request.head_tree}"
-    line = sign(statement(APPROVAL, subjects, promotion_approval(spec)), signer)
-    return {f"promotions/{name}.yaml": document, f"promotions/{name}.intoto.jsonl": line}
+        if spec.pull_request.result is not None:
+            subjects["result-tree"] = f"gitTree:{spec.pull_request.result}"
+    said = promotion_approval(spec) | ({"line": dict(line)} if line is not None else {})
+    signed = sign(statement(APPROVAL, subjects, said), signer)
+    folder = model_folder(spec.model)
+    return {path.removeprefix(folder): document, promotion_evidence(path).removeprefix(folder): signed}
 
 
 def rollout_outcome_line(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
@@ -15,23 +17,29 @@ from modelops.repository.names import check_path
 from modelops.repository.objects import MAXIMUM_BYTES, list_tree
 from modelops.repository.process import Git
 from modelops.repository.refs import Swap, local_ref, swap_local
+from modelops.spec.layout import CACHE, STATE
 
 Warn = Callable[[str], None]
 
-_SKIPPED = frozenset({".git", ".modelops", "__pycache__"})
+_HEADS = "refs/heads/"
+_SKIPPED = frozenset({".git", STATE, CACHE})
 
 
-def read_work_tree(root: Path, prefixes: Sequence[str], suffixes: Sequence[str] | None) -> dict[str, bytes]:
+def read_work_tree(
+    root: Path, prefixes: Sequence[str], suffixes: Sequence[str] | None, limit: int = MAXIMUM_BYTES
+) -> dict[str, bytes]:
     """Return the files below some folders (or single files) by path; every file that must not be read is reported."""
     found: dict[str, bytes] = {}
     problems: list[Problem] = []
     real_root = Path(os.path.realpath(root))
     for prefix in prefixes:
         start = check_path(prefix.rstrip("/")) if prefix.strip("/") else ""
-        for path, linked in _walk(real_root, start, problems):
+        for path, _ in _walk(real_root, start, problems):
             if suffixes is None or path.endswith(tuple(suffixes)):
-                problem = _read_into(found, real_root, path, linked)
-                problems.extend([problem] if problem else [])
+                try:
+                    found[path] = read_regular(str(real_root), path, limit, partial(_too_large, limit=limit))
+                except ModelOpsError as error:
+                    problems.extend(error.problems)
     if problems:
         raise ModelOpsError(*problems)
     return dict(sorted(found.items()))
@@ -70,28 +78,51 @@ def _refused(path: str, what: str) -> Problem:
     return Problem("symlink-refused", f"{path} is {what}", Location(path), hint="replace the link by what it leads to")
 
 
-def _read_into(found: dict[str, bytes], root: Path, path: str, linked: bool) -> Problem | None:
-    real = f"{root}/{path}"
-    if linked:
-        real = os.path.realpath(real)
-        if not Path(real).is_relative_to(root):
-            return _refused(path, "a symbolic link that leads out of the repository")
-    try:
-        # Without O_NONBLOCK, opening a pipe would wait for its writer.
-        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError as error:
-        return Problem("file-unreadable", f"{path} cannot be read: {error.strerror}", Location(path))
+def walk(root: Path, path: str, problems: list[Problem]) -> Iterator[str]:
+    """Yield in order what may be read below a folder; links to folders, and links that lead out, become problems."""
+    real = Path(os.path.realpath(root))
+    for found, linked in sorted(_walk(real, path, problems)):
+        if linked and not Path(os.path.realpath(real / found)).is_relative_to(real):
+            problems.append(_refused(found, "a symbolic link that leads out of the repository"))
+        else:
+            yield found
+
+
+def _too_large(path: str, size: int, limit: int = MAXIMUM_BYTES) -> ModelOpsError:
+    message = f"{path} holds {size} bytes; the limit is {limit}"
+    return failure("file-too-large", message, location=Location(path))
+
+
+def read_regular(
+    root: str, path: str, limit: int = MAXIMUM_BYTES, too_large: Callable[[str, int], ModelOpsError] = _too_large
+) -> bytes:
+    """Return the bytes of a regular file that was found by ``walk`` below a real folder; its size is asked first."""
+    descriptor = _open(root, path)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            return Problem("not-a-regular-file", f"{path} is not a regular file", Location(path))
-        if status.st_size > MAXIMUM_BYTES:
-            message = f"{path} holds {status.st_size} bytes; the limit is {MAXIMUM_BYTES}"
-            return Problem("file-too-large", message, Location(path))
-        found[path] = os.read(descriptor, status.st_size + 1)
+            raise failure("not-a-regular-file", f"{path} is not a regular file", location=Location(path))
+        if status.st_size > limit:
+            raise too_large(path, status.st_size)
+        return os.read(descriptor, status.st_size + 1)
     finally:
         os.close(descriptor)
-    return None
+
+
+def _open(root: str, path: str) -> int:
+    # Without O_NONBLOCK, opening a pipe would wait for its writer.
+    how, real = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW, f"{root}/{path}"
+    for _ in range(2):
+        try:
+            return os.open(real, how)
+        except OSError as error:
+            if error.errno != errno.ELOOP or real != f"{root}/{path}":
+                said = f"{path} cannot be read: {error.strerror}"
+                raise failure("file-unreadable", said, location=Location(path)) from None
+        real = os.path.realpath(real)
+        if not real.startswith(root + "/"):
+            break
+    raise ModelOpsError(_refused(path, "a symbolic link that leads out of the repository"))
 
 
 def worktree_of(git: Git, branch: str) -> Path | None:
@@ -104,6 +135,17 @@ def worktree_of(git: Git, branch: str) -> Path | None:
         elif key == "branch" and value == f"refs/heads/{branch}":
             return folder
     return None
+
+
+def mirror(git: Git, here: str, swap: Swap, warn: Warn) -> None:
+    """Let what this clone knows of the remote, and the checked-out branch, follow a push; ``here`` is the known ref."""
+    # Another process may have fetched something newer meanwhile: then its value stays.
+    if swap.new is None:
+        git.run("update-ref", "-d", here, *([swap.old] if swap.old else []))
+    else:
+        git.run("update-ref", here, swap.new, swap.old or "")
+    if swap.new and swap.ref.startswith(_HEADS):
+        follow_remote(git, swap.ref.removeprefix(_HEADS), swap.new, warn)
 
 
 def follow_remote(git: Git, branch: str, commit: str, warn: Warn) -> None:
@@ -196,7 +238,7 @@ def _finish(git: Git, journal: Path, warn: Warn) -> list[Move]:
         except ModelOpsError as error:
             # Another git holds the index: the commit has landed, and whoever comes next brings the files up.
             waiting.append(move)
-            warn(f"{branch} moved to {new[:12]}, but its files could not follow yet: {error.problems[0].message}")
+            warn(f"{branch} moved to {new[:12]}, but its files could not follow yet: {error.first.message}")
             continue
         if left:
             warn(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from modelops.errors import Exit, failure
+from modelops.errors import failure
 from modelops.repository import history
 from modelops.repository.history import Person
 from modelops.repository.names import check_path
-from modelops.repository.process import Git, explain
+from modelops.repository.process import Git
 
 _CHUNK = 500
+
+Sign = Callable[[bytes], str]
+"""Returns the signature of a commit object, in the armour that its header takes."""
 
 
 def identity(person: Person, when: datetime) -> dict[str, str]:
@@ -28,12 +31,52 @@ def identity(person: Person, when: datetime) -> dict[str, str]:
     }
 
 
-def write_commit(git: Git, tree: str, parents: Sequence[str], message: str, person: Person, when: datetime) -> str:
-    """Store a commit object and return its id; no ref moves."""
+def configured(git: Git) -> dict[str, str]:
+    """Return name and email of the person that git's configuration names, each empty when it is not set."""
+    # One "user.name\nvalue" per field, the one that counts last.
+    fields = git.run("config", "-z", "--get-regexp", r"^user\.(name|email)$").words()
+    found = dict(field.partition("\n")[::2] for field in fields)
+    return {key: found.get(f"user.{key}", "").strip() for key in ("name", "email")}
+
+
+def user(git: Git) -> Person:
+    """Return the person that git's configuration names; having none is an error."""
+    found = configured(git)
+    if not all(found.values()):
+        missing = " and ".join(f"user.{key}" for key, value in found.items() if not value)
+        raise failure(
+            "no-identity",
+            f"git does not know who you are: {missing} is not set",
+            hint="run `git config --global user.name 'Ada Example'` and "
+            "`git config --global user.email ada@example.com`",
+        )
+    return Person(found["name"], found["email"])
+
+
+def write_commit(
+    git: Git,
+    tree: str,
+    parents: Sequence[str],
+    message: str,
+    person: Person,
+    when: datetime,
+    sign: Sign | None = None,
+) -> str:
+    """Store a commit object, signed if there is what signs it, and return its id; no ref moves."""
     options = [part for parent in parents for part in ("-p", parent)]
-    return git.checked(
-        "commit-tree", tree, *options, "-F", "-", input=message.encode(), environment=identity(person, when)
+    # Whoever lets git sign by default signs with a key of their own, which says nothing here.
+    made = git.checked(
+        *("commit-tree", "--no-gpg-sign", tree, *options, "-F", "-"),
+        input=message.encode(),
+        environment=identity(person, when),
     ).text
+    if sign is None:
+        return made
+    plain = git.checked("cat-file", "commit", made).output
+    head, _, body = plain.partition(b"\n\n")
+    header = b"gpgsig " + sign(plain).replace("\n", "\n ").encode()
+    signed = head + b"\n" + header + b"\n\n" + body
+    return git.checked("hash-object", "-t", "commit", "-w", "--stdin", input=signed).text
 
 
 def _store_blobs(git: Git, contents: Sequence[bytes], scratch: Path) -> list[str]:
@@ -91,7 +134,13 @@ def _refuse_side_effects(lost: set[str]) -> None:
 
 
 def commit_files(
-    git: Git, base: str | None, files: Mapping[str, bytes | None], message: str, person: Person, when: datetime
+    git: Git,
+    base: str | None,
+    files: Mapping[str, bytes | None],
+    message: str,
+    person: Person,
+    when: datetime,
+    sign: Sign | None = None,
 ) -> str:
     """Store a commit on ``base`` that writes and removes files; nothing to change returns ``base`` itself."""
     tree = write_tree(git, base, files)
@@ -100,25 +149,4 @@ def commit_files(
         _refuse_side_effects(changed - files.keys())
         if not changed:
             return base
-    return write_commit(git, tree, [base] if base else [], message, person, when)
-
-
-def merge_trees(git: Git, ours: str, theirs: str) -> str:
-    """Return the tree of the merge of two commits; conflicting files are an error that names them."""
-    result = git.run("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
-    words = result.words()
-    if result.code == 0:
-        return words[0]
-    if result.code == 1 and words:
-        files = list(dict.fromkeys(words[1:]))
-        raise failure(
-            "merge-conflict",
-            f"both sides changed {', '.join(files)}",
-            exit=Exit.FILES,
-            hint="merge the target branch into yours, resolve the conflict, commit and push",
-        )
-    if "usage:" in result.errors or "unknown option" in result.errors:
-        raise failure(
-            "git-too-old", "merging without a work tree needs git 2.38 or newer", exit=Exit.WORLD, hint="upgrade git"
-        )
-    raise explain(("merge-tree",), result)
+    return write_commit(git, tree, [base] if base else [], message, person, when, sign)

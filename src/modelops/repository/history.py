@@ -17,6 +17,8 @@ _FORMAT = "%x00".join(
     )
 )
 _FIELDS = 11
+_LATEST = int(datetime(9000, 1, 1, tzinfo=UTC).timestamp())
+"""The latest date of a commit: a period can still be added to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,9 @@ class CommitInfo:
         return tuple(dict.fromkeys((self.author, self.committer, *self.co_authors)))
 
 
-def _instant(seconds: str) -> datetime:
-    return datetime.fromtimestamp(int(seconds), UTC)
+def instant(seconds: str) -> datetime:
+    """Return a commit's date; one that no calendar has, which git takes from everybody, is the nearest that one has."""
+    return datetime.fromtimestamp(min(max(int(seconds or 0), 0), _LATEST), UTC)
 
 
 def _commit(fields: Sequence[str]) -> CommitInfo:
@@ -69,9 +72,9 @@ def _commit(fields: Sequence[str]) -> CommitInfo:
         tree=tree,
         parents=tuple(parents.split()),
         author=Person(author, author_email),
-        authored=_instant(authored),
+        authored=instant(authored),
         committer=Person(committer, committer_email),
-        time=_instant(committed),
+        time=instant(committed),
         subject=subject,
         co_authors=tuple(Person(name, email) for name, email in people),
     )
@@ -101,33 +104,23 @@ def log(
     return tuple(_commit(fields[at : at + _FIELDS]) for at in range(0, len(fields) - 1, _FIELDS))
 
 
-def commit_at(git: Git, tip: str, instant: datetime) -> str | None:
-    """Return the newest commit on the first-parent line of ``tip`` that was committed at or before an instant."""
-    seconds = int(instant.timestamp())
-    return git.checked("rev-list", "--first-parent", "--max-count=1", f"--before={seconds}", tip, "--").text or None
-
-
-def merge_base(git: Git, one: str, other: str) -> str | None:
-    """Return the best common ancestor of two commits."""
-    result = git.run("merge-base", one, other)
-    return result.text or None
+def merge_bases(git: Git, one: str, other: str) -> tuple[str, ...]:
+    """Return the best common ancestors of two commits: one as a rule, several where their histories cross."""
+    return tuple(git.run("merge-base", "--all", one, other).text.split())
 
 
 def is_ancestor(git: Git, ancestor: str, descendant: str) -> bool:
     """Tell whether one commit is reachable from another (or is it)."""
-    return git.run("merge-base", "--is-ancestor", ancestor, descendant).code == 0
+    return ancestor == descendant or git.run("merge-base", "--is-ancestor", ancestor, descendant).code == 0
 
 
 def changed_paths(git: Git, base: str, head: str) -> tuple[str, ...]:
     """Return the paths that differ between two commits, sorted; a rename counts as two."""
-    result = git.checked("diff-tree", "-r", "-z", "--no-renames", "--name-only", "--no-commit-id", base, head, "--")
+    if base == head:
+        return ()
+    options = ("-r", "-z", "--no-renames", "--name-only", "--no-commit-id", "--ignore-submodules=none")
+    result = git.checked("diff-tree", *options, base, head, "--")
     return tuple(sorted(result.words()))
-
-
-def diff(git: Git, base: str, head: str) -> str:
-    """Return the unified diff between two commits; attributes and settings of the user do not change it."""
-    options = ("-r", "-p", "--no-color", "--no-ext-diff", "--no-textconv", "--find-renames", "--no-commit-id")
-    return git.checked("diff-tree", *options, base, head, "--").output.decode("utf-8", "replace")
 
 
 def brought_by(git: Git, commit: str, tip: str) -> str | None:

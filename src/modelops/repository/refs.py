@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from modelops.errors import Exit, ModelOpsError, failure
@@ -11,6 +12,8 @@ from modelops.repository.process import Git, Result, explain
 
 _RACES = re.compile(r"stale info|fetch first|non-fast-forward|lock|incorrect old value|reference already exists|atomic")
 _RETRIES = 5
+_SLOW_SECONDS = 1.0
+_AWAY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,57 @@ def remote_refs(git: Git, remote: str, refs: Sequence[str]) -> dict[str, str]:
     return {ref: id for id, ref in found if ref in refs}
 
 
+@dataclass
+class Patience:
+    """What was waited for in vain just now, so that one verb waits once, and a loop in most passes not at all."""
+
+    until: float = 0.0
+    error: ModelOpsError | None = None
+
+    def ask(self, question: Callable[[], None]) -> None:
+        """Ask something of a remote, unless it was slow to fail a moment ago: then it fails in the same way."""
+        began = time.monotonic()
+        if self.error is not None and began < self.until:
+            raise self.error
+        try:
+            question()
+            self.error = None
+        except ModelOpsError as error:
+            ended = time.monotonic()
+            if error.exit is Exit.WORLD and ended - began > _SLOW_SECONDS:
+                self.until, self.error = ended + _AWAY_SECONDS, error
+            raise
+
+
+_USUAL = ("main", "master", "trunk", "develop")
+
+
+def trunk(git: Git, remote: str | None) -> str | None:
+    """Return the branch that everybody shares, as far as git can tell: a remote's HEAD, or one that is called so.
+
+    None where nothing tells it: there is one branch at most, or none of the usual names.
+    """
+    below = f"refs/remotes/{remote}/" if remote else "refs/heads/"
+    said = git.run("symbolic-ref", "--quiet", f"{below}HEAD").text if remote else ""
+    if said.startswith(below):
+        return said.removeprefix(below)
+    found = {ref.removeprefix(below) for ref in git.run("for-each-ref", "--format=%(refname)", below).text.splitlines()}
+    return next((name for name in _USUAL if name in found), None) if len(found) > 1 else next(iter(found), None)
+
+
 def fetch(git: Git, remote: str, *specifications: str) -> None:
     """Fetch refs; another process that fetches into the same clone at the same time is waited for."""
     for attempt in range(_RETRIES):
         result = git.run(
-            *("fetch", "--quiet", "--no-tags", "--prune", "--no-write-fetch-head", "--no-auto-maintenance"),
+            *(
+                "fetch",
+                "--quiet",
+                "--progress",
+                "--no-tags",
+                "--prune",
+                "--no-write-fetch-head",
+                "--no-auto-maintenance",
+            ),
             *("--no-recurse-submodules", "--", remote, *specifications),
             network=True,
         )
@@ -73,7 +122,7 @@ def swap_remote(git: Git, remote: str, swaps: Sequence[Swap]) -> bool:
 
 def _push_failure(result: Result) -> ModelOpsError:
     error = explain(("push",), result, network=True)
-    if "failed to push" not in error.problems[0].message:
+    if "failed to push" not in error.first.message:
         return error
     return failure(
         "push-rejected",
@@ -113,3 +162,8 @@ def swap_local(git: Git, swaps: Sequence[Swap], message: str) -> bool:
     if any(local_ref(git, swap.ref) != swap.old for swap in swaps) or "lock" in result.errors:
         return False
     raise explain(("update-ref",), result)
+
+
+def rejected(said: str, hint: str) -> ModelOpsError:
+    """Return the error of a push that others were faster than."""
+    return failure("push-rejected", said, exit=Exit.WORLD, hint=hint, retryable=True)

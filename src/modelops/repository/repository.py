@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TypeVar
 
 from modelops.errors import Exit, failure
-from modelops.repository import checkout, commits, history, objects, refs
+from modelops.repository import checkout, commits, history, merging, refs
 from modelops.repository.checkout import Warn
+from modelops.repository.differences import Comparison, Difference, compare, differences
 from modelops.repository.history import CommitInfo, Person
+from modelops.repository.inside import Inside, around, folder_of
+from modelops.repository.known import Known
+from modelops.repository.line import Line
 from modelops.repository.names import check_ref, check_revision
-from modelops.repository.objects import Entry
-from modelops.repository.process import Git, explain, redacted
+from modelops.repository.objects import MAXIMUM_BYTES, Objects, tree_of
+from modelops.repository.process import Git, redacted
+from modelops.repository.reader import Reader
 from modelops.repository.refs import Swap
+from modelops.repository.seclusion import Secluded
+from modelops.repository.steps import Step, messages, read_steps
 
 __all__ = ["Landing", "Repository"]
 
+T = TypeVar("T")
 HEADS = "refs/heads/"
 OWN = "refs/modelops/"
 """Refs below this are shared by all clones, as branches are."""
-_LISTED = 200_000
-"""How many paths the kept listings of trees may hold together."""
 _YAML = (".yaml", ".yml")
 
 
@@ -47,37 +54,40 @@ class Repository:
     Where there is a remote, its branches are the truth; without one, the local branches are.
     """
 
-    def __init__(self, root: Path, common: Path, remote: str | None = None, warn: Warn = _silent) -> None:
-        self.root = root
+    def __init__(
+        self, top: Path, common: Path, remote: str | None = None, warn: Warn = _silent, algorithm: str = "sha1",
+        folder: str = "",
+    ) -> None:  # fmt: skip
+        # The project may be a folder of git's work tree: every path here is named from there.
+        self.top, self.folder, self.root = top, folder, top / folder if folder else top
         self.common = common
         self.remote = remote
         self.warn = warn
-        self._git = Git(root)
+        self._algorithm = algorithm
+        self._inside = Inside(folder)
+        self._git = Git(top)
+        self._patience = refs.Patience()
+        self._reader = Reader(self._git)
+        self._objects = Objects(self._git, self._reader, self._inside)
         self._known: set[str] = set()
-        self._listings: OrderedDict[tuple[str, str], dict[str, Entry]] = OrderedDict()
+        self._past = Known(self._git, self._inside)
+        self._alone = Secluded(self._git, common, algorithm)
+
+    def close(self) -> None:
+        """End the git that reads objects; a later question begins another one."""
+        self._reader.close()
 
     @classmethod
-    def discover(cls, path: Path | str = ".", *, remote: str = "origin", warn: Warn = _silent) -> Repository:
-        """Open the repository that a folder lies in.
+    def discover(
+        cls, path: Path | str = ".", *, remote: str = "origin", warn: Warn = _silent, folder: str | None = None
+    ) -> Repository:
+        """Open the repository that a folder lies in, for the project around that folder, or for that of ``folder``.
 
         ``warn`` hears, where a call is given no other, that a checked-out branch stays behind because of local work.
         """
-        place = Path(path).absolute()
-        if not place.is_dir():
-            raise failure("not-a-repository", f"{place} is not a folder", hint="change to the repository first")
-        questions = ("--git-common-dir", "--is-bare-repository", "--show-toplevel")
-        result = Git(place).run("rev-parse", "--path-format=absolute", *questions)
-        common, bare, root, *_ = [*result.text.splitlines(), "", "", ""]
-        if bare == "true":
-            raise failure(
-                "not-a-repository",
-                f"{place} is a bare repository, which has no files to work on",
-                hint=f"clone it first: git clone {place}",
-            )
-        if result.code:
-            raise explain(("rev-parse",), result)
-        repository = cls(Path(root), Path(common), warn=warn)
-        repository.remote = remote if remote in repository._git.run("remote").text.splitlines() else None
+        top, common, algorithm, below = around(Path(path).absolute())
+        repository = cls(top, common, None, warn, algorithm, folder_of(top, below) if folder is None else folder)
+        repository.remote = remote if remote in repository.remotes else None
         return repository
 
     @classmethod
@@ -86,7 +96,7 @@ class Repository:
         from modelops.repository import porcelain
 
         porcelain.create(path, check_ref(branch))
-        return cls.discover(path)
+        return cls.discover(path, folder="")
 
     @classmethod
     def clone(cls, source: str, path: Path) -> Repository:
@@ -98,18 +108,22 @@ class Repository:
 
     # --- where we are
 
+    def _commit_of(self, name: str) -> str | None:
+        """Return the commit that a name stands for now."""
+        (found,) = self._reader.find([f"{name}^{{commit}}"])
+        return found.id if found is not None else None
+
     def head(self) -> str:
         """Return the commit that is checked out."""
-        commit = refs.local_ref(self._git, "HEAD")
+        commit = self._commit_of("HEAD")
         if commit is None:
-            raise failure(
-                "no-commits", "the repository has no commit yet", hint="run `git add -A && git commit -m 'Begin'`"
-            )
+            hint = "run `git add -A && git commit -m 'Begin'`"
+            raise failure("no-commits", "the repository has no commit yet", hint=hint)
         return commit
 
     def resolve(self, revision: str) -> str:
         """Return the full id of the commit that a revision names."""
-        commit = refs.local_ref(self._git, check_revision(revision))
+        commit = self.find(revision)
         if commit is None:
             shallow = self.is_shallow
             raise failure(
@@ -125,6 +139,17 @@ class Repository:
         """The branch that is checked out; None when HEAD is detached."""
         return self._git.run("symbolic-ref", "--quiet", "--short", "HEAD").text or None
 
+    def find(self, revision: str) -> str | None:
+        """Return the full id of the commit that a revision names, or None when it names none here."""
+        return self._commit_of(self._inside.ref(check_revision(revision)))
+
+    def set_local(self, ref: str, commit: str | None) -> None:
+        """Set a ref that is this clone's own business, or remove it."""
+        if commit is None:
+            self._git.run("update-ref", "-d", self._inside.ref(check_ref(ref)))
+        elif self.find(ref) != commit:
+            self._git.checked("update-ref", self._inside.ref(check_ref(ref)), commit)
+
     def require_branch(self) -> str:
         """Return the branch that is checked out; a detached HEAD is an error."""
         branch = self.branch
@@ -136,28 +161,20 @@ class Repository:
             )
         return branch
 
+    @cached_property
+    def remotes(self) -> tuple[str, ...]:
+        """The names of the remotes that this clone has, sorted."""
+        return tuple(sorted(self._git.run("remote").text.splitlines()))
+
     @property
     def has_remote(self) -> bool:
         """Whether there is a remote to share branches with."""
         return self.remote is not None
 
-    def remote_url(self) -> str:
-        """Return the address of the remote; having none is an error."""
-        return self._git.checked("remote", "get-url", self._remote()).text
-
-    def _remote(self) -> str:
-        if self.remote is None:
-            raise failure(
-                "no-remote",
-                "this repository has no remote to push to or fetch from",
-                hint="run `git remote add origin ADDRESS && git push -u origin main`",
-            )
-        return self.remote
-
     @property
     def is_shallow(self) -> bool:
         """Whether the clone lacks a part of history."""
-        return self._git.checked("rev-parse", "--is-shallow-repository").text == "true"
+        return (self.common / "shallow").exists()
 
     def require_history(self) -> None:
         """Refuse to answer questions about history from a clone that lacks a part of it."""
@@ -172,56 +189,38 @@ class Repository:
         """Return the files with changes that are not committed, untracked ones included, sorted."""
         from modelops.repository import porcelain
 
-        return porcelain.dirty_paths(self.root, paths)
-
-    def is_dirty(self, paths: Sequence[str] = ()) -> bool:
-        """Tell whether any of the paths (all, if none are given) has changes that are not committed."""
-        return bool(self.dirty_paths(paths))
-
-    def require_clean(self, paths: Sequence[str] = ()) -> None:
-        """Refuse to go on while files have changes that are not committed."""
-        dirty = self.dirty_paths(paths)
-        if dirty:
-            more = f" and {len(dirty) - 3} more" if len(dirty) > 3 else ""
-            raise failure(
-                "dirty-work-tree",
-                f"changes that are not committed: {', '.join(dirty[:3])}{more}",
-                hint="run `git commit` or `git stash` first",
-            )
+        wanted = [self._inside.down(path).rstrip("/") for path in paths or ([""] if self.folder else [])]
+        return self._inside.all(porcelain.dirty_paths(self.top, wanted))
 
     def user(self) -> Person:
         """Return the person that git's configuration names; having none is an error."""
-        found = self._configured()
-        if not all(found.values()):
-            missing = " and ".join(f"user.{key}" for key, value in found.items() if not value)
-            raise failure(
-                "no-identity",
-                f"git does not know who you are: {missing} is not set",
-                hint="run `git config --global user.name 'Ada Example'` and "
-                "`git config --global user.email ada@example.com`",
-            )
-        return Person(found["name"], found["email"])
+        return commits.user(self._git)
 
     def find_user(self) -> Person | None:
         """Return the person that git's configuration names, or None when it is not complete."""
-        found = self._configured()
+        found = commits.configured(self._git)
         return Person(found["name"], found["email"]) if all(found.values()) else None
-
-    def _configured(self) -> dict[str, str]:
-        # One "user.name\nvalue" per field, the one that counts last.
-        fields = self._git.run("config", "-z", "--get-regexp", r"^user\.(name|email)$").words()
-        found = dict(field.partition("\n")[::2] for field in fields)
-        return {key: found.get(f"user.{key}", "").strip() for key in ("name", "email")}
 
     # --- the remote
 
     def fetch(self) -> None:
         """Bring the remote's branches and modelops' own refs here; without a remote there is nothing to do."""
         if self.remote:
-            refs.fetch(self._git, self.remote, *(f"+{ref}:{self._here(ref)}" for ref in ("refs/heads/*", f"{OWN}*")))
+            wanted = [f"+{self._inside.ref(ref)}:{self._here(ref)}" for ref in ("refs/heads/*", f"{OWN}*")]
+            self._patience.ask(partial(refs.fetch, self._git, self.remote, *wanted))
+
+    def bring(self, ref: str, commit: str, keep: str) -> bool:
+        """Fetch what a ref of the remote points to, unless a commit is here; tell whether the commit is here then.
+
+        It is kept from git's cleaning by a ref of this clone's own, ``keep``.
+        """
+        if self.find(commit) is None and self.remote:
+            self._patience.ask(partial(refs.fetch, self._git, self.remote, f"+{check_ref(ref)}:{check_ref(keep)}"))
+        return self.find(commit) is not None
 
     def _here(self, ref: str) -> str:
         """Return the name under which a shared ref is kept in this clone."""
+        ref = self._inside.ref(ref)
         if self.remote is None:
             return ref
         if ref.startswith(OWN):
@@ -245,11 +244,11 @@ class Repository:
 
     def find_ref(self, ref: str) -> str | None:
         """Return the commit that a branch (refs/heads/…) or one of modelops' own refs had when last fetched."""
-        return refs.local_ref(self._git, self._here(check_ref(ref)))
+        return self._commit_of(self._here(check_ref(ref)))
 
     def find_local(self, branch: str) -> str | None:
         """Return the commit of this clone's own branch, or None when it has no such branch."""
-        return refs.local_ref(self._git, HEADS + check_ref(branch))
+        return self._commit_of(HEADS + check_ref(branch))
 
     def swap(self, *swaps: Swap, message: str = "modelops", warn: Warn | None = None) -> bool:
         """Move refs, all or none, if each still is where it is expected to be; False when one is not.
@@ -258,24 +257,19 @@ class Repository:
         """
         for swap in swaps:
             check_ref(swap.ref)
+        named = [replace(swap, ref=self._inside.ref(swap.ref)) for swap in swaps]
         if self.remote is None:
-            return checkout.swap_with_work_tree(self._git, self.common, swaps, message, warn or self.warn)
-        if not refs.swap_remote(self._git, self.remote, swaps):
+            return checkout.swap_with_work_tree(self._git, self.common, named, message, warn or self.warn)
+        if not refs.swap_remote(self._git, self.remote, named):
             return False
-        for swap in swaps:
-            self._mirror(swap, warn or self.warn)
+        for swap, real in zip(swaps, named, strict=True):
+            checkout.mirror(self._git, self._here(swap.ref), real, warn or self.warn)
         return True
 
-    def _mirror(self, swap: Swap, warn: Warn) -> None:
-        """Let what this clone knows of the remote, and the checked-out branch, follow a push."""
-        here = self._here(swap.ref)
-        # Another process may have fetched something newer meanwhile: then its value stays.
-        if swap.new is None:
-            self._git.run("update-ref", "-d", here, *([swap.old] if swap.old else []))
-        else:
-            self._git.run("update-ref", here, swap.new, swap.old or "")
-        if swap.new and swap.ref.startswith(HEADS):
-            checkout.follow_remote(self._git, swap.ref.removeprefix(HEADS), swap.new, warn)
+    def follow(self, branch: str, warn: Warn | None = None) -> None:
+        """Let a checked-out branch, with its files, come up to what its remote was last known to have."""
+        if self.remote is not None:
+            checkout.follow_remote(self._git, branch, self.tip(branch), warn or self.warn)
 
     def push_branch(self, branch: str, commit: str, *, expected: str | None = None, warn: Warn | None = None) -> None:
         """Set a shared branch to a commit if it is still at ``expected`` (None: if it does not exist yet)."""
@@ -295,9 +289,8 @@ class Repository:
             self.fetch()
         old = expected or self.find_ref(ref)
         if old is not None and not self.swap(Swap(ref, old, None)):
-            raise failure(
-                "push-rejected", f"branch {branch!r} moved and was not deleted", exit=Exit.WORLD, retryable=True
-            )
+            said = f"branch {branch!r} moved and was not deleted"
+            raise failure("push-rejected", said, exit=Exit.WORLD, retryable=True)
 
     # --- bytes at a revision
 
@@ -309,19 +302,9 @@ class Repository:
         self._known.add(commit)
         return commit
 
-    def _listing(self, revision: str, prefix: str) -> dict[str, Entry]:
-        """List a tree; a commit never changes, so the last few listings are kept."""
-        key = (self._commit(revision), prefix)
-        if key not in self._listings:
-            self._listings[key] = objects.list_tree(self._git, *key)
-            while len(self._listings) > 1 and sum(map(len, self._listings.values())) + len(self._listings) > _LISTED:
-                self._listings.popitem(last=False)
-        self._listings.move_to_end(key)
-        return self._listings[key]
-
-    def paths(self, revision: str, prefix: str = "") -> dict[str, str]:
+    def paths(self, revision: str, prefix: str = "") -> Mapping[str, str]:
         """Return the files below a folder of a revision (or the one file of that name), with their blob ids."""
-        return {path: entry.id for path, entry in self._listing(revision, prefix).items()}
+        return self._objects.paths(self._commit(revision), prefix)
 
     def read(self, revision: str, path: str) -> bytes:
         """Return the bytes of one file at a revision."""
@@ -329,22 +312,34 @@ class Repository:
 
     def read_many(self, revision: str, paths: Iterable[str]) -> dict[str, bytes]:
         """Return the bytes of many files at a revision, by path."""
-        wanted = list(paths)
-        commit = self._commit(revision)
-        if (commit, "") in self._listings or len(wanted) > 1:
-            return objects.read_files(self._git, wanted, self._listing(commit, ""))
-        tree = {path: entry for one in wanted for path, entry in objects.list_tree(self._git, commit, one).items()}
-        if any(entry.mode == "120000" for entry in tree.values()):
-            tree = self._listing(commit, "")
-        return objects.read_files(self._git, wanted, tree)
+        return self._objects.read(self._commit(revision), paths)
 
-    def read_versions(self, commits: Iterable[str], path: str) -> dict[str, bytes | None]:
-        """Return the bytes that one file has in many commits (full ids), None where it is not there."""
-        return objects.read_versions(self._git, commits, path)
+    def ids(self, revision: str, paths: Iterable[str]) -> dict[str, str]:
+        """Return the blobs that hold the bytes of many files at a revision, by path."""
+        return self._objects.ids(self._commit(revision), paths)
+
+    def blobs(self, ids: Iterable[str], limit: int) -> dict[str, bytes | int]:
+        """Return the bytes of blobs (and commits) by id, of those over a limit only how many bytes they have."""
+        return self._objects.blobs_within(ids, limit)
+
+    def blob(self, id: str | None) -> bytes | None:
+        """Return the bytes of a blob; None where there is none, and of one over the limit of a file."""
+        found = self.blobs([id], MAXIMUM_BYTES)[id] if id else None
+        return found if isinstance(found, bytes) else None
+
+    def older(self, revision: str, path: str) -> Iterator[bytes | None]:
+        """Yield what a file held before its present version, newest first; None where it was not there or too large."""
+        top, below, _ = path.partition("/")
+        for version in self.line(revision, top + below).versions(path)[1:]:
+            yield self.blob(version.blob)
 
     def tree_id(self, revision: str, path: str) -> str | None:
         """Return the id of a folder's tree at a revision, or None when there is no such folder."""
-        return objects.tree_id(self._git, self._commit(revision), path)
+        return self._objects.tree_id(self._commit(revision), path)
+
+    def blob_id(self, revision: str, path: str) -> str | None:
+        """Return the blob that is at a path of a revision, None where there is none; nothing else of it is listed."""
+        return self._objects.blob_id(self._commit(revision), path)
 
     def work_tree_files(
         self, prefixes: Sequence[str] = ("models", "policies"), *, suffixes: Sequence[str] | None = _YAML
@@ -358,29 +353,57 @@ class Repository:
 
     # --- history
 
-    def merge_base(self, one: str, other: str) -> str:
-        """Return the best common ancestor of two commits."""
-        base = history.merge_base(self._git, self._commit(one), self._commit(other))
-        if base is None:
+    def line(self, tip: str, folder: str) -> Line:
+        """Return the commits from a tip along first parents, and what each file of a folder became by them.
+
+        It is read once; of a branch that has grown since, only what is new.
+        """
+        self.require_history()
+        return self._past.line(self._commit(tip), folder)
+
+    def _once(self, question: str, one: str, other: str, answer: Callable[[Git, str, str], T]) -> T:
+        pair = (self._commit(one), self._commit(other))
+        # A clone that lacks a part of history may get it later, and then answer otherwise.
+        return answer(self._git, *pair) if self.is_shallow else self._past.once(question, *pair, answer)
+
+    def merge_bases(self, one: str, other: str) -> tuple[str, ...]:
+        """Return the best common ancestors of two commits: one as a rule, several where their histories cross."""
+        bases = self._once("bases", one, other, history.merge_bases)
+        if not bases:
             self.require_history()
-            raise failure(
-                "no-common-history",
-                f"{one[:12]} and {other[:12]} have no commit in common",
-                hint="start the branch from the project's branch",
-            )
-        return base
+            raise merging.unrelated(one, other)
+        return bases
+
+    def merged(self, base: str, head: str) -> str:
+        """Return a commit with what merging makes, the same on every machine; a conflict is an error with its files."""
+        if self.is_shallow:
+            self.merge_bases(base, head)
+        return self._once("merged", base, head, lambda git, *pair: merging.merged(self._alone, *pair))
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Tell whether one commit is reachable from another, or is it."""
-        return history.is_ancestor(self._git, self._commit(ancestor), self._commit(descendant))
+        return self._once("within", ancestor, descendant, history.is_ancestor)
+
+    def steps(self, tip: str, since: str | None) -> tuple[Step, ...]:
+        """Return the commits of a tip's own line after another one, the oldest first, with all that they changed."""
+        self.require_history()
+        return read_steps(self._git, self._commit(tip), since, self._inside)
+
+    def messages(self, base: str, head: str) -> tuple[str, ...]:
+        """Return the whole messages of the commits that are in ``head`` and not in ``base``, the newest first."""
+        return self._once("messages", base, head, messages)
 
     def changed_paths(self, base: str, head: str) -> tuple[str, ...]:
         """Return the paths whose bytes differ between two commits, sorted."""
-        return history.changed_paths(self._git, self._commit(base), self._commit(head))
+        return self._inside.all(self._once("changed", base, head, history.changed_paths))
 
-    def diff(self, base: str, head: str) -> str:
-        """Return the unified diff between two commits."""
-        return history.diff(self._git, self._commit(base), self._commit(head))
+    def differences(self, base: str, head: str) -> tuple[Difference, ...]:
+        """Return what ``changed_paths`` names, with mode and object before and after."""
+        return tuple(self._inside.named(one) for one in self._once("differences", base, head, differences))
+
+    def compare(self, base: str, head: str) -> Comparison:
+        """Return what differs between two commits with its text, which nothing but the two decides."""
+        return self._alone.ask(compare, self.blobs, self._commit(base), self._commit(head))
 
     def log(
         self,
@@ -392,7 +415,7 @@ class Repository:
         limit: int | None = None,
     ) -> tuple[CommitInfo, ...]:
         """Return the commits (that touch a path) reachable from a revision, newest first; ``base..head`` is a range."""
-        paths = () if path is None else (path,) if isinstance(path, str) else tuple(path)
+        paths = [self._inside.down(one) for one in ((path,) if isinstance(path, str) else path or ())]
         if paths or limit != 1:
             self.require_history()
         base, _, head = revision.rpartition("..")
@@ -404,23 +427,10 @@ class Repository:
         """Return one commit."""
         return history.log(self._git, self._commit(revision), limit=1)[0]
 
-    def commit_at(self, branch: str, instant: datetime) -> str:
-        """Return the commit that a branch had at an instant, by the dates on its first-parent line."""
-        self.require_history()
-        commit = history.commit_at(self._git, self.tip(branch), instant)
-        if commit is None:
-            raise failure(
-                "no-commit-then",
-                f"{branch} had no commit yet at {instant.isoformat()}",
-                exit=Exit.USAGE,
-                hint="ask for a later date",
-            )
-        return commit
-
     def brought_by(self, commit: str, tip: str) -> str | None:
         """Return the commit on the first-parent line of ``tip`` that brought ``commit`` there; None if none did."""
         self.require_history()
-        return history.brought_by(self._git, self._commit(commit), self._commit(tip))
+        return self._once("brought", commit, tip, history.brought_by)
 
     # --- writing
 
@@ -431,16 +441,17 @@ class Repository:
 
         A change that leaves everything as it is returns ``base``.
         """
-        return commits.commit_files(self._git, self._commit(base) if base else None, files, message, person, when)
+        named = self._inside.files(files)
+        return commits.commit_files(self._git, self._commit(base) if base else None, named, message, person, when)
 
-    def write_tree(self, files: Mapping[str, bytes]) -> str:
-        """Store the tree that holds exactly these files and return its id."""
-        return commits.write_tree(self._git, None, files)
+    def tree_of(self, files: Mapping[str, bytes]) -> str:
+        """Return the id of the tree that holds exactly these files; nothing is stored."""
+        return tree_of(files, self._algorithm)
 
     def merge_commits(self, ours: str, theirs: str, message: str, person: Person, when: datetime) -> str:
         """Store the merge of two commits and return its id; a conflict is an error that names the files."""
         parents = [self._commit(ours), self._commit(theirs)]
-        tree = commits.merge_trees(self._git, *parents)
+        tree = self._alone.ask(merging.merge_trees, *parents)
         return commits.write_commit(self._git, tree, parents, message, person, when)
 
     def land(
@@ -452,8 +463,9 @@ class Repository:
         *,
         attempts: int = 8,
         warn: Warn | None = None,
+        sign: commits.Sign | None = None,
     ) -> str | None:
-        """Put one commit on a shared branch by compare-and-swap and return its id.
+        """Put one commit, signed if there is what signs it, on a shared branch by compare-and-swap; return its id.
 
         ``change`` gets the branch's tip and returns what to commit on it, or None when there is nothing to do (then so
         does this). Whoever loses the race against another writer fetches and asks ``change`` again, on the new tip.
@@ -464,27 +476,25 @@ class Repository:
             tip = self.tip(branch)
             landing = change(tip)
             if landing is None:
+                # Whoever was here before may have been stopped between the push and its own files.
+                self.follow(branch, warn)
                 return None
-            commit = self.commit_files(tip, landing.files, landing.message, person, when)
+            files = self._inside.files(landing.files)
+            commit = commits.commit_files(self._git, tip, files, landing.message, person, when, sign)
             if commit == tip:
                 return None
             subject = landing.message.split("\n", 1)[0]
             if self.swap(Swap(HEADS + check_ref(branch), tip, commit), message=subject, warn=warn):
                 return commit
             time.sleep(0.02 * (attempt + 1) * (1 + os.getpid() % 4))
-        raise failure(
-            "push-rejected",
-            f"{branch} moved {attempts} times while this commit was being made",
-            exit=Exit.WORLD,
-            hint="others push at the same time; run the command again",
-            retryable=True,
-        )
+        said = f"{branch} moved {attempts} times while this commit was being made"
+        raise refs.rejected(said, "others push at the same time; run the command again")
 
     def commit_work_tree(self, paths: Sequence[str], message: str, person: Person, when: datetime) -> str:
         """Stage files of the work tree and commit them on the checked-out branch, as a person would."""
         from modelops.repository import porcelain
 
-        return porcelain.commit_work_tree(self.root, paths, message, person, when)
+        return porcelain.commit_work_tree(self.top, [*map(self._inside.down, paths)], message, person, when)
 
     def __repr__(self) -> str:
         return f"Repository({str(self.root)!r}, remote={redacted(self.remote or 'none')!r})"

@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from modelops.spec.document import parse
+from modelops.spec.yaml.document import parse
 
 _UNPRINTABLE = re.compile("[^\x20-\x7e\xa1-\u2027\u202a-\ud7ff\uf900-\ufffd]")
 

@@ -5,22 +5,40 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelops.artifacts.frame import column as convert
+from modelops.artifacts.frame import unquoted
+from modelops.data.dates import fitting_forms
+from modelops.data.numbers import Shape
 from modelops.errors import ModelOpsError
-from modelops.spec.model import FeatureType
+from modelops.spec.meta import FeatureType
+from modelops.spec.texts.words import PAIRS
+from modelops.summaries import SHARED
 
 MOST_CATEGORIES = 1000
 """Distinct values above which a text is not taken for a category."""
 
-_IDENTIFIER = re.compile(r"(^|[_\s.-])([iI][dD]|uuid|UUID|guid|GUID)$|[a-z]I[dD]$")
+_IDENTIFIER = re.compile(
+    r"(^|[_\s.-])([iI][dD]|uuid|UUID|guid|GUID)$|[a-z]I[dD]$|^([iI][dD])[_\s.-]|(nummer|numero|número|numéro)$"
+)
 _NUMBERED = re.compile(r"(^|[_\s.-])(key|number|no|nr|code|ref|index|row)$", re.IGNORECASE)
+_INDEX = re.compile(
+    r"(column_1|unnamed.*|index|row|rows?[ _.]?(names?|no|nr|num|number|index)|rownames|obs|#|lfd.*)", re.I
+)
+_YEAR = re.compile(r"(^|[_\s.-])(year|yr|jahr|année|annee|año|anno|ano|jaar|år|rok)$|[a-z]Year$", re.IGNORECASE)
+_PERSONAL_DIGITS = 7
+"""Digits from which on whole numbers that all have as many are numbers of persons or things, not amounts."""
+_BY_CHANCE = 5.0
+"""Repeats that values drawn at random from the range would have: that none has is then no chance (below 1 %)."""
+_SOME = 50
 _PROTECTED = re.compile(
-    r"(^|[_\s.-])(sex|gender|race|ethnicity|ethnic|religion|nationality|marital|disability|disabled|age|birth|pregnan\w*)",
+    r"(^|[_\s.-])(sex|gender|races?|ethnicity|ethnic|religion|nationality|marital|disability|disabled|ages?|birth|pregnan\w*)"
+    r"($|[_\s.-]|\d)",
     re.IGNORECASE,
 )
 _AMOUNT = re.compile(r"[-+]?[€$£¥]? ?[-+]?\d{1,3}(?:[,.' \u00a0]?\d{3})*(?:[.,]\d+)? ?[%€$£¥]?")
@@ -29,24 +47,30 @@ _OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T]\d{1,2}:\d{2}.*)?
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 MOST_CODES = 50
 """Distinct whole numbers up to which a column named like an identifier is taken for a category."""
-_BOOLEANS = tuple(map(frozenset, (("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n"), ("on", "off"), ("1", "0"))))
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One column: its feature type (None: left out), whether values are missing, and a remark for the reviewer."""
+    """One column: its feature type (None: left out), whether values are missing, and a remark for the reviewer.
+
+    ``identifies`` tells that it names each row, ``groups`` that it names what several rows are about. ``said`` is what
+    the person is told at once, ``keeps`` the type of a column that is left out and can be a feature all the same.
+    """
 
     name: str
     type: FeatureType | None
     nullable: bool
     remark: str = ""
     identifies: bool = False
+    groups: bool = False
+    said: str = ""
+    keeps: FeatureType | None = None
 
 
 def looks_boolean(words: Iterable[str]) -> bool:
     """Return whether distinct texts are the two words of one pair such as yes and no, in any case."""
     found = {word.strip().lower() for word in words}
-    return len(found) == 2 and found in _BOOLEANS
+    return len(found) == 2 and found in PAIRS
 
 
 def examine(name: str, values: pa.ChunkedArray) -> Finding:
@@ -71,16 +95,36 @@ def examine(name: str, values: pa.ChunkedArray) -> Finding:
     distinct = pc.count_distinct(values, mode="only_valid").as_py()
     if distinct == 1:
         return out("it has one value only")
-    share = distinct / present
+    finding = _of_values(name, values, nullable, distinct, distinct / present)
+    return _proven(finding if finding.type is not None else replace(finding, keeps=_natural(values)), values)
+
+
+def _of_values(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, share: float) -> Finding:
     if _is_text(values.type):
-        finding = _text(name, values, nullable, distinct, share)
-    elif pa.types.is_temporal(values.type):
-        finding = out("a date keeps growing, so a model that splits on it meets only unseen values")
-    elif pa.types.is_boolean(values.type):
-        finding = Finding(name, "boolean", nullable)
-    else:
-        finding = _numeric(name, values, nullable, distinct, share)
-    return _proven(finding, values)
+        return _text(name, values, nullable, distinct, share)
+    if pa.types.is_temporal(values.type):
+        return Finding(
+            name, None, nullable, "a date keeps growing, so a model that splits on it meets only unseen values"
+        )
+    if pa.types.is_boolean(values.type):
+        return Finding(name, "boolean", nullable)
+    return _numeric(name, values, nullable, distinct, share)
+
+
+def _natural(values: pa.ChunkedArray) -> FeatureType | None:
+    """Return the type of a column that somebody wants for a feature; None where its values cannot be one."""
+    if _is_text(values.type):
+        return "category"
+    if pa.types.is_temporal(values.type):
+        return "datetime"
+    if pa.types.is_integer(values.type):
+        return "integer"
+    return "number" if _finite(values) else None
+
+
+def is_year(name: str) -> bool:
+    """Tell whether a column is called like a year."""
+    return _YEAR.search(name) is not None
 
 
 def _missing(values: pa.ChunkedArray) -> int:
@@ -115,15 +159,79 @@ def _numeric(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, 
     if not whole and not pa.types.is_decimal(values.type) and not _finite(values):
         return Finding(name, None, nullable, "some of its values are infinite")
     named = _IDENTIFIER.search(name) is not None
-    if whole and share == 1 and not nullable and (named or _NUMBERED.search(name) or _counts(values, distinct)):
-        return Finding(name, None, nullable, "100 % distinct: looks like an identifier", identifies=True)
+    if whole and share == 1 and (found := _distinct_numbers(name, values, nullable, distinct, named=named)) is not None:
+        return found
     if whole and named and distinct > MOST_CODES:
-        return Finding(name, None, nullable, f"named like an identifier, of {distinct} values")
+        return _grouping(name, nullable, distinct, share)
     if whole and named:
         return Finding(name, "category", nullable, "named like an identifier, so its numbers are taken for codes")
     if distinct == 2 and whole and set(pc.unique(values).drop_null().to_pylist()) == {0, 1}:
         return Finding(name, "boolean", nullable)
-    return Finding(name, "integer" if whole else "number", nullable, _protected(name))
+    said = sentinels(name, values)
+    remark = "; ".join(part for part in (_protected(name), said) if part)
+    return Finding(name, "integer" if whole else "number", nullable, remark, said=said)
+
+
+def _grouping(name: str, nullable: bool, distinct: int, share: float) -> Finding:
+    """Return a column that is called like an identifier and repeats: its rows are about the same things."""
+    return Finding(name, None, nullable, f"named like an identifier, of {distinct:,} values", groups=share <= 1 / 1.5)
+
+
+def _distinct_numbers(
+    name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, *, named: bool
+) -> Finding | None:
+    """Return what whole numbers are of which none comes twice: an index, an identifier, or None for a measure."""
+    if not nullable and _YEAR.search(name) and _counts(values, distinct):
+        return None
+    index = _INDEX.fullmatch(name) is not None
+    if not nullable and not named and (index or _counts(values, distinct)):
+        return Finding(name, None, nullable, "it numbers the rows, and says nothing of them")
+    if named or _NUMBERED.search(name):
+        return Finding(name, None, nullable, "100 % distinct: looks like an identifier", identifies=not nullable)
+    why = _no_measure(values, distinct)
+    if why is None:
+        return None
+    remark = f"{why}: looks like an identifier; --feature keeps it"
+    return Finding(name, None, nullable, remark, identifies=not nullable)
+
+
+def _no_measure(values: pa.ChunkedArray, distinct: int) -> str | None:
+    """Return why whole numbers that are all distinct are no measure, by their values; None where they may be one."""
+    low, high = pc.min_max(values).as_py().values()
+    if distinct < _SOME or low < 0:
+        return None
+    if distinct * (distinct - 1) / 2 / (high - low + 1) >= _BY_CHANCE:
+        return f"none of {distinct:,} numbers from {low} to {high} comes twice"
+    if len(str(low)) == len(str(high)) >= _PERSONAL_DIGITS and distinct >= 2 * _SOME:
+        return f"all {distinct:,} are different numbers of {len(str(low))} digits"
+    return None
+
+
+def sentinels(name: str, values: pa.ChunkedArray) -> str:
+    """Return what is to be said of a number that may stand for a missing value, such as -999; empty for none."""
+    numbers = np.asarray(values.drop_null().cast(pa.float64(), safe=False), dtype=np.float64)
+    for value in _STAND_INS:
+        found = numbers == value
+        count = int(found.sum())
+        if 2 <= count < len(numbers):
+            others = numbers[~found]
+            if _stands_apart(value, float(others.min()), float(others.max())):
+                missing = f"if it means missing, say --missing {name}={value}"
+                return f"{value} is in {count:,} rows, far from the others: {missing}"
+    return ""
+
+
+_STAND_INS = (*(sign * int("9" * n) for n in (2, 3, 4, 5, 6) for sign in (-1, 1)), -1, -9, -8888, 8888, -32768)
+"""Numbers that people write where a value is missing."""
+
+
+def _stands_apart(value: int, low: float, high: float) -> bool:
+    if low < value < high:
+        return False
+    if value in (-1, -9):
+        return low >= 0 and high - low >= 10
+    gap = low - value if value < low else value - high
+    return gap > max(high - low, abs(high), abs(low)) / (1 if abs(value) < 1000 else 2)
 
 
 def _finite(values: pa.ChunkedArray) -> bool:
@@ -149,21 +257,77 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
     if all(_ISO_DATE.fullmatch(word.strip()) for word in words):
         return out("a date keeps growing, so a model that splits on it meets only unseen values")
     if all(_OTHER_DATE.fullmatch(word.strip()) for word in words):
-        return out(f"dates that are not in ISO 8601, such as {_show(words[0])}")
+        ways = " or ".join(fitting_forms(pa.array([word.strip() for word in words]), None))
+        two = f"two readings fit: {ways}; write them in ISO 8601" if " or " in ways else "that are not in ISO 8601"
+        return out(f"dates {two}, such as {_example(words[0], values)}")
     numbers = sum(map(_is_number, words))
+    marks = [word for word in words if word.lower() in _MARKS]
+    if marks and numbers >= 2 and numbers + len(marks) == len(words):
+        shown = ", ".join(f"{mark!r} ({_rows_of(values, mark):,} rows)" for mark in marks[:5])
+        ways = " ".join(f"--missing {name}={mark}" for mark in marks[:5])
+        return out(f"numbers, but for {shown}: if these mean missing, say {ways}")
     if 0.8 * len(words) <= numbers < len(words) and distinct > 20:
         stray = next(word for word in words if not _is_number(word))
-        return out(
-            f"{len(words) - numbers} of its {len(words)} values are no numbers, such as {_show(stray)}; clean them"
-        )
+        few = f"{len(words) - numbers} of its {len(words)} values are no numbers"
+        return out(f"{few}, such as {_example(stray, values)}; clean them, or say --missing {name}=WORD")
+    shape = Shape()
+    shape.see(pa.array(words))
+    if shape.marked and shape.example:
+        shown = re.sub(r"\d", "9", shape.example)
+        ways = f"{shown.replace(',', '.')} or {re.sub('[.,]', '', shown)}"
+        return out(f"two readings fit: {_show(shown)} is {ways}; say the decimal mark with --decimal")
     if all(_AMOUNT.fullmatch(word.strip()) for word in words) and not all(map(str.isdigit, words)):
         return out("numbers with separators, percent or currency signs are texts: write them as 1234.5")
+    if all(map(str.isdigit, words)) and len({len(word) for word in words}) > 2 and distinct >= 20:
+        return out(
+            f"whole numbers of up to {max(map(len, words))} digits: too long to be exact; --feature {name}:number"
+        )
+    if _INDEX.fullmatch(name) and share == 1 and distinct >= 20:
+        return out("it names the rows, and says nothing of them")
+    if _IDENTIFIER.search(name) and distinct > MOST_CODES and share < 0.9:
+        return _grouping(name, nullable, distinct, share)
     if share >= 0.9 and distinct >= 20:
         unique = distinct == len(values) and not nullable
         return out(f"{math.floor(share * 100)} % distinct: looks like an identifier", identifies=unique)
     if distinct > MOST_CATEGORIES or (share > 0.5 and distinct >= 20):
         return out(f"{distinct} different texts in {len(values)} rows: too many for a category")
-    return Finding(name, "category", nullable, _protected(name))
+    said = "".join(
+        f"{mark!r} is a category of {_rows_of(values, mark):,} rows: if it means missing, say --missing {name}={mark}"
+        for mark in marks[:1]
+    )
+    return Finding(name, "category", nullable, "; ".join(part for part in (_protected(name), said) if part), said=said)
+
+
+_MARKS = frozenset(
+    (
+        *(
+            "-",
+            "--",
+            "---",
+            ".",
+            "..",
+            "*",
+            "x",
+            "nil",
+            "n.a.",
+            "n.a",
+            "na.",
+            "k.a.",
+            "k. a.",
+            "s.o.",
+            "s.d.",
+            "n.d.",
+            "nd",
+        ),
+        *("b.d.", "missing", "unknown", "unk", "not available", "not applicable"),
+        *("unbekannt", "inconnu", "desconocido", "sconosciuto"),
+    )
+)
+"""What people write where a value is missing, and what may be one: it is remarked on, not taken."""
+
+
+def _rows_of(values: pa.ChunkedArray, word: str) -> int:
+    return int(pc.sum(pc.equal(values, word)).as_py() or 0)
 
 
 def _is_number(word: str) -> bool:
@@ -185,6 +349,16 @@ def _show(word: str) -> str:
     return repr(word if len(word) <= 30 else word[:29] + "…")
 
 
+def _example(word: str, values: pa.ChunkedArray) -> str:
+    """Return a value as an example for the file of a model: its shape, unless so many rows have it that it is nobody's.
+
+    Git keeps it for ever, and it may be the birthday of somebody.
+    """
+    if _rows_of(values, word) >= SHARED:
+        return _show(word)
+    return _show("".join("9" if each.isdigit() else "x" if each.isalpha() else each for each in word))
+
+
 def _proven(finding: Finding, values: pa.ChunkedArray) -> Finding:
     """Convert every value as serving will; a column that does not convert becomes a category, or is left out."""
     if finding.type is None:
@@ -193,6 +367,6 @@ def _proven(finding: Finding, values: pa.ChunkedArray) -> Finding:
         convert(values, finding.type, finding.name)
     except ModelOpsError as error:
         return Finding(
-            finding.name, None, finding.nullable, error.problems[0].message.partition(": ")[2] or "does not convert"
+            finding.name, None, finding.nullable, unquoted(error.first).partition(": ")[2] or "does not convert"
         )
     return finding

@@ -12,6 +12,9 @@ from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
 PACKAGED = Path(__file__).parent / "project"
 """In an installed modelops: its own models/, policies/ and .github/; in a checkout they lie at its top instead."""
 
+TEMPLATES = Path(__file__).parent / "templates"
+"""The training code and the README that new models and repositories begin with."""
+
 
 def project_folder() -> Path:
     """Return the folder that holds the example models, the policies and the workflows of modelops itself."""

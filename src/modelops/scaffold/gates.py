@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,12 @@ import pyarrow as pa
 from modelops.artifacts.frame import column as convert
 from modelops.scaffold.annotate import annotate
 from modelops.scaffold.columns import Finding
-from modelops.scaffold.target import Target
-from modelops.spec.delivery import VerdictWord
-from modelops.spec.dump import dump
-from modelops.spec.meta import Risk
-from modelops.spec.policy import Gate, GatePolicySpec
+from modelops.scaffold.target import RARE, Target
+from modelops.spec.kinds.gate_policy import Gate, GatePolicySpec
+from modelops.spec.meta import Risk, VerdictWord
+from modelops.spec.yaml.dump import dump
+
+Array = np.ndarray[Any, Any]
 
 ENOUGH = 50
 """Test rows of the rarest class (all of them for regression) from which an inconclusive verdict blocks."""
@@ -27,85 +28,153 @@ _TOLERATED = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the data quality gate has to allow, measured: shares of missing values, repeated rows and features."""
+    """What the data quality gate has to allow, measured: shares of missing values, repeated rows and features.
+
+    ``coarse_rows`` and ``coarse_features`` are the shares that repeat where every column is shuffled by itself: what
+    the few values that columns have account for, without any row being a copy.
+    """
 
     rows: int
     test: float
     chance: float
     missing: dict[str, float] = field(default_factory=dict)
     repeated_rows: float = 0.0
-    repeated_features: float = 0.0
+    coarse_rows: float = 0.0
+    coarse_features: float = 0.0
     repeated_ids: float = 0.0
+    shared_ids: float = 0.0
+
+    @property
+    def copies(self) -> bool:
+        """Whether more rows repeat another one than the gate's default allows and than their few values account for."""
+        return self.repeated_rows > max(_TOLERATED, _most(self.coarse_rows, self.rows))
+
+
+def test_share(target: Target) -> float:
+    """Return the share of rows that test: more of them where there are few."""
+    return 0.3 if target.rows < 300 else 0.25
+
+
+def _most(share: float, rows: int) -> float:
+    """Return the most of a share that chance gives in so many rows: three standard errors."""
+    return share + max(0.02, 3 * math.sqrt(share * (1 - share) / max(1, rows)))
 
 
 def shape_of(table: pa.Table, target: Target, used: Sequence[Finding], identity: str | None, time: str | None) -> Shape:
     """Measure a table; ``chance`` is what balanced accuracy, ROC area or R² are worth to a model that knows nothing."""
     arrays = {f.name: convert(table[f.name], f.type, f.name) for f in used if f.type is not None}
-    features = pd.util.hash_pandas_object(pd.DataFrame(arrays), index=False).to_numpy()
     others = [name for name in (target.name, identity, time) if name is not None]
     keys = [
         pd.util.hash_array(np.asarray(table[name].cast(pa.string()).to_pandas(), dtype=object).astype(str))
         for name in others
     ]
-    whole = pd.DataFrame({str(number): hashes for number, hashes in enumerate([features, *keys])})
+    rows, _ = _repeated(arrays, keys)
+    random = np.random.RandomState(0)
+    shuffled = {name: values[random.permutation(len(values))] for name, values in arrays.items()}
+    coarse_rows, coarse_features = _repeated(shuffled, [each[random.permutation(len(each))] for each in keys])
     empty = {
         name: float(((values == "") if values.dtype == object else np.isnan(values)).mean())
         for name, values in arrays.items()
     }
-    ids = table[identity] if identity and time else None
-    binary = {"binary-classification": 0.5, "regression": 0.0}
+    ids = table[identity] if identity else None
+    repeated = float(pd.Series(ids.to_pandas()).duplicated(keep=False).mean()) if ids is not None else 0.0
     return Shape(
         rows=target.rows,
-        test=0.3 if target.rows < 300 else 0.25,
-        chance=binary.get(target.task, round(1 / max(1, len(target.classes)), 4)),
+        test=test_share(target),
+        chance=_chance(target),
         missing={name: share for name, share in empty.items() if share > 0},
-        repeated_rows=float(whole.duplicated().mean()),
-        repeated_features=float(pd.Series(features).duplicated(keep=False).mean()),
-        repeated_ids=float(pd.Series(ids.to_pandas()).duplicated(keep=False).mean()) if ids is not None else 0.0,
+        repeated_rows=rows,
+        coarse_rows=coarse_rows,
+        coarse_features=coarse_features,
+        repeated_ids=repeated,
+        # Only a split by time divides the rows of one id.
+        shared_ids=repeated if time else 0.0,
     )
+
+
+def _repeated(arrays: Mapping[str, Array], keys: Sequence[Array]) -> tuple[float, float]:
+    """Return the share of rows that repeat an earlier one in all, and of those with the features of another."""
+    features = pd.util.hash_pandas_object(pd.DataFrame(arrays), index=False).to_numpy()
+    whole = pd.DataFrame({str(number): hashes for number, hashes in enumerate([features, *keys])})
+    return float(whole.duplicated().mean()), float(pd.Series(features).duplicated(keep=False).mean())
+
+
+def judged_by(target: Target) -> tuple[str, float]:
+    """Return the metric that tells a model from none, and the margin that one may be worse by than another.
+
+    Where classes have too few rows to be measured each, it is the share of rows that are right.
+    """
+    if target.task == "regression":
+        return "r2", 0.05
+    if target.task == "binary-classification":
+        return "roc-auc", 0.03
+    return ("accuracy", 0.02) if target.rarest < RARE else ("balanced-accuracy", 0.05)
+
+
+def _chance(target: Target) -> float:
+    """Return what the metric is worth to who knows nothing: who ranks by chance, or names the most frequent class."""
+    by = {"r2": 0.0, "roc-auc": 0.5, "accuracy": target.majority}
+    found = by.get(judged_by(target)[0])
+    return round(1 / max(1, len(target.classes)) if found is None else found, 4)
 
 
 def gate_policy(name: str, path: str, target: Target, shape: Shape, risk: Risk) -> bytes:
     """Return the file of the model's own gate policy, its thresholds explained."""
-    rare = target.rarest * shape.test
+    counted = target.rows if judged_by(target)[0] == "accuracy" else target.rarest
+    rare = counted * shape.test
     settled: tuple[VerdictWord, ...] = ("fail", "inconclusive", "no-data")
-    block = settled if rare >= ENOUGH or risk == "high" else ("fail",)
-    metric, margin = {
-        "binary-classification": ("roc-auc", 0.03),
-        "multiclass-classification": ("balanced-accuracy", 0.05),
-        "regression": ("r2", 0.05),
-    }[target.task]
+    block = settled if rare >= ENOUGH or risk == "high" else ("fail", "no-data")
+    metric, margin = judged_by(target)
     least = 20 if rare >= ENOUGH else 2
     limits: dict[str, Any] = {"metric": metric, "minimum": shape.chance, "minimumRows": least}
     against: dict[str, Any] = {"metric": metric, "margin": margin, "minimumRows": least}
     quality, why = _quality(shape)
+    copies = [Gate(name="copies", type="data-quality", params=_COPIES, block=(), advice=True)] if shape.copies else []
     gates = (
         Gate(name="better-than-chance", type="metric", params=limits, block=block),
         Gate(name="not-worse-than-stable", type="champion", params=against, block=block),
-        Gate(
-            name="data-quality", type="data-quality", params=quality, block=("fail", "no-data") if quality else settled
-        ),
+        Gate(name="data-quality", type="data-quality", params=quality, block=("fail", "no-data")),
         Gate(
             name="latency",
             type="latency",
             params={"p99Ms": 100.0, "maximumBytes": 50_000_000},
             block=("fail", "no-data"),
         ),
+        *copies,
     )
     spec = GatePolicySpec(description=f"What a release of {name} has to show.", gates=gates)
     few = (
         ""
         if block is settled
-        else f" About {rare:.0f} test rows of the rarest class settle little, so only a clear failure blocks."
+        else f" About {rare:.0f} test rows of the rarest class settle little, so only a clear failure blocks, "
+        "and that nothing could be measured."
     )
     remarks = {
-        "spec.gates[0]": f"{metric} of {shape.chance:g} is what a model scores that has learned nothing: the lower "
+        "spec.gates[0]": f"{metric} of {shape.chance:g} is what a model scores that has learned nothing"
+        f"{' and always names the most frequent class' if metric == 'accuracy' else ''}: the lower "
         f"bound of the interval must reach it. Raise it towards the first release's value.{few}",
         "spec.gates[1]": "On the same test rows as the stable release; the first release has none to be compared with.",
         "spec.gates[2]": why,
         "spec.gates[3]": "Measured on the machine that builds, which may be busy: only a clear failure blocks.",
     }
+    if copies:
+        remarks["spec.gates[4]"] = (
+            f"{shape.repeated_rows:.0%} of the rows repeat another, where their few values account for "
+            f"{shape.coarse_rows:.0%}: this informs of copies and stops nothing. Drop them, or take the gate out."
+        )
     return annotate(dump("GatePolicy", name, spec, None, path), path, remarks)
+
+
+_NOT_HERE = 0.999
+_COPIES: dict[str, Any] = {
+    "minimumRows": 2,
+    "maximumMissing": _NOT_HERE,
+    "maximumLeakage": _NOT_HERE,
+    "maximumSharedIds": _NOT_HERE,
+    "maximumAssociation": _NOT_HERE,
+    "allowConstant": True,
+}
+"""Of the checks of data quality the one for repeated rows."""
 
 
 def _quality(shape: Shape) -> tuple[dict[str, Any], str]:
@@ -120,14 +189,19 @@ def _quality(shape: Shape) -> tuple[dict[str, Any], str]:
     if wide:
         params["missing"] = wide
         why.append("these columns miss more than a quarter of their values")
-    for share, key, rows, default, said in (
-        (shape.repeated_rows, "maximumDuplicates", shape.rows, 0.05, "of the rows repeat another"),
-        (shape.repeated_features, "maximumLeakage", test_rows, 0.05, "of the rows have the features of another"),
-        (shape.repeated_ids, "maximumSharedIds", test_rows, 0.0, "of the rows share their id"),
+    few = "by the few values that columns have"
+    for share, key, count, default, said in (
+        (shape.coarse_rows, "maximumDuplicates", shape.rows, 0.05, f"of the rows repeat another {few}"),
+        (shape.coarse_features, "maximumLeakage", test_rows, 0.05, f"of the rows have the features of another {few}"),
+        (shape.shared_ids, "maximumSharedIds", test_rows, 0.0, "of the rows share their id"),
     ):
-        # In the few rows of a test part a share is off by chance: three standard errors are left for that.
-        most = share + max(0.02, 3 * math.sqrt(share * (1 - share) / max(1, rows)))
+        # In the few rows of a test part a share is off by chance.
+        most = _most(share, count)
         if share > 0 and most > default:
             params[key] = math.ceil(100 * min(1.0, max(most, share + _TOLERATED))) / 100
             why.append(f"{share:.0%} {said}")
-    return params, f"Wider than the defaults, because {'; '.join(why)}." if why else ""
+    said = f"Wider than the defaults, because {'; '.join(why)}." if why else ""
+    if shape.copies:
+        params["maximumDuplicates"] = _NOT_HERE
+        said += " Repeated rows are for the gate `copies`: they flatter no metric while equal rows lie on one side."
+    return params, said.strip()

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
 from modelops.errors import failure
 from modelops.scaffold.annotate import annotate, printable
+from modelops.scaffold.answers import without_answers
 from modelops.scaffold.columns import Finding, examine
-from modelops.scaffold.gates import Shape, gate_policy, shape_of
+from modelops.scaffold.files import TEMPLATES
+from modelops.scaffold.gates import Shape, gate_policy, judged_by, shape_of, test_share
+from modelops.scaffold.roles import Roles, Said, roles_of, settled
+from modelops.scaffold.rollout import hourly, rollout_plan
 from modelops.scaffold.target import Target, infer_target, require_column
-from modelops.spec.delivery import DeploymentSpec, MonitorSpec, Performance, Retraining, RolloutPlanSpec
-from modelops.spec.dump import block, dump, quoted, schema_comment
-from modelops.spec.meta import API_VERSION, Plugin, Risk, Scalar
-from modelops.spec.model import Feature, ModelData, ModelSpec, Serving, Split, Task, Training
+from modelops.spec.kinds.deployment import DeploymentSpec
+from modelops.spec.kinds.model import Feature, ModelData, ModelSpec, Serving, Split, Task, Training
+from modelops.spec.kinds.monitor import MonitorSpec, Performance, Retraining
+from modelops.spec.layout import GATE_POLICY, model_folder
+from modelops.spec.meta import API_VERSION, FeatureType, Risk, Scalar
+from modelops.spec.yaml.dump import block, dump, quoted, schema_comment
 
-LARGE = 500_000
-"""Rows times columns times classes from which histograms are used to find splits."""
+LARGE = 500
+"""Rows with a target from which histogram boosting with early stopping is used: below, shallow trees do as well."""
+RARE_SHARE = 0.2
+"""Share of the rarer label below which one half is no threshold to answer by."""
+TUNED = 20
+"""Training rows of the rarer label from which training can choose the threshold."""
 _SHOWN = 60
 
 
@@ -38,6 +46,8 @@ class Wish:
     time: str | None = None
     task: Task | None = None
     positive: str | None = None
+    features: Mapping[str, FeatureType | None] = field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +58,17 @@ class Draft:
     spec: ModelSpec
     target: Target
     left_out: tuple[Finding, ...]
+    roles: Roles
+    used: tuple[Finding, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-def draft_model(table: pa.Table, wish: Wish, environments: Sequence[str], unreadable: Sequence[Finding] = ()) -> Draft:
+def draft_model(
+    table: pa.Table,
+    wish: Wish,
+    environments: Sequence[str],
+    unreadable: Sequence[Finding] = (),
+) -> Draft:
     """Return the files of a new model; see the sibling modules for what is inferred and how.
 
     ``unreadable`` are columns of the data that the table does not have, with the reason.
@@ -59,7 +77,9 @@ def draft_model(table: pa.Table, wish: Wish, environments: Sequence[str], unread
     """
     names = table.column_names
     _refuse_duplicates(names)
-    for column, option in ((wish.target, "--target"), (wish.id, "--id"), (wish.time, "--time")):
+    asked = [(wish.target, "--target"), (wish.id, "--id"), (wish.time, "--time")]
+    asked += [(name, "--feature") for name in wish.features] + [(name, "--exclude") for name in wish.exclude]
+    for column, option in asked:
         if column is not None:
             require_column(column, names, option)
     if table.num_rows < 10:
@@ -67,10 +87,16 @@ def draft_model(table: pa.Table, wish: Wish, environments: Sequence[str], unread
             "no-rows", f"the data has {table.num_rows} rows; 10 is the least that a model can be scaffolded from"
         )
     target = infer_target(wish.target, table[wish.target], task=wish.task, positive=wish.positive)
+    said = Said(wish.id, wish.time, wish.features, wish.exclude)
+    share = test_share(target)
     found = [examine(name, table[name]) for name in names if name not in (wish.target, wish.id, wish.time)]
-    identity = wish.id or next((finding.name for finding in found if finding.identifies), None)
+    found = settled(without_answers(table, target, found), found, said)
     used = [finding for finding in found if finding.type is not None]
-    unused = tuple(finding for finding in found if finding.type is None and finding.name != identity)
+    roles = roles_of(table, wish.target, found, used, said, share)
+    wish = replace(wish, time=roles.time)
+    identity = roles.identity
+    used = [finding for finding in used if finding.name not in (roles.time, identity)]
+    unused = tuple(f for f in found if f.type is None and f.name not in (identity, roles.time))
     left_out = (*unused, *unreadable)
     if not used:
         reasons = "; ".join(f"{finding.name}: {finding.remark}" for finding in left_out[:5])
@@ -78,9 +104,21 @@ def draft_model(table: pa.Table, wish: Wish, environments: Sequence[str], unread
             "no-features", f"no column can be used to predict {wish.target!r}: {reasons or 'there is no other'}"
         )
     shape = shape_of(table, target, used, identity, wish.time)
-    spec = _spec(wish, target, used, identity, shape)
-    files = _files(wish, spec, target, used, left_out, shape, environments)
-    return Draft(files, spec, target, left_out)
+    if roles.split.equal_rows is not None:
+        shape = replace(shape, coarse_features=0.0)
+    spec = _spec(wish, target, used, identity, shape, roles.split)
+    files = _files(wish, spec, target, used, left_out, shape, environments, hourly(table, wish.time))
+    return Draft(files, spec, target, left_out, roles, tuple(used), tuple(_warnings(shape, identity)))
+
+
+def _warnings(shape: Shape, identity: str | None) -> Iterator[str]:
+    """Yield what is odd about the rows and decided by nobody yet."""
+    if shape.copies:
+        apart = "" if identity else "; --id names what tells them apart"
+        yield (
+            f"{shape.repeated_rows:.0%} of the rows repeat another one in every column, where the few values that "
+            f"columns have account for {shape.coarse_rows:.0%}: drop the copies if that is what they are{apart}"
+        )
 
 
 def _refuse_duplicates(names: Sequence[str]) -> None:
@@ -95,16 +133,11 @@ def policy_name(wish: Wish) -> str:
     return f"{stem}-high-risk" if wish.risk == "high" else stem
 
 
-def _spec(wish: Wish, target: Target, used: Sequence[Finding], identity: str | None, shape: Shape) -> ModelSpec:
-    large = shape.rows * len(used) * max(1, len(target.classes) - 1) > LARGE
-    parameters: dict[str, Scalar] = {"learning_rate": 0.1}
-    if large:
-        parameters |= {"max_iter": 150, "max_leaf_nodes": 31, "min_samples_leaf": 20}
-    else:
-        leaf = 10 if shape.rows >= 500 else 3
-        parameters |= {"n_estimators": 100, "max_depth": 3, "subsample": 0.8, "min_samples_leaf": leaf}
+def _spec(
+    wish: Wish, target: Target, used: Sequence[Finding], identity: str | None, shape: Shape, split: Split
+) -> ModelSpec:
+    parameters = _parameters(target, shape)
     features = tuple(Feature(name=f.name, type=f.type, nullable=f.nullable) for f in used if f.type is not None)
-    split: Literal["time", "hash", "random"] = "time" if wish.time else "hash" if identity else "random"
     return ModelSpec(
         description=f"Predicts {wish.target} from {wish.source}.",
         owner=wish.owner,
@@ -120,45 +153,63 @@ def _spec(wish: Wish, target: Target, used: Sequence[Finding], identity: str | N
             features=features,
         ),
         training=Training(
-            entrypoint="train.py", parameters=parameters, seed=1, split=Split(type=split, test=shape.test),
+            entrypoint="train.py", parameters=parameters, seed=1, split=split,
         ),
         gates=(policy_name(wish),),
         serving=Serving(
-            log="acknowledged" if wish.risk == "high" else "buffered", entity=identity, threshold=_threshold(target)
+            log="acknowledged" if wish.risk == "high" else "buffered", entity=identity,
+            threshold=_threshold(target, shape),
         ),
     )  # fmt: skip
 
 
-def _threshold(target: Target) -> float:
-    """Return the share of positives where they are rare: at one half a good classifier would never say yes."""
-    if target.task != "binary-classification":
+def _parameters(target: Target, shape: Shape) -> dict[str, Scalar]:
+    """Return the parameters of the booster: of as many trees as help where rows can be held back to tell, else few."""
+    if shape.rows < LARGE:
+        return {"learning_rate": 0.1, "n_estimators": 100, "max_depth": 3, "subsample": 0.8, "min_samples_leaf": 3}
+    found: dict[str, Scalar] = {
+        "learning_rate": 0.06,
+        "max_iter": 500,
+        "early_stopping": True,
+        "n_iter_no_change": 20,
+        "l2_regularization": 1.0,
+    }
+    return found | {"tune_threshold": "f1"} if _tuned(target, shape) else found
+
+
+def _tuned(target: Target, shape: Shape) -> bool:
+    """Return whether training chooses the threshold: positives are rare, and enough of them train to tell by."""
+    enough = shape.rows >= LARGE and target.rarest * (1 - shape.test) >= TUNED
+    return target.task == "binary-classification" and target.rarest < RARE_SHARE * target.rows and enough
+
+
+def _threshold(target: Target, shape: Shape) -> float:
+    """Return the share of positives where they are rare: at one half a good classifier would never say yes.
+
+    Where training chooses one, this one half gives way to it.
+    """
+    if target.task != "binary-classification" or target.rarest >= RARE_SHARE * target.rows or _tuned(target, shape):
         return 0.5
     share = target.counts[target.classes.index(target.positive)] / target.rows
-    return 0.5 if 0.2 <= share <= 0.8 else round(min(max(share, 0.01), 0.99), 2)
+    return round(min(max(share, 0.01), 0.99), 2)
 
 
 def _files(
     wish: Wish, spec: ModelSpec, target: Target, used: Sequence[Finding], left_out: Sequence[Finding], shape: Shape,
-    environments: Sequence[str],
+    environments: Sequence[str], requests: float | None,
 ) -> dict[str, bytes]:  # fmt: skip
-    folder, policy = f"models/{wish.name}", policy_name(wish)
+    folder, policy = model_folder(wish.name).rstrip("/"), policy_name(wish)
     path = f"{folder}/model.yaml"
     retraining = None if wish.risk == "high" else Retraining(minimum_rows=min(500, shape.rows))
-    baseline = {
-        "binary-classification": "roc-auc",
-        "multiclass-classification": "balanced-accuracy",
-        "regression": "r2",
-    }
-    performance = Performance(metric=baseline[target.task], minimum=shape.chance, minimum_labels=100)
-    steps = [{"weight": weight, "minRequests": 200} for weight in (0.05, 0.25, 0.5, 1.0)]
-    rollout = RolloutPlanSpec(strategy=Plugin(type="canary", params={"steps": steps}))
+    performance = Performance(metric=judged_by(target)[0], minimum=shape.chance, minimum_labels=100)
+    rollout, seen = rollout_plan(requests)
     monitor = MonitorSpec(performance=performance, retraining=retraining)
-    remarks = _remarks(spec, target, used, left_out)
+    remarks = _remarks(spec, target, used, left_out, grouped=shape.repeated_ids > 0)
     files = {
         path: annotate(dump("Model", wish.name, spec, _HEAD, path), path, remarks),
-        f"{folder}/train.py": training_code(target.task, large="max_iter" in spec.training.parameters),
-        f"policies/gates/{policy}.yaml": gate_policy(policy, f"policies/gates/{policy}.yaml", target, shape, wish.risk),
-        f"{folder}/rollout.yaml": dump("RolloutPlan", wish.name, rollout, None, f"{folder}/rollout.yaml"),
+        f"{folder}/train.py": training_code(target.task, shape.rows),
+        GATE_POLICY.path(None, policy): gate_policy(policy, GATE_POLICY.path(None, policy), target, shape, wish.risk),
+        f"{folder}/rollout.yaml": dump("RolloutPlan", wish.name, rollout, seen, f"{folder}/rollout.yaml"),
         f"{folder}/monitor.yaml": dump("Monitor", wish.name, monitor, _MONITOR, f"{folder}/monitor.yaml"),
     }
     for environment in environments:
@@ -179,21 +230,30 @@ def deployment(environment: str, path: str) -> bytes:
     return ("\n".join([schema_comment(path, "Deployment"), *block(body)]) + "\n").encode()
 
 
-def training_code(task: Task, *, large: bool) -> bytes:
-    """Return the text of train.py: the pipeline beside this file with the booster for the task and size."""
-    code = (Path(__file__).parent / "pipeline.py").read_text(encoding="utf-8")
-    booster = ("Hist" if large else "") + "GradientBoosting" + ("Regressor" if task == "regression" else "Classifier")
-    return code.replace("GradientBoostingClassifier", booster).encode()
+def training_code(task: Task, rows: int) -> bytes:
+    """Return the text of train.py: a pipeline with the booster for the task and the number of rows."""
+    name = "small" if rows < LARGE else "values" if task == "regression" else "classes"
+    code = (TEMPLATES / f"{name}.py").read_text(encoding="utf-8")
+    return (code.replace("Classifier", "Regressor") if task == "regression" else code).encode()
 
 
 _HEAD = "Inferred from the data: read it, correct it, and say what the model is for. Comments say why."
 _MONITOR = "The minimum is that of a model that has learned nothing; raise it towards the metrics of the first release."
 
 
+def _about_id(split: Split, *, grouped: bool) -> str:
+    if grouped:
+        return "Groups the rows: all of one value train, or all test. It is no feature."
+    by = "; also decides by its hash which rows test" if split.type == "hash" else ""
+    return f"Identifies a row{by}, and is no feature."
+
+
 def _remarks(
-    spec: ModelSpec, target: Target, used: Sequence[Finding], left_out: Sequence[Finding]
+    spec: ModelSpec, target: Target, used: Sequence[Finding], left_out: Sequence[Finding], *, grouped: bool = False
 ) -> dict[str, str | Sequence[str]]:
-    remarks: dict[str, str | Sequence[str]] = {"spec.task": f"{spec.data.target}: {target.reason}"}
+    remarks: dict[str, str | Sequence[str]] = {
+        "spec.task": "; ".join([f"{spec.data.target}: {target.reason}", *target.remarks])
+    }
     if target.classes:
         shares = ", ".join(
             f"{quoted(str(label))} {count} rows" for label, count in zip(target.classes, target.counts, strict=True)
@@ -202,13 +262,23 @@ def _remarks(
     if target.positive is not None:
         remarks["spec.data.positive"] = f"Chosen {target.positive_reason}."
     if spec.data.id:
-        remarks["spec.data.id"] = "Identifies a row; also decides by its hash which rows test, and is no feature."
+        remarks["spec.data.id"] = _about_id(spec.training.split, grouped=grouped)
     for index, finding in enumerate(used):
         remarks[f"spec.data.features[{index}]"] = finding.remark
     if left_out:
         listed = [f"  {quoted(finding.name)}: {finding.remark}" for finding in left_out[:_SHOWN]]
         more = [f"  and {len(left_out) - _SHOWN} more"] if len(left_out) > _SHOWN else []
         remarks["spec.data.features"] = ["Left out:", *map(printable, listed), *more]
+    if spec.training.split.equal_rows is not None:
+        remarks["spec.training.split"] = "Rows repeat: those of equal features are on one side, so none tests itself."
+    if "tune_threshold" in spec.training.parameters:
+        remarks["spec.training.parameters"] = (
+            "The threshold is chosen in training, for the best F1 on rows held back: `build` shows what it answers. "
+            "Take tune_threshold out to name one yourself, under serving, by what a miss and a false alarm cost."
+        )
     if spec.serving.threshold != 0.5:
-        remarks["spec.serving.threshold"] = "The share of positives; set it by what a miss and a false alarm cost."
+        remarks["spec.serving.threshold"] = (
+            "The share of positives, of which too few train to choose it better; `build` shows what it answers. Set it "
+            "by what a miss and a false alarm cost."
+        )
     return remarks

@@ -4,54 +4,68 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from modelops import __version__
 from modelops.errors import Exit, failure
+from modelops.locks import environment_lock
 from modelops.scaffold.files import project_folder, read_tree
-from modelops.scaffold.lock import environment_lock
-from modelops.spec.dump import dump
+from modelops.scaffold.surroundings.git_files import BYTES, IGNORED
+from modelops.scaffold.surroundings.workflows import Home, workflow_files
 from modelops.spec.kinds import KINDS
-from modelops.spec.policy import ApprovalPolicySpec, ApprovalRule, TrustedKey, TrustPolicySpec
+from modelops.spec.kinds.approval_policy import ApprovalPolicySpec, ApprovalRule
+from modelops.spec.kinds.trust_policy import PURPOSES, TrustedKey, TrustPolicySpec
+from modelops.spec.layout import APPROVALS, ATTRIBUTES, LOCK, POLICIES, PROJECT, SCHEMAS, STATE, TRUST, in_model
 from modelops.spec.schema import json_schema
+from modelops.spec.yaml.dump import dump
+from modelops.spec.yaml.edit import set_value
 
-WORKFLOWS = ("pull-request.yml", "release.yml", "reconcile.yml", "monitor.yml")
-IGNORED = ".modelops/\n__pycache__/\n.venv/\n"
 _GENERATED = ("releases/", "promotions/")
 
 
-def repository_files(public_key: str, approvers: Sequence[str]) -> dict[str, bytes]:
-    """Return the files of a new repository by path; ``public_key`` is the PEM whose signatures it trusts."""
+def repository_files(public_key: str, approvers: Sequence[str], home: Home = Home()) -> dict[str, bytes]:
+    """Return the files of a new repository by path; ``public_key`` is the PEM whose signatures it trusts.
+
+    The workflows of a project that is a folder of a repository are not among them: they lie outside of it.
+    """
     project = project_folder()
     files = {
-        f"policies/{path}": data
+        POLICIES + path: data
         for path, data in read_tree(project / "policies").items()
         if path not in ("approvals.yaml", "trust.yaml")
     }
-    for name in WORKFLOWS:
-        files[f".github/workflows/{name}"] = (project / ".github" / "workflows" / name).read_bytes()
+    files |= {} if home.folder else workflow_files(home)
+    files[PROJECT.path()] = _project(files[PROJECT.path()], home)
     files[".github/requirements.txt"] = f"modelops=={__version__}\n".encode()
-    files["policies/approvals.yaml"] = _approvals(tuple(approvers))
-    files["policies/trust.yaml"] = trust_policy(public_key)
-    files["requirements.lock"] = environment_lock()
+    files[APPROVALS.path()] = _approvals(tuple(approvers))
+    files[TRUST.path()] = trust_policy(public_key)
+    files[LOCK] = environment_lock((project / LOCK).read_bytes())
     files[".gitignore"] = IGNORED.encode()
-    files["README.md"] = (Path(__file__).parent / "readme.md").read_bytes()
+    files[ATTRIBUTES] = BYTES.encode()
     return files
+
+
+def _project(data: bytes, home: Home) -> bytes:
+    """Return the Project with the branch and the remote that git has."""
+    data = set_value(data, "spec.branch", home.branch, PROJECT.path())
+    return set_value(data, "spec.remote", home.remote, PROJECT.path())
 
 
 def schema_files() -> dict[str, bytes]:
     """Return the JSON Schema of every kind, where the editors' comment looks for it."""
     return {
-        f".modelops/schema/{kind}.json": (json.dumps(json_schema(kind), indent=2, sort_keys=True) + "\n").encode()
+        f"{SCHEMAS}/{kind}.json": (json.dumps(json_schema(kind), indent=2, sort_keys=True) + "\n").encode()
         for kind in KINDS
     }
 
 
 def trust_policy(public_key: str) -> bytes:
     """Return the trust policy for one key that counts for everything."""
-    key = TrustedKey(name="local", public_key=public_key, signs=("release", "promotion", "snapshot", "rollout"))
-    comment = "The private part is .modelops/keys/local.pem and is never in git."
-    return dump("TrustPolicy", "trust", TrustPolicySpec(keys=(key,)), comment, "policies/trust.yaml")
+    key = TrustedKey(name="local", public_key=public_key, signs=PURPOSES)
+    comment = (
+        f"The private part is {STATE}/keys/local.pem and is never in git.\n"
+        "A change of this file counts once so many of these keys have signed it: modelops pr endorse"
+    )
+    return dump("TrustPolicy", "trust", TrustPolicySpec(threshold=1, keys=(key,)), comment, TRUST.path())
 
 
 def _approvals(approvers: tuple[str, ...]) -> bytes:
@@ -73,7 +87,7 @@ def _approvals(approvers: tuple[str, ...]) -> bytes:
         "Whoever wrote, committed or pushed a change never counts as its approver. Reviewers are logins: on the\n"
         "embedded forge the part of an address before the @. Every rule that matches a change must be met."
     )
-    return dump("ApprovalPolicy", "approvals", spec, comment, "policies/approvals.yaml")
+    return dump("ApprovalPolicy", "approvals", spec, comment, APPROVALS.path())
 
 
 def example_names() -> tuple[str, ...]:
@@ -91,4 +105,4 @@ def example_files(name: str) -> dict[str, bytes]:
             hint=f"one of: {', '.join(example_names())}",
         )
     tree = read_tree(project_folder() / "models" / name)
-    return {f"models/{name}/{path}": data for path, data in tree.items() if not path.startswith(_GENERATED)}
+    return {in_model(name, path): data for path, data in tree.items() if not path.startswith(_GENERATED)}

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Collection, Mapping
 
 import msgspec
 import orjson
 
+from modelops.artifacts.frame import truth_of
 from modelops.clock import Clock
 from modelops.errors import ModelOpsError, failure
-from modelops.predictions import Outcome, PredictionLog, label_text
+from modelops.predictions import PredictionLog, Reception, label_text
 from modelops.serving.http import Answer
 from modelops.serving.metrics import ServerMetrics
+from modelops.serving.outputs import Encoder
 from modelops.serving.protocol import refusal
 from modelops.serving.table import LoadedModel
+from modelops.spec.meta import FeatureType
 
 __all__ = ["take_feedback"]
 
@@ -58,10 +63,10 @@ async def take_feedback(
     if accepted:
         rows = [(items[position].id, text, now, model.name) for position, text in accepted]
         for (position, _), outcome in zip(accepted, await log.feedback_acknowledged(rows), strict=True):
-            if outcome is Outcome.UNKNOWN:
+            if outcome is Reception.UNKNOWN:
                 id = items[position].id[:80]
                 errors[position] = failure("unknown-prediction", f"{model.name} logged no prediction {id!r}")
-            elif outcome is Outcome.CHANGED:
+            elif outcome is Reception.CHANGED:
                 replaced.add(position)
             metrics.feedback(model.name, "accepted" if outcome else "unknown")
     if not isinstance(decoded, list):
@@ -74,7 +79,7 @@ async def take_feedback(
 
 def _said(item: Feedback, error: ModelOpsError | None, replaced: bool) -> dict[str, object]:
     if error is not None:
-        problem = error.problems[0]
+        problem = error.first
         return {"id": item.id, "accepted": False, "code": problem.code, "error": problem.message}
     return {"id": item.id, "accepted": True} | ({"replaced": True} if replaced else {})
 
@@ -84,14 +89,17 @@ def _label(model: LoadedModel, item: Feedback) -> str:
     main = model.main
     if main is None:
         raise failure("not-ready", f"no release of {model.name} could be loaded")
-    label, encoder = item.label, main.encoder
+    encoder = main.encoder
+    label = _as_trained(encoder, item.label)
     if encoder.task == "regression":
         number = _number(label)
         if number is None:
-            raise failure("bad-label", f"the label {label!r} of {item.id[:80]!r} is not a number")
+            raise failure("bad-label", f"the label {item.label!r} of {item.id[:80]!r} is not a number")
         return label_text(number)
     allowed = [label_text(known) for arm in model.arms for known in arm.encoder.classes]
     text = label_text(label)
+    if text not in allowed and isinstance(label, str):
+        text = _read(label, allowed)
     if encoder.label_type == "INT64" and isinstance(label, bool):
         text = str(int(label))
     if encoder.label_type == "BOOL" and label in (0, 1):
@@ -100,6 +108,29 @@ def _label(model: LoadedModel, item: Feedback) -> str:
         known = ", ".join(dict.fromkeys(allowed))
         raise failure("bad-label", f"the label {text[:80]!r} of {item.id[:80]!r} is not one of {known[:200]}")
     return text
+
+
+def _as_trained(encoder: Encoder, label: str | int | float | bool) -> str | int | float | bool:
+    """Return a label that comes as text read as those were that the model was trained on."""
+    if encoder.text is None or not isinstance(label, str):
+        return label
+    kind: FeatureType = "number" if encoder.task == "regression" else _KINDS.get(encoder.label_type, "category")
+    value = encoder.text.value(encoder.target, kind, label)
+    # What has no value in this reading is told as it came, with what the model knows.
+    return value if isinstance(value, str | int | float) else label
+
+
+_KINDS: Mapping[str, FeatureType] = {"INT64": "integer", "FP64": "number", "BOOL": "boolean"}
+
+
+def _read(label: str, allowed: Collection[str]) -> str:
+    """Return the label that a text of a file means: without the blanks around it, and yes or no in any spelling."""
+    text = label.strip()
+    if set(allowed) == {"true", "false"}:
+        found = truth_of(text)
+        return label_text(found) if found is not None else text
+    whole = re.fullmatch(r"([+-]?\d+)\.0+", text)
+    return whole[1] if whole and text not in allowed else text
 
 
 def _number(label: str | int | float | bool) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -13,9 +13,10 @@ import orjson
 from modelops.artifacts import Signature
 from modelops.clock import parse_instant
 from modelops.errors import ModelOpsError
-from modelops.serving.protocol import FLOATS, INTEGERS, InferRequest, Tensor, refusal
+from modelops.serving.protocol import FLOATS, INTEGERS, STEP, InferRequest, Tensor, refusal
+from modelops.spec.texts.reading import EPOCHS, UNFIT, TextReading, numbers_of
 
-__all__ = ["MATRIX", "Binder", "Bound"]
+__all__ = ["MATRIX", "SHOWN", "Binder", "Bound"]
 
 Array = np.ndarray[Any, Any]
 
@@ -32,6 +33,18 @@ _DATATYPES: dict[str, frozenset[str]] = {
 }
 # A single value of exactly this type is what the frame and the log hold; no conversion is needed.
 _EXACT = {"number": float, "integer": int, "boolean": bool}
+SHOWN = 12
+"""Inputs that a sentence names."""
+EXAMPLES: Mapping[str, Any] = {
+    "number": 3.5,
+    "integer": 3,
+    "boolean": True,
+    "category": "text",
+    "datetime": "2026-01-31T12:00:00Z",
+}
+"""A value of each type, made up: those of real rows are not everybody's."""
+_INT64 = range(-(1 << 63), 1 << 63)
+"""What an integer may be; the log holds no other."""
 _DECLARED = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "category": "BYTES", "datetime": "BYTES"}
 
 
@@ -52,6 +65,8 @@ class Binder:
         self.names = tuple(feature.name for feature in signature.features)
         self.numeric = signature.numeric
         self._features = tuple((f.name, f.type, f.nullable, _DATATYPES[f.type]) for f in signature.features)
+        self._text = signature.text
+        self._missing = _missing_numbers(signature)
         self._takes_matrix = takes_matrix
         self._plain = all(f.type == "number" for f in signature.features)
 
@@ -82,6 +97,28 @@ class Binder:
             tensors[name] = tensor
         return self._bind_columns(tensors, rows)
 
+    @property
+    def features(self) -> Sequence[tuple[str, str, bool]]:
+        """Name and type of every input, in order, and whether it may be missing."""
+        return [(name, kind, nullable) for name, kind, nullable, _ in self._features]
+
+    @property
+    def declared(self) -> Mapping[str, str]:
+        """Datatypes by name of the input, in order."""
+        return {name: _DECLARED[kind] for name, kind, _, _ in self._features}
+
+    def example(self) -> dict[str, Any]:
+        """Return a record with a value of the right type for each input."""
+        return {name: EXAMPLES[kind] for name, kind, _, _ in self._features}
+
+    def wanted(self) -> str:
+        """Say what a request has to hold, in the words that it would be written in."""
+        shown = [f"{name} {_DECLARED[kind]}" for name, kind, _, _ in self._features[:SHOWN]]
+        rest = len(self._features) - len(shown)
+        more = [f"{rest} more"] if rest else []
+        either = f", or one {MATRIX} FP64 of shape [n, {len(self.names)}]" if self.numeric else ""
+        return f"the model takes {', '.join(shown + more)}, each of shape [n]{either}"
+
     def feature_json(self, row: Sequence[Any]) -> bytes:
         """Return a logged row as a JSON object."""
         return orjson.dumps(dict(zip(self.names, row, strict=True)))
@@ -92,14 +129,17 @@ class Binder:
         for name, kind, nullable, datatypes in self._features:
             tensor = tensors.get(name)
             if tensor is None:
-                raise refusal(f"input {name!r} is missing")
-            if tensor.datatype not in datatypes:
+                raise refusal(f"input {name!r} is missing", hint=self.wanted())
+            if tensor.datatype not in datatypes and not (self._text is not None and tensor.datatype == "BYTES"):
                 raise refusal(f"input {name!r} is {tensor.datatype}, the model takes {_DECLARED[kind]}")
             data = tensor.data or []
-            if rows == 1 and type(data[0]) is _EXACT.get(kind):
+            exact = rows == 1 and type(data[0]) is _EXACT.get(kind) and name not in self._missing
+            if exact and (kind != "integer" or data[0] in _INT64):
                 values.append(data[0])
                 logged.append(data[0])
                 continue
+            if self._text is not None:
+                data = self._read(self._text, name, kind, tensor)
             array, shown = _convert(name, kind, nullable, data)
             values.append(array if rows > 1 else array[0])
             logged.append(shown if rows > 1 else shown[0])
@@ -110,6 +150,32 @@ class Binder:
             return Bound(rows, by_row, np.column_stack(values), {})
         return Bound(rows, by_row, None, dict(zip(self.names, values, strict=True)))
 
+    def _read(self, text: TextReading, name: str, kind: str, tensor: Tensor) -> list[Any]:
+        """Return values as the texts and numbers were read that the model was trained on."""
+        data = tensor.data or []
+        if kind == "category":
+            return [text.read(value, name) if value else value for value in data]
+        if name in text.columns and text.columns[name].format in _WRITTEN_AS_NUMBERS:
+            data = [str(int(value)) if type(value) in (int, float) and value == value else value for value in data]
+            data = [self._value(text, name, kind, row, value) for row, value in enumerate(data)]
+        elif tensor.datatype == "BYTES":
+            data = [self._value(text, name, kind, row, value) for row, value in enumerate(data)]
+        missing = self._missing.get(name)
+        return [None if value in missing else value for value in data] if missing else data
+
+    def _value(self, text: TextReading, name: str, kind: Any, row: int, value: Any) -> Any:
+        if type(value) is not str:
+            return value
+        try:
+            found = text.value(name, kind, value)
+        except (OverflowError, ValueError):
+            # More digits than Python reads, or than a float has room for.
+            raise _out_of_range(name, row, value) from None
+        if found is UNFIT:
+            what = "an ISO 8601 date or time" if kind == "datetime" else f"of type {kind}"
+            raise refusal(f"input {name!r}, row {row}: {value[:40]!r} is not {what}, as the model's data are written")
+        return found
+
     def _one(self, values: list[Any], logged: list[Any]) -> Bound:
         if self._takes_matrix:
             return Bound(1, [logged], _float_array("of this row", values).reshape(1, -1), {})
@@ -118,6 +184,9 @@ class Binder:
             for (name, kind, _, _), value in zip(self._features, values, strict=True)
         }
         return Bound(1, [logged], None, columns)
+
+    def _unless_missing(self, position: int, value: Any) -> Any:
+        return None if value in self._missing.get(self.names[position], ()) else value
 
     def _bind_matrix(self, tensor: Tensor) -> Bound:
         width = len(self.names)
@@ -129,6 +198,8 @@ class Binder:
             raise refusal(f"input {MATRIX!r} is {tensor.datatype}, the model takes FP64")
         rows = tensor.shape[0]
         data = tensor.data or []
+        if self._missing:
+            data = [self._unless_missing(position % width, value) for position, value in enumerate(data)]
         if not self._plain or None in data:
             for position, (name, kind, nullable, _) in enumerate(self._features):
                 _convert(name, kind, nullable, data[position::width])
@@ -137,6 +208,20 @@ class Binder:
         if self._takes_matrix:
             return Bound(rows, logged, matrix, {})
         return Bound(rows, logged, None, dict(zip(self.names, matrix.T, strict=True)))
+
+
+_WRITTEN_AS_NUMBERS = frozenset({"%Y%m%d", *EPOCHS})
+"""Forms of dates that are numbers, also where they come as numbers."""
+
+
+def _missing_numbers(signature: Signature) -> dict[str, tuple[float, ...]]:
+    """Return the numbers that stand for a missing value, by feature."""
+    text = signature.text
+    if text is None:
+        return {}
+    numeric = [feature.name for feature in signature.features if feature.type in ("number", "integer")]
+    found = {name: numbers_of(text.missing_in(name)) for name in numeric}
+    return {name: numbers for name, numbers in found.items() if numbers}
 
 
 def _convert(name: str, kind: str, nullable: bool, values: list[Any]) -> tuple[Array, list[Any]]:
@@ -156,6 +241,8 @@ def _convert(name: str, kind: str, nullable: bool, values: list[Any]) -> tuple[A
     for row, value in enumerate(values):
         if value is not None and not fits(value):
             raise refusal(f"input {name!r}, row {row}: {value!r} is not of type {kind}")
+        if value is not None and kind == "integer" and int(value) not in _INT64:
+            raise _out_of_range(name, row, value)
     array = _float_array(name, values)
     return array, values if kind == "integer" else [None if value is None else bool(value) for value in values]
 
@@ -179,7 +266,12 @@ def _is_truth(value: float) -> bool:
 
 def _float_array(name: str, values: list[Any]) -> Array:
     try:
-        return np.array(values, dtype=np.float64)
+        if len(values) <= STEP:
+            return np.array(values, dtype=np.float64)
+        array = np.empty(len(values))
+        for start in range(0, len(values), STEP):
+            array[start : start + STEP] = values[start : start + STEP]
+        return array
     except OverflowError:
         raise refusal(f"input {name!r} holds a number that is out of range") from None
 
@@ -194,7 +286,15 @@ def _seconds(name: str, text: str) -> float | None:
 
 
 def _missing(name: str, row: int) -> ModelOpsError:
-    return refusal(f"input {name!r}, row {row}: the value is missing and the feature is not nullable")
+    return refusal(
+        f"input {name!r}, row {row}: the value is missing and the feature is not nullable",
+        hint="no value of it was missing in training: send one, or release a model whose feature is nullable",
+    )
+
+
+def _out_of_range(name: str, row: int, value: Any) -> ModelOpsError:
+    shown = value if type(value) is str else repr(value)
+    return refusal(f"input {name!r}, row {row}: {shown[:40]} is out of range of INT64")
 
 
 def _near(name: str, names: Sequence[str]) -> str:

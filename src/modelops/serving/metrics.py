@@ -117,7 +117,7 @@ class ServerMetrics:
             ("answered", "Copies that a shadow arm answered in time."),
             ("errors", "Copies on which a shadow arm failed."),
             ("timeouts", "Copies that a shadow arm did not answer in time."),
-            ("dropped", "Copies that were not made because the shadow's queue was full."),
+            ("dropped", "Copies that were not made because the queue was full, or that the caller made impossible."),
         ):
             family = CounterMetricFamily(f"modelops_shadow_{name}", text, labels=_ARM)
             for labels, counts in tuple(self.shadows.items()):

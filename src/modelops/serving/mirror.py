@@ -12,13 +12,19 @@ from time import perf_counter
 
 from modelops.errors import ModelOpsError
 from modelops.predictions import PredictionLog, ShadowRow
-from modelops.serving.infer import MODEL_ERRORS, Work, sanitized
+from modelops.serving.asking.blame import callers_fault
+from modelops.serving.asking.infer import MODEL_ERRORS, Work, sanitized
 from modelops.serving.metrics import ServerMetrics, ShadowCounts
 from modelops.serving.table import LoadedArm, LoadedModel
-from modelops.spec.routing import Mirror as Settings
 
 __all__ = ["Mirrors"]
 
+CONCURRENCY = 2
+"""How many copies for one model run at once."""
+TIMEOUT_SECONDS = 1.0
+"""How long the answer to a copy may take."""
+QUEUE = 256
+"""How many copies for one model may wait."""
 TICK_SECONDS = 0.02
 """How often finished copies are collected while any are under way."""
 WAITING_BYTES = 16 << 20
@@ -37,13 +43,13 @@ class _Copy:
     scores: Sequence[float | None] = ()
     labels: Sequence[str | None] = ()
     error: str | None = None
+    refused: bool = False
 
 
 @dataclass(slots=True)
 class _Mirror:
     """Threads of one model. What the event loop does with it never waits for them."""
 
-    settings: Settings
     arms: tuple[str, ...]
     queue: queue.SimpleQueue[_Copy | None] = field(default_factory=queue.SimpleQueue)
     under_way: set[_Copy] = field(default_factory=set)
@@ -52,17 +58,21 @@ class _Mirror:
 
     def start(self, model: str) -> None:
         """Start the threads; one that never comes back does not keep the process alive."""
-        for _ in range(self.settings.concurrency):
+        for _ in range(CONCURRENCY):
             threading.Thread(target=self._run, name=f"shadow-{model}", daemon=True).start()
 
     def _run(self) -> None:
         while (copy := self.queue.get()) is not None:
             copy.started = perf_counter()
+            arm, bound = copy.arm, None
             try:
-                bound = copy.arm.binder.bind(copy.work.request, copy.work.model.known)
-                _, copy.scores, copy.labels = copy.arm.predict(bound)
+                bound = arm.binder.bind(copy.work.request, copy.work.model.known)
+                _, copy.scores, copy.labels = arm.predict(bound)
             except MODEL_ERRORS as error:
                 copy.error = sanitized(error)
+                # What nobody answers is no error of a shadow either, and without an answer there is no pair.
+                if bound is not None and copy.work.error is not None:
+                    copy.refused = callers_fault(arm.binder.names, arm.reach, bound, error) is not None
             copy.finished = perf_counter()
             self.done.append(copy)
 
@@ -94,8 +104,8 @@ class Mirrors:
         mirror = self._of(work.model)
         for arm in arms:
             copy = _Copy(work, arm, self._metrics.shadow(work.model.name, arm.release, arm.name))
-            size = len(work.http.body)
-            if mirror.queue.qsize() >= mirror.settings.queue or mirror.size + size > WAITING_BYTES:
+            size = work.question.size
+            if mirror.queue.qsize() >= QUEUE or mirror.size + size > WAITING_BYTES:
                 copy.counts.dropped += 1
                 continue
             mirror.size += size
@@ -106,13 +116,13 @@ class Mirrors:
             asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
 
     def _of(self, model: LoadedModel) -> _Mirror:
-        """Return the threads of a model, new ones when its shadows or their settings have changed."""
+        """Return the threads of a model, new ones when its shadows have changed."""
         found = self._by_model.get(model.name)
         arms = tuple(arm.digest for arm in model.shadows)
-        if found is None or found.arms != arms or found.settings != model.route.mirror:
+        if found is None or found.arms != arms:
             if found is not None:
                 self._dismiss(found)
-            found = self._by_model[model.name] = _Mirror(model.route.mirror, arms)
+            found = self._by_model[model.name] = _Mirror(arms)
             found.start(model.name)
         return found
 
@@ -122,7 +132,7 @@ class Mirrors:
         mirror.under_way.clear()
         while not mirror.queue.empty():
             mirror.queue.get_nowait()
-        for _ in range(mirror.settings.concurrency):
+        for _ in range(CONCURRENCY):
             mirror.queue.put(None)
 
     def _tick(self) -> None:
@@ -136,20 +146,22 @@ class Mirrors:
 
     def _collect(self, mirror: _Mirror, now: float) -> None:
         """Record the copies that are answered, and those that have run out of time."""
-        budget = mirror.settings.timeout_ms / 1000
         while mirror.done:
             copy = mirror.done.popleft()
             if copy in mirror.under_way and copy.started is not None and copy.finished is not None:
-                self._settle(mirror, copy, copy.finished - copy.started, budget)
-        for copy in [each for each in mirror.under_way if _overdue(each, now - budget)]:
+                self._settle(mirror, copy, copy.finished - copy.started)
+        for copy in [each for each in mirror.under_way if _overdue(each, now - TIMEOUT_SECONDS)]:
             assert copy.started is not None
-            self._settle(mirror, copy, now - copy.started, budget)
+            self._settle(mirror, copy, now - copy.started)
 
-    def _settle(self, mirror: _Mirror, copy: _Copy, seconds: float, budget: float) -> None:
+    def _settle(self, mirror: _Mirror, copy: _Copy, seconds: float) -> None:
         mirror.under_way.discard(copy)
-        mirror.size -= len(copy.work.http.body)
+        mirror.size -= copy.work.question.size
         status, error = 200, copy.error
-        if seconds > budget:
+        if copy.refused:
+            copy.counts.dropped += 1
+            return
+        if seconds > TIMEOUT_SECONDS:
             status, error = 504, "timeout"
             copy.counts.timeouts += 1
         elif error is not None:

@@ -16,9 +16,11 @@ from modelops.serving.http import Answer
 
 __all__ = [
     "STATUS",
+    "STEP",
     "InferRequest",
     "RequestedOutput",
     "Tensor",
+    "completed",
     "compressed",
     "decode_request",
     "header_length",
@@ -39,7 +41,10 @@ STATUS = {
     "unknown-path": 404,
     "unknown-prediction": 404,
     "method-not-allowed": 405,
+    "deadline-passed": 408,
+    "call-cancelled": 499,
     "body-too-large": 413,
+    "wrong-host": 421,
     "unsupported-encoding": 415,
     "rate-limited": 429,
     "budget-exhausted": 429,
@@ -70,6 +75,7 @@ FLOATS = frozenset({"FP16", "FP32", "FP64"})
 INTEGERS = frozenset(name for name in _NUMPY if "INT" in name)
 _LIMITS = {name: np.iinfo(_NUMPY[name].name) for name in INTEGERS}
 _RANGES = {name: (int(limits.min), int(limits.max)) for name, limits in _LIMITS.items()}
+_LARGEST = {"FP16": 65504.0, "FP32": 3.4028234663852886e38}
 _MISSING = type(None)
 _JSON_TYPES = {
     **{name: frozenset({float, int, _MISSING}) for name in FLOATS},
@@ -80,7 +86,7 @@ _JSON_TYPES = {
 
 _ONE = [1]
 _MOST_DIMENSIONS = 8
-_EXACT = {"FP64": float, "FP32": float, "BYTES": str, "BOOL": bool}
+_EXACT = {"FP64": float, "BYTES": str, "BOOL": bool}
 
 Parameters = dict[str, str | int | float | bool | None]
 
@@ -114,13 +120,14 @@ class InferRequest(msgspec.Struct, gc=False):
 _DECODER = msgspec.json.Decoder(InferRequest)
 
 
-def refusal(message: str) -> ModelOpsError:
+def refusal(message: str, hint: str | None = None) -> ModelOpsError:
     """Return the error for a request that does not follow the protocol or the model's signature."""
-    return failure("bad-request", message)
+    return failure("bad-request", message, hint=hint)
 
 
 def inflate(body: bytes, encoding: str, limit: int = BODY_LIMIT) -> bytes:
     """Undo gzip or deflate without ever holding more than the limit."""
+    encoding = encoding.strip()
     if encoding in ("", "identity"):
         return body
     if encoding not in ("gzip", "x-gzip", "deflate"):
@@ -134,9 +141,13 @@ def inflate(body: bytes, encoding: str, limit: int = BODY_LIMIT) -> bytes:
         raise failure("body-too-large", f"the decompressed body is larger than {limit} bytes")
     if not stream.eof:
         raise refusal(f"the {encoding} body is cut off")
+    if stream.unused_data:
+        raise refusal(f"{len(stream.unused_data)} bytes follow the {encoding} body")
     return data
 
 
+STEP = 16_384
+"""So many values of a large request are handled at once: the interpreter does nothing else meanwhile."""
 COMPRESS_BYTES = 1024
 """Smaller answers are not worth compressing."""
 _WBITS = {"gzip": 31, "deflate": 15}
@@ -162,6 +173,7 @@ def header_length(headers: Mapping[bytes, bytes]) -> int | None:
     value = headers.get(b"inference-header-content-length")
     if value is None:
         return None
+    value = value.strip()
     if not value.isdigit() or len(value) > 18:
         raise refusal("Inference-Header-Content-Length is not a number")
     return int(value)
@@ -180,9 +192,13 @@ def decode_request(body: bytes, header_length: int | None) -> InferRequest:
         raise refusal(f"the request is not valid: {error}") from None
     except RecursionError:
         raise refusal("the request is nested too deeply") from None
+    return completed(request, memoryview(b"" if header_length is None else body[header_length:]))
+
+
+def completed(request: InferRequest, rest: memoryview) -> InferRequest:
+    """Fill the tensors whose values are among the raw ones, and check that every tensor holds what it declares."""
     if not request.inputs:
         raise refusal("the request has no inputs")
-    rest = memoryview(b"" if header_length is None else body[header_length:])
     for tensor in request.inputs:
         # One value of exactly its datatype has nothing to check, and 30 of them are a common request.
         if not _is_plain(tensor):
@@ -220,13 +236,26 @@ def _complete(tensor: Tensor, rest: memoryview) -> memoryview:
         data = tensor.data = _flat(tensor.name, data, shape)
     if len(data) != size:
         raise refusal(f"input {tensor.name!r}: the shape {shape} needs {size} values, there are {len(data)}")
-    found = {type(data[0])} if size == 1 else set(map(type, data))
+    found = set(map(type, data)) if size <= STEP else _types(data)
     if not found <= types:
         wrong = next(value for value in data if type(value) not in types)
         raise refusal(f"input {tensor.name!r}: {_shown(wrong)} is not a value of {tensor.datatype}")
     if int in found:
-        tensor.data = _bounded(tensor, data)
+        data = tensor.data = _bounded(tensor, data)
+    largest = _LARGEST.get(tensor.datatype)
+    if largest is not None:
+        wrong = next((value for value in data if value is not None and not -largest <= value <= largest), None)
+        if wrong is not None:
+            raise refusal(f"input {tensor.name!r}: {_shown(wrong)} is out of range of {tensor.datatype}")
     return rest
+
+
+def _types(data: list[Any]) -> set[type]:
+    """Return the types of values; in steps, as nothing else runs during one of them."""
+    found: set[type] = set()
+    for start in range(0, len(data), STEP):
+        found.update(map(type, data[start : start + STEP]))
+    return found
 
 
 def _bounded(tensor: Tensor, data: list[Any]) -> list[Any]:
@@ -272,7 +301,9 @@ def _numbers(tensor: Tensor, raw: memoryview) -> list[Any]:
     if len(raw) % dtype.itemsize:
         raise refusal(f"input {tensor.name!r}: {len(raw)} bytes are not a whole number of {tensor.datatype}")
     values = np.frombuffer(raw, dtype)
-    listed: list[Any] = values.tolist()
+    listed: list[Any] = []
+    for start in range(0, len(values), STEP):
+        listed += values[start : start + STEP].tolist()
     if dtype.kind != "f" or np.isfinite(values).all():
         return listed
     if np.isinf(values).any():

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import errno
+import gc
 import resource
 import signal
 import socket
+import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -22,17 +27,25 @@ from modelops.predictions import PredictionLog
 from modelops.serving.app import App
 from modelops.serving.http import HttpServer, Limits
 from modelops.serving.metrics import ServerMetrics
-from modelops.serving.peers import Peers
+from modelops.serving.offers.crossing import crossing
 from modelops.serving.table import Loader
 from modelops.serving.trial import TrialLimits
 from modelops.serving.watch import Watcher
+from modelops.serving.workers import DRAIN_SECONDS, Peers
 from modelops.stores import Store
 
-__all__ = ["DRAIN_SECONDS", "Service", "reserved"]
+if TYPE_CHECKING:
+    from modelops.serving.rpc.listener import RpcServer
 
-DRAIN_SECONDS = 30.0
+__all__ = ["Service", "reserved"]
+
 LINGER_SECONDS = 0.5
 """How long a draining server waits for a last request on each connection, to answer it and say that it closes."""
+SWITCH_SECONDS = 0.0005
+"""How long a thread that is at work on a large request may keep the event loop from going on."""
+SETTLE_SECONDS = 0.1
+"""How long connections that had begun before the listening socket took no more have to come through."""
+MOST_SETTLE_SECONDS = 5.0
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 2048
 
@@ -53,27 +66,41 @@ class Service:
         trial: TrialLimits | None = None,
         peers: Peers | None = None,
         admin_port: int | None = None,
+        grpc_port: int | None = None,
+        origins: Sequence[str] = (),
+        notice_seconds: float = 0.0,
     ) -> None:
         self._admin: socket.socket | None = None
+        self._grpc: socket.socket | None = None
         with contextlib.ExitStack() as opened:
             self._socket = opened.enter_context(_bind(host, port, shared=peers is not None))
             if admin_port is not None:
                 self._admin = opened.enter_context(_bind(LOOPBACK, admin_port, shared=peers is not None))
+            if grpc_port is not None:
+                # It holds the port for gRPC, which shares it, and takes no connection itself.
+                with _bind(host, grpc_port, shared=peers is not None) as probe:
+                    grpc_port = probe.getsockname()[1]
+                self._grpc = opened.enter_context(_bind(host, grpc_port, shared=True))
             if peers is None:
                 for bound in filter(None, (self._socket, self._admin)):
                     bound.listen(_BACKLOG)
             self._log = opened.enter_context(PredictionLog(log))
             opened.pop_all()
         self._peers = peers
+        self._notice = notice_seconds
         self.host = host
         self.port: int = self._socket.getsockname()[1]
         self.admin_port: int | None = self._admin.getsockname()[1] if self._admin is not None else None
+        self.grpc_port: int | None = self._grpc.getsockname()[1] if self._grpc is not None else None
         metrics = ServerMetrics(self._log)
-        self._watcher = Watcher(table, Loader(store, metrics, trial or TrialLimits()), metrics)
+        self._watcher = Watcher(
+            table, Loader(store, metrics, trial or TrialLimits(), peers.folder if peers else None), metrics
+        )
         limits = _within_open_files(limits or Limits())
         self._app = App(self._watcher, self._log, metrics, clock, limits, peers)
-        self._http = HttpServer(self._app, self._app.broken, limits)
+        self._http = HttpServer(crossing(self._app, self._app.refused, origins), self._app.broken, limits)
         self._admin_http = HttpServer(self._app.admin, self._app.broken, limits)
+        self._limits = limits
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -102,9 +129,21 @@ class Service:
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
         self.stop()
 
+    async def _take_calls(self) -> RpcServer | None:
+        """Answer over gRPC as well, where that is asked for; only then it is loaded."""
+        if self.grpc_port is None:
+            return None
+        from modelops.serving.rpc.listener import RpcServer
+
+        server = RpcServer(self._app, partial(self._app.refused, ""), self._limits, self._notice)
+        await server.listen(self.host, self.grpc_port)
+        return server
+
     async def _serve(self, started: Callable[[], None] | None) -> None:
         self._loop = loop = asyncio.get_running_loop()
         if threading.current_thread() is threading.main_thread():
+            # A process of its own: the settings below are for all of it.
+            sys.setswitchinterval(SWITCH_SECONDS)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
         goes_on = (self._watcher.run(), self._http.sweep(), self._admin_http.sweep())
@@ -117,22 +156,72 @@ class Service:
         listeners = [listener]
         if self._admin is not None:
             listeners.append(await loop.create_server(self._admin_http.protocol, sock=self._admin, backlog=_BACKLOG))
+        calls = await self._take_calls()
         if self._peers is not None:
             listeners.append(await self._peers.listen(self._app.view))
         if started is not None:
             started()
+        if threading.current_thread() is threading.main_thread():
+            # What was imported stays: looking through it again and again is for nothing.
+            gc.collect()
+            gc.freeze()
         await self._stopping.wait()
+        # Readiness is false from now on, and each answer closes its connection; balancers need time to look.
+        self._http.announce()
+        await asyncio.sleep(self._notice)
         # What is in the queue of the listening socket was accepted by the kernel in our name: take it before closing.
-        await asyncio.sleep(0.01)
+        _refuse_new(self._socket)
+        await _settled(self._socket)
         listener.close()
-        await self._http.drain(LINGER_SECONDS, DRAIN_SECONDS)
+        ends = [self._http.drain(LINGER_SECONDS, DRAIN_SECONDS)] + ([calls.stop(DRAIN_SECONDS)] if calls else [])
+        await asyncio.gather(*ends)
         for each in listeners:
             each.close()
+        if self._grpc is not None:
+            self._grpc.close()
         await self._admin_http.drain(0.0, LINGER_SECONDS)
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         self._app.close()
+
+
+# Classic BPF over the TCP header: a packet that would begin a connection is dropped, every other one passes.
+_NO_SYN = ((0x30, 0, 0, 13), (0x45, 1, 0, 0x02), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0))
+_SO_ATTACH_FILTER = 26
+
+
+def _refuse_new(listening: socket.socket) -> None:
+    """Have the kernel begin no connection more, while those that it began are still accepted.
+
+    Closing the socket instead would reset them. Who is turned away tries again and finds the port closed, or the next
+    server there. Where the system cannot do it, a connection that begins in this very moment may be reset.
+    """
+    if sys.platform != "linux":
+        return
+    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in _NO_SYN))
+    with contextlib.suppress(OSError):
+        address = struct.pack("HP", len(_NO_SYN), ctypes.addressof(program))
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, address)
+
+
+async def _settled(listening: socket.socket) -> None:
+    """Wait until every connection that the kernel has begun for a socket is accepted."""
+    await asyncio.sleep(SETTLE_SECONDS)
+    deadline = asyncio.get_running_loop().time() + MOST_SETTLE_SECONDS
+    while _queued(listening) and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(SETTLE_SECONDS / 5)
+
+
+def _queued(listening: socket.socket) -> int:
+    """Return how many connections wait to be accepted, 0 where the system does not say."""
+    if sys.platform != "linux":
+        return 0
+    try:
+        # Of a listening socket, tcpi_unacked is the length of its queue.
+        return int(struct.unpack_from("=I", listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24)[0])
+    except (OSError, struct.error):
+        return 0
 
 
 @contextlib.contextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -14,9 +14,11 @@ from pydantic import ValidationError
 
 from modelops.artifacts import Artifact, Outputs, Predictor, load_predictor, open_artifact
 from modelops.artifacts.package import SMOKE
+from modelops.digests import digest_bytes
 from modelops.errors import Exit, ModelOpsError, failure
+from modelops.serving.asking.blame import reach_of
 from modelops.serving.assignment import assign
-from modelops.serving.guard import Guard, guard
+from modelops.serving.guard import Guard, Sight, guard
 from modelops.serving.inputs import Binder, Bound
 from modelops.serving.metrics import ArmCounts, ServerMetrics
 from modelops.serving.outputs import Encoder
@@ -32,7 +34,7 @@ __all__ = ["ArmStatus", "Endpoint", "LoadedArm", "LoadedModel", "LoadedTable", "
 class LoadedArm:
     """One release that answers; ``weight`` is the share of the entities that it gets.
 
-    ``seconds`` is a moving average of what a small request costs.
+    ``seconds`` is a moving average of what a small request costs; it may be answered ``inline``, on the event loop.
     """
 
     name: str
@@ -44,16 +46,16 @@ class LoadedArm:
     encoder: Encoder
     counts: ArmCounts
     shadow: float = 0.0
+    reach: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     version: str = field(init=False)
+    inline: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.version = str(self.release)
-
-    @property
-    def trusted(self) -> bool:
-        """Whether it is stable: what is on trial may hang, and must not take stable with it."""
-        return self.name == "stable"
+        # What is on trial may hang, and must not take stable with it; what ONNX runs was bounded when it was built.
+        own = self.name == "stable" or self.predictor.engine == "onnx"
+        self.inline = own and not self.predictor.apart
 
     def predict(self, bound: Bound) -> tuple[Outputs, Sequence[float], Sequence[str | None]]:
         """Return outputs with scores and labels to log; a prediction that is not finite is a failure."""
@@ -143,6 +145,20 @@ class LoadedTable:
     paths: Mapping[bytes, Endpoint] = field(default_factory=dict)
     arms: tuple[ArmStatus, ...] = ()
     guard: Guard | None = None
+    known: bool = True
+    """Whether any table was read: before that nobody knows who may ask for what."""
+    _seen: dict[frozenset[str], LoadedTable] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def seen(self, sight: Sight) -> LoadedTable:
+        """Return the table as if it held nothing but what one caller may know of."""
+        if sight.models is None:
+            return self
+        known = self._seen.get(sight.models)
+        if known is None:
+            models = {name: model for name, model in self.models.items() if sight.has(name)}
+            arms = tuple(arm for arm in self.arms if sight.has(arm.model))
+            known = self._seen[sight.models] = replace(self, models=models, paths=paths_of(models), arms=arms)
+        return known
 
     @property
     def ready(self) -> bool:
@@ -158,10 +174,19 @@ _SERVER_PATHS = {
     "/v2/repository/index": "index",
     "/modelops/status": "status",
     "/metrics": "metrics",
+    "/openapi.json": "openapi-of-all",
+    "/docs": "docs-of-all",
 }
 
 
-_SUFFIXES = {"": "model", "/ready": "model-ready", "/infer": "infer", "/stats": "stats", "/config": "config"}
+_SUFFIXES = {
+    "": "model",
+    "/ready": "model-ready",
+    "/infer": "infer",
+    "/predict": "predict",
+    "/stats": "stats",
+    "/config": "config",
+}
 
 
 def paths_of(models: Mapping[str, LoadedModel]) -> dict[bytes, Endpoint]:
@@ -179,6 +204,9 @@ def paths_of(models: Mapping[str, LoadedModel]) -> dict[bytes, Endpoint]:
             for verb in ("load", "unload"):
                 paths.setdefault(f"/v2/repository/models/{spelled}/{verb}", Endpoint("load", name))
     paths.setdefault("/v2/models/stats", Endpoint("stats"))
+    if len(models) == 1:
+        # The path of servers that serve one model.
+        paths["/invocations"] = Endpoint("invocations", next(iter(models)))
     both = [(f"{path}{slash}", endpoint) for path, endpoint in paths.items() for slash in ("", "/")]
     return {path.encode(): endpoint for path, endpoint in both}
 
@@ -188,13 +216,16 @@ def _model_paths(model: LoadedModel) -> Iterator[tuple[str, Endpoint]]:
         for suffix, kind in _SUFFIXES.items():
             yield version + suffix, Endpoint(kind, model.name, release)
     yield "/feedback", Endpoint("feedback", model.name)
+    yield "/openapi.json", Endpoint("openapi", model.name)
+    yield "/docs", Endpoint("docs", model.name)
 
 
 class Loader:
     """Loads routing tables; artifacts stay in memory while the newest or the previous table needs them."""
 
-    def __init__(self, store: Store, metrics: ServerMetrics, trial: TrialLimits) -> None:
+    def __init__(self, store: Store, metrics: ServerMetrics, trial: TrialLimits, shared: Path | None = None) -> None:
         self._trial = trial
+        self._shared = shared
         self._store = store
         self._metrics = metrics
         self._predictors: dict[str, tuple[Predictor, list[InferRequest]]] = {}
@@ -230,14 +261,14 @@ class Loader:
                     loaded = self._arm(name, arm)
                 except ModelOpsError as error:
                     problems.append(error)
-                    states.append(_status(name, arm, error.problems[0].message))
+                    states.append(_status(name, arm, error.first.message))
                 else:
                     arms.append(loaded)
                     states.append(_status(name, arm, None, loaded.predictor.engine))
             models[name] = _model(name, route, tuple(arms))
             self._metrics.model(name)
-        digest = None if only_stable else "sha256:" + hashlib.sha256(data).hexdigest()
-        self._guard = guard(table.keys, self._guard)
+        digest = None if only_stable else digest_bytes(data)
+        self._guard = guard(table.keys, self._guard, shared=self._shared)
         loaded_table = LoadedTable(digest, table.environment, models, paths_of(models), tuple(states), self._guard)
         return loaded_table, (_joined(problems) if problems else None)
 
@@ -263,8 +294,9 @@ class Loader:
     def _arm(self, model: str, arm: RouteArm) -> LoadedArm:
         if arm.digest not in self._predictors:
             artifact = open_artifact(self._store, arm.digest)
-            if arm.name != "stable":
-                # Stable answered before, maybe in another process; anything else may crash this one.
+            if arm.name != "stable" or artifact.foreign:
+                # Stable answered before, maybe in another process; anything else may crash this one, and so may files
+                # that only their library can read.
                 self._try(artifact)
             predictor = load_predictor(artifact)
             self._predictors[arm.digest] = predictor, _recorded(predictor, artifact.files[SMOKE])
@@ -279,8 +311,9 @@ class Loader:
         counts = self._metrics.arm(model, arm.release, arm.name)
         binder, encoder = Binder(signature, predictor.takes_matrix), Encoder(signature)
         loaded = LoadedArm(
-            arm.name, arm.release, arm.digest, arm.weight, predictor, binder, encoder, counts, arm.shadow
-        )
+            arm.name, arm.release, arm.digest, arm.weight, predictor, binder, encoder, counts, arm.shadow,
+            reach_of(recorded),
+        )  # fmt: skip
         _warm(loaded, recorded)
         return loaded
 

@@ -12,14 +12,18 @@ from modelops.errors import Exit, ModelOpsError, failure
 
 __all__ = ["Threads"]
 
-_Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]
+_Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]] | None
 
 
 class Threads:
-    """Daemon threads, started with the first call. A call whose waiter has gone before its turn is not made."""
+    """Daemon threads, started with the first call. A call whose waiter has gone before its turn is not made.
+
+    ``finished`` counts the calls that came back.
+    """
 
     def __init__(self, count: int, name: str) -> None:
-        self._missing = count
+        self.finished = 0
+        self._count = self._missing = count
         self._name = name
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
 
@@ -32,10 +36,15 @@ class Threads:
         self._jobs.put((future, function, arguments))
         return future
 
+    def close(self) -> None:
+        """Let the threads end when they come back."""
+        for _ in range(self._count):
+            self._jobs.put(None)
+
     def _work(self) -> None:
         try:
-            while True:
-                self._one(*self._jobs.get())
+            while (job := self._jobs.get()) is not None:
+                self._one(*job)
         finally:
             # A defect ends its thread, which prints the traceback; the next call starts another.
             self._missing += 1
@@ -50,6 +59,7 @@ class Threads:
         except ModelOpsError as problem:
             error = problem
         finally:
+            self.finished += 1
             loop = future.get_loop()
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_settle, future, result, error)

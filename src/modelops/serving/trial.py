@@ -65,7 +65,7 @@ def main() -> None:
     try:
         load_predictor(Artifact(parcel.digest, 0, parcel.files))
     except ModelOpsError as error:
-        problem = error.problems[0]
+        problem = error.first
         sys.stdout.write(f"{problem.code}\n{problem.message}")
         sys.exit(_REFUSED)
 

@@ -30,7 +30,7 @@ class Watcher:
 
     def __init__(self, path: Path, loader: Loader, metrics: ServerMetrics) -> None:
         self.path = path
-        self.table = LoadedTable(paths=paths_of({}))
+        self.table = LoadedTable(paths=paths_of({}), known=False)
         self.problems: tuple[Problem, ...] = ()
         self._loader = loader
         self._metrics = metrics

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_camel
 
 from modelops.errors import Location, Problem
-from modelops.spec.document import Document
+from modelops.spec.yaml.document import Document
 
 _SECRET = re.compile(r"secret|password|token|private|credential", re.IGNORECASE)
 _TYPES = {

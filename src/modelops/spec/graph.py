@@ -4,25 +4,106 @@ from __future__ import annotations
 
 from collections.abc import Collection as Names
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
+from typing import Any, get_args
 
 from modelops.errors import Location, ModelOpsError, Problem
-from modelops.spec.explain import nearest
+from modelops.spec.around import Around, Collection, Folder, Known, collect
 from modelops.spec.judging import Judge
-from modelops.spec.kinds import IMMUTABLE_KINDS, AnyResource, place
+from modelops.spec.kinds import IMMUTABLE_KINDS, KINDS, PLACES, AnyResource, place, problems_of
+from modelops.spec.kinds.gate_policy import Gate
+from modelops.spec.layout import release_of
 from modelops.spec.load import Draft, load_all
-from modelops.spec.meta import Plugin
-from modelops.spec.parameters import plugin_params
+from modelops.spec.meta import Plugin, Shelf, Strict
+from modelops.spec.parameters import bind, policy_warnings
 from modelops.spec.partial import Unknown
-from modelops.spec.policy import Gate
-from modelops.spec.references import Known, at, folder_problems, reference_problems
+from modelops.spec.references import folder_problems
 from modelops.spec.rollouts import PLAN_CODES, Severity, plan_problems, plan_questions
-from modelops.spec.tree import Collection, Folder, Graph, ModelEntry, collect
+from modelops.spec.tree import Graph, ModelEntry
 
-__all__ = ["Graph", "ModelEntry", "build_graph", "check_immutable", "plugin_params"]
+__all__ = ["Examined", "Graph", "ModelEntry", "build_graph", "check_immutable", "examine"]
 
 _REQUIRED = {"Project": "project", "ApprovalPolicy": "approvals", "TrustPolicy": "trust"}
-_RELEASE_FILES = ("evidence.intoto.jsonl", "MODEL_CARD.md")
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What files hold, what is wrong with them, and what of it only warns."""
+
+    collection: Collection
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    judge: Judge
+
+    @property
+    def hard(self) -> tuple[Problem, ...]:
+        """The problems that no part of the loop refuses later by itself."""
+        return tuple(problem for problem in self.problems if not _refused_later(problem))
+
+    def graph(self, stalled: Mapping[str, tuple[Problem, ...]]) -> Graph:
+        """Return the graph of files without hard problems."""
+        collection = self.collection
+        entries = {
+            name: ModelEntry(name, folder.parts)
+            for name, folder in collection.folders.items()
+            if folder.only("Model") is not None
+        }
+        return Graph(
+            collection.of("Project")["project"],
+            collection.of("ApprovalPolicy")["approvals"],
+            collection.of("TrustPolicy")["trust"],
+            collection.of("Environment"),
+            collection.of("GatePolicy"),
+            collection.of("Rule"),
+            dict(sorted(entries.items())),
+            collection.of("AccessPolicy"),
+            self.warnings,
+            self.problems,
+            collection.policies,
+            stalled,
+        )
+
+
+def examine(
+    files: Mapping[str, bytes],
+    metric_names: frozenset[str] | None = None,
+    paths: Names[str] | None = None,
+    *,
+    rules_used: Names[str] = (),
+    models: Names[str] = (),
+) -> Examined:
+    """Hold every file against the others.
+
+    ``rules_used`` are rules that have seen a file which is not among these, ``models`` those there are beside them.
+    """
+    loaded = load_all(files)
+    problems = loaded.problems
+    collection = collect(loaded.resources.values())
+    every = None if paths is None else frozenset(paths)
+    names = identities(files)
+    known = Known(names, metric_names, every, data_locations(collection), models_in(names) | frozenset(models))
+    for folder in collection.folders.values():
+        problems += folder_problems(folder, collection, known)
+    for draft in loaded.drafts:
+        problems += draft_problems(draft, collection, known)
+    problems += policy_problems(collection, known)
+    for shelf, plugin, resource, dotted in plugins_named(collection):
+        problems += parameter_problems(shelf, plugin, resource, dotted)
+    judge = Judge(collection.of("Rule").values())
+    problems += judge.problems
+    warnings: list[Problem] = []
+    for severity, problem in judge.judge(loaded.resources.values(), collection.risks()):
+        (problems if severity == "error" else warnings).append(problem)
+    judge.assume(loaded.broken)
+    judge.used |= set(rules_used)
+    warnings += [*judge.constant(), *judge.unused()]
+    for policy in collection.of("GatePolicy").values():
+        warnings += policy_warnings(policy)
+    for folder in collection.folders.values():
+        for severity, problem in folder_plan_problems(folder):
+            (problems if severity == "error" else warnings).append(problem)
+    return Examined(collection, tuple(sorted(problems, key=in_order)), tuple(warnings), judge)
 
 
 def build_graph(
@@ -36,47 +117,10 @@ def build_graph(
     ``metric_names`` are the metrics that a monitor may watch (unchecked when None). ``paths`` are all paths of the
     repository, where known, so that files which are only named (training code, evidence) can be missed.
     """
-    loaded = load_all(files)
-    problems = loaded.problems
-    collection = collect(loaded.resources.values())
-    every = None if paths is None else frozenset(paths)
-    known = Known(identities(files), metric_names, every, data_locations(collection))
-    for folder in collection.folders.values():
-        problems += folder_problems(folder, known)
-    for draft in loaded.drafts:
-        problems += draft_problems(draft, collection, known)
-    problems += policy_problems(collection, known)
-    for shelf, plugin, resource, dotted in plugins_named(collection):
-        problems += parameter_problems(shelf, plugin, resource, dotted)
-    judge = Judge(collection.of("Rule").values())
-    problems += judge.problems
-    warnings: list[Problem] = []
-    for severity, problem in judge.judge(loaded.resources.values(), collection.risks()):
-        (problems if severity == "error" else warnings).append(problem)
-    judge.assume(loaded.broken)
-    warnings += judge.unused()
-    for folder in collection.folders.values():
-        for severity, problem in folder_plan_problems(folder):
-            (problems if severity == "error" else warnings).append(problem)
-    if not all(map(_refused_later, problems)):
-        raise ModelOpsError(*sorted(problems, key=in_order))
-    entries = {}
-    for name, folder in collection.folders.items():
-        model = folder.only("Model")
-        if model is not None:
-            entries[name] = folder.entry(model)
-    return Graph(
-        collection.of("Project")["project"],
-        collection.of("ApprovalPolicy")["approvals"],
-        collection.of("TrustPolicy")["trust"],
-        collection.of("Environment"),
-        collection.of("GatePolicy"),
-        collection.of("Rule"),
-        dict(sorted(entries.items())),
-        collection.of("AccessPolicy"),
-        tuple(warnings),
-        tuple(sorted(problems, key=in_order)),
-    )
+    examined = examine(files, metric_names, paths)
+    if examined.hard:
+        raise ModelOpsError(*examined.problems)
+    return examined.graph({})
 
 
 def folder_plan_problems(folder: Folder) -> Iterator[tuple[Severity, Problem]]:
@@ -91,7 +135,7 @@ def draft_problems(draft: Draft, collection: Collection, known: Known) -> Iterat
     resource = draft.resource
     if resource.model is not None:
         folder = collection.folders.get(resource.model) or Folder(resource.model)
-        yield from draft.others(reference_problems(resource, folder, known))
+        yield from draft.others(problems_of(resource, Around(folder, collection, known)))
         for shelf, plugin, _, dotted in plugins_named(collect([resource])):
             if isinstance(plugin, Plugin) and not any(isinstance(v, Unknown) for v in (plugin.type, plugin.params)):
                 yield from draft.others(parameter_problems(shelf, plugin, resource, dotted))
@@ -99,7 +143,7 @@ def draft_problems(draft: Draft, collection: Collection, known: Known) -> Iterat
 
 def _refused_later(problem: Problem) -> bool:
     """Tell whether the loop itself refuses what is wrong, so that it stops one model and not every model."""
-    return problem.code in ("data-location", "denied-release") or problem.code in PLAN_CODES
+    return problem.code in ("data-location", "denied-release", "unknown-key-name") or problem.code in PLAN_CODES
 
 
 def data_locations(collection: Collection) -> tuple[str, ...] | None:
@@ -118,151 +162,98 @@ def identities(paths: Iterable[str]) -> frozenset[tuple[str, str | None, str]]:
     return frozenset(found for path in paths if path.endswith(".yaml") and (found := place(path)) is not None)
 
 
+def models_in(names: Iterable[tuple[str, str | None, str]]) -> frozenset[str]:
+    """Return the models among some identities."""
+    return frozenset(name for kind, _, name in names if kind == "Model")
+
+
 def policy_problems(collection: Collection, known: Known) -> Iterator[Problem]:
     """Yield what is wrong between the policies."""
     for kind, name in _REQUIRED.items():
         if not known.has(kind, None, name):
-            path = f"policies/{name}.yaml"
+            path = PLACES[kind].path(None, name)
             said = f"{path} is missing"
             yield Problem("missing-policy", said, Location(path), None, "scaffold it: modelops init")
-    yield from _signing_problems(collection)
-    yield from _environment_problems(collection, known)
-    yield from _approval_problems(collection, known)
-    for policy in collection.of("GatePolicy").values():
-        names = [gate.name for gate in policy.spec.gates]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                said = f"two gates are named {name!r}"
-                yield at(policy, f"spec.gates[{index}].name", "duplicate-name", said, "give each gate its own name")
-
-
-def _signing_problems(collection: Collection) -> Iterator[Problem]:
-    trust = collection.of("TrustPolicy").get("trust")
-    project = collection.of("Project").get("project")
-    if trust is None:
-        return
-    names: list[str] = []
-    for index, key in enumerate(trust.spec.keys):
-        where = f"spec.keys[{index}]"
-        if key.name in names:
-            yield at(trust, f"{where}.name", "duplicate-name", f"two keys are named {key.name!r}", "rename one of them")
-        names.append(key.name)
-        if "PRIVATE KEY" in key.public_key:
-            said = "this is a private key"
-            hint = "revoke it: what was in git is no longer secret; put the public key here"
-            yield at(trust, f"{where}.publicKey", "private-key-in-git", said, hint)
-        elif not _is_key(key.public_key):
-            said = "this is not the PEM of an ECDSA P-256 public key"
-            yield at(trust, f"{where}.publicKey", "bad-key", said, "openssl pkey -in KEY.pem -pubout writes one")
-    if project is not None and project.spec.signing.key not in names:
-        key_name = project.spec.signing.key
-        said = f"the trust policy has no key {key_name!r}"
-        yield at(project, "spec.signing.key", "unknown-key-name", said, nearest(key_name, names, "keys"))
-
-
-@cache
-def _is_key(pem: str) -> bool:
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-    try:
-        key = load_pem_public_key(pem.encode())
-    except (ValueError, UnsupportedAlgorithm):
-        return False
-    return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
-
-
-def _environment_problems(collection: Collection, known: Known) -> Iterator[Problem]:
-    orders: dict[int, str] = {}
-    for environment in collection.of("Environment").values():
-        access = environment.spec.access
-        if access is not None and not known.has("AccessPolicy", None, access):
-            hint = nearest(access, known.all("AccessPolicy"), "access policies")
-            yield at(environment, "spec.access", "unknown-access", f"there is no access policy {access!r}", hint)
-        order = environment.spec.order
-        if order is None:
-            continue
-        if order in orders:
-            said = f"{orders[order]!r} has the order {order} too"
-            yield at(
-                environment, "spec.order", "duplicate-order", said, "give each environment its own place in the chain"
-            )
-        orders.setdefault(order, environment.name)
-
-
-def _approval_problems(collection: Collection, known: Known) -> Iterator[Problem]:
-    approvals = collection.of("ApprovalPolicy").get("approvals")
-    if approvals is None:
-        return
-    groups = approvals.spec.groups
-    for index, rule in enumerate(approvals.spec.rules):
-        where = f"spec.rules[{index}]"
-        people: set[str] = set()
-        for position, approver in enumerate(rule.approvers):
-            group = approver.removeprefix("group:")
-            if group == approver:
-                people.add(approver)
-            elif group in groups:
-                people.update(groups[group])
-            else:
-                said = f"there is no group {group!r}"
-                hint = nearest(group, groups, "groups")
-                yield at(approvals, f"{where}.approvers[{position}]", "unknown-group", said, hint)
-                people.update(str(number) for number in range(rule.minimum))
-        if len(people) < rule.minimum:
-            said = f"{rule.minimum} approvals are asked of {len(people)} people"
-            yield at(approvals, where, "unmeetable-rule", said, "name more approvers, or ask for fewer")
-        for position, name in enumerate(rule.environments):
-            if name != "*" and not known.has("Environment", None, name):
-                said = f"there is no environment {name!r}"
-                hint = nearest(name, [*known.all("Environment"), "*"], "environments")
-                yield at(approvals, f"{where}.environments[{position}]", "unknown-environment", said, hint)
+    around = Around(Folder(""), collection, known)
+    for resources in collection.policies.values():
+        for resource in resources.values():
+            yield from problems_of(resource, around)
 
 
 def plugins_named(collection: Collection) -> Iterator[tuple[str, Plugin | Gate, AnyResource, str]]:
     """Yield (shelf, plugin, resource, dotted path) for every plugin that is named."""
-    for project in collection.of("Project").values():
-        yield "stores", project.spec.store, project, "spec.store"
-        yield "forges", project.spec.forge, project, "spec.forge"
-    for environment in collection.of("Environment").values():
-        yield "targets", environment.spec.target, environment, "spec.target"
-    for policy in collection.of("GatePolicy").values():
-        for index, gate in enumerate(policy.spec.gates):
-            yield "gates", gate, policy, f"spec.gates[{index}]"
-    for folder in collection.folders.values():
-        rollout, monitor = folder.only("RolloutPlan"), folder.only("Monitor")
-        if rollout is not None:
-            yield "strategies", rollout.spec.strategy, rollout, "spec.strategy"
-        if monitor is not None:
-            yield "drift", monitor.spec.drift, monitor, "spec.drift"
+    for resources in (collection.policies, *(folder.parts for folder in collection.folders.values())):
+        for kind, named in resources.items():
+            if names_plugins(KINDS[kind]):
+                for resource in named.values():
+                    # Of a draft without a spec nothing is known.
+                    found = _named_in(resource.spec, "spec") if isinstance(resource.spec, Strict) else ()
+                    yield from ((shelf, plugin, resource, dotted) for shelf, plugin, dotted in found)
+
+
+def _named_in(record: Strict, dotted: str) -> Iterator[tuple[str, Plugin | Gate, str]]:
+    """Yield (shelf, plugin, dotted path) for what a record and the records in it name."""
+    for field, alias, shelf in shelves_of(type(record)):
+        for one, where in _items(getattr(record, field), f"{dotted}.{alias}"):
+            yield shelf, one, where
+    for field, alias, _ in records_of(type(record)):
+        for one, where in _items(getattr(record, field), f"{dotted}.{alias}"):
+            if isinstance(one, Strict):
+                yield from _named_in(one, where)
+
+
+def _items(value: Any, dotted: str) -> Iterator[tuple[Any, str]]:
+    """Yield the values of a list or a mapping, or the only one, with their places."""
+    if isinstance(value, tuple):
+        yield from ((one, f"{dotted}[{at}]") for at, one in enumerate(value))
+    elif isinstance(value, dict):
+        yield from ((one, f"{dotted}.{key}") for key, one in value.items())
+    elif value is not None:
+        yield value, dotted
 
 
 @cache
-def _valid() -> set[tuple[str, str, str]]:
-    """Most models share a handful of parameter sets; equal ones are equally valid."""
-    return set()
+def shelves_of(spec: type[Strict]) -> tuple[tuple[str, str, str], ...]:
+    """Return (field, key in YAML, shelf) of every field of a record that names plugins."""
+    found = ((name, info.alias or name, info.metadata) for name, info in spec.model_fields.items())
+    return tuple((name, alias, one.name) for name, alias, some in found for one in some if isinstance(one, Shelf))
+
+
+@cache
+def records_of(spec: type[Strict]) -> tuple[tuple[str, str, type[Strict]], ...]:
+    """Return (field, key in YAML, record) of every field that holds records, in whatever form, that name plugins."""
+    found = ((name, info.alias or name, info.annotation) for name, info in spec.model_fields.items())
+    return tuple(
+        (name, alias, inner) for name, alias, kind in found for inner in _records_in(kind) if names_plugins(inner)
+    )
+
+
+def _records_in(annotation: Any) -> Iterator[type[Strict]]:
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _records_in(inner)
+
+
+def names_plugins(spec: type[Strict]) -> bool:
+    """Tell whether a record, or a record in it, names plugins."""
+    return bool(shelves_of(spec) or records_of(spec))
 
 
 def parameter_problems(shelf: str, plugin: Plugin | Gate, resource: AnyResource, dotted: str) -> tuple[Problem, ...]:
     """Return what is wrong with the parameters of one plugin."""
-    key = (shelf, plugin.type, repr(plugin.params))
-    if key in _valid():
-        return ()
     try:
-        plugin_params(shelf, plugin, resource, dotted)
+        bind(shelf, plugin, resource, dotted)
     except ModelOpsError as error:
         return error.problems
-    _valid().add(key)
     return ()
 
 
 def _immutable(path: str) -> bool:
-    found = place(path)
+    found, release = place(path), release_of(path)
     if found is not None:
         return found[0] in IMMUTABLE_KINDS
-    folder, _, name = path.rpartition("/")
-    return name in _RELEASE_FILES and (place(f"{folder}/release.yaml") or ("",))[0] == "Release"
+    return release is not None and path in (release.evidence, release.card)
 
 
 def check_immutable(base: Mapping[str, bytes], head: Mapping[str, bytes]) -> list[Problem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,16 +9,19 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from modelops.errors import Location, ModelOpsError, Problem
-from modelops.spec import quick
-from modelops.spec.document import Document, parse, size_limit
+from modelops.digests import digest_bytes
+from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
 from modelops.spec.explain import explain, nearest, show
-from modelops.spec.kinds import KINDS, AnyResource, Resource, place
+from modelops.spec.kinds import KINDS, PLACES, AnyResource, Resource, place
+from modelops.spec.layout import MODELS, POLICIES
 from modelops.spec.meta import API_VERSION, Metadata
 from modelops.spec.partial import partial
+from modelops.spec.yaml import quick
+from modelops.spec.yaml.document import Document, parse, size_limit
 
 _ENVELOPE = ("apiVersion", "kind", "metadata", "spec")
 _SEGMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NAMES = "names are kebab-case: a-z, 0-9 and -, 1 to 63 characters"
 _LOOKS_OURS = re.compile(rb"^apiVersion:\s*['\"]?modelops/", re.MULTILINE)
 
 
@@ -89,6 +91,12 @@ def _bad_segments(model: str | None, name: str) -> Iterator[str]:
         yield name
 
 
+def require_names(model: str, name: str | None = None) -> None:
+    """Refuse what somebody typed as the name of a model, or of something of it, if no file may have it."""
+    for segment in _bad_segments(model, model if name is None else name):
+        raise failure("bad-name", f"{segment!r} is not a name", exit=Exit.USAGE, hint=_NAMES)
+
+
 def _name_problems(document: Document, metadata: Metadata, model: str | None, name: str) -> list[Problem]:
     problems = []
     where = document.marks.get("metadata.name")
@@ -98,23 +106,22 @@ def _name_problems(document: Document, metadata: Metadata, model: str | None, na
         problems.append(Problem("name-mismatch", said, where, "metadata.name", hint))
     for segment in _bad_segments(model, name):
         said = f"{segment!r} in the path is not a name"
-        hint = "names are kebab-case: a-z, 0-9 and -, 1 to 63 characters"
-        problems.append(Problem("bad-name", said, Location(document.path), None, hint))
+        problems.append(Problem("bad-name", said, Location(document.path), None, _NAMES))
     return problems
 
 
 def _misplaced(path: str, data: bytes) -> Problem | None:
     """Return the problem of a YAML file that lies where no kind does, or None for a model's own file."""
     stem, _, extension = path.rpartition(".")
-    if extension not in ("yaml", "yml") or not path.startswith(("models/", "policies/")):
+    if extension not in ("yaml", "yml") or not path.startswith((MODELS, POLICIES)):
         return None
     if extension == "yml" and place(stem + ".yaml"):
         return Problem("unknown-file", "specs end in .yaml", Location(path), None, f"rename it to {stem}.yaml")
-    if path.startswith("models/") and not _LOOKS_OURS.search(data[:4096]):
+    if path.startswith(MODELS) and not _LOOKS_OURS.search(data[:4096]):
         return None
-    hint = "see the layout: models/<name>/{model,rollout,monitor}.yaml, data/, environments/, releases/, promotions/"
-    if path.startswith("policies/"):
-        hint = "policies/ holds project.yaml, approvals.yaml, trust.yaml, environments/, gates/ and rules/"
+    top = POLICIES if path.startswith(POLICIES) else MODELS
+    places = [place.path("<model>", "<name>") for place in PLACES.values() if place.template.startswith(top)]
+    hint = f"what has a place: {', '.join(sorted(places))}"
     return Problem("unknown-file", "no kind lives at this path", Location(path), None, hint)
 
 
@@ -139,7 +146,7 @@ def _quickly(data: bytes, path: str, kind: str, model: str | None, name: str) ->
         return None
     if metadata.name != name or any(_bad_segments(model, name)):
         return None
-    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    digest = digest_bytes(data)
     return Resource(kind, name, model, path, metadata, spec, digest, Marks(data, path))
 
 
@@ -160,7 +167,7 @@ def _carefully(data: bytes, path: str, kind: str, model: str | None, name: str) 
         problems += told
     if problems or metadata is None:
         raise ModelOpsError(*sorted(problems, key=lambda problem: problem.location or Location(path)))
-    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    digest = digest_bytes(data)
     return Resource(kind, name, model, path, metadata, spec, digest, document.marks)
 
 

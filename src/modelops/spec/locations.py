@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
+from modelops.spec.layout import STATE
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
-PRIVATE = (".git", ".modelops")
+PRIVATE = (".git", STATE)
 """Folders of the repository that hold no data: history, and keys."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,12 +29,24 @@ ModelName = Annotated[
         description="path below models/, kebab-case segments",
     ),
 ]
+Origin = Annotated[
+    str,
+    Field(
+        pattern=r"^(\*|https?://[a-z0-9.\[\]:-]*[a-z0-9\]])$",
+        description="an origin as browsers spell it, such as https://app.example, or * for all",
+    ),
+]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="sha256: and 64 hexadecimal digits")]
 GitId = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$", description="full git object id")]
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 Scalar = str | int | float | bool | None
+FeatureType = Literal["number", "integer", "boolean", "category", "datetime"]
 Risk = Literal["minimal", "limited", "high"]
+ReleaseNumber = Annotated[int, Field(ge=1)]
+MOST_ARMS = 8
+"""How many releases may take part in a rollout, the stable one among them."""
+VerdictWord = Literal["pass", "fail", "inconclusive", "no-data"]
 
 
 class Metadata(Strict):
@@ -41,6 +54,13 @@ class Metadata(Strict):
 
     name: str = Field(min_length=1, max_length=253)
     annotations: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Marks a field of a kind that names plugins of a shelf."""
+
+    name: str
 
 
 class Plugin(Strict):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from modelops.spec.access import ApiKey
-from modelops.spec.meta import Digest, ModelName, Name, Share, Strict
+from modelops.digests import digest_bytes
+from modelops.spec.kinds.access_policy import ApiKey
+from modelops.spec.kinds.model import LogMode, Serving, WhenLogFull
+from modelops.spec.meta import MOST_ARMS, Digest, ModelName, Name, Share, Strict
 
 FILE_NAME = "routes.json"
+
+_UNSAID = Serving()
 
 ArmName = Annotated[str, Field(pattern=r"^(stable|candidate|challenger-[1-9][0-9]*)$")]
 
@@ -29,28 +34,21 @@ class RouteArm(Strict):
     shadow: Share = 0.0
 
 
-class Mirror(Strict):
-    """What shadow copies may cost: how many run at once, how long one may take, and how many may wait."""
-
-    concurrency: Annotated[int, Field(ge=1, le=64)] = 2
-    timeout_ms: Annotated[float, Field(gt=0)] = 1000.0
-    queue: Annotated[int, Field(ge=1, le=65_536)] = 256
-
-
-class Route(Strict):
+class Route(Strict, extra="ignore"):
     """How one model is answered: its arms (weights sum to 1), the salt of the assignment, and the log's settings.
 
-    ``step`` counts the rollout's steps and is written with each prediction, so that analysis can tell them apart.
+    ``step`` is the rollout's step, counted from 1, and 0 without a rollout. It is written with each prediction, so that
+    the traffic of a rollout is never mixed with what ran before it. What another version wrote into a route beside
+    these, as 0.1.0 did, is passed over: what runs must stay readable.
     """
 
-    arms: tuple[RouteArm, ...] = Field(min_length=1, max_length=8)
+    arms: tuple[RouteArm, ...] = Field(min_length=1, max_length=MOST_ARMS)
     salt: str
     step: int = 0
-    log: Literal["acknowledged", "buffered", "off"] = "buffered"
-    log_full: Literal["refuse", "drop"] = "refuse"
-    entity: str | None = None
-    latency_objective_ms: float = 50.0
-    mirror: Mirror = Mirror()
+    log: LogMode = _UNSAID.log
+    log_full: WhenLogFull = _UNSAID.log_full
+    entity: str | None = _UNSAID.entity
+    latency_objective_ms: float = _UNSAID.latency_objective_ms
 
     @model_validator(mode="after")
     def _shares(self) -> Self:
@@ -63,9 +61,33 @@ class Route(Strict):
         return self
 
 
+def route_of(serving: Serving, arms: tuple[RouteArm, ...], salt: str, step: int = 0) -> Route:
+    """Return the route of a model that is to be answered as its spec says."""
+    return Route(
+        arms=arms,
+        salt=salt,
+        step=step,
+        log=serving.log,
+        log_full=serving.log_full,
+        entity=serving.entity,
+        latency_objective_ms=serving.latency_objective_ms,
+    )
+
+
 class RoutingTable(Strict):
     """All routes of one environment, and who may call it: without ``keys`` everyone who reaches it."""
 
     environment: Name
     models: dict[ModelName, Route]
     keys: tuple[ApiKey, ...] | None = None
+
+
+def table_text(table: RoutingTable) -> str:
+    """Return the one spelling of a routing table: what is written, mounted, watched and digested."""
+    data = table.model_dump(by_alias=True, mode="json")
+    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def table_digest(table: RoutingTable) -> str:
+    """Return the digest by which server and reconciler name a routing table."""
+    return digest_bytes(table_text(table).encode())

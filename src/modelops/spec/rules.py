@@ -51,6 +51,15 @@ def compile_error(expression: str) -> str | None:
     return None
 
 
+@cache
+def always_true(expression: str) -> bool:
+    """Tell whether an expression is true without a look at ``resource``: a constant, or an alternative that is one."""
+    try:
+        return _program(expression).execute({}) is True
+    except _ERRORS:
+        return False
+
+
 _RESOURCE = re.compile(r"\bresource\b")
 _MEMBER = re.compile(r"\bresource\.(?:spec\.([A-Za-z_][A-Za-z0-9_]*)|(?:metadata|kind|apiVersion)\b)")
 

@@ -7,18 +7,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from modelops import plugins
+from modelops.spec.graph import records_of, shelves_of
 from modelops.spec.kinds import KINDS
-from modelops.spec.meta import API_VERSION, Metadata
+from modelops.spec.meta import API_VERSION, Metadata, Strict
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-# Where a kind names a plugin: definition of the schema, property, shelf.
-_PLUGINS: dict[str, tuple[tuple[str, str], ...]] = {
-    "Project": (("store", "stores"), ("forge", "forges")),
-    "Environment": (("target", "targets"),),
-    "RolloutPlan": (("strategy", "strategies"),),
-    "Monitor": (("drift", "drift"),),
-    "GatePolicy": (("gates", "gates"),),
-}
 
 
 def _definitions(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -63,18 +56,27 @@ def _renamed(schema: Any, prefix: str, own: dict[str, Any]) -> Any:
     return [_renamed(item, prefix, own) for item in schema] if isinstance(schema, list) else schema
 
 
+def _fill(record: type[Strict], schema: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Put the parameters of every plugin into the schema of a record, and of the records in it, that name one."""
+    for _, field, shelf in shelves_of(record):
+        place = schema["properties"][field]
+        if place.get("type") == "array":
+            name = place["items"]["$ref"].rpartition("/")[2]
+            definitions[name] = _with_params(definitions[name], shelf, definitions)
+        else:
+            # What may be left out is a choice of the plugin and nothing.
+            place.pop("anyOf", place.pop("$ref", None))
+            base = {**definitions["Plugin"], **place}
+            schema["properties"][field] = _with_params(base, shelf, definitions)
+    for _, _, inner in records_of(record):
+        _fill(inner, definitions[inner.__name__], definitions)
+
+
 def json_schema(kind: str) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a kind's files; the parameters of every plugin are part of it."""
     definitions: dict[str, Any] = {}
     spec = _definitions(KINDS[kind], definitions)
-    for field, shelf in _PLUGINS.get(kind, ()):
-        place = spec["properties"][field]
-        if place.get("type") == "array":
-            definitions["Gate"] = _with_params(definitions["Gate"], shelf, definitions)
-        else:
-            place.pop("$ref", None)
-            base = {**definitions["Plugin"], **place}
-            spec["properties"][field] = _with_params(base, shelf, definitions)
+    _fill(KINDS[kind], spec, definitions)
     return {
         "$schema": DIALECT,
         "$id": f"modelops/v1/{kind}",

@@ -16,22 +16,28 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
+from modelops.spec.around import Collection, Known, collect
 from modelops.spec.graph import (
     data_locations,
     draft_problems,
     identities,
     in_order,
+    models_in,
     parameter_problems,
     plugins_named,
     policy_problems,
 )
-from modelops.spec.judging import Judge
+from modelops.spec.judging import Judge, rule_of
 from modelops.spec.kinds import place
+from modelops.spec.kinds.monitor import unknown_metric
+from modelops.spec.layout import POLICIES
 from modelops.spec.load import load_all, load_resource
 from modelops.spec.meta import Plugin
-from modelops.spec.references import Known, folder_problems, unknown_metric
+from modelops.spec.parameters import policy_warnings
+from modelops.spec.references import folder_problems
+from modelops.spec.resource import AnyResource
 from modelops.spec.rollouts import PLAN_SHELVES, Severity, ordinary, plan_problems, plan_questions
-from modelops.spec.tree import Collection, collect
+from modelops.spec.yaml.text import hidden
 
 FOLDERS_AT_ONCE = 40
 ALONE_BELOW = 120
@@ -52,6 +58,12 @@ class Findings:
     models: int = 0
     used: set[str] = field(default_factory=set)
     named: list[Named] = field(default_factory=list)
+
+    def add_hidden(self, data: bytes, path: str) -> None:
+        """Add what a file holds that its reader does not see."""
+        found = hidden(data, path)
+        if found is not None:
+            (self.problems if found[0] == "error" else self.warnings).append(found[1])
 
     def to_json(self) -> bytes:
         """Return the findings as the bytes that one process sends another."""
@@ -90,6 +102,7 @@ class _Work:
     judge: Judge
     findings: Findings
     metric_names: Callable[[], frozenset[str]] | None = None
+    policies: Collection = field(default_factory=Collection)
 
     def with_metrics(self) -> Known:
         """Return the known names with those of the metrics, which are slow to import and seldom needed here."""
@@ -102,6 +115,8 @@ class _Work:
                 files[path] = self.read(path)
             except ModelOpsError as error:
                 self.findings.problems += error.problems
+                continue
+            self.findings.add_hidden(files[path], path)
         self.findings.files += len(files)
         return files
 
@@ -117,7 +132,7 @@ class _Work:
                 findings.problems += draft_problems(draft, collection, known)
             self.judge.assume(loaded.broken)
             for folder in collection.folders.values():
-                findings.problems += folder_problems(folder, self.known)
+                findings.problems += folder_problems(folder, self.policies, self.known)
                 findings.models += folder.only("Model") is not None
             for severity, problem in self.judge.judge(loaded.resources.values(), collection.risks()):
                 (findings.problems if severity == "error" else findings.warnings).append(problem)
@@ -147,15 +162,19 @@ def sweep(
     every_path: frozenset[str] | None = None,
     only: frozenset[str] | None = None,
     processes: int | None = None,
+    models: Iterable[str] = (),
+    today: str = "",
 ) -> Findings:
     """Return every problem of a repository.
 
     ``paths`` are its YAML files below ``models/`` and ``policies/``, read one by one with ``read``. ``every_path`` are
     all paths, for files that are only named; ``metric_names`` gives the metrics that a monitor may watch. With
-    ``only``, what lies beyond the specs (parameters of plugins, metrics) is checked for these files alone.
+    ``only``, what lies beyond the specs (parameters of plugins, metrics) is checked for these files alone. ``models``
+    are those there are beside the ones whose files are given. ``today`` is the day by which waivers are judged.
     """
     policies, folders = _by_folder(paths)
-    known = Known(identities([*policies, *(path for _, some in folders for path in some)]), None, every_path)
+    names = identities([*policies, *(path for _, some in folders for path in some)])
+    known = Known(names, None, every_path, None, models_in(names) | frozenset(models))
     findings = Findings()
     work = _Work(read, folders, known, Judge(()), findings)
     loaded = load_all(work.load(policies))
@@ -167,22 +186,53 @@ def sweep(
     judge.assume(loaded.broken)
     for severity, problem in judge.judge(loaded.resources.values(), {}):
         (findings.problems if severity == "error" else findings.warnings).append(problem)
-    work = _Work(read, folders, known, judge, findings, metric_names)
+    work = _Work(read, folders, known, judge, findings, metric_names, collection)
 
     def check_policies() -> None:
         for shelf, plugin, resource, dotted in plugins_named(collection):
             if only is None or resource.path in only:
                 findings.problems += parameter_problems(shelf, plugin, resource, dotted)
+        for policy in collection.of("GatePolicy").values():
+            if only is None or policy.path in only:
+                findings.warnings += policy_warnings(policy)
 
     _share(work, check_policies, processes or os.cpu_count() or 1)
     findings.problems += _late_parameters(findings.named, read, only, metric_names)
     for severity, problem in _late_plans(findings.named, read, only):
         (findings.problems if severity == "error" else findings.warnings).append(problem)
     judge.used |= findings.used
-    findings.warnings += judge.unused()
+    findings.warnings += [*judge.constant(), *judge.unused()]
+    waivers = [one for path, one in sorted(collection.of("Waiver").items())]
+    _except_waived(findings, waivers, today)
+    findings.warnings += [_over(one) for one in waivers if one.spec.expires < today]
     findings.problems.sort(key=in_order)
     findings.warnings.sort(key=in_order)
     return findings
+
+
+def _except_waived(findings: Findings, waivers: Iterable[AnyResource], today: str) -> None:
+    """Turn rules that a waiver of these files is about into warnings; if it was granted is asked where it counts."""
+    for problem in list(findings.problems):
+        waiver = next((one for one in waivers if _excepts(one, problem, today)), None)
+        if waiver is not None:
+            findings.problems.remove(problem)
+            said = f"{problem.message}: waived until {waiver.spec.expires} by {waiver.name}, once that is granted"
+            findings.warnings.append(replace(problem, code="rule-waived", message=said))
+
+
+def _over(waiver: AnyResource) -> Problem:
+    said = f"the waiver {waiver.name!r} expired on {waiver.spec.expires}, so it excepts nothing"
+    hint = "delete its file, or give it another end, in a reviewed pull request"
+    return Problem("waiver-expired", said, waiver.marks.get("spec.expires"), "spec.expires", hint)
+
+
+def _excepts(waiver: AnyResource, problem: Problem, today: str) -> bool:
+    rule, spec = rule_of(problem), waiver.spec
+    placed = place(problem.location.path) if rule is not None and problem.location is not None else None
+    if placed is None or spec.rule != rule or placed[1] not in spec.models:
+        return False
+    here = placed[0] != "Deployment" or not {"*", placed[2]}.isdisjoint(spec.environments)
+    return here and (spec.begins or "") <= today <= spec.expires
 
 
 def _by_folder(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, list[str]]]]:
@@ -190,7 +240,7 @@ def _by_folder(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, list[st
     policies: list[str] = []
     folders: dict[str, list[str]] = {}
     for path in sorted(paths):
-        if path.startswith("policies/"):
+        if path.startswith(POLICIES):
             policies.append(path)
         else:
             found = place(path)

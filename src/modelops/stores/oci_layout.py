@@ -7,23 +7,25 @@ Blobs are written to a temporary file, flushed to disk and renamed, so that a re
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import re
-import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydantic import Field
 
+from modelops import files
+from modelops.digests import digest_bytes, digest_file
 from modelops.errors import Exit, Location, ModelOpsError, failure
+from modelops.spec.layout import STATE
 from modelops.spec.meta import Strict
+from modelops.stores import Address, check_reference
+from modelops.stores._files import copy, destination_unwritable, file_unreadable, writing
 
-__all__ = ["OciLayout", "Params", "open"]
+__all__ = ["OciLayout", "Params", "open", "parse"]
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -31,22 +33,24 @@ REFERENCE_KEY = "org.opencontainers.image.ref.name"
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_COMPONENT = r"[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
-_REFERENCE = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_CHUNK = 1 << 20
-_INCOMING = ".incoming-"
-_STALE_SECONDS = 86_400.0
 
 
 class Params(Strict):
     """Where the layout's folder is, relative to the repository's root unless absolute."""
 
-    path: str = Field(default=".modelops/store", min_length=1)
+    path: str = Field(default=f"{STATE}/store", min_length=1)
 
 
-def open(params: Params, root: Path) -> OciLayout:
+def open(params: Params, root: Path, environ: Mapping[str, str] = os.environ) -> OciLayout:
     """Return the store of a repository; nothing is written before the first put."""
     return OciLayout(root / params.path)
+
+
+def parse(text: str) -> Params:
+    """Return the parameters of the layout in a folder."""
+    if not text:
+        raise failure("bad-store-address", "the address of an OCI layout names no folder", exit=Exit.USAGE)
+    return Params(path=text)
 
 
 class OciLayout:
@@ -57,6 +61,12 @@ class OciLayout:
         self._blobs = folder / "blobs" / "sha256"
         self._index = folder / "index.json"
         self._marker = folder / "oci-layout"
+
+    @property
+    def address(self) -> Address:
+        """The folder, as this machine names it."""
+        folder = self.folder.absolute()
+        return Address(f"oci-layout:{folder}", folder=folder)
 
     def has(self, digest: str) -> bool:
         """Return whether a blob is there, without reading it."""
@@ -70,23 +80,23 @@ class OciLayout:
         """Return the bytes of a blob after checking that they are the ones the digest names."""
         with self._reading(digest) as source:
             data = source.read()
-        if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
+        if digest_bytes(data) != digest:
             raise self._changed(digest)
         return data
 
     def fetch(self, digest: str, destination: Path) -> None:
         """Copy a blob to a file, verified while it streams; the file appears whole or not at all."""
-        with self._reading(digest) as source, _writing(destination, _destination_unwritable) as (target, commit):
-            if _copy(source, target) != digest:
+        with self._reading(digest) as source, writing(destination, destination_unwritable) as (target, commit):
+            if copy(source, target) != digest:
                 raise self._changed(digest)
             commit(destination)
 
     def put(self, data: bytes) -> str:
         """Keep bytes and return their digest; bytes that are already there, and whole, are left alone."""
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        digest = digest_bytes(data)
         if not self._holds(digest, len(data)):
             self._prepare()
-            with _writing(self.folder / "blob", self._unwritable) as (target, commit):
+            with writing(self.folder / "blob", self._unwritable) as (target, commit):
                 target.write(data)
                 commit(self._path(digest))
         return digest
@@ -95,19 +105,17 @@ class OciLayout:
         """Keep the bytes of a file, streaming; the digest is that of the bytes that were stored."""
         try:
             with path.open("rb") as source:
-                digest = "sha256:" + hashlib.file_digest(source, "sha256").hexdigest()
+                digest = digest_file(source)
                 if self._holds(digest, source.tell()):
                     return digest
                 source.seek(0)
                 self._prepare()
-                with _writing(self.folder / "blob", self._unwritable) as (target, commit):
-                    digest = _copy(source, target)
+                with writing(self.folder / "blob", self._unwritable) as (target, commit):
+                    digest = copy(source, target)
                     commit(self._path(digest))
                 return digest
         except OSError as error:
-            raise failure(
-                "file-unreadable", f"{path} cannot be read: {error.strerror}", location=Location(str(path))
-            ) from None
+            raise file_unreadable(path, error) from None
 
     def resolve(self, reference: str) -> str | None:
         """Return the digest of the manifest that carries a name, or None."""
@@ -124,10 +132,7 @@ class OciLayout:
 
     def tag(self, reference: str, digest: str) -> None:
         """Give a manifest of this store a name; the name leaves the manifest that had it before."""
-        if not _REFERENCE.fullmatch(reference):
-            raise failure(
-                "bad-reference", f"{reference!r} is not a reference name of the OCI image layout", exit=Exit.USAGE
-            )
+        check_reference(reference)
         manifest = self.get(digest)
         descriptor = {
             "mediaType": _media_type(manifest),
@@ -137,7 +142,6 @@ class OciLayout:
         }
         self._prepare()
         with self._locked():
-            self._sweep()
             entries = self._entries()
             kept = [entry for entry in entries if _name(entry) != reference]
             changed = sorted([*kept, descriptor], key=lambda entry: _name(entry) or "")
@@ -174,7 +178,7 @@ class OciLayout:
             if path.stat().st_size != size:
                 return False
             with path.open("rb") as blob:
-                return "sha256:" + hashlib.file_digest(blob, "sha256").hexdigest() == digest
+                return digest_file(blob) == digest
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -204,6 +208,7 @@ class OciLayout:
 
     def _prepare(self) -> None:
         """Create the layout's files where they are missing."""
+        files.sweep(self.folder, "incoming")
         if self._marker.is_file() and self._index.is_file() and self._blobs.is_dir():
             return
         try:
@@ -215,18 +220,6 @@ class OciLayout:
                 self._replace(self._index, _index_bytes([]))
             if not self._marker.exists():
                 self._replace(self._marker, _LAYOUT)
-
-    def _sweep(self) -> None:
-        """Remove what writers that were killed long ago left behind."""
-        stale = time.time() - _STALE_SECONDS
-        for leftover in self.folder.glob(f"{_INCOMING}*"):
-            try:
-                if leftover.stat().st_mtime < stale:
-                    leftover.unlink()
-            except FileNotFoundError:
-                continue  # a writer has just renamed it
-            except OSError as error:
-                raise self._unwritable(error) from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -241,7 +234,7 @@ class OciLayout:
             os.close(lock)
 
     def _replace(self, path: Path, data: bytes) -> None:
-        with _writing(path, self._unwritable) as (target, commit):
+        with writing(path, self._unwritable) as (target, commit):
             target.write(data)
             commit(path)
 
@@ -258,66 +251,12 @@ class OciLayout:
             "store-unwritable",
             f"the store {self.folder} cannot be written: {error.strerror}",
             exit=Exit.WORLD,
-            hint="make room or give write access, then run the same command again",
+            hint=files.advice(error, "then run the same command again"),
             retryable=True,
         )
 
     def _unreadable(self, path: Path, error: OSError) -> ModelOpsError:
         return failure("store-unreadable", f"{path} cannot be read: {error.strerror}", exit=Exit.WORLD, retryable=True)
-
-
-def _destination_unwritable(error: OSError) -> ModelOpsError:
-    return failure(
-        "file-unwritable",
-        f"{error.filename or 'the file'} cannot be written: {error.strerror}",
-        exit=Exit.WORLD,
-        retryable=True,
-    )
-
-
-def _copy(source: BinaryIO, target: BinaryIO) -> str:
-    """Copy a stream and return the digest of what was copied."""
-    hasher = hashlib.sha256()
-    while chunk := source.read(_CHUNK):
-        hasher.update(chunk)
-        target.write(chunk)
-    return "sha256:" + hasher.hexdigest()
-
-
-@contextmanager
-def _writing(
-    beside: Path, refusal: Callable[[OSError], ModelOpsError]
-) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
-    """Yield a temporary file in the folder of ``beside`` and the function that makes it a durable file in one step."""
-    incoming = beside.parent / f"{_INCOMING}{os.getpid()}-{secrets.token_hex(8)}"
-    try:
-        # os.open: the umask decides who may read a blob, as for any other file of the user.
-        descriptor = os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise refusal(error) from None
-    try:
-        with os.fdopen(descriptor, "wb") as target:
-
-            def commit(destination: Path) -> None:
-                target.flush()
-                os.fsync(target.fileno())
-                incoming.replace(destination)
-                _sync_folder(destination.parent)
-
-            yield target, commit
-    except OSError as error:
-        raise refusal(error) from None
-    finally:
-        incoming.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush a rename to disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _name(entry: dict[str, Any]) -> str | None:

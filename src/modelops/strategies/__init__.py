@@ -1,7 +1,8 @@
 """Rollout strategies: each file decides the next step of a rollout from what traffic has said so far.
 
-A strategy file exposes ``Params``, ``ARMS`` and the pure functions ``begin``, ``next_step``, ``forecast`` and
-``objections``. Time and counts arrive as arguments, so the same code runs in the loop, in a replay and in a simulation.
+A strategy file exposes ``Params``, ``ARMS`` and the pure functions ``begin``, ``next_step``, ``forecast``,
+``objections`` and ``reward``. Time and counts arrive as arguments, so the same code runs in the loop, in a replay and
+in a simulation.
 """
 
 from __future__ import annotations
@@ -9,15 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import numpy as np
+from modelops.plugins import Bound
+from modelops.spec import parameters
+from modelops.spec.kinds import AnyResource
+from modelops.spec.kinds.rollout_plan import Expectation, Served
+from modelops.spec.meta import Plugin, Strict, VerdictWord
 
-from modelops.spec.delivery import Expectation, VerdictWord
-from modelops.spec.meta import Strict
-from modelops.spec.model import ModelSpec
+if TYPE_CHECKING:
+    # Most passes look at no rollout, and must not pay for arrays.
+    from modelops.statistics import Array, Units
+    from modelops.statistics.dispersion import Clusters
 
 __all__ = [
+    "PROTOCOL",
     "SMOKE_TRIES",
     "ArmData",
     "Check",
@@ -25,38 +33,58 @@ __all__ = [
     "Objection",
     "PairData",
     "Progress",
-    "Segment",
+    "Reward",
+    "Served",
     "Smoke",
     "Step",
+    "StepData",
     "Strategy",
     "Traffic",
+    "bind",
 ]
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-Units = np.ndarray[Any, np.dtype[np.uint64]]
+Reward = Literal["outcome", "correct"]
+"""The label as a number, or a right answer."""
 SMOKE_TRIES = 3
-_NONE = np.empty(0)
-_NOBODY = np.empty(0, dtype=np.uint64)
+
+
+@cache
+def _none() -> Array:
+    import numpy as np
+
+    return np.empty(0)
+
+
+@cache
+def _nobody() -> Units:
+    import numpy as np
+
+    return np.empty(0, dtype=np.uint64)
 
 
 @dataclass(frozen=True)
 class ArmData:
-    """What one arm did in one segment.
+    """What one arm did in one step.
 
     ``errors`` are answers with status 500 or above, ``slow`` the answers above the latency objective; ``scores`` the
     scores of the successful answers. Of the answers whose label has arrived, in one order: ``losses`` (0/1 error, or
     squared error), ``outcomes`` (the label as a number: 1 for the positive class) and ``units`` (a hash of the entity).
-    ``entities`` counts the different entities that the arm answered.
+    ``entities`` counts the different entities that the arm answered. ``people`` are its requests by entity, ``times``
+    by stretch of time, the same stretches for all arms; None where that is not known, and then every request is taken
+    for independent. ``by_answer`` counts, for each label that was answered, the answers and those whose truth has come.
     """
 
     requests: int = 0
     errors: int = 0
     slow: int = 0
-    scores: Array = field(default_factory=lambda: _NONE)
-    losses: Array = field(default_factory=lambda: _NONE)
-    outcomes: Array = field(default_factory=lambda: _NONE)
-    units: Units = field(default_factory=lambda: _NOBODY)
+    scores: Array = field(default_factory=_none)
+    losses: Array = field(default_factory=_none)
+    outcomes: Array = field(default_factory=_none)
+    units: Units = field(default_factory=_nobody)
     entities: int = 0
+    people: Clusters | None = None
+    times: Clusters | None = None
+    by_answer: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +103,7 @@ class PairData:
     stable_slow: int = 0
     dropped: int = 0
     agreed: int | None = None
-    differences: Array = field(default_factory=lambda: _NONE)
+    differences: Array = field(default_factory=_none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +130,8 @@ class Smoke:
 
 
 @dataclass(frozen=True)
-class Segment:
-    """The traffic of one step: who was to answer, what every arm did concurrently, and what shadows said."""
+class StepData:
+    """The traffic of one step, counted from 1: who was to answer, what every arm did, and what shadows said."""
 
     step: int
     traffic: Traffic
@@ -112,19 +140,16 @@ class Segment:
 
     def arm(self, name: str) -> ArmData:
         """Return what an arm did; one that answered nothing did nothing."""
-        return self.arms.get(name, _IDLE)
+        return self.arms[name] if name in self.arms else ArmData()
 
     def weight(self, name: str) -> float:
         """Return the share of the traffic that an arm was to have."""
         return self.traffic.weights.get(name, 0.0)
 
 
-_IDLE = ArmData()
-
-
 @dataclass(frozen=True)
 class Progress:
-    """Where a rollout stands; ``segments`` are in order, the last one is the running step.
+    """Where a rollout stands; ``steps`` are in order, the last one is the running step, counted from 1.
 
     ``arms`` are all arms that git names, ``stable`` first. ``seed`` is for strategies that draw: a function of the
     rollout and its step. When ``tolerant``, failed guards are reported and end nothing.
@@ -133,7 +158,7 @@ class Progress:
     step: int
     step_started: datetime
     now: datetime
-    segments: tuple[Segment, ...]
+    steps: tuple[StepData, ...]
     arms: tuple[str, ...] = ("stable", "candidate")
     started: datetime | None = None
     smoke: Smoke | None = None
@@ -160,7 +185,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do next.
+    """What to do next; steps count from 1.
 
     ``hold`` leaves the traffic, ``advance`` goes to ``step`` with ``traffic``, ``smoke`` asks for ``requests`` smoke
     requests before the next look, ``promote`` ends with ``winner`` as the new stable, ``keep`` ends with stable as it
@@ -180,12 +205,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a step needs to see the effect it guards against, at the expected traffic.
+    """What a step, counted from 1, needs to see the effect it guards against, at the expected traffic.
 
     ``requests`` counts all arms together, ``minutes`` how long they take; None where no traffic would be enough.
     ``sees`` is False when that is later than the step's deadline, or never; ``path`` is the parameter to change.
     ``fixed`` is what a test that looks only once would need, ``chance`` that of seeing the effect in a step that ends
-    as early as it may.
+    as early as it may, ``so_far`` that of having seen it by the end of this step where all steps end so.
     """
 
     step: int
@@ -197,6 +222,7 @@ class Forecast:
     path: str = ""
     fixed: int | None = None
     chance: float | None = None
+    so_far: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +252,19 @@ class Strategy(Protocol):
         """Return what each step needs at the expected traffic."""
         ...
 
-    def objections(self, params: Any, model: ModelSpec) -> tuple[Objection, ...]:
+    def objections(self, params: Any, model: Served) -> tuple[Objection, ...]:
         """Return why a model may not be rolled out like this."""
         ...
+
+    def reward(self, params: Any) -> Reward | None:
+        """Return what an answer earns, where the traffic follows what the arms earn: a replay says what each would."""
+        ...
+
+
+PROTOCOL = Strategy
+"""What every file of this shelf is held against."""
+
+
+def bind(plugin: Plugin, resource: AnyResource | None = None, dotted: str = "") -> Bound[Strategy]:
+    """Return a strategy with its validated parameters; what is wrong is told with its place in ``resource``."""
+    return parameters.bind("strategies", plugin, resource, dotted)

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy
 
-from modelops.spec.delivery import VerdictWord
-from modelops.spec.model import ModelSpec
-from modelops.strategies import ArmData, Array, Check, Objection, Progress, Segment, Step, Traffic, Units
-from modelops.strategies._judge import Guards, evalue, failures, judge, p_value, unlogged
-from modelops.strategies._sequential import Contrast, entity_means, tuning
+from modelops.spec.meta import VerdictWord
+from modelops.statistics import Array, Units
+from modelops.statistics.means import Sample, entity_means, is_binary, sample_of_events, sample_of_values
+from modelops.statistics.sequential import evalue, log_split_evalue, p_value
+from modelops.strategies import ArmData, Check, Objection, Progress, Served, Step, StepData, Traffic
+from modelops.strategies._guards import Guards, failures, guard_checks, unlogged
+from modelops.strategies._labels import VOID, label_checks, void
 
 __all__ = [
     "Direction",
     "Metric",
-    "Sample",
     "answers",
+    "checks_by_arm",
     "evict",
     "gone",
+    "heavy",
     "idle",
-    "improvement",
-    "is_binary",
-    "judged",
-    "log_ratio_evalue",
+    "labels_of",
+    "later_half",
     "minutes_since_start",
     "objections_to",
     "on_trial",
     "only",
-    "running_segment",
+    "running_data",
     "sample",
     "sample_ratio",
     "split",
@@ -42,9 +41,7 @@ __all__ = [
 Metric = Literal["outcome", "correct", "errors", "slow"]
 Direction = Literal["increase", "decrease"]
 
-VOID = 0.001  # a split this improbable voids an experiment
-_CONCENTRATION = 100.0  # how many entities the prior on the split counts for
-_FEWEST = 20  # entities an arm needs before its variance is believed
+_LARGEST = 0.1  # of the squared deviations of an arm, which one entity may make before its mean is not believed
 
 
 # Who takes part.
@@ -63,21 +60,21 @@ def only(arms: Sequence[str], winner: str) -> Traffic:
     return Traffic({arm: float(arm == winner) for arm in arms})
 
 
-def running_segment(progress: Progress) -> Segment | None:
-    """Return the running step's segment, if it is one of an experiment: stable and another arm take traffic."""
-    if not progress.segments or progress.segments[-1].step != progress.step:
+def running_data(progress: Progress) -> StepData | None:
+    """Return the running step's data, if it is one of an experiment: stable and another arm take traffic."""
+    if not progress.steps or progress.steps[-1].step != progress.step:
         return None
-    running = progress.segments[-1]
+    running = progress.steps[-1]
     return running if running.weight("stable") > 0 and on_trial(progress, running) else None
 
 
-def idle(running: Segment) -> str:
+def idle(running: StepData) -> str:
     """Return that the running step has no traffic, "" where it has."""
     asked = sum(arm.requests for arm in running.arms.values())
     return "" if asked else "no data: nothing has been answered in this step"
 
 
-def on_trial(progress: Progress, running: Segment) -> tuple[str, ...]:
+def on_trial(progress: Progress, running: StepData) -> tuple[str, ...]:
     """Return the arms on trial that still take traffic; only a failed guard takes an arm's traffic away."""
     return tuple(arm for arm in progress.arms if arm != "stable" and running.weight(arm) > 0)
 
@@ -89,7 +86,7 @@ def minutes_since_start(progress: Progress) -> float:
 
 
 def evict(
-    progress: Progress, running: Segment, checks: Mapping[str, Sequence[Check]], every: tuple[Check, ...]
+    progress: Progress, running: StepData, checks: Mapping[str, Sequence[Check]], every: tuple[Check, ...]
 ) -> Step | None:
     """Return the step that takes out every arm whose guards failed, None when none did.
 
@@ -110,7 +107,7 @@ def evict(
     return Step("advance", progress.step + 1, traffic, reason, every, failed=failed)
 
 
-def gone(progress: Progress, running: Segment) -> tuple[str, ...]:
+def gone(progress: Progress, running: StepData) -> tuple[str, ...]:
     """Return the arms that guards took out earlier."""
     return tuple(arm for arm in progress.arms if running.weight(arm) == 0)
 
@@ -118,10 +115,23 @@ def gone(progress: Progress, running: Segment) -> tuple[str, ...]:
 # What guards say.
 
 
-def judged(guards: Guards, progress: Progress, arms: Sequence[str], *, enough: bool) -> dict[str, tuple[Check, ...]]:
+def checks_by_arm(
+    guards: Guards, progress: Progress, arms: Sequence[str], *, enough: bool
+) -> dict[str, tuple[Check, ...]]:
     """Return the checks of the guards for every arm in ``arms``, each at its part of alpha (Bonferroni)."""
     level = guards.alpha / max(1, len(progress.arms) - 1)
-    return {arm: judge(guards, progress.segments, arm, enough=enough, alpha=level) for arm in arms}
+    found = {}
+    for arm in arms:
+        cannot = void(label_checks(progress.steps, arm)) if guards.outcome is not None else ""
+        found[arm] = guard_checks(guards, progress.steps, arm, enough=enough, alpha=level, void=cannot)
+    return found
+
+
+def labels_of(guards: Guards, metric: Metric, progress: Progress, arms: Sequence[str]) -> tuple[Check, ...]:
+    """Return whether the labels that a metric, or the guard on losses, rests on came to all arms and answers alike."""
+    if metric in ("errors", "slow") and guards.outcome is None:
+        return ()
+    return tuple(check for arm in arms for check in label_checks(progress.steps, arm))
 
 
 def unproved(guards: Guards, checks: Sequence[Check]) -> str:
@@ -133,7 +143,7 @@ def unproved(guards: Guards, checks: Sequence[Check]) -> str:
     return f"promotion requires {'; '.join(missing)}" if missing else ""
 
 
-def objections_to(path: str, metric: Metric, model: ModelSpec) -> tuple[Objection, ...]:
+def objections_to(path: str, metric: Metric, model: Served) -> tuple[Objection, ...]:
     """Return why a model's answers cannot be compared like this."""
     found = list(unlogged(model))
     if metric == "outcome" and model.task == "multiclass-classification":
@@ -143,22 +153,6 @@ def objections_to(path: str, metric: Metric, model: ModelSpec) -> tuple[Objectio
 
 
 # What the arms did.
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """An arm's metric: its mean and the variance of that mean, from so many entities and answers.
-
-    ``size`` is how many independent answers would give that mean the same variance; it lies between the two. ``share``
-    is the mean of 0/1 values with one success and one failure added, None for other values.
-    """
-
-    mean: float
-    variance: float
-    size: float
-    entities: int
-    answers: int
-    share: float | None = None
 
 
 def answers(metric: Metric, arm: ArmData) -> tuple[Array, Units]:
@@ -172,98 +166,51 @@ def answers(metric: Metric, arm: ArmData) -> tuple[Array, Units]:
     return (values, units) if kept.all() else (values[kept], units[kept])
 
 
-def is_binary(values: Array) -> bool:
-    """Tell whether all values are 0 or 1."""
-    return bool(((values == 0) | (values == 1)).all())
+def sample(metric: Metric, arm: str, steps: Sequence[StepData]) -> Sample | None:
+    """Return an arm's metric over all steps; None while fewer than 20 entities are known, or nothing varies.
 
-
-def _variance(values: Array, binary: bool) -> float:
-    """Return the variance; of shares with one failure and one success added, so that it is never zero."""
-    if binary:
-        return float(np.append(values, (0.0, 1.0)).var())
-    return float(values.var(ddof=1)) if len(values) > 1 else 0.0
-
-
-def sample(metric: Metric, arm: str, segments: Sequence[Segment]) -> Sample | None:
-    r"""Return an arm's metric over all segments; None while fewer than 20 entities are known, or nothing varies.
-
-    Every entity counts once, with the mean of its values: entities are what is assigned, and so what is independent,
-    and no heavy user outweighs the others. With K entities whose means have variance :math:`s^2`, and single answers
-    of variance :math:`\sigma^2`, the variance of the mean is :math:`s^2 / K`, worth
-    :math:`\sigma^2 K / s^2` independent answers. Errors and slow answers are counts without entities: there all
-    answers of an entity count as one, as if they went wrong together, and an entity that came back after a step
-    changed is not counted again.
+    Errors and slow answers are counts without entities: there all answers of an entity count as one, as if they went
+    wrong together, and an entity that came back after a step changed is not counted again.
     """
-    parts = [segment.arm(arm) for segment in segments]
+    parts = [data.arm(arm) for data in steps]
     if metric in ("errors", "slow"):
         requests = sum(part.requests for part in parts)
         events = min(requests, sum(int(getattr(part, metric)) for part in parts))
-        entities = min(requests, max((part.entities for part in parts), default=0))
-        if entities < _FEWEST:
-            return None
-        share = (events + 1) / (requests + 2)
-        return Sample(events / requests, share * (1 - share) / entities, float(entities), entities, requests, share)
+        return sample_of_events(events, requests, max((part.entities for part in parts), default=0))
     found = [answers(metric, part) for part in parts]
     values, units = (np.concatenate(column) for column in zip(*found, strict=True))
-    means, _ = entity_means(values, units)
-    if len(means) < _FEWEST:
-        return None
-    binary = is_binary(values)
-    variance = _variance(means, binary) / len(means)
-    if variance <= 0:
-        return None
-    size = max(float(len(means)), _variance(values, binary) / variance)
-    smoothed = float(np.append(values, (0.0, 1.0)).mean()) if binary else None
-    return Sample(float(means.mean()), variance, size, len(means), len(values), smoothed)
-
-
-def _believed(arm: Sample, control: Sample) -> tuple[float, float]:
-    """Return the variances of two means; of 0/1 values none is smaller than the shares of both arms together say.
-
-    A small arm that has had no event yet is not known to have none.
-    """
-    if arm.share is None or control.share is None:
-        return arm.variance, control.variance
-    both = (arm.share * arm.entities + control.share * control.entities) / (arm.entities + control.entities)
-    first, second = (max(1.0, both * (1 - both) / (share * (1 - share))) for share in (arm.share, control.share))
-    return arm.variance * first, control.variance * second
-
-
-def improvement(arm: Sample, control: Sample, sign: float, alpha: float) -> Contrast:
-    r"""Return by how much an arm is better than the control: ``sign`` times the difference of their means.
-
-    The bounds are the asymptotic confidence sequence of ``mean_contrast``, and hold at every look at once. What plays
-    the number of values there is the number of independent answers that the observed variance is worth: while the same
-    entities come back the variance falls, and looks still count as looks at new data.
-    """
-    n = arm.size * control.size / (arm.size + control.size)
-    deviation = math.sqrt(sum(_believed(arm, control)) * n)
-    return Contrast(sign * (arm.mean - control.mean), 0.0, 0.0, n, deviation, tuning(alpha)).at(alpha)
+    return sample_of_values(values, units)
 
 
 # Whether the split is the intended one.
 
 
-def log_ratio_evalue(counts: Sequence[int], shares: Sequence[float]) -> float:
-    r"""Return the logarithm of the e-value against "entities are split in these shares".
+def later_half(metric: Metric, arm: str, steps: Sequence[StepData]) -> Sample | None:
+    """Return an arm's metric over the later half of its values; None where too few are known, or they are counts."""
+    if metric in ("errors", "slow"):
+        return None
+    found = [answers(metric, data.arm(arm)) for data in steps]
+    values, units = (np.concatenate(column) for column in zip(*found, strict=True))
+    return sample_of_values(values[len(values) // 2 :], units[len(units) // 2 :])
 
-    The alternative is a Dirichlet prior around the intended shares :math:`\theta`, worth c = 100 entities:
 
-    .. math:: \ln E = \ln\frac{\Gamma(c)}{\Gamma(c + n)} + \sum_i \ln\frac{\Gamma(c\theta_i + n_i)}{\Gamma(c\theta_i)}
-              - \sum_i n_i \ln\theta_i
-
-    Unlike a chi-square test it may be looked at after every entity: the chance that E ever reaches
-    :math:`1/\alpha` under the intended split is at most :math:`\alpha`.
-
-    References
-    ----------
-    M. Lindon and A. Malek, "Anytime-valid inference for multinomial count data", NeurIPS 35 (2022).
-    """
-    n, theta = np.asarray(counts, dtype=np.float64), np.asarray(shares, dtype=np.float64)
-    prior = _CONCENTRATION * theta / theta.sum()
-    gammaln = scipy.special.gammaln
-    found = gammaln(prior.sum()) - gammaln(prior.sum() + n.sum()) + (gammaln(prior + n) - gammaln(prior)).sum()
-    return float(found - (n * np.log(theta / theta.sum())).sum())
+def heavy(metric: Metric, arm: str, steps: Sequence[StepData]) -> str:
+    """Return that a few entities make most of how an arm's values vary, so that its mean has no interval to believe."""
+    if metric in ("errors", "slow"):
+        return ""
+    found = [answers(metric, data.arm(arm)) for data in steps]
+    values, units = (np.concatenate(column) for column in zip(*found, strict=True))
+    means, _ = entity_means(values, units)
+    if is_binary(values) or len(means) < 2:
+        return ""
+    squares = np.square(means - means.mean())
+    share = float(squares.max() / squares.sum()) if squares.sum() > 0 else 0.0
+    if share <= _LARGEST:
+        return ""
+    return (
+        f"{metric} of {arm} has heavy tails: one of {len(means)} entities makes {share:.0%} of its variance, "
+        f"more than {_LARGEST:.0%}, so that no interval of its mean is to be believed"
+    )
 
 
 def sample_ratio(progress: Progress) -> Check:
@@ -273,12 +220,12 @@ def sample_ratio(progress: Progress) -> Check:
     """
     steps = max(1, len(progress.arms) - 1)
     worst, counts = -math.inf, dict.fromkeys(progress.arms, 0)
-    for segment in progress.segments:
-        arms = [arm for arm in progress.arms if segment.weight(arm) > 0]
-        seen = {arm: segment.arm(arm).entities for arm in arms}
+    for data in progress.steps:
+        arms = [arm for arm in progress.arms if data.weight(arm) > 0]
+        seen = {arm: data.arm(arm).entities for arm in arms}
         if len(arms) < 2 or not any(seen.values()):
             continue
-        found = log_ratio_evalue(list(seen.values()), [segment.weight(arm) for arm in arms])
+        found = log_split_evalue(list(seen.values()), [data.weight(arm) for arm in arms])
         if found > worst:
             worst, counts = found, seen
     said = {f"{arm}Entities": count for arm, count in counts.items()}

@@ -14,35 +14,41 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from modelops.errors import failure
-from modelops.spec.delivery import Expectation, VerdictWord
-from modelops.spec.meta import OpenShare
-from modelops.spec.model import ModelSpec
-from modelops.strategies import Check, Forecast, Objection, Progress, Segment, Step, Traffic
+from modelops.spec.kinds.rollout_plan import Expectation
+from modelops.spec.meta import MOST_ARMS, OpenShare, VerdictWord
+from modelops.statistics.means import Sample, improvement
+from modelops.statistics.planning import need_for_mean
+from modelops.statistics.sequential import p_value
+from modelops.strategies import Check, Forecast, Objection, Progress, Reward, Served, Step, StepData, Traffic
 from modelops.strategies._experiment import (
     Direction,
     Metric,
-    Sample,
+    checks_by_arm,
     evict,
     gone,
+    heavy,
     idle,
-    improvement,
-    judged,
+    labels_of,
+    later_half,
     minutes_since_start,
     objections_to,
     on_trial,
     only,
-    running_segment,
+    running_data,
     sample,
     sample_ratio,
     split,
     unproved,
 )
-from modelops.strategies._judge import Guards, p_value
-from modelops.strategies._planning import forecast_of, need_for_mean
+from modelops.strategies._forecasts import forecast_of
+from modelops.strategies._guards import Guards
+from modelops.strategies._labels import void
 
-__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections"]
+__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections", "reward"]
 
-ARMS = (2, 8)
+ARMS = (2, MOST_ARMS)
+
+_WEEK = 10_080.0  # minutes
 
 
 class Params(Guards):
@@ -55,10 +61,11 @@ class Params(Guards):
 
     An arm shown to be better than stable is promoted, whether or not by ``minimumEffect``; when all are shown to be
     better by less than ``minimumEffect``, stable stays. Nothing is decided before ``minMinutes``, and ``minUnits``
-    entities with a value in every arm. After ``deadlineMinutes`` ``onDeadline`` keeps stable, or holds. ``alpha`` is
-    the chance of a false winner, and apart from that the chance of a false failure of a guard. ``power`` and
-    ``deviation``, the standard deviation of one entity's value, are what is planned with; a deviation of 0.5 is the
-    largest that values of 0 and 1 can have.
+    entities with a value in every arm. As what is new attracts for a while, and days of the week differ, ``minMinutes``
+    is a week by default, or ``deadlineMinutes`` where that is less. After ``deadlineMinutes`` ``onDeadline`` keeps
+    stable, or holds. ``alpha`` is the chance of a false winner, and apart from that the chance of a false failure of a
+    guard. ``power`` and ``deviation``, the standard deviation of one entity's value, are what is planned with; a
+    deviation of 0.5 is the largest that values of 0 and 1 can have.
     """
 
     metric: Metric
@@ -67,7 +74,7 @@ class Params(Guards):
     weights: OpenShare | dict[str, OpenShare] | None = None
     power: OpenShare = 0.8
     deviation: Annotated[float, Field(gt=0)] = 0.5
-    min_minutes: Annotated[float, Field(ge=0)] = 0.0
+    min_minutes: Annotated[float, Field(ge=0)] | None = None
     min_units: Annotated[int, Field(ge=20)] = 100
     deadline_minutes: Annotated[float, Field(gt=0)] | None = None
     on_deadline: Literal["keep", "hold"] = "hold"
@@ -81,9 +88,16 @@ class Params(Guards):
                 raise ValueError(f"weights name {', '.join(self.weights)}, and must name stable and candidate")
             if not math.isclose(sum(self.weights.values()), 1, abs_tol=1e-6):
                 raise ValueError(f"weights sum to {sum(self.weights.values()):g}, not to 1")
-        if self.deadline_minutes is not None and self.deadline_minutes < self.min_minutes:
-            raise ValueError(f"deadlineMinutes {self.deadline_minutes:g} is before minMinutes {self.min_minutes:g}")
+        if self.deadline_minutes is not None and self.deadline_minutes < self.least_minutes:
+            raise ValueError(f"deadlineMinutes {self.deadline_minutes:g} is before minMinutes {self.least_minutes:g}")
         return self
+
+    @property
+    def least_minutes(self) -> float:
+        """How long nothing is decided: a week, or until the deadline where that is earlier, unless it is said."""
+        if self.min_minutes is not None:
+            return self.min_minutes
+        return _WEEK if self.deadline_minutes is None else min(_WEEK, self.deadline_minutes)
 
     @property
     def sign(self) -> float:
@@ -118,10 +132,10 @@ def forecast(params: Params, expectation: Expectation) -> tuple[Forecast, ...]:
     level = params.alpha / (len(shares) - 1)
     need = need_for_mean(params.minimum_effect, deviation, (smallest, shares["stable"]), level, params.power)
     what = f"{params.metric} better by {params.minimum_effect:g}"
-    return (forecast_of(0, what, need, expectation, deadline=params.deadline_minutes, path="minimumEffect"),)
+    return (forecast_of(1, what, need, expectation, deadline=params.deadline_minutes, path="minimumEffect"),)
 
 
-def objections(params: Params, model: ModelSpec) -> tuple[Objection, ...]:
+def objections(params: Params, model: Served) -> tuple[Objection, ...]:
     """Return that nothing is logged, or that the metric is no number of this model, where that is so.
 
     A model without ``serving.entity`` is no objection: each of its requests is an entity of its own.
@@ -129,26 +143,33 @@ def objections(params: Params, model: ModelSpec) -> tuple[Objection, ...]:
     return objections_to("metric", params.metric, model)
 
 
+def reward(params: Params) -> Reward | None:
+    """Return that no answer earns anything: the traffic does not follow what arms earn."""
+    return None
+
+
 def next_step(params: Params, progress: Progress) -> Step:
     """Take out arms that fail, promote the best arm shown to be better, keep stable when none can be worth it."""
-    at, running = progress.step, running_segment(progress)
+    at, running = progress.step, running_data(progress)
     if running is None:
-        traffic = progress.segments[-1].traffic if progress.segments else begin(params, progress.arms)
+        traffic = progress.steps[-1].traffic if progress.steps else begin(params, progress.arms)
         return Step("hold", at, traffic, "no data: no two arms have answered beside each other in this step")
-    samples = {arm: sample(params.metric, arm, progress.segments) for arm in progress.arms}
+    samples = {arm: sample(params.metric, arm, progress.steps) for arm in progress.arms}
     arms, minutes = on_trial(progress, running), minutes_since_start(progress)
     waiting = idle(running) or _waiting_for(params, ("stable", *arms), samples, minutes)
-    guards = judged(params, progress, arms, enough=not waiting)
+    guards = checks_by_arm(params, progress, arms, enough=not waiting)
     ratio = sample_ratio(progress)
     results = {arm: _result(params, arm, samples, len(progress.arms) - 1) for arm in arms}
-    checks = (ratio, *results.values(), *(check for found in guards.values() for check in found))
+    labels = labels_of(params, params.metric, progress, arms)
+    checks = (ratio, *labels, *results.values(), *(check for found in guards.values() for check in found))
     evicted = evict(progress, running, guards, checks)
     if evicted is not None:
         return evicted
     if ratio.verdict == "fail":
         return Step("hold", at, running.traffic, f"void: {ratio.reason}; find out who is missing", checks)
     waiting = waiting or (f"no data: {ratio.reason}" if ratio.verdict == "no-data" else "")
-    waiting = waiting or _unproved_winner(params, results, guards)
+    waiting = waiting or void(labels) or _tails(params, progress, ("stable", *arms))
+    waiting = waiting or _unproved_winner(params, results, guards) or _worn_off(params, progress, results)
     if not waiting:
         ended = _ended(params, progress, running, results, checks)
         if ended is not None:
@@ -161,7 +182,7 @@ def next_step(params: Params, progress: Progress) -> Step:
     return Step("hold", at, running.traffic, waiting, checks)
 
 
-def _keep(progress: Progress, running: Segment, reason: str, checks: tuple[Check, ...]) -> Step:
+def _keep(progress: Progress, running: StepData, reason: str, checks: tuple[Check, ...]) -> Step:
     traffic = only(progress.arms, "stable")
     return Step("keep", progress.step, traffic, reason, checks, "stable", gone(progress, running))
 
@@ -174,7 +195,29 @@ def _waiting_for(params: Params, arms: Sequence[str], samples: Mapping[str, Samp
             return f"no data: {params.metric} of {arm} is known for too few entities"
         if found.entities < params.min_units:
             return f"{params.metric} of {arm} is known for {found.entities} of {params.min_units} entities"
-    return f"{minutes:.1f} of {params.min_minutes:g} minutes have passed" if minutes < params.min_minutes else ""
+    least = params.least_minutes
+    return f"{minutes:.1f} of {least:g} minutes have passed" if minutes < least else ""
+
+
+def _tails(params: Params, progress: Progress, arms: Sequence[str]) -> str:
+    return next(filter(None, (heavy(params.metric, arm, progress.steps) for arm in arms)), "")
+
+
+def _worn_off(params: Params, progress: Progress, results: Mapping[str, Check]) -> str:
+    """Return that the winner is no better in the later half of the values, "" where it is: what is new wears off."""
+    winner = _winner(results)
+    if winner is None:
+        return ""
+    late, stable = (later_half(params.metric, arm, progress.steps) for arm in (winner, "stable"))
+    if late is None or stable is None:
+        return ""
+    better = params.sign * (late.mean - stable.mean)
+    if better > 0:
+        return ""
+    return (
+        f"{params.metric}: {winner} is better over all, and in the later half of the values it is not ({better:.4g}): "
+        "what it gains may wear off"
+    )
 
 
 def _result(params: Params, arm: str, samples: Mapping[str, Sample | None], rivals: int) -> Check:
@@ -229,7 +272,7 @@ def _unproved_winner(params: Params, results: Mapping[str, Check], guards: Mappi
 def _ended(
     params: Params,
     progress: Progress,
-    running: Segment,
+    running: StepData,
     results: Mapping[str, Check],
     checks: tuple[Check, ...],
 ) -> Step | None:

@@ -12,35 +12,38 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 import numpy as np
-import scipy
 from pydantic import Field, model_validator
 
-from modelops.spec.delivery import Expectation
-from modelops.spec.meta import OpenShare
-from modelops.spec.model import ModelSpec
-from modelops.strategies import Array, Check, Forecast, Objection, Progress, Segment, Step, Traffic
+from modelops.spec.kinds.rollout_plan import Expectation
+from modelops.spec.meta import MOST_ARMS, OpenShare
+from modelops.statistics import Array
+from modelops.statistics.means import is_binary
+from modelops.statistics.planning import Need
+from modelops.statistics.posteriors import Belief, belief
+from modelops.strategies import Check, Forecast, Objection, Progress, Reward, Served, Step, StepData, Traffic
 from modelops.strategies._experiment import (
     Direction,
     answers,
+    checks_by_arm,
     evict,
     gone,
     idle,
-    is_binary,
-    judged,
+    labels_of,
     minutes_since_start,
     objections_to,
     on_trial,
     only,
-    running_segment,
+    running_data,
     split,
     unproved,
 )
-from modelops.strategies._judge import Guards, minutes_in_step
-from modelops.strategies._planning import Need, forecast_of
+from modelops.strategies._forecasts import forecast_of
+from modelops.strategies._guards import Guards, minutes_in_step
+from modelops.strategies._labels import void
 
-__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections"]
+__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections", "reward"]
 
-ARMS = (2, 8)
+ARMS = (2, MOST_ARMS)
 
 _LEAST_MOVE = 0.01  # weights that would move by less stay, so that the epoch goes on and collects more
 
@@ -58,7 +61,7 @@ class Params(Guards):
     stays. After ``maximumEpochs`` ``onDeadline`` keeps stable, or holds.
     """
 
-    reward: Literal["outcome", "correct"] = "outcome"
+    reward: Reward = "outcome"
     direction: Direction = "increase"
     policy: Literal["thompson", "epsilon-greedy"] = "thompson"
     epsilon: OpenShare = 0.1
@@ -89,28 +92,36 @@ def forecast(params: Params, expectation: Expectation) -> tuple[Forecast, ...]:
     """Return when the weights of two arms first move, every request being an entity with a reward."""
     deadline = None if params.maximum_epochs is None else params.maximum_epochs * params.epoch_minutes
     what = f"rewards of {params.min_units} entities in each of two arms"
-    return (forecast_of(0, what, Need(2 * params.min_units), expectation, deadline=deadline, path="minUnits"),)
+    return (forecast_of(1, what, Need(2 * params.min_units), expectation, deadline=deadline, path="minUnits"),)
 
 
-def objections(params: Params, model: ModelSpec) -> tuple[Objection, ...]:
+def objections(params: Params, model: Served) -> tuple[Objection, ...]:
     """Return that nothing is logged, or that the reward is no number of this model, where that is so."""
     return objections_to("reward", params.reward, model)
 
 
+def reward(params: Params) -> Reward | None:
+    """Return what an answer earns, which the traffic follows."""
+    return params.reward
+
+
 def next_step(params: Params, progress: Progress) -> Step:
     """Take out arms that fail, end when one is very probably the best, else move the weights once an epoch."""
-    at, running = progress.step, running_segment(progress)
+    at, running = progress.step, running_data(progress)
     if running is None:
-        traffic = progress.segments[-1].traffic if progress.segments else begin(params, progress.arms)
+        traffic = progress.steps[-1].traffic if progress.steps else begin(params, progress.arms)
         return Step("hold", at, traffic, "no data: no two arms have answered beside each other in this step")
     arms = ("stable", *on_trial(progress, running))
-    rewards = _rewards(params, progress.segments, arms)
+    rewards = _rewards(params, progress.steps, arms)
     waiting = idle(running) or _waiting_for(params, rewards)
-    guards = judged(params, progress, arms[1:], enough=not waiting)
-    found = None if waiting else _posterior(rewards)
+    guards = checks_by_arm(params, progress, arms[1:], enough=not waiting)
+    found = None if waiting else rewards.belief()
     best = None if found is None else found.best()
     waiting = waiting or ("" if found is not None else "no data: the arms have no rewards in the same epochs")
-    checks = (*_written(params, rewards, found, best), *(check for said in guards.values() for check in said))
+    labels = labels_of(params, params.reward, progress, arms[1:])
+    waiting = waiting or void(labels)
+    written = _written(params, rewards, found, best)
+    checks = (*written, *labels, *(check for said in guards.values() for check in said))
     evicted = evict(progress, running, guards, checks)
     if evicted is not None:
         return evicted
@@ -153,12 +164,16 @@ class _Rewards:
     inflation: float
     binary: bool
 
+    def belief(self) -> Belief | None:
+        """Return what is believed of every arm; None where the epochs do not connect them all."""
+        return belief(self.counts, self.sums, self.spreads, self.inflation, binary=self.binary)
 
-def _rewards(params: Params, segments: Sequence[Segment], arms: tuple[str, ...]) -> _Rewards:
-    found = [[answers(params.reward, segment.arm(arm)) for arm in arms] for segment in segments]
+
+def _rewards(params: Params, steps: Sequence[StepData], arms: tuple[str, ...]) -> _Rewards:
+    found = [[answers(params.reward, data.arm(arm)) for arm in arms] for data in steps]
     binary = all(is_binary(values) for epoch in found for values, _ in epoch)
     flip = params.reward == "correct" or params.direction == "decrease"
-    shape = (len(segments), len(arms))
+    shape = (len(steps), len(arms))
     counts, sums = np.zeros(shape), np.zeros(shape)
     entities, spreads, single, clustered = [], np.zeros(len(arms)), 0.0, 0.0
     for place in range(len(arms)):
@@ -186,87 +201,7 @@ def _waiting_for(params: Params, rewards: _Rewards) -> str:
     return ""
 
 
-# What is believed of them.
-
-
-@dataclass(frozen=True, slots=True)
-class _Posterior:
-    """What is believed of the reward of every arm: the means, and how many answers each belief is worth.
-
-    With 0/1 rewards the belief is Beta(1 + m r, 1 + m (1 - r)), from a uniform prior; otherwise it is normal with the
-    variance ``spreads`` / m.
-    """
-
-    means: Array
-    sizes: Array
-    spreads: Array
-    binary: bool
-
-    def bounds(self) -> tuple[Array, Array]:
-        """Return the central 95 % of every belief."""
-        low, high = (self._quantiles(np.full((1, len(self.means)), q))[0] for q in (0.025, 0.975))
-        return low, high
-
-    def _beta(self) -> tuple[Array, Array]:
-        return 1 + self.sizes * self.means, 1 + self.sizes * (1 - self.means)
-
-    def _quantiles(self, q: Array) -> Array:
-        if self.binary:
-            return np.asarray(scipy.special.betaincinv(*self._beta(), q))
-        return np.asarray(self.means + np.sqrt(self.spreads / self.sizes) * scipy.special.ndtri(q))
-
-    def _below(self, points: Array) -> Array:
-        """Return the probability of every arm to be at most at each point, shape (points, arms)."""
-        if self.binary:
-            return np.asarray(scipy.special.betainc(*self._beta(), points[:, None]))
-        return np.asarray(scipy.special.ndtr((points[:, None] - self.means) / np.sqrt(self.spreads / self.sizes)))
-
-    def best(self) -> Array:
-        r"""Return every arm's probability to be the best, :math:`\int \prod_{b \ne a} F_b \, dF_a`.
-
-        The integral is a sum over the quantiles of all arms, so it draws nothing and is exact to about 1e-4.
-        """
-        q = scipy.special.ndtr(np.linspace(-6, 6, 241))
-        points = np.unique(self._quantiles(np.broadcast_to(q[:, None], (len(q), len(self.means)))))
-        below = self._below(points)
-        found = np.empty(len(self.means))
-        for arm in range(len(found)):
-            others = np.delete(below, arm, axis=1).prod(axis=1)
-            found[arm] = (np.diff(below[:, arm]) * (others[1:] + others[:-1]) / 2).sum()
-        return np.asarray(found / found.sum())
-
-
-def _posterior(rewards: _Rewards) -> _Posterior | None:
-    r"""Return what is believed of every arm, from comparisons within epochs; None where they do not connect all arms.
-
-    Least squares of :math:`\bar y_{ae} = \mu_e + \theta_a` weighted by the numbers of rewards :math:`n_{ae}`: with
-    :math:`L = \mathrm{diag}(\sum_e n_{ae}) - \sum_e n_e n_e^T / n_{\cdot e}` the effects are
-    :math:`\theta = L^+ \sum_e n_{ae} (\bar y_{ae} - \bar y_{\cdot e})`, with covariance :math:`\sigma^2 L^+`. Epochs of
-    any size count for what they are worth, whereas inverse propensities would let single answers of an arm at its floor
-    outweigh all it did before. Of the arm with most rewards all count; every other arm counts for as many as give its
-    contrast with that one the right variance. In a single epoch these are the arm's own mean and number.
-    """
-    per_epoch = np.maximum(1.0, rewards.counts.sum(axis=1))
-    sizes = rewards.counts.sum(axis=0)
-    laplacian = np.diag(sizes) - (rewards.counts / per_epoch[:, None]).T @ rewards.counts
-    if np.linalg.matrix_rank(laplacian, hermitian=True) < len(sizes) - 1:
-        return None
-    spread = (rewards.counts * rewards.spreads).sum() / sizes.sum()
-    if spread <= 0 and not rewards.binary:
-        return None
-    inverse = np.linalg.pinv(laplacian, hermitian=True)
-    expected = rewards.counts * (rewards.sums.sum(axis=1) / per_epoch)[:, None]
-    effects = inverse @ (rewards.sums - expected).sum(axis=0)
-    first = int(sizes.argmax())
-    variances = np.diag(inverse) + inverse[first, first] - 2 * inverse[first] - 1 / sizes[first]
-    variances[first] = 1 / sizes[first]
-    means = rewards.sums[:, first].sum() / sizes[first] + effects - effects[first]
-    worth = np.minimum(sizes, 1 / np.maximum(variances, 1e-300)) / rewards.inflation
-    means = np.clip(means, 0.0, 1.0) if rewards.binary else means
-    return _Posterior(means, worth, np.where(rewards.spreads > 0, rewards.spreads, spread), rewards.binary)
-
-
-def _written(params: Params, rewards: _Rewards, found: _Posterior | None, best: Array | None) -> tuple[Check, ...]:
+def _written(params: Params, rewards: _Rewards, found: Belief | None, best: Array | None) -> tuple[Check, ...]:
     """Return a check per arm: it passes when the arm is the best with the probability that ends the bandit."""
     checks = []
     for place, arm in enumerate(rewards.arms):
@@ -290,7 +225,7 @@ def _written(params: Params, rewards: _Rewards, found: _Posterior | None, best: 
 def _ended(
     params: Params,
     progress: Progress,
-    running: Segment,
+    running: StepData,
     best: Mapping[str, float],
     guards: Mapping[str, Sequence[Check]],
     checks: tuple[Check, ...],
@@ -308,7 +243,7 @@ def _ended(
     return Step("promote", progress.step, traffic, reason, checks, winner, out)
 
 
-def _wanted(params: Params, found: _Posterior, best: Array) -> Array:
+def _wanted(params: Params, found: Belief, best: Array) -> Array:
     """Return the weights that the policy wants, each at least the floor."""
     k = len(best)
     if params.policy == "epsilon-greedy":
@@ -318,7 +253,7 @@ def _wanted(params: Params, found: _Posterior, best: Array) -> Array:
 
 
 def _moved(
-    params: Params, progress: Progress, running: Segment, wanted: Mapping[str, float], checks: tuple[Check, ...]
+    params: Params, progress: Progress, running: StepData, wanted: Mapping[str, float], checks: tuple[Check, ...]
 ) -> Step:
     """Move the weights towards what is wanted: straight, and as far as ``maximumStep`` lets the fastest go."""
     most = max(abs(weight - running.weight(arm)) for arm, weight in wanted.items())

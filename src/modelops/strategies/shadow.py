@@ -13,25 +13,37 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from modelops.spec.delivery import Expectation, VerdictWord
-from modelops.spec.meta import OpenShare, Share, Strict
-from modelops.spec.model import ModelSpec
-from modelops.strategies import ArmData, Array, Check, Forecast, Objection, PairData, Progress, Segment, Step, Traffic
-from modelops.strategies._judge import (
+from modelops.spec.kinds.rollout_plan import Expectation
+from modelops.spec.meta import OpenShare, Share, Strict, VerdictWord
+from modelops.statistics import Array
+from modelops.statistics.means import mean_bounds
+from modelops.statistics.sequential import log_share_evalue, p_value, share_bounds
+from modelops.strategies import (
+    ArmData,
+    Check,
+    Forecast,
+    Objection,
+    PairData,
+    Progress,
+    Reward,
+    Served,
+    Step,
+    StepData,
+    Traffic,
+)
+from modelops.strategies._forecasts import Watch, shadow_forecasts
+from modelops.strategies._guards import (
     Finding,
     RateGuards,
-    check_deadline,
-    check_guards,
     failures,
-    judge,
+    guard_checks,
     minutes_in_step,
-    p_value,
+    require_deadline,
+    require_guards,
     unlogged,
 )
-from modelops.strategies._planning import Watch, shadow_forecasts
-from modelops.strategies._sequential import log_share_evalue, mean_bounds, share_bounds
 
-__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections"]
+__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections", "reward"]
 
 ARMS = (2, 2)
 
@@ -78,8 +90,8 @@ class Params(RateGuards):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        check_guards(self)
-        check_deadline(self.deadline_minutes, self.min_minutes, "minMinutes")
+        require_guards(self)
+        require_deadline(self.deadline_minutes, self.min_minutes, "minMinutes")
         return self
 
 
@@ -101,7 +113,7 @@ def forecast(params: Params, expectation: Expectation) -> tuple[Forecast, ...]:
     return shadow_forecasts(params, step, expectation, more=sum(limit is not None for limit in own))
 
 
-def objections(params: Params, model: ModelSpec) -> tuple[Objection, ...]:
+def objections(params: Params, model: Served) -> tuple[Objection, ...]:
     """Return what a copy would do in the world, and what cannot be compared."""
     found = unlogged(model)
     if model.serving.side_effects:
@@ -114,11 +126,16 @@ def objections(params: Params, model: ModelSpec) -> tuple[Objection, ...]:
     return found
 
 
+def reward(params: Params) -> Reward | None:
+    """Return that no answer earns anything: the traffic does not follow what arms earn."""
+    return None
+
+
 def next_step(params: Params, progress: Progress) -> Step:
     """Withdraw the candidate on any failed check, promote it when every check passes, else hold."""
     at, traffic = progress.step, _traffic(params.share)
-    if at != 0:
-        return Step("hold", at, traffic, f"a shadow rollout has 1 step and no step {at + 1}")
+    if at != 1:
+        return Step("hold", at, traffic, f"a shadow rollout has 1 step and no step {at}")
     pairs = _pairs(progress)
     minutes = minutes_in_step(progress)
     checks = _checks(params, pairs)
@@ -135,7 +152,7 @@ def next_step(params: Params, progress: Progress) -> Step:
 
 
 def _pairs(progress: Progress) -> PairData:
-    running = progress.segments[-1] if progress.segments else None
+    running = progress.steps[-1] if progress.steps else None
     if running is None or running.step != progress.step:
         return PairData()
     return running.shadows.get("candidate", PairData())
@@ -166,8 +183,8 @@ def _checks(params: Params, pairs: PairData) -> tuple[Check, ...]:
         findings.append(_agreement(params.minimum_agreement, pairs))
     if params.differences is not None:
         findings += _differences(params.differences, pairs.differences, params.alpha)
-    judged = judge(params, [Segment(0, even, arms)], "candidate", enough=enough, more=findings)
-    return (*judged, _dropped(params.maximum_dropped, pairs))
+    compared = guard_checks(params, [StepData(1, even, arms)], "candidate", enough=enough, more=findings)
+    return (*compared, _dropped(params.maximum_dropped, pairs))
 
 
 def _agreement(limit: float, pairs: PairData) -> Finding:

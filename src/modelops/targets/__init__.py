@@ -1,7 +1,8 @@
 """Targets: each file makes one kind of runtime run what an environment's routing table says.
 
-A target file exposes ``Params``, ``observe(params, site)``, ``apply(params, site, table)`` and the pure
-``render(params, desired)``. A target that can only render raises ``render-only`` from ``observe`` and ``apply``.
+A *renderer* exposes ``Params`` and the pure ``render(params, desired)``: another tool applies what it writes. A
+*runner* is a renderer that also talks to its runtime: ``observe``, ``apply``, ``stop``, ``endpoint``, ``logs`` and
+``durable``.
 """
 
 from __future__ import annotations
@@ -9,23 +10,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from modelops.spec.delivery import ReleaseSpec
-from modelops.spec.meta import Strict
-from modelops.spec.model import ModelSpec
+from modelops.plugins import Bound
+from modelops.spec import parameters
+from modelops.spec.address import Address
+from modelops.spec.kinds import AnyResource
+from modelops.spec.kinds.model import ModelSpec
+from modelops.spec.kinds.release import ReleaseSpec
+from modelops.spec.meta import Plugin, Strict
 from modelops.spec.routing import RoutingTable
 
-__all__ = ["Desired", "Observed", "ObservedArm", "Site", "Target"]
+__all__ = ["PROTOCOL", "Deployable", "ObservedArm", "Place", "Renderer", "Runner", "Running", "Site", "bind"]
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """Where an environment lives on this machine: its runtime directory and the project's store."""
+class Place:
+    """Where an environment lives on this machine: its runtime directory."""
 
     environment: str
     runtime: Path
-    store: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Site(Place):
+    """The place of an environment, and the address of the project's store."""
+
+    store: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +52,79 @@ class ObservedArm:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """What runs: ``table`` is the SHA-256 of the routing table in effect, None when nothing answers."""
+class Running:
+    """What runs: ``table`` is the digest of the routing table in effect, None when nothing answers.
+
+    ``routes`` is the table that the runtime was last given, also while nothing answers; None only where it never got
+    one. What must go on as it runs goes on by it, so the runtime keeps it: no second place can say something else.
+    """
 
     running: bool
-    url: str | None
     table: str | None
     arms: tuple[ObservedArm, ...]
     message: str = ""
+    routes: RoutingTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Desired:
-    """Everything a renderer may use; ``lock`` is the requirements lock, ``releases`` by (model, number)."""
+class Deployable:
+    """Everything a renderer may use; ``lock`` is that of the releases, which ``releases`` has by (model, number).
+
+    ``store`` is where the artifacts are: a folder must be mounted, anything else is reached by its address.
+    """
 
     table: RoutingTable
     models: Mapping[str, ModelSpec]
     releases: Mapping[tuple[str, int], ReleaseSpec]
     lock: str
+    store: Address
 
 
-class Target(Protocol):
-    """What a module on this shelf exposes."""
+@runtime_checkable
+class Renderer(Protocol):
+    """What every module on this shelf exposes."""
 
     @property
     def Params(self) -> type[Strict]: ...
 
-    def observe(self, params: Any, site: Site) -> Observed: ...
+    def render(self, params: Any, desired: Deployable) -> Mapping[str, str]:
+        """Return the files that make the runtime match, by path; equal input gives equal files."""
+        ...
 
-    def apply(self, params: Any, site: Site, table: RoutingTable) -> Observed: ...
 
-    def render(self, params: Any, desired: Desired) -> Mapping[str, str]: ...
+@runtime_checkable
+class Runner(Renderer, Protocol):
+    """What a module exposes whose runtime modelops starts, observes and stops."""
+
+    def observe(self, params: Any, place: Place) -> Running:
+        """Return what runs, changing nothing; a runtime that may run and cannot be asked is an error to retry."""
+        ...
+
+    def apply(self, params: Any, site: Site, table: RoutingTable) -> Running:
+        """Make the runtime answer with a routing table, and return what is observed then."""
+        ...
+
+    def stop(self, params: Any, place: Place) -> None:
+        """End the runtime after what it is answering; what does not run is left alone."""
+        ...
+
+    def endpoint(self, params: Any, place: Place) -> str | None:
+        """Return the URL at which the models are called, None as long as there was never one."""
+        ...
+
+    def logs(self, params: Any, place: Place) -> Plugin:
+        """Return which member of the shelf ``logs`` reads what the runtime predicted, and its parameters."""
+        ...
+
+    def durable(self, params: Any, environ: Mapping[str, str]) -> bool:
+        """Tell whether the runtime outlives the process that starts it: what ends with its observer proves nothing."""
+        ...
+
+
+PROTOCOL = Renderer
+"""What every file of this shelf is held against; one that runs deployments is a Runner, too."""
+
+
+def bind(plugin: Plugin, resource: AnyResource | None = None, dotted: str = "") -> Bound[Renderer]:
+    """Return a target with its validated parameters; what is wrong is told with its place in ``resource``."""
+    return parameters.bind("targets", plugin, resource, dotted)

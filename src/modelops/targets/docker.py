@@ -11,25 +11,29 @@ from jinja2 import Environment, StrictUndefined
 from pydantic import Field
 
 from modelops import __version__
-from modelops.spec.meta import Strict
-from modelops.spec.routing import FILE_NAME
-from modelops.targets import Desired
-from modelops.targets._render_only import render_only
+from modelops.spec.meta import Origin, Strict
+from modelops.spec.routing import FILE_NAME, table_text
+from modelops.targets import Deployable
 
-PORT = 8080
+PORT, GRPC_PORT = 8080, 8081
 USER = 10001
+_STORE = "/srv/store"
 
 
 class Params(Strict):
     """What the image is built from and where its server listens on this machine.
 
-    ``base`` is a Python image pinned by digest; ``store`` the folder of the OCI layout, relative to the compose file.
+    ``base`` is a Python image pinned by digest; ``store`` the folder with the artifacts, relative to the compose file,
+    where the project's store is a folder. Any other store is reached by its address. Where ``grpcPort`` is given and
+    the lock has grpcio, the protocol is answered over gRPC there. Pages of ``corsOrigins`` may ask from a browser.
     """
 
     base: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]*@sha256:[0-9a-f]{64}$")] = (
         "python:3.12-slim-bookworm@sha256:782412e85d0f0984994c290652577d4018aff08145c85b262bb63dc0c7522254"
     )
     port: Annotated[int, Field(ge=1, le=65535)] = PORT
+    grpc_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    cors_origins: tuple[Origin, ...] = ()
     store: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]+$")] = "./store"
     memory: Annotated[str, Field(pattern=r"^[0-9]+[kmg]$")] = "512m"
 
@@ -45,7 +49,7 @@ RUN python -m pip install --no-cache-dir --no-compile --no-deps --find-links /tm
 RUN useradd --system --uid {{ user }} --home-dir /var/lib/modelops --create-home modelops
 USER {{ user }}
 WORKDIR /var/lib/modelops
-EXPOSE {{ port }}
+EXPOSE {{ ports }}
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \\
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:{{ port }}/v2/health/ready')"]
 ENTRYPOINT ["modelops"]
@@ -54,21 +58,18 @@ CMD {{ command }}
 _WHEELS = "Put a wheel of modelops here to build the image from it: python -m build --wheel --outdir wheels\n"
 
 
-observe = apply = render_only(
-    "docker",
-    "a Docker engine",
-    "write the files with `modelops render ENV -o DIR` and run `docker compose up --build` there",
-)
-
-
-def _command(environment: str) -> list[str]:
+def _command(params: Params, desired: Deployable) -> list[str]:
+    store = desired.store.text if desired.store.folder is None else desired.store.mounted(_STORE)
     return [
-        *("serve", environment, "--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 - inside its own container
-        *("--table", f"/etc/modelops/{FILE_NAME}", "--runtime", "/var/lib/modelops", "--store", "/srv/store"),
+        *("serve", desired.table.environment),
+        *("--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 - inside its own container
+        *("--table", f"/etc/modelops/{FILE_NAME}", "--runtime", "/var/lib/modelops", "--store", store),
+        *(("--grpc-port", str(GRPC_PORT)) if params.grpc_port is not None else ()),
+        *(each for origin in params.cors_origins for each in ("--cors", origin)),
     ]
 
 
-def _labels(desired: Desired) -> dict[str, str]:
+def _labels(desired: Deployable) -> dict[str, str]:
     labels = {"dev.modelops.environment": desired.table.environment}
     for model, route in sorted(desired.table.models.items()):
         labels[f"dev.modelops.owner.{model}"] = desired.models[model].owner
@@ -77,17 +78,18 @@ def _labels(desired: Desired) -> dict[str, str]:
     return labels
 
 
-def _compose(params: Params, desired: Desired) -> str:
-    environment = desired.table.environment
+def _compose(params: Params, desired: Deployable) -> str:
+    environment, folder = desired.table.environment, desired.store.folder is not None
     service: dict[str, Any] = {
         "build": {"context": "."},
         "image": f"modelops-{environment}:{__version__}",
         "labels": _labels(desired),
-        "ports": [f"127.0.0.1:{params.port}:{PORT}"],
+        "ports": [f"127.0.0.1:{params.port}:{PORT}"]
+        + ([f"127.0.0.1:{params.grpc_port}:{GRPC_PORT}"] if params.grpc_port is not None else []),
         "volumes": [
             # The folder, not the file: a replaced file would stay the old one inside the container.
             {"type": "bind", "source": "./routes", "target": "/etc/modelops", "read_only": True},
-            {"type": "bind", "source": params.store, "target": "/srv/store", "read_only": True},
+            *([{"type": "bind", "source": params.store, "target": _STORE, "read_only": True}] if folder else []),
             {"type": "volume", "source": "log", "target": "/var/lib/modelops"},
         ],
         "read_only": True,
@@ -99,14 +101,15 @@ def _compose(params: Params, desired: Desired) -> str:
         "stop_grace_period": "40s",
     }
     variables = [key.variable for key in desired.table.keys or () if key.variable is not None]
+    variables += desired.store.variables
     if variables:
-        # Without a value: compose takes them from where it runs, so that no key is in a file.
+        # Without a value: compose takes them from where it runs, so that no secret is in a file.
         service["environment"] = variables
     document = {"name": f"modelops-{environment}", "services": {"server": service}, "volumes": {"log": {}}}
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
-def render(params: Params, desired: Desired) -> Mapping[str, str]:
+def render(params: Params, desired: Deployable) -> Mapping[str, str]:
     """Return the Dockerfile, the compose file, and what both read."""
     template = Environment(autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     dockerfile = template.from_string(_DOCKERFILE).render(
@@ -114,14 +117,14 @@ def render(params: Params, desired: Desired) -> Mapping[str, str]:
         version=__version__,
         user=USER,
         port=PORT,
-        command=json.dumps(_command(desired.table.environment)),
+        ports=PORT if params.grpc_port is None else f"{PORT} {GRPC_PORT}",
+        command=json.dumps(_command(params, desired)),
     )
-    table = desired.table.model_dump(by_alias=True, mode="json")
     return {
         "Dockerfile": dockerfile,
         "compose.yaml": _compose(params, desired),
         "requirements.lock": desired.lock,
-        f"routes/{FILE_NAME}": json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False) + "\n",
+        f"routes/{FILE_NAME}": table_text(desired.table),
         "wheels/README": _WHEELS,
         ".dockerignore": "store\nroutes\n",
     }

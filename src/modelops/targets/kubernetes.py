@@ -2,51 +2,53 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import yaml
 from pydantic import Field
 
-from modelops.spec.meta import Name, Strict
-from modelops.spec.model import ModelSpec
-from modelops.spec.routing import FILE_NAME, Route, RoutingTable
-from modelops.targets import Desired
-from modelops.targets._render_only import render_only
+from modelops.errors import Exit, failure
+from modelops.spec.address import Address
+from modelops.spec.kinds.model import ModelSpec
+from modelops.spec.meta import Name, Origin, Strict
+from modelops.spec.routing import FILE_NAME, Route, RoutingTable, table_text
+from modelops.targets import Deployable
 
-PORT = 8080
+PORT, GRPC_PORT = 8080, 8081
+NOTICE_SECONDS = 10
+"""How long a pod that ends still takes connections: everybody who routes to it has heard of its end by then."""
 USER = 10001
+_STORE = "/srv/store"
 Object = dict[str, Any]
 
 
 class Params(Strict):
     """Where the workloads go and what they run.
 
-    ``image`` is the server's image, pinned by digest; ``storeClaim`` a PersistentVolumeClaim that holds the OCI layout
-    with the artifacts, mounted read-only; ``logClaim`` one for the prediction log, without which the log lives and dies
-    with its pod. ``ingressNamespace`` is the namespace that may call the models; without it only their own may.
-    ``keySecret`` is the Secret that holds the API keys which the access policy names by variable.
+    ``image`` is the server's image, pinned by digest; ``storeClaim`` a PersistentVolumeClaim that holds the folder with
+    the artifacts, mounted read-only, where the project's store is a folder; ``logClaim`` one for the prediction log,
+    without which the log lives and dies with its pod. ``ingressNamespace`` is the namespace that may call the models;
+    without it only their own may. ``keySecret`` is the Secret that holds the API keys which the access policy names by
+    variable. ``storeSecret`` is the Secret that holds the credentials which the store names by variable. With
+    ``grpc`` the protocol is answered over gRPC as well, on port 8081, if the image has grpcio. Pages of
+    ``corsOrigins`` may ask from a browser.
     """
 
     image: Annotated[str, Field(pattern=r"^[^@\s]+@sha256:[0-9a-f]{64}$")]
-    store_claim: Name
+    store_claim: Name | None = None
     namespace: Name = "models"
     log_claim: Name | None = None
     ingress_namespace: Name | None = None
     key_secret: Name = "modelops-api-keys"  # noqa: S105 - the name of a Secret
+    store_secret: Name = "modelops-store"  # noqa: S105 - the name of a Secret
+    grpc: bool = False
+    cors_origins: tuple[Origin, ...] = ()
     minimum_replicas: Annotated[int, Field(ge=1)] = 2
     maximum_replicas: Annotated[int, Field(ge=1)] = 6
     cpu: str = "500m"
     memory: str = "512Mi"
     target_cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
-
-
-observe = apply = render_only(
-    "kubernetes",
-    "a cluster",
-    "write the manifests with `modelops render ENV -o DIR` and let a GitOps tool apply them",
-)
 
 
 def _name(model: str) -> str:
@@ -75,27 +77,36 @@ def _metadata(params: Params, name: str, labels: Mapping[str, str], route: Route
     return {"name": name, "namespace": params.namespace, "labels": dict(labels), "annotations": digests}
 
 
+def _ports(params: Params) -> list[tuple[str, int]]:
+    return [("http", PORT)] + ([("grpc", GRPC_PORT)] if params.grpc else [])
+
+
 def _probe(path: str, period: int, failures: int) -> Object:
     return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "failureThreshold": failures}
 
 
-def _variables(params: Params, table: RoutingTable) -> Object:
-    names = [key.variable for key in table.keys or () if key.variable is not None]
-    found = [{"name": n, "valueFrom": {"secretKeyRef": {"name": params.key_secret, "key": n}}} for n in names]
+def _variables(params: Params, table: RoutingTable, store: Address) -> Object:
+    named = [(params.key_secret, key.variable) for key in table.keys or () if key.variable is not None]
+    named += [(params.store_secret, variable) for variable in store.variables]
+    found = [{"name": n, "valueFrom": {"secretKeyRef": {"name": secret, "key": n}}} for secret, n in named]
     return {"env": found} if found else {}
 
 
-def _container(params: Params, table: RoutingTable) -> Object:
+def _container(params: Params, table: RoutingTable, store: Address) -> Object:
     environment = table.environment
+    address = store.text if store.folder is None else store.mounted(_STORE)
     return {
         "name": "server",
         "image": params.image,
-        **_variables(params, table),
+        **_variables(params, table, store),
         "args": [
             *("serve", environment, "--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 - inside its own pod
-            *("--table", f"/etc/modelops/{FILE_NAME}", "--runtime", "/var/lib/modelops", "--store", "/srv/store"),
+            *(("--grpc-port", str(GRPC_PORT)) if params.grpc else ()),
+            *(each for origin in params.cors_origins for each in ("--cors", origin)),
+            *("--notice", str(NOTICE_SECONDS)),
+            *("--table", f"/etc/modelops/{FILE_NAME}", "--runtime", "/var/lib/modelops", "--store", address),
         ],
-        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in _ports(params)],
         "resources": {
             "requests": {"cpu": params.cpu, "memory": params.memory},
             "limits": {"memory": params.memory},
@@ -110,7 +121,7 @@ def _container(params: Params, table: RoutingTable) -> Object:
         },
         "volumeMounts": [
             {"name": "routes", "mountPath": "/etc/modelops", "readOnly": True},
-            {"name": "store", "mountPath": "/srv/store", "readOnly": True},
+            *([{"name": "store", "mountPath": _STORE, "readOnly": True}] if store.folder is not None else []),
             {"name": "log", "mountPath": "/var/lib/modelops"},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod
         ],
@@ -118,7 +129,7 @@ def _container(params: Params, table: RoutingTable) -> Object:
 
 
 def _deployment(
-    params: Params, table: RoutingTable, name: str, selector: Mapping[str, str], metadata: Object
+    params: Params, table: RoutingTable, store: Address, name: str, selector: Mapping[str, str], metadata: Object
 ) -> Object:
     """Return the workload; the autoscaler owns the number of replicas, so it is not written here.
 
@@ -144,11 +155,12 @@ def _deployment(
                         "fsGroup": USER,
                         "seccompProfile": {"type": "RuntimeDefault"},
                     },
-                    "terminationGracePeriodSeconds": 40,  # longer than the server gives its own requests
-                    "containers": [_container(params, table)],
+                    # Longer than the server waits for balancers and then gives its own requests.
+                    "terminationGracePeriodSeconds": NOTICE_SECONDS + 40,
+                    "containers": [_container(params, table, store)],
                     "volumes": [
                         {"name": "routes", "configMap": {"name": f"{name}-routes"}},
-                        {"name": "store", "persistentVolumeClaim": {"claimName": params.store_claim, "readOnly": True}},
+                        *_store_volume(params, store),
                         {"name": "log", **log},
                         {"name": "tmp", "emptyDir": {}},
                     ],
@@ -156,6 +168,20 @@ def _deployment(
             },
         },
     }
+
+
+def _store_volume(params: Params, store: Address) -> list[Object]:
+    """Return the volume with the artifacts; a store that is no folder needs none."""
+    if store.folder is None:
+        return []
+    if params.store_claim is None:
+        raise failure(
+            "store-claim-missing",
+            f"the store {store.text} is a folder, and no storeClaim names a volume that holds it in the cluster",
+            exit=Exit.USAGE,
+            hint="pass --param storeClaim=NAME, or keep the artifacts in a registry: spec.store of the Project",
+        )
+    return [{"name": "store", "persistentVolumeClaim": {"claimName": params.store_claim, "readOnly": True}}]
 
 
 def _autoscaler(params: Params, name: str, metadata: Object) -> Object:
@@ -173,8 +199,16 @@ def _autoscaler(params: Params, name: str, metadata: Object) -> Object:
     }
 
 
-def _network_policy(params: Params, selector: Mapping[str, str], metadata: Object) -> Object:
-    """Return who may talk to the model; the server itself calls nobody, so nothing may leave."""
+def _egress(store: Address) -> list[Object]:
+    """Return what may leave: nothing, or what asks for names and for a store that is reached by network."""
+    if not store.ports:
+        return []
+    names = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
+    return [{"ports": names}, {"ports": [{"protocol": "TCP", "port": port} for port in store.ports]}]
+
+
+def _network_policy(params: Params, store: Address, selector: Mapping[str, str], metadata: Object) -> Object:
+    """Return who may talk to the model, and that the server itself calls nobody but its store."""
     peer: Object = {"podSelector": {}}
     if params.ingress_namespace is not None:
         peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": params.ingress_namespace}}}
@@ -185,13 +219,13 @@ def _network_policy(params: Params, selector: Mapping[str, str], metadata: Objec
         "spec": {
             "podSelector": {"matchLabels": dict(selector)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [peer], "ports": [{"protocol": "TCP", "port": PORT}]}],
-            "egress": [],
+            "ingress": [{"from": [peer], "ports": [{"protocol": "TCP", "port": port} for _, port in _ports(params)]}],
+            "egress": _egress(store),
         },
     }
 
 
-def _objects(params: Params, desired: Desired, model: str, route: Route) -> dict[str, Object]:
+def _objects(params: Params, desired: Deployable, model: str, route: Route) -> dict[str, Object]:
     environment = desired.table.environment
     name, selector = _name(model), _selector(environment, model)
     labels = _labels(environment, model, desired.models[model], route)
@@ -200,22 +234,24 @@ def _objects(params: Params, desired: Desired, model: str, route: Route) -> dict
     if keys is not None:
         keys = tuple(key for key in keys if model in key.models or "*" in key.models)
     table = RoutingTable(environment=environment, models={model: route}, keys=keys)
-    listed = table.model_dump(by_alias=True, mode="json")
     return {
         "configmap": {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": _metadata(params, f"{name}-routes", labels, route),
-            "data": {FILE_NAME: json.dumps(listed, indent=2, sort_keys=True, ensure_ascii=False) + "\n"},
+            "data": {FILE_NAME: table_text(table)},
         },
-        "deployment": _deployment(params, table, name, selector, metadata),
+        "deployment": _deployment(params, table, desired.store, name, selector, metadata),
         "service": {
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": metadata,
             "spec": {
                 "selector": selector,
-                "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+                "ports": [
+                    {"name": name, "port": 80 if name == "http" else port, "targetPort": name, "protocol": "TCP"}
+                    for name, port in _ports(params)
+                ],
             },
         },
         "horizontalpodautoscaler": _autoscaler(params, name, metadata),
@@ -229,7 +265,7 @@ def _objects(params: Params, desired: Desired, model: str, route: Route) -> dict
                 "unhealthyPodEvictionPolicy": "AlwaysAllow",
             },
         },
-        "networkpolicy": _network_policy(params, selector, metadata),
+        "networkpolicy": _network_policy(params, desired.store, selector, metadata),
     }
 
 
@@ -241,7 +277,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def render(params: Params, desired: Desired) -> Mapping[str, str]:
+def render(params: Params, desired: Deployable) -> Mapping[str, str]:
     """Return one manifest per object, in a folder per model."""
     return {
         f"{_name(model)}/{kind}.yaml": yaml.dump(

@@ -6,33 +6,45 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modelops.training.building import build, find, record_digest
-    from modelops.training.judging import score_with, subject
-    from modelops.training.ledger import Run, runs
-    from modelops.training.request import BuildRequest, inputs_digest, spec_digest
+    from modelops.training.building import Build, build, divided
+    from modelops.training.judging import subject
+    from modelops.training.ledger import Run, looks, runs
+    from modelops.training.rechecking import recheck
+    from modelops.training.request import BuildRequest, differing_inputs, inputs_digest, spec_digest
+    from modelops.training.stored import find, record_digest, reference
 
 __all__ = [
+    "Build",
     "BuildRequest",
     "Run",
     "build",
+    "differing_inputs",
+    "divided",
     "find",
     "inputs_digest",
+    "looks",
+    "recheck",
     "record_digest",
+    "reference",
     "runs",
-    "score_with",
     "spec_digest",
     "subject",
 ]
 
 _PLACES = {
+    "Build": "building",
     "BuildRequest": "request",
     "Run": "ledger",
     "build": "building",
-    "find": "building",
+    "differing_inputs": "request",
+    "divided": "building",
+    "find": "stored",
     "inputs_digest": "request",
-    "record_digest": "building",
+    "looks": "ledger",
+    "recheck": "rechecking",
+    "record_digest": "stored",
+    "reference": "stored",
     "runs": "ledger",
-    "score_with": "judging",
     "spec_digest": "request",
     "subject": "judging",
 }

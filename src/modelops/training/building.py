@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -14,35 +15,36 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 
-from modelops.artifacts import BuildRecord, Signature, open_artifact, put_artifact
-from modelops.artifacts.package import sha256
+from modelops import summaries
+from modelops.artifacts import BuildRecord, Signature, package, put_artifact
 from modelops.artifacts.predictor import class_indices
-from modelops.artifacts.signature import canonical_json, inputs_of
+from modelops.artifacts.signature import canonical_json, inputs_of, runtimes_of
 from modelops.clock import Clock, format_instant
-from modelops.drift import psi
-from modelops.errors import Location, ModelOpsError, failure
-from modelops.metrics import Predictions, default_metrics, measure_all
-from modelops.spec.delivery import ReleaseArtifact
+from modelops.digests import digest_bytes
+from modelops.errors import Exit, Location, ModelOpsError, failure
+from modelops.evidence import Keyring, Making, Signer
+from modelops.fence import Bounds, Terms
+from modelops.metrics import Predictions, baseline, confusion, default_metrics, measure_all
+from modelops.spec.kinds.release import ReleaseArtifact, Search
 from modelops.stores import Store
 from modelops.training import ledger, tracking
-from modelops.training.request import BuildRequest, inputs_digest, spec_digest
+from modelops.training.circumstances import circumstances
+from modelops.training.request import BuildRequest, inputs_digest, runs_code, served_code, spec_digest
 from modelops.training.rows import holdout_bytes, write_rows
 from modelops.training.scratch import folder_for_a_build
 from modelops.training.split import divide
+from modelops.training.stored import Stored, find, keep, record_digest
 from modelops.training.supervise import clean_environment, run_worker
 from modelops.training.target import Target, encode
 
-__all__ = ["Read", "build", "divided", "find", "record_digest"]
+__all__ = ["Build", "Read", "build", "divided", "expected_record", "scored_predictions"]
 
 Array = np.ndarray[Any, Any]
+_MODEL_BYTES = 4 << 30
 Read = Callable[[Path], pa.Table]
 """Reads the rows of a materialised snapshot, typed as its columns say."""
-
-RECORD_TYPE = "application/vnd.modelops.build.v1+json"
-HOLDOUT_TYPE = "application/vnd.apache.parquet"
-MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,48 +70,18 @@ def divided(request: BuildRequest, table: pa.Table) -> Divided:
     return Divided(table, target, train, test)
 
 
-def reference(inputs: str) -> str:
-    """Return the name under which a store keeps the build of some inputs."""
-    return "build-" + inputs.removeprefix("sha256:")
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A build, how it was made, and by whom.
 
-
-def record_digest(record: BuildRecord) -> str:
-    """Return the digest of a build record."""
-    return sha256(record.dump())
-
-
-def find(store: Store, inputs: str) -> BuildRecord | None:
-    """Return the stored build of some inputs after verifying its record, its artifact and its holdout predictions.
-
-    None when there is none or a part of it is gone; bytes that were changed raise ``digest-mismatch``.
+    ``key`` is the name of the trusted key that signed it, None where it was trained just now; ``refused`` is why the
+    build that the store had was not taken.
     """
-    digest = store.resolve(reference(inputs))
-    if digest is None or not store.has(digest):
-        return None
-    manifest = json.loads(_verified(store, digest))
-    layers = {layer["mediaType"]: layer["digest"] for layer in manifest["layers"]}
-    if not all(store.has(layer) for layer in layers.values()):
-        return None
-    record = BuildRecord.parse(_verified(store, layers[RECORD_TYPE]))
-    if record.inputs != inputs or layers[HOLDOUT_TYPE] != record.holdout:
-        raise failure("bad-build-record", f"the store's {reference(inputs)} is the build of other inputs")
-    if not store.has(record.artifact.digest):
-        return None
-    try:
-        open_artifact(store, record.artifact.digest)
-    except ModelOpsError as error:
-        if error.problems[0].code == "not-in-store":
-            return None
-        raise
-    _verified(store, record.holdout)
-    return record
 
-
-def _verified(store: Store, digest: str) -> bytes:
-    data = store.get(digest)
-    if sha256(data) != digest:
-        raise failure("digest-mismatch", f"the blob {digest} has other bytes: {sha256(data)}")
-    return data
+    record: BuildRecord
+    making: Making
+    key: str | None = None
+    refused: ModelOpsError | None = None
 
 
 def build(
@@ -122,46 +94,71 @@ def build(
     ledger: Path,
     clock: Clock,
     environment: Mapping[str, str] = os.environ,
-) -> BuildRecord:
-    """Return the build of a request: from the store when its inputs were built before, else trained now.
+    trust: Keyring | None = None,
+    signer: Callable[[], Signer | None] = lambda: None,
+    refused: ModelOpsError | None = None,
+    terms: Terms = Terms(),
+) -> Build:
+    """Return the build of a request: from the store if somebody trusted signed it there, else trained now.
 
     ``materialise`` and ``read`` are called only for a new build. ``scratch`` is a folder for temporary files,
-    ``ledger`` the run ledger, to which every call adds one run. Nothing is stored by a build that fails.
+    ``ledger`` the run ledger, to which every call adds one run, and one more for a stored build that was refused.
+    Nothing is stored by a build that fails. ``trust`` says whose signature counts; without it the store is not asked.
+    ``signer`` is called when training has ended. With ``refused``, the reason, the stored build is not looked at again.
+    ``terms`` say what the fence around the training code must keep.
     """
     inputs = inputs_digest(request)
+    found: Stored | None = None
+    if refused is None:
+        found, refused = _taken(store, inputs, trust)
+    if refused is not None and refused.first.code != "build-unsigned":
+        with contextlib.suppress(ModelOpsError), _recorded(request, inputs, ledger, clock):
+            raise refused
     with _recorded(request, inputs, ledger, clock) as note:
-        found = find(store, inputs)
         if found is not None:
-            note("cached", found)
-            return found
-        record = _trained(request, inputs, materialise, read, store, scratch, ledger)
+            note("cached", found.record)
+            return Build(found.record, found.making, found.key)
+        record, making = _trained(
+            request, inputs, materialise, read, store, scratch, ledger, clock, environment, signer, terms
+        )
         note("ok", record)
     if tracking.configured(environment):
         tracking.track(record, record_digest(record), environment)
-    return record
+    return Build(record, making, None, refused)
+
+
+def _taken(store: Store, inputs: str, trust: Keyring | None) -> tuple[Stored | None, ModelOpsError | None]:
+    """Return the stored build, or why it cannot be taken; a store that cannot be asked now is an error."""
+    try:
+        return find(store, inputs, trust), None
+    except ModelOpsError as error:
+        if error.exit is Exit.WORLD and error.first.code != "not-in-store":
+            raise
+        return None, error
 
 
 @contextmanager
 def _recorded(
     request: BuildRequest, inputs: str, path: Path, clock: Clock
-) -> Iterator[Callable[[ledger.Outcome, BuildRecord], None]]:
+) -> Iterator[Callable[[ledger.RunOutcome, BuildRecord], None]]:
     """Add one run to the ledger, whether the build succeeds or fails."""
     started, tick = format_instant(clock()), time.monotonic()
     parameters = request.model.spec.training.parameters
 
     def add(
-        outcome: ledger.Outcome, record: BuildRecord | None, problem: str | None = None, message: str | None = None
+        outcome: ledger.RunOutcome, record: BuildRecord | None, problem: str | None = None, message: str | None = None
     ) -> None:
         artifact, digest = (record.artifact.digest, record_digest(record)) if record else (None, None)
         metrics = {metric.name: metric.value for metric in record.metrics} if record else {}
         seconds = round(time.monotonic() - tick, 3)
-        row = (seconds, outcome, problem, message, inputs, artifact, digest, parameters, metrics)
+        data = request.snapshot.spec.root
+        row = (seconds, outcome, problem, message, inputs, artifact, digest, parameters, metrics, data)
         ledger.append(path, ledger.Run(0, request.model.name, started, *row))
 
     try:
         yield lambda outcome, record: add(outcome, record)
     except ModelOpsError as error:
-        add("failed", None, error.problems[0].code, error.problems[0].message)
+        add("failed", None, error.first.code, error.first.message)
         raise
 
 
@@ -173,29 +170,54 @@ def _trained(
     store: Store,
     scratch: Path,
     ledger_path: Path,
-) -> BuildRecord:
+    clock: Clock,
+    outside: Mapping[str, str],
+    signer: Callable[[], Signer | None],
+    terms: Terms,
+) -> tuple[BuildRecord, Making]:
     _require_syntax(request)
+    started = clock()
     parts = divided(request, read(materialise()))
     with folder_for_a_build(scratch) as folder:
-        _prepare(request, parts, folder)
+        _prepare(request, parts, folder, terms)
         training = request.model.spec.training
         environment = clean_environment(folder / "training", training.threads, platform.machine())
         entrypoint = f"{PurePosixPath(request.model.path).parent}/{training.entrypoint}"
         try:
-            run_worker(folder, environment, training.timeout_seconds, entrypoint)
+            run_worker(folder, environment, training.timeout_seconds, entrypoint, terms)
         finally:
             _keep_log(folder, ledger_path, inputs)
-        files = {
-            path: (folder / "artifact" / path).read_bytes()
-            for path in json.loads((folder / "result.json").read_bytes())["files"]
-        }
+        result = json.loads((folder / "result.json").read_bytes())
+        files = {path: (folder / "artifact" / path).read_bytes() for path in result["files"]}
+        search = _search(result["search"])
         scores = np.load(folder / "scores.npy", allow_pickle=False)
-    return _stored(request, inputs, parts, files, scores, store)
+    record, holdout = _measured(request, inputs, parts, put_artifact(store, files), files, scores, search)
+    threads = result["threads"]
+    making = circumstances(request, inputs, started=started, finished=clock(), threads=threads, environment=outside)
+    # The key is asked for when nothing of the repository's code runs any more.
+    keep(store, record, holdout, making, signer())
+    return record, making
+
+
+def _search(said: Any) -> Search | None:
+    """Read what training says of a search; its process ran the model's code, so nothing in it is trusted."""
+    try:
+        return None if said is None else Search.model_validate_json(json.dumps(said))
+    except ValidationError:
+        raise failure("training-failed", "training left a report of its search that cannot be read") from None
 
 
 def _require_syntax(request: BuildRequest) -> None:
-    """Refuse training code that does not compile before anything is read or started for it."""
+    """Refuse training code that makes the data or does not compile before anything is read or started for it."""
     entrypoint = request.model.spec.training.entrypoint
+    if entrypoint in request.withheld:
+        raise failure(
+            "training-makes-data",
+            f"{entrypoint} {request.withheld[entrypoint]}, so it cannot train: it would know the test rows",
+            location=request.model.where("spec.training.entrypoint"),
+            dotted="spec.training.entrypoint",
+            hint="put the code that makes the data into a file of its own",
+        )
     path = f"{PurePosixPath(request.model.path).parent}/{entrypoint}"
     try:
         compile(request.entrypoint, path, "exec", dont_inherit=True)
@@ -207,16 +229,13 @@ def _require_syntax(request: BuildRequest) -> None:
         ) from None
 
 
-def _prepare(request: BuildRequest, parts: Divided, folder: Path) -> None:
+def _prepare(request: BuildRequest, parts: Divided, folder: Path, terms: Terms) -> None:
     """Write what the worker needs: the request, the rows of both parts, and the code in the child's own folder."""
     spec = request.model.spec
     child = folder / "training"
-    for path, data in request.code.items():
-        target = child / "code" / path
-        if not target.resolve().is_relative_to((child / "code").resolve()):
-            raise failure("path-escape", f"the code file {path!r} lies outside the model's folder")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+    _write_code({path: data for path, data in request.code.items() if path not in request.withheld}, child / "code")
+    if runs_code(spec.training.runtime):
+        _write_code(served_code(request), folder / "code")
     names = [feature.name for feature in spec.data.features]
     for name in names:
         if name not in parts.table.column_names:
@@ -232,8 +251,17 @@ def _prepare(request: BuildRequest, parts: Divided, folder: Path) -> None:
         classes=parts.target.classes,
         threshold=spec.serving.threshold,
         engine="sklearn",
-    ).model_dump(mode="json", by_alias=True)
+        text=request.snapshot.spec.reading((*names, spec.data.target)),
+    ).plain()
     training = spec.training
+    bounds = Bounds(
+        str(child),
+        programs=False,
+        memory=training.memory_mib << 20,
+        file_size=_MODEL_BYTES,
+        cores=training.threads,
+        terms=terms,
+    )
     document = {
         "scratch": str(child),
         "entrypoint": training.entrypoint,
@@ -241,14 +269,25 @@ def _prepare(request: BuildRequest, parts: Divided, folder: Path) -> None:
         "seed": training.seed,
         "threads": training.threads,
         "timeout": training.timeout_seconds,
-        "memoryBytes": training.memory_mib << 20,
+        "bounds": bounds.dump(),
+        "withheld": dict(request.withheld),
         "task": spec.task,
         "target": spec.data.target,
         "classes": parts.target.classes,
         "features": signature["features"],
         "signature": signature,
+        "runtime": training.runtime.model_dump(mode="json") if training.runtime is not None else None,
     }
     (folder / "request.json").write_bytes(canonical_json(document))
+
+
+def _write_code(code: Mapping[str, bytes], folder: Path) -> None:
+    for path, data in code.items():
+        target = folder / path
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise failure("path-escape", f"the code file {path!r} lies outside the model's folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
 
 
 def _keep_log(folder: Path, ledger_path: Path, inputs: str) -> None:
@@ -260,22 +299,62 @@ def _keep_log(folder: Path, ledger_path: Path, inputs: str) -> None:
         target.write_bytes(output.read_bytes())
 
 
-def _stored(
-    request: BuildRequest, inputs: str, parts: Divided, files: Mapping[str, bytes], scores: Array, store: Store
-) -> BuildRecord:
-    """Measure, and store artifact, holdout predictions and record; the name is given last, when all is there."""
-    spec = request.model.spec
-    signature = Signature.parse(files["models/signature.json"])
-    codes = scores if spec.task == "regression" else class_indices(signature, scores).astype(np.float64)
-    predictions = Predictions(spec.task, parts.codes(parts.test), codes, scores, parts.target.classes)
-    metrics = measure_all(predictions, seed=spec.training.seed, names=default_metrics(spec.task))
+def _measured(
+    request: BuildRequest,
+    inputs: str,
+    parts: Divided,
+    stored: package.Stored,
+    files: Mapping[str, bytes],
+    scores: Array,
+    search: Search | None,
+) -> tuple[BuildRecord, bytes]:
+    """Return the record of a build and the bytes of its holdout predictions."""
+    signature = Signature.parse(files[package.SIGNATURE])
+    predictions = scored_predictions(request, parts, signature, scores)
     holdout = holdout_bytes(parts.test, predictions)
-    stored = put_artifact(store, files)
-    record = BuildRecord(
+    artifact = ReleaseArtifact(
+        digest=stored.digest,
+        size=stored.size,
+        files=stored.files,
+        engine=signature.engine,
+        onnx_difference=signature.onnx_difference,
+        engine_reason=signature.engine_reason,
+        runtimes=runtimes_of(signature),
+        labels=signature.labels,
+        equality=signature.equality,
+    )
+    digest, threshold = digest_bytes(holdout), signature.threshold
+    return expected_record(request, inputs, parts, artifact, predictions, digest, search, threshold), holdout
+
+
+def scored_predictions(request: BuildRequest, parts: Divided, signature: Signature, scores: Array) -> Predictions:
+    """Return scores of the test rows as predictions, with the truth of the snapshot."""
+    spec = request.model.spec
+    codes = scores if spec.task == "regression" else class_indices(signature, scores).astype(np.float64)
+    return Predictions(spec.task, parts.codes(parts.test), codes, scores, parts.target.classes)
+
+
+def expected_record(
+    request: BuildRequest,
+    inputs: str,
+    parts: Divided,
+    artifact: ReleaseArtifact,
+    predictions: Predictions,
+    holdout: str,
+    search: Search | None = None,
+    threshold: float = 0.5,
+) -> BuildRecord:
+    """Return what the record of a build has to say, from git, the data, the artifact and its predictions.
+
+    ``threshold`` is the artifact's, from which it answers the positive class.
+    What a ``search`` tried is what training said of it; nothing is decided by that.
+    """
+    spec = request.model.spec
+    return BuildRecord(
         model=request.model.name,
         inputs=inputs,
         spec=spec_digest(spec),
-        environment_lock=sha256(request.lock),
+        environment_lock=digest_bytes(request.lock),
         code_tree=request.code_tree,
         snapshot=request.snapshot.name,
         data_root=request.snapshot.spec.root,
@@ -284,42 +363,19 @@ def _stored(
         rows_without_target=parts.target.missing,
         seeds={"split": spec.training.seed, "training": spec.training.seed},
         parameters=spec.training.parameters,
+        search=search,
         task=spec.task,
         positive=parts.target.positive,
         classes=parts.target.classes,
-        artifact=ReleaseArtifact(
-            digest=stored.digest,
-            size=stored.size,
-            files=stored.files,
-            engine=signature.engine,
-            onnx_difference=signature.onnx_difference,
-            engine_reason=signature.engine_reason,
-        ),
-        metrics=metrics,
-        score_profile=psi.fit(psi.Params(), pa.chunked_array([profile_scores(scores)]), "number"),
-        holdout=store.put(holdout),
+        artifact=artifact,
+        metrics=measure_all(predictions, seed=spec.training.seed, names=default_metrics(spec.task)),
+        score_profile=summaries.summarise(pa.chunked_array([profile_scores(predictions.y_score)]), "number"),
+        baseline=baseline(predictions, parts.codes(parts.train), default_metrics(spec.task)),
+        confusion=confusion(predictions, threshold),
+        holdout=holdout,
     )
-    store.tag(reference(inputs), store.put(_manifest(record, len(holdout), store)))
-    return record
 
 
 def profile_scores(scores: Array) -> Array:
     """Return the one number per row that is watched for drift: of several class scores the largest."""
     return scores if scores.ndim == 1 else scores.max(axis=1)
-
-
-def _manifest(record: BuildRecord, holdout_size: int, store: Store) -> bytes:
-    """Return the OCI manifest of a build, with the blobs it names in the store."""
-    document = record.dump()
-    return canonical_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "artifactType": RECORD_TYPE,
-            "config": {"mediaType": EMPTY_TYPE, "digest": store.put(b"{}"), "size": 2},
-            "layers": [
-                {"mediaType": RECORD_TYPE, "digest": store.put(document), "size": len(document)},
-                {"mediaType": HOLDOUT_TYPE, "digest": record.holdout, "size": holdout_size},
-            ],
-        }
-    )

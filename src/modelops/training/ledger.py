@@ -13,9 +13,9 @@ from typing import Literal
 from modelops.errors import Exit, failure
 from modelops.spec.meta import Scalar
 
-__all__ = ["Run", "append", "runs"]
+__all__ = ["Run", "append", "looks", "runs"]
 
-Outcome = Literal["ok", "cached", "failed"]
+RunOutcome = Literal["ok", "cached", "failed"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs(
@@ -30,24 +30,29 @@ CREATE TABLE IF NOT EXISTS runs(
   artifact TEXT,
   build TEXT,
   parameters TEXT NOT NULL,
-  metrics TEXT NOT NULL
+  metrics TEXT NOT NULL,
+  data TEXT
 );
 CREATE INDEX IF NOT EXISTS runs_by_model ON runs(model, id);
 CREATE TRIGGER IF NOT EXISTS runs_keep BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'runs are append-only'); END;
 CREATE TRIGGER IF NOT EXISTS runs_stay BEFORE DELETE ON runs BEGIN SELECT RAISE(ABORT, 'runs are append-only'); END;
 """
 _COLUMNS = "id, model, started, seconds, outcome, problem, message, inputs, artifact, build, parameters, metrics"
+_DATA = "ALTER TABLE runs ADD COLUMN data TEXT"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One build: when, how long in seconds, how it ended, from which inputs, and what it measured."""
+    """One build: when, how long in seconds, how it ended, from which inputs, and what it measured.
+
+    ``data`` is the root of the snapshot whose rows tested it; ledgers of 0.1.0 do not say.
+    """
 
     id: int
     model: str
     started: str
     seconds: float
-    outcome: Outcome
+    outcome: RunOutcome
     problem: str | None
     message: str | None
     inputs: str
@@ -55,6 +60,7 @@ class Run:
     build: str | None
     parameters: Mapping[str, Scalar]
     metrics: Mapping[str, float]
+    data: str | None = None
 
 
 @contextmanager
@@ -65,10 +71,16 @@ def _opened(path: Path, write: bool) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(path, timeout=30)) as connection:
             if write:
                 connection.executescript(_SCHEMA)
+                if not _says_data(connection):
+                    connection.execute(_DATA)
             with connection:
                 yield connection
     except (sqlite3.Error, OSError) as error:
         raise failure("ledger-unusable", f"the run ledger {path} cannot be used: {error}", exit=Exit.WORLD) from None
+
+
+def _says_data(connection: sqlite3.Connection) -> bool:
+    return any(row[1] == "data" for row in connection.execute("PRAGMA table_info(runs)"))
 
 
 def append(path: Path, run: Run) -> int:
@@ -76,7 +88,7 @@ def append(path: Path, run: Run) -> int:
     with _opened(path, write=True) as connection:
         cursor = connection.execute(
             "INSERT INTO runs(model, started, seconds, outcome, problem, message, inputs, artifact, build, parameters,"
-            " metrics) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " metrics, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 run.model,
                 run.started,
@@ -89,6 +101,7 @@ def append(path: Path, run: Run) -> int:
                 run.build,
                 json.dumps(dict(run.parameters), sort_keys=True),
                 json.dumps(dict(run.metrics), sort_keys=True),
+                run.data,
             ),
         )
         return int(cursor.lastrowid or 0)
@@ -99,8 +112,23 @@ def runs(path: Path, model: str | None = None, limit: int = 100) -> tuple[Run, .
     if not path.is_file():
         return ()
     with _opened(path, write=False) as connection:
+        columns = f"{_COLUMNS}, data" if _says_data(connection) else _COLUMNS
         rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM runs WHERE ?1 IS NULL OR model = ?1 ORDER BY id DESC LIMIT ?2",  # noqa: S608
-            (model, limit),
+            f"SELECT {columns} FROM runs WHERE :model IS NULL OR model = :model ORDER BY id DESC LIMIT :limit",  # noqa: S608
+            {"model": model, "limit": limit},
         ).fetchall()
-    return tuple(Run(*(*row[:10], json.loads(row[10]), json.loads(row[11]))) for row in rows)
+    return tuple(Run(*(*row[:10], json.loads(row[10]), json.loads(row[11]), *row[12:])) for row in rows)
+
+
+def looks(path: Path, model: str, data: str) -> frozenset[str]:
+    """Return the builds of a model that were measured on rows of a snapshot, by the digests of their records.
+
+    ``data`` is the root of the snapshot: another seed tests other rows of it, and is one more try all the same.
+    """
+    if not path.is_file():
+        return frozenset()
+    with _opened(path, write=False) as connection:
+        if not _says_data(connection):
+            return frozenset()
+        asked = "SELECT DISTINCT build FROM runs WHERE model = ? AND data = ? AND build IS NOT NULL"
+        return frozenset(row[0] for row in connection.execute(asked, (model, data)))

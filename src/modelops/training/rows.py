@@ -13,12 +13,15 @@ import pyarrow.parquet as pq
 
 from modelops.artifacts.frame import columns
 from modelops.artifacts.signature import Input
-from modelops.errors import failure
+from modelops.errors import ModelOpsError, failure
 from modelops.metrics import Predictions
+from modelops.spec.kinds.model import Task
 from modelops.spec.meta import Scalar
-from modelops.spec.model import Task
 
 __all__ = ["holdout_bytes", "holdout_predictions", "read_rows", "write_rows"]
+
+KEPT = "kept"
+"""The folder with the files of a trained model, numbered in the order in which ``trained.json`` names them."""
 
 Array = np.ndarray[Any, Any]
 TARGET = "modelops target"
@@ -62,10 +65,19 @@ def holdout_predictions(data: bytes, task: Task, classes: tuple[Scalar, ...]) ->
     """Return the rows' positions in the snapshot and their predictions from the bytes of a holdout blob."""
     try:
         table = pq.read_table(io.BytesIO(data))
-    except pa.ArrowInvalid as error:
-        raise failure("bad-holdout", f"the holdout predictions cannot be read: {error}") from None
-    names = [name for name in table.column_names if name.startswith("score")]
+    except (pa.ArrowException, OSError) as error:
+        raise _bad(f"cannot be read: {error}") from None
+    several = task == "multiclass-classification"
+    names = [f"score_{index}" for index in range(len(classes))] if several else ["score"]
+    wanted = [("row", pa.int64()), *((name, pa.float64()) for name in ("y_true", "y_pred", *names))]
+    found = [(field.name, field.type) for field in table.schema]
+    if found != wanted or any(column.null_count for column in table.columns):
+        raise _bad(f"have other columns: {', '.join(name for name, _ in found)[:200]}")
     scores = [table[name].to_numpy() for name in names]
-    y_score = scores[0] if names == ["score"] else np.column_stack(scores)
+    y_score = np.column_stack(scores) if several else scores[0]
     y_true, y_pred = table["y_true"].to_numpy(), table["y_pred"].to_numpy()
     return table["row"].to_numpy(), Predictions(task, y_true, y_pred, y_score, classes)
+
+
+def _bad(what: str) -> ModelOpsError:
+    return failure("bad-holdout", f"the holdout predictions {what}")

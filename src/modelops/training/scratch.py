@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from modelops.errors import Exit, failure
+from modelops.fence.written import remove
 
 __all__ = ["folder_for_a_build"]
 
@@ -33,7 +33,7 @@ def folder_for_a_build(scratch: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         os.close(lock)
 
 
@@ -60,7 +60,7 @@ def _remove_if_dead(folder: Path) -> None:
         return
     try:
         if _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
     finally:
         os.close(lock)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from modelops.artifacts.frame import column
 from modelops.errors import failure
-from modelops.spec.model import ModelData, Split
+from modelops.spec.kinds.model import ModelData, Split
 
 __all__ = ["by_hash", "by_time", "divide", "seeded"]
 
@@ -45,7 +45,8 @@ def divide(
         case "time":
             test = by_time(column(table[_declared(data.time, "time")], "datetime", str(data.time))[rows], split.test)
         case "random":
-            test = seeded(np.zeros(len(rows), dtype=np.intp) if strata is None else strata, split.test, seed)
+            groups = _equal_rows(table, data, rows) if split.equal_rows is not None else None
+            test = seeded(np.zeros(len(rows), dtype=np.intp) if strata is None else strata, split.test, seed, groups)
     if test.all() or not test.any():
         raise failure(
             "bad-split",
@@ -85,16 +86,45 @@ def by_time(times: Array, share: float) -> Array:
     return min(usable, key=lambda mask: abs(float(mask.mean()) - share))
 
 
-def seeded(strata: Array, share: float, seed: int) -> Array:
+def _equal_rows(table: Any, data: ModelData, rows: Array) -> Array:
+    """Return a number for each row, the same for rows whose features are all equal."""
+    import pandas as pd
+
+    arrays = {feature.name: column(table[feature.name], feature.type, feature.name)[rows] for feature in data.features}
+    hashes = pd.util.hash_pandas_object(pd.DataFrame(arrays), index=False).to_numpy()
+    found: Array = np.unique(hashes, return_inverse=True)[1]
+    return found
+
+
+def seeded(strata: Array, share: float, seed: int, groups: Array | None = None) -> Array:
     """Return the mask of a random ``share`` of each stratum; a stratum of two or more rows is in both parts.
 
-    numpy's RandomState is used because its streams are frozen for all versions.
+    Rows of one of the ``groups`` are never divided; the stratum of a group is that of its first row. numpy's
+    RandomState is used because its streams are frozen for all versions.
     """
     random = np.random.RandomState(seed)
     mask = np.zeros(len(strata), dtype=bool)
+    if groups is not None:
+        return _seeded_groups(strata, share, random, groups)
     for value in np.unique(strata):
         members = np.flatnonzero(strata == value)
         count = round(len(members) * share)
         count = min(max(count, 1), len(members) - 1) if len(members) > 1 else count
         mask[random.permutation(members)[:count]] = True
+    return mask
+
+
+def _seeded_groups(strata: Array, share: float, random: np.random.RandomState, groups: Array) -> Array:
+    """Return the mask of rows whose groups were drawn, in each stratum until the share of its rows is reached."""
+    firsts, places, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)[1:]
+    chosen = np.zeros(len(firsts), dtype=bool)
+    for value in np.unique(strata):
+        members = random.permutation(np.flatnonzero(strata[firsts] == value))
+        if len(members) < 2:
+            continue
+        filled = np.cumsum(sizes[members])
+        # The number of groups whose rows come nearest to the share, at least one on each side.
+        count = int(np.argmin(np.abs(filled - filled[-1] * share))) + 1
+        chosen[members[: min(count, len(members) - 1)]] = True
+    mask: Array = chosen[places]
     return mask

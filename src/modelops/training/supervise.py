@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
+from modelops.fence import Held, Terms
+from modelops.fence.program import end, guard_environment
+from modelops.fence.text import one_line, printable
 
 __all__ = ["LOG_LIMIT", "clean_environment", "run_worker"]
 
@@ -72,14 +73,17 @@ class _Log:
         return bytes(self.start) + gap + bytes(self.end[excess:])
 
 
-def run_worker(folder: Path, environment: Mapping[str, str], timeout: float, entrypoint: str) -> bytes:
+def run_worker(
+    folder: Path, environment: Mapping[str, str], timeout: float, entrypoint: str, terms: Terms = Terms()
+) -> bytes:
     """Run the worker over a prepared folder and return what it printed; its failure is raised as a ModelOpsError.
 
-    The worker leads a session of its own, and whatever is left of that session when it ends is killed.
+    The worker is the guard of the training code: when it ends, nothing of that code is left.
     """
     process = subprocess.Popen(
         [sys.executable, "-s", "-P", "-m", "modelops.training.worker", str(folder), str(os.getpid())],
-        env=dict(environment),
+        # What is not as installed, as our own code in development, must be found in the same place.
+        env={name: value for name, value in guard_environment().items() if name == "PYTHONPATH"} | dict(environment),
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -97,11 +101,13 @@ def run_worker(folder: Path, environment: Mapping[str, str], timeout: float, ent
     except subprocess.TimeoutExpired:
         code = None
     finally:
-        _kill_session(process)
+        end(process)
         reader.join(timeout=5)
         stream.close()
     output = log.text()
     (folder / "output.log").write_bytes(output)
+    if (folder / "held.json").is_file():
+        terms.heard(Held.parse(json.loads((folder / "held.json").read_bytes())))
     if (folder / "error.json").is_file():
         raise _reported((folder / "error.json").read_bytes(), entrypoint)
     if code is None:
@@ -116,12 +122,6 @@ def run_worker(folder: Path, environment: Mapping[str, str], timeout: float, ent
     return output
 
 
-def _kill_session(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def _reported(data: bytes, entrypoint: str) -> ModelOpsError:
     """Return the error that the worker wrote; the training code could have written it, so nothing in it is trusted."""
     try:
@@ -131,22 +131,27 @@ def _reported(data: bytes, entrypoint: str) -> ModelOpsError:
         return failure("training-failed", f"{entrypoint} failed and left an unreadable report")
     if not problems:
         return failure("training-failed", f"{entrypoint} failed and left an empty report")
-    return ModelOpsError(*problems, exit=Exit.FILES)
+    return ModelOpsError(*problems, exit=Exit.WORLD if problems[0].code.startswith("fence-") else Exit.FILES)
 
 
 def _problem(entry: Mapping[str, Any], entrypoint: str) -> Problem:
     def text(name: str) -> str | None:
         value = entry.get(name)
-        # JSON can spell half a surrogate pair, which neither a ledger nor a terminal can write.
-        return str(value)[:4000].encode("utf-8", "backslashreplace").decode() if value is not None else None
+        return printable(str(value)[:4000])[:4000] if value is not None else None
 
-    file, line = text("file"), entry.get("line")
+    file, line = entry.get("file"), entry.get("line")
     location = None
     if file:
-        folder = entrypoint.rpartition("/")[0]
+        folder, file = entrypoint.rpartition("/")[0], one_line(str(file), 400)
         location = Location(f"{folder}/{file}" if folder else file, line if isinstance(line, int) else 0, 1)
-    return Problem(text("code") or "training-failed", text("message") or "", location, text("dotted"), text("hint"))
+    return Problem(
+        one_line(str(entry.get("code") or "training-failed"), 60),
+        text("message") or "",
+        location,
+        text("dotted"),
+        text("hint"),
+    )
 
 
 def _tail(output: bytes) -> str:
-    return output.decode("utf-8", "replace").strip()[-800:] or "it printed nothing"
+    return printable(output.decode("utf-8", "replace")).strip()[-800:] or "it printed nothing"

@@ -9,8 +9,8 @@ import numpy as np
 
 from modelops.artifacts.frame import column, spelling
 from modelops.errors import ModelOpsError, failure
+from modelops.spec.kinds.model import ModelData, Task
 from modelops.spec.meta import Scalar
-from modelops.spec.model import ModelData, Task
 
 __all__ = ["Target", "encode"]
 

@@ -1,7 +1,8 @@
-"""The process of one build: a confined child trains; this process, which never runs the model's code, evaluates.
+"""The process of one build: a child behind the fence trains; this one, which never runs the model's code, evaluates.
 
 ``python -m modelops.training.worker FOLDER PARENT`` reads ``FOLDER/request.json`` and leaves ``FOLDER/result.json`` or
-``FOLDER/error.json``. The child sees the training rows only, so no training code can have learnt from the test rows.
+``FOLDER/error.json``. The child gets the training rows, and none of the files that make or hold the data, so training
+code learns from the test rows only where it brings along what makes them, under a name that no snapshot knows.
 """
 
 from __future__ import annotations
@@ -15,26 +16,44 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from modelops.errors import ModelOpsError, failure
-from modelops.training.sandbox import confine, die_with_parent, free_spare_memory
+from modelops.fence import Bounds, Held
+from modelops.fence.closing import close, free_spare_memory
+from modelops.fence.guard import Running, die_with, start
+from modelops.fence.hook import watch
+from modelops.fence.kernel import parent_death_signal
+from modelops.fence.roots import roots
+from modelops.fence.written import read_written
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from modelops.artifacts.parts.held import KeptModel
+    from modelops.artifacts.parts.part import Asked
+    from modelops.spec.kinds.release import Search
+
+ALIKE_ROWS = 1000
+ALIKE = 1e-6
+"""On how many training rows, and how closely, a model has to answer as before once it was kept and loaded again."""
+
 _TRAINED = "trained.json"
 _POLL_SECONDS = 0.02
 _QUIET_SECONDS = 0.2
+_REPORT_BYTES = 1 << 20
+_EVALUATION_BYTES = 64 << 30
 _AHEAD = ("skl2onnx", "onnxruntime")
 """Imports of the evaluation, done while the child trains, unless it fails at once."""
 
 
 def main() -> None:
     """Train in a child, then export and evaluate what it left."""
-    die_with_parent(int(sys.argv[2]))
+    die_with(int(sys.argv[2]))
     folder = Path(sys.argv[1])
     request = json.loads((folder / "request.json").read_bytes())
     scratch = Path(request["scratch"])
@@ -48,36 +67,40 @@ def main() -> None:
     pa.set_cpu_count(1)
     np.random.seed(request["seed"])
     random.seed(request["seed"])
-    parent = os.getpid()
-    child = os.fork()
-    if child == 0:
-        die_with_parent(parent)
+    bounds = Bounds.parse(request["bounds"])
+    running = start(bounds)
+    if running is None:
         _report_failures(scratch / "error.json", "training-failed", "training failed", scratch / "code")
         _train(request, scratch)
         return
-    status = _wait(child, time.monotonic() + request["timeout"])
+    (folder / "held.json").write_text(json.dumps(running.held.dump()))
+    status = _wait(running, time.monotonic() + request["timeout"])
+    parent_death_signal(signal.SIGKILL)
     _require_trained(status, request, scratch, folder)
     from modelops.training.evaluate import evaluate
 
-    evaluate(request, folder)
+    evaluate(request, folder, lambda: _lock_up(folder, bounds))
 
 
-def _wait(child: int, deadline: float) -> int | None:
-    """Return the child's wait status, or None after killing it at the deadline; import what comes next meanwhile."""
+def _lock_up(folder: Path, bounds: Bounds) -> None:
+    """Close what can be closed around this process too, before it reads what training code wrote."""
+    own = replace(bounds, folder=str(folder), memory=_EVALUATION_BYTES, cores=0)
+    close(own, roots(Path(os.path.realpath(folder))), Held())
+
+
+def _wait(running: Running, deadline: float) -> int | None:
+    """Return the child's wait status, or None after ending it at the deadline; import what comes next meanwhile."""
     ahead = list(_AHEAD)
     quiet = time.monotonic() + _QUIET_SECONDS
-    while True:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            return status
+    while (status := running.poll()) is None:
         if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            running.end()
             return None
         if ahead and time.monotonic() > quiet:
             importlib.import_module(ahead.pop(0))
         else:
             time.sleep(_POLL_SECONDS)
+    return status
 
 
 def _require_trained(status: int | None, request: dict[str, Any], scratch: Path, folder: Path) -> None:
@@ -89,8 +112,9 @@ def _require_trained(status: int | None, request: dict[str, Any], scratch: Path,
             f"{entrypoint} was still training after {request['timeout']} seconds, its limit, and was stopped",
             dotted="spec.training.timeoutSeconds",
         )
-    if error.is_file() and not error.is_symlink():
-        (folder / "error.json").write_bytes(error.read_bytes())
+    if os.path.lexists(error):
+        with suppress(OSError):
+            (folder / "error.json").write_bytes(read_written(error, _REPORT_BYTES))
         sys.exit(1)
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
@@ -107,17 +131,80 @@ def _train(request: dict[str, Any], scratch: Path) -> None:
 
     os.chdir(scratch)
     features, target = _training_data(request, scratch)
-    confine(scratch, request["memoryBytes"])
+    watch(scratch, scratch / "code", request["withheld"])
     sys.path.insert(0, str(scratch / "code"))
     module = _load(scratch / "code" / request["entrypoint"], request["entrypoint"])
     with joblib.parallel_config(backend="threading", n_jobs=request["threads"]):
         estimator = module.train(features, target, dict(request["parameters"]), request["seed"])
-    require_estimator(estimator, request)
-    from modelops.artifacts.canonical import dump_canonical
+    from modelops.training.rows import KEPT
 
-    data, types = dump_canonical(estimator)
-    (scratch / "model.skops").write_bytes(data)
-    (scratch / _TRAINED).write_text(json.dumps({"types": types}))
+    kept, search = kept_model(estimator, features, target, request)
+    (scratch / KEPT).mkdir()
+    for place, data in enumerate(kept.files.values()):
+        (scratch / KEPT / str(place)).write_bytes(data)
+    said = {
+        "runtime": kept.runtime,
+        "types": kept.types,
+        "parts": [part.model_dump(mode="json", by_alias=True) for part in kept.parts],
+        "files": list(kept.files),
+        "search": search.model_dump(mode="json", by_alias=True) if search is not None else None,
+    }
+    (scratch / _TRAINED).write_text(json.dumps(said))
+
+
+def kept_model(
+    estimator: Any, features: pd.DataFrame, target: pd.Series[Any], request: dict[str, Any]
+) -> tuple[KeptModel, Search | None]:
+    """Return what is kept of what training code returned, and the search that found it; what cannot be is refused."""
+    from modelops.artifacts.fitted import without_searches
+    from modelops.artifacts.parts.held import keep_declared, keep_model, parted
+    from modelops.artifacts.parts.part import Asked, Unfitted
+    from modelops.artifacts.signature import Input
+
+    inputs = tuple(Input.model_validate_json(json.dumps(one)) for one in request["features"])
+    asked = Asked(request["task"], inputs, tuple(request["classes"]), request["entrypoint"])
+    declared = request["runtime"]
+    if declared is not None and (kept := keep_declared(declared, estimator, asked)) is not None:
+        return kept, None
+    served, search = without_searches(estimator)
+    name = type(served).__name__
+    before = answers(served, features)
+    served, parts = parted(served, asked, declared)
+    if type(served) is Unfitted:
+        raise failure("not-fitted", f"train of {request['entrypoint']} returned {name} unfitted")
+    name_classes(served, asked, features, target)
+    require_estimator(served, request)
+    if parts:
+        require_alike(before, answers(served, features), name)
+    return keep_model(served, parts, asked), search
+
+
+def answers(estimator: Any, features: pd.DataFrame) -> Any:
+    """Return what a model answers to some training rows, None where it does not answer as estimators do."""
+    method = getattr(estimator, "predict_proba", None) or getattr(estimator, "predict", None)
+    if method is None or not hasattr(type(estimator), "__sklearn_tags__"):
+        return None
+    import numpy as np
+
+    with suppress(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        return np.asarray(method(features.iloc[:ALIKE_ROWS]), dtype=np.float64)
+    return None
+
+
+def require_alike(before: Any, after: Any, name: str) -> None:
+    """Refuse a model that answers otherwise once it was kept and loaded again."""
+    import numpy as np
+
+    if before is None or after is None:
+        return
+    distance = np.abs(before - after) / np.maximum(1.0, np.abs(before)) if before.shape == after.shape else np.inf
+    largest = float(np.max(distance, initial=0.0))
+    if not largest <= ALIKE:
+        raise failure(
+            "kept-differs",
+            f"{name} answers {largest:.3g} away from itself after it was kept in its library's own format",
+            hint="return the model that its library saves; settings that it does not save are lost",
+        )
 
 
 def _training_data(request: dict[str, Any], scratch: Path) -> tuple[pd.DataFrame, pd.Series[Any]]:
@@ -169,12 +256,15 @@ def require_estimator(estimator: Any, request: dict[str, Any]) -> None:
 
     entrypoint, task = request["entrypoint"], request["task"]
     right = is_regressor if task == "regression" else is_classifier
-    if not hasattr(estimator, "predict") or isinstance(estimator, type) or not right(estimator):
+    # Objects of other libraries may predict without telling what they are.
+    tells = hasattr(type(estimator), "__sklearn_tags__") and not isinstance(estimator, type)
+    if not tells or not hasattr(estimator, "predict") or not right(estimator):
         what = "regressor" if task == "regression" else "classifier"
         raise failure(
             "not-an-estimator",
             f"train of {entrypoint} returned {type(estimator).__name__}, which is not a scikit-learn {what}",
-            hint="return the fitted estimator or pipeline",
+            hint="return the fitted estimator or pipeline, or what another runtime keeps; a function is declared: "
+            "`runtime: {type: python}` under spec.training",
         )
     try:
         check_is_fitted(estimator)
@@ -196,6 +286,36 @@ def require_estimator(estimator: Any, request: dict[str, Any]) -> None:
             f"the estimator knows the classes {found[:10]!r}, the data has {expected[:10]!r}",
             hint="fit on the target as it is passed; a class without a training row needs another split",
         )
+
+
+def name_classes(estimator: Any, asked: Asked, features: pd.DataFrame, target: pd.Series[Any]) -> None:
+    """Give a model that was fitted on codes the labels back that the codes stand for: in their sorted order.
+
+    Whether the codes are in that order is seen in the training rows: had they another one, some other naming of the
+    classes would be right more often.
+    """
+    from modelops.artifacts.parts.part import ClassifierPart
+
+    steps = getattr(estimator, "steps", None)
+    last = steps[-1][1] if steps else estimator
+    labels = [0, 1] if asked.task == "binary-classification" else list(asked.classes)
+    if not isinstance(last, ClassifierPart) or last.classes_.tolist() != list(range(len(labels))) or labels[0] == 0:
+        return
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    places = {label: place for place, label in enumerate(labels)}
+    said = np.asarray(estimator.predict(features), dtype=np.intp)
+    table = np.zeros((len(labels), len(labels)))
+    np.add.at(table, (said, np.array([places[label] for label in target])), 1)
+    best = table[linear_sum_assignment(table, maximize=True)].sum()
+    if np.trace(table) < best:
+        raise failure(
+            "wrong-classes",
+            f"the estimator knows the classes 0 to {len(labels) - 1}, and they are not {labels[:10]!r} in this order",
+            hint="code the labels in their sorted order, as LabelEncoder and pandas' categories do",
+        )
+    last.name_classes(labels)
 
 
 def _report_failures(path: Path, code: str, what: str, own: Path | None) -> None:

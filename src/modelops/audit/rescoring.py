@@ -1,0 +1,98 @@
+"""Giving logged features to the release once more, and comparing what it says with what was logged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from modelops.artifacts import BlobStore, Outputs, Predictor, columns, load_predictor, open_artifact
+from modelops.audit.answers import Rescored
+from modelops.errors import ModelOpsError
+from modelops.predictions import Row, label_text
+
+__all__ = ["TOLERANCE", "Rescorer"]
+
+TOLERANCE = 1e-6
+"""How far a score may be from the logged one (relative above 1): what the engines of one release may differ by."""
+
+
+class Rescorer:
+    """Scores rows with artifacts from a store; each artifact is verified, loaded and checked once."""
+
+    def __init__(self, store: Callable[[], BlobStore]) -> None:
+        self._store = store
+        self._loaded: dict[str, Predictor | str] = {}
+
+    def __call__(self, row: Row, artifact: str) -> Rescored:
+        """Compare one logged row with what an artifact, by its digest, answers."""
+        if row.status >= 500:
+            return Rescored("impossible", "the release failed on it, so there is no score")
+        predictor = self._predictor(artifact)
+        if isinstance(predictor, str):
+            return Rescored("impossible", predictor)
+        try:
+            values = json.loads(row.features)
+        except ValueError:
+            return Rescored("different", "the logged features are no JSON")
+        why = _unfit(predictor, values)
+        if why is not None:
+            return why
+        try:
+            outputs = _predicted(predictor, values)
+        except (ModelOpsError, ValueError, TypeError) as error:
+            return Rescored("different", f"the release cannot answer the logged features: {error}")
+        return _compared(predictor, outputs, row)
+
+    def _predictor(self, artifact: str) -> Predictor | str:
+        if artifact not in self._loaded:
+            try:
+                self._loaded[artifact] = load_predictor(open_artifact(self._store(), artifact))
+            except ModelOpsError as error:
+                self._loaded[artifact] = f"the artifact cannot be had here: {error.first.message}"
+        return self._loaded[artifact]
+
+
+def _unfit(predictor: Predictor, values: object) -> Rescored | None:
+    """Return why logged values cannot be what the release answered, or do not tell what it was."""
+    features = predictor.signature.features
+    if not isinstance(values, dict) or set(values) != {feature.name for feature in features}:
+        return Rescored("different", "the logged features are not those of the release")
+    for feature in features:
+        if values[feature.name] is None and not feature.nullable and feature.type != "category":
+            # JSON has no infinity; the server refuses a value that is missing here.
+            return Rescored("impossible", f"{feature.name} was infinite or no number, which the log cannot say")
+    return None
+
+
+def _predicted(predictor: Predictor, values: Mapping[str, Any]) -> Outputs:
+    arrays = columns({name: [value] for name, value in values.items()}, predictor.signature.features)
+    if predictor.takes_matrix:
+        return predictor.predict_matrix(np.column_stack(list(arrays.values())))
+    return predictor.predict_columns(arrays)
+
+
+def _compared(predictor: Predictor, outputs: Outputs, row: Row) -> Rescored:
+    regression = predictor.signature.task == "regression"
+    scores = np.atleast_1d(outputs.scores[0])
+    score = float(scores.max())
+    label = None if regression else label_text(outputs.labels[0])
+    if row.score == score and row.label == label:
+        return Rescored("equal", "", score, label)
+    if row.score is None or not abs(row.score - score) <= TOLERANCE * max(1.0, abs(score)):
+        return Rescored("different", "the score is another", score, label)
+    if row.label != label and not _on_the_edge(predictor, scores, row.label):
+        return Rescored("different", "the label is another", score, label)
+    return Rescored("close", "", score, label)
+
+
+def _on_the_edge(predictor: Predictor, scores: np.ndarray[Any, Any], label: str | None) -> bool:
+    """Tell whether scores are so near to where the label changes that the tolerance decides it."""
+    names = [label_text(name) for name in predictor.signature.classes]
+    if label not in names:
+        return False
+    if predictor.signature.task == "binary-classification":
+        return bool(abs(scores[0] - predictor.signature.threshold) <= TOLERANCE)
+    return bool(scores[names.index(label)] >= scores.max() - TOLERANCE)

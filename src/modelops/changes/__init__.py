@@ -1,0 +1,1 @@
+"""Changes: building, judging, proposing, releasing and reproducing models."""

@@ -1,0 +1,72 @@
+"""Alerts of the monitor: models whose input has drifted or whose metric has fallen, and those that are well again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from modelops.alerts import Event
+from modelops.changes.retraining import Watched
+from modelops.errors import Problem
+from modelops.monitoring import WindowReport
+from modelops.monitoring.report import worst
+from modelops.monitoring.telling import Cause, Memory, Seen, tell
+from modelops.project.workspace import Workspace
+from modelops.spec.graph import Graph
+from modelops.spec.layout import Seat
+
+__all__ = ["tell_of_windows"]
+
+_NAMED = 5
+"""So many drifted features are called by name."""
+
+
+def tell_of_windows(
+    workspace: Workspace, name: str, watched: Sequence[Watched], began: datetime
+) -> tuple[Problem, ...]:
+    """Tell people what the monitor found; return what went wrong with the telling."""
+
+    def look(graph: Graph, memory: Memory) -> Seen:
+        causes = [cause for found in watched for cause in _causes(found)]
+        return Seen(workspace.tip(), tuple(causes), _well(watched))
+
+    return tell(workspace, name, "monitor", began, look)
+
+
+def _drift(report: WindowReport) -> str:
+    scores = (score for feature in report.features for score in feature.scores.values())
+    return worst([*report.scores.values(), *scores])
+
+
+def _well(watched: Sequence[Watched]) -> dict[Event, set[Seat]]:
+    """Return what is known to be well: too few rows or labels say nothing."""
+    well: dict[Event, set[Seat]] = {"drift": set(), "performance": set()}
+    for found in watched:
+        seat, performance = found.seat, found.report.performance
+        if _drift(found.report) in ("none", "warn"):
+            well["drift"].add(seat)
+        if performance is not None and performance.verdict == "pass":
+            well["performance"].add(seat)
+    return well
+
+
+def _causes(found: Watched) -> list[Cause]:
+    report, seat = found.report, found.seat
+    if found.pull is not None:
+        then = f"review pull request {found.pull.number}: {found.pull.title}"
+    elif found.lacks:
+        then = found.lacks
+    elif found.decision is not None:
+        then = f"retraining: {found.decision.reason}"
+    else:
+        then = f"modelops monitor {seat.environment} --model {seat.model} shows the scores"
+    causes = []
+    if _drift(report) == "alert":
+        drifted = report.drifted
+        named = ", ".join(drifted[:_NAMED]) + (f" and {len(drifted) - _NAMED} more" if len(drifted) > _NAMED else "")
+        said = f"the input of {seat} has drifted: {named}" if drifted else f"the answers of {seat} have drifted"
+        causes.append(Cause("drift", seat, "drift", said, then, found.release))
+    if report.performance is not None and report.performance.verdict == "fail":
+        said = f"the performance of {seat} fell: {report.performance.reason}"
+        causes.append(Cause("performance", seat, report.performance.metric, said, then, found.release))
+    return causes

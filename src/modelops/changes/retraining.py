@@ -1,0 +1,329 @@
+"""Monitoring in the loop: score what an environment answered, and open the retraining pull request when it is due."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from modelops import data, monitoring
+from modelops.changes.building import materialiser, reader
+from modelops.changes.retention import forget_old_predictions
+from modelops.clock import format_instant, parse_instant
+from modelops.errors import Exit, ModelOpsError, failure
+from modelops.files import write_atomically
+from modelops.forges import Opened, PullRequest
+from modelops.governance.asks import RetrainingAsk, asks_for, retrains, with_ask
+from modelops.governance.judged import desired
+from modelops.governance.pulls import open_pull
+from modelops.project.snapshots import seal, seal_path
+from modelops.project.target import target_of
+from modelops.project.workspace import MACHINE, Workspace, model_entry, snapshot_of
+from modelops.spec.graph import Graph, ModelEntry
+from modelops.spec.kinds.data_snapshot import DataSnapshotSpec
+from modelops.spec.kinds.deployment import DeploymentSpec
+from modelops.spec.kinds.monitor import MonitorSpec, Retraining
+from modelops.spec.kinds.release import ReleaseSpec
+from modelops.spec.layout import MODEL, SNAPSHOT, Seat, slug
+from modelops.spec.resource import Resource
+from modelops.spec.yaml.dump import dump
+from modelops.spec.yaml.edit import set_value
+from modelops.targets import Site
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the monitor found about one model, and the retraining pull request that is due, if one is.
+
+    ``already`` tells that another machine opened it just now, ``lacks`` why there is none although one is due.
+    """
+
+    seat: Seat
+    release: int
+    report: monitoring.WindowReport
+    decision: monitoring.Decision | None
+    pull: PullRequest | None
+    already: bool = False
+    lacks: str = ""
+
+
+@dataclass(frozen=True)
+class RetrainingCase:
+    """What the reviewer of a retraining is told: why, what the window said, and which rows the new snapshot has."""
+
+    reason: str
+    report: monitoring.WindowReport
+    rows: monitoring.NewRows
+
+
+def _history_path(site: Site, model: str) -> Path:
+    return site.runtime / "monitor" / f"{slug(model)}.json"
+
+
+def _history(site: Site, model: str) -> list[monitoring.Past]:
+    """Return what is remembered; of windows that version 0.1.0 scored neither start nor release is known."""
+    try:
+        found = json.loads(_history_path(site, model).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return []
+    rows = found if isinstance(found, list) else []
+    return [_past(row) for row in rows if isinstance(row, dict) and {"until", "level"} <= set(row)]
+
+
+def _past(row: dict[str, Any]) -> monitoring.Past:
+    until = parse_instant(row["until"])
+    since = parse_instant(row["since"]) if "since" in row else until
+    known = {key: row[key] for key in ("release", "verdict", "looks") if key in row}
+    return monitoring.Past(since, until, row["level"], **known)
+
+
+def _remember(site: Site, model: str, earlier: Sequence[monitoring.Past], report: monitoring.WindowReport) -> None:
+    """Keep one entry per window end, so that running twice at the same instant counts once."""
+    performance = report.performance
+    new = monitoring.Past(
+        report.since,
+        report.until,
+        report.level,
+        report.release,
+        performance.verdict if performance is not None else "no-data",
+        performance.looks if performance is not None else 0,
+    )
+    until = format_instant(report.until)
+    kept = [past for past in earlier if format_instant(past.until) != until]
+    rows = [
+        asdict(past) | {"since": format_instant(past.since), "until": format_instant(past.until)}
+        for past in (*kept, new)
+    ]
+    write_atomically(_history_path(site, model), json.dumps(rows[-1000:], indent=1).encode())
+
+
+def watch_environment(
+    workspace: Workspace, name: str, body: Callable[[RetrainingCase], str], only: str | None = None
+) -> tuple[Watched, ...]:
+    """Score every monitored model of an environment that has a stable release; ``body`` writes pull requests."""
+    tip, graph = desired(workspace)
+    target_of(workspace, graph, name).must_be_durable()
+    found = []
+    for model in sorted(graph.models) if only is None else [only]:
+        entry = model_entry(graph, model)
+        deployment = entry.deployments.get(name)
+        if entry.monitor is None or deployment is None or deployment.spec.stable is None:
+            continue
+        found.append(_watch(workspace, graph, tip, Seat(model, name), body))
+    forget_old_predictions(workspace, graph, name)
+    return tuple(found)
+
+
+def _watch(workspace: Workspace, graph: Graph, tip: str, seat: Seat, body: Callable[[RetrainingCase], str]) -> Watched:
+    entry = model_entry(graph, seat.model)
+    deployment: DeploymentSpec = entry.deployments[seat.environment].spec
+    number = deployment.stable or 0
+    release: ReleaseSpec = entry.releases[number].spec
+    if entry.monitor is None:
+        raise failure("no-monitor", f"{seat.model} has no monitor.yaml", exit=Exit.USAGE)
+    monitor: MonitorSpec = entry.monitor.spec
+    reference = snapshot_of(entry, release.data.snapshot)
+    now = workspace.clock()
+    since = now - timedelta(days=monitor.window_days)
+    site = workspace.site(seat.environment)
+    table = target_of(workspace, graph, seat.environment).log().window(seat.model, since, now)
+    history = _history(site, seat.model)
+    unread: list[str] = []
+    report = monitoring.score_window(
+        monitor,
+        entry.model.spec,
+        reference.spec.profile,
+        release.score_profile,
+        table,
+        since=since,
+        until=now,
+        columns=reference.spec.columns,
+        name=seat.model,
+        release=number,
+        reading=data.reading_of(reference.spec),
+        earlier=history,
+        stretches=_stretches(workspace, graph, tip, entry, reference, unread),
+    )
+    report = replace(report, findings=(*report.findings, *unread))
+    _remember(site, seat.model, history, report)
+    if monitor.retraining is None:
+        return Watched(seat, number, report, None, None)
+    found = workspace.forge.find(label=_label(seat.model), state="all")
+    pulls = [pull for pull in found if retrains(workspace.repository, tip, pull, seat.model, _folder(seat.model))]
+    decision = monitoring.should_retrain(
+        report,
+        history,
+        monitor.retraining,
+        last_opened=max((parse_instant(pull.opened_at) for pull in pulls), default=None),
+        open_pull_request=any(pull.state == "open" for pull in pulls),
+        now=now,
+        underway=_underway(entry, deployment, pulls),
+    )
+    if not decision.fire:
+        return Watched(seat, number, report, decision, None)
+    rows = _training_rows(workspace, graph, tip, seat, release, monitor.retraining)
+    lacks = _lacks(rows, monitor.retraining)
+    if lacks:
+        return Watched(seat, number, report, decision, None, lacks=lacks)
+    opened = _propose(workspace, graph, tip, seat, release, RetrainingCase(decision.reason, report, rows), body)
+    if opened is None:
+        lacks = "no pull request: the model trains on exactly these rows already"
+        return Watched(seat, number, report, decision, None, lacks=lacks)
+    return Watched(seat, number, report, decision, opened.pull, opened.already)
+
+
+def _stretches(
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    entry: ModelEntry,
+    snapshot: Resource[DataSnapshotSpec],
+    unread: list[str],
+) -> Callable[[], Iterable[monitoring.Reference]]:
+    """Return the function that parts a snapshot's rows by their time; why they cannot be had goes to ``unread``."""
+    monitor = entry.monitor.spec if entry.monitor is not None else MonitorSpec()
+    model = entry.model
+
+    def found() -> Iterable[monitoring.Reference]:
+        try:
+            rows = reader(snapshot)(materialiser(workspace, graph, model.name, snapshot, tip)())
+        except ModelOpsError as error:
+            said = "The window was held against all rows of the snapshot only, which could not be read"
+            unread.append(f"{said}: {error.first.message}.")
+            return ()
+        window = timedelta(days=monitor.window_days)
+        return monitoring.stretches(rows, snapshot.spec, model.spec, window, monitor.minimum_requests)
+
+    return found
+
+
+def _underway(entry: ModelEntry, deployment: DeploymentSpec, pulls: Sequence[PullRequest]) -> str:
+    """Say that what a merged retraining brought is not stable yet, unless it was tried and denied here."""
+    snapshot = entry.model.spec.data.snapshot
+    stable = entry.releases[deployment.stable or 0].spec.data.snapshot
+    merged = any(pull.state == "merged" and pull.source.endswith(f"/{snapshot}") for pull in pulls)
+    if snapshot == stable or not merged:
+        return ""
+    tried = [number for number, release in entry.releases.items() if release.spec.data.snapshot == snapshot]
+    if any(denied.release in tried for denied in deployment.denied):
+        return ""
+    return f"the retraining on {snapshot} was merged, and no release of it is stable here yet"
+
+
+def _lacks(rows: monitoring.NewRows, retraining: Retraining) -> str:
+    """Say why there are too few rows to retrain on, nothing if there are enough."""
+    if rows.fresh >= retraining.minimum_rows:
+        return ""
+    less = [
+        f"{many} {what}"
+        for many, what in ((rows.known, "are in its snapshot already"), (rows.repeated, "were delivered twice"))
+        if many
+    ]
+    why = f" ({rows.labelled} have a label, {', '.join(less)})" if less else ""
+    last = f"of the last {retraining.lookback_days} days"
+    return f"would retrain, but {rows.fresh} of {retraining.minimum_rows} labelled rows {last}{why}"
+
+
+def _label(model: str) -> str:
+    return f"retrain:{model}"
+
+
+def _folder(model: str) -> str:
+    return f"modelops/retrain/{slug(model)}/"
+
+
+def _signature(
+    workspace: Workspace, tip: str, model: str, name: str, spec: DataSnapshotSpec, document: bytes
+) -> tuple[dict[str, bytes], str]:
+    """Return the signature of a new snapshot, or what to say where this machine has no key that may sign one now."""
+    try:
+        signer = workspace.signer_for("snapshot", tip)
+    except ModelOpsError as error:
+        return {}, f"\nThe snapshot is not signed: {error.first.message}\n"
+    return {seal_path(model, name): seal(model, name, spec, document, signer)}, ""
+
+
+def _training_rows(
+    workspace: Workspace, graph: Graph, tip: str, seat: Seat, release: ReleaseSpec, retraining: Retraining
+) -> monitoring.NewRows:
+    """Return the rows of the new snapshot: labelled ones of late, after those that the release was trained on."""
+    entry = model_entry(graph, seat.model)
+    now = workspace.clock()
+    recent = (
+        target_of(workspace, graph, seat.environment)
+        .log()
+        .window(
+            seat.model,
+            now - timedelta(days=retraining.lookback_days),
+            now,
+            labelled=True,
+            succeeded=True,
+        )
+    )
+    snapshot = snapshot_of(entry, release.data.snapshot)
+    previous = None
+    if retraining.keep_reference:
+        previous = reader(snapshot)(materialiser(workspace, graph, seat.model, snapshot, tip)())
+    return monitoring.new_rows(recent, entry.model.spec, snapshot.spec, previous, data.reading_of(snapshot.spec))
+
+
+def _propose(
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    seat: Seat,
+    release: ReleaseSpec,
+    case: RetrainingCase,
+    body: Callable[[RetrainingCase], str],
+) -> Opened | None:
+    """Take a snapshot of the recent labelled rows and open the pull request that trains on it.
+
+    Snapshot and branch are called by the rows, so that machines which saw the same ask for the same; one that saw other
+    rows is told of the pull request that another has opened meanwhile.
+    """
+    entry = model_entry(graph, seat.model)
+    old = snapshot_of(entry, release.data.snapshot)
+    buffer = io.BytesIO()
+    pq.write_table(case.rows.table, buffer, compression="zstd")
+    snapshot = f"{seat.environment[:50].rstrip('-')}-{hashlib.sha256(buffer.getvalue()).hexdigest()[:12]}"
+    spec = data.take_rows(
+        buffer.getvalue(),
+        f"{snapshot}.parquet",
+        old.spec,
+        entry.model.spec,
+        store=workspace.store,
+        reason=case.reason,
+    )
+    snapshot_path = SNAPSHOT.path(seat.model, snapshot)
+    model_path = MODEL.path(seat.model)
+    edited = set_value(workspace.repository.read(tip, model_path), "spec.data.snapshot", snapshot, model_path)
+    title = f"Retrain {seat.model} on {snapshot}"
+    document = dump("DataSnapshot", snapshot, spec, path=snapshot_path)
+    files = {snapshot_path: document, model_path: edited}
+    signature, unsigned = _signature(workspace, tip, seat.model, snapshot, spec, document)
+    files |= signature
+    repository = workspace.repository
+    message = f"{title}\n\n{case.reason}\n{unsigned}"
+    commit = repository.commit_files(tip, files, message, MACHINE, workspace.clock())
+    if commit == tip:
+        # The model trains on exactly these rows already.
+        return None
+    ask = RetrainingAsk(model=seat.model, environment=seat.environment, snapshot=snapshot, root=spec.root)
+    return open_pull(
+        workspace,
+        _folder(seat.model) + snapshot,
+        commit,
+        title,
+        with_ask(body(case), ask),
+        _label(seat.model),
+        MACHINE.name,
+        same=lambda head: asks_for(repository, tip, head, ask),
+        unless=lambda pull: retrains(repository, tip, pull, seat.model, _folder(seat.model)),
+    )

@@ -1,0 +1,55 @@
+"""`modelops lock`: pin what models are trained and served with, by hash, or say how that differs from what is here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from modelops.cli.output import emit, note, output_option
+from modelops.errors import Exit
+
+
+@click.command("lock")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 where the lock is not what is installed.")
+@click.option("--extra", "extras", multiple=True, help="An extra of modelops that models need; may be repeated.")
+@click.option("--python", metavar="VERSION", help="The oldest Python it is for, such as 3.12; this one if not said.")
+@click.option("--upgrade", is_flag=True, help="Take the newest versions instead of those that are installed.")
+@output_option
+def command(check: bool, extras: tuple[str, ...], python: str | None, upgrade: bool, output: str) -> int:
+    """Ask the package index for everything that models are trained and served with, and pin it by hash.
+
+    What modelops needs is in it by itself; what your own code needs besides stands in requirements.in, a line each.
+    The lock is an input of every model: a changed one builds them again. It is made by uv where that is installed, for
+    every platform; else by pip, for this one.
+    """
+    import re
+
+    from modelops.files import write_atomically
+    from modelops.locks import compare_lock, installed_packages, resolve
+    from modelops.locks.resolving import read_requirements
+    from modelops.repository import Repository
+    from modelops.spec.layout import LOCK, REQUIREMENTS
+    from modelops.views import locks as view
+
+    if python is not None and not re.fullmatch(r"3\.[0-9]{1,2}", python):
+        raise click.BadParameter(f"{python!r} is not a version such as 3.12", param_hint="--python")
+    if check and (extras or python or upgrade):
+        raise click.UsageError("--check writes nothing, so it takes no other option")
+    root = Repository.discover(Path.cwd()).root
+    path, installed = root / LOCK, installed_packages()
+    if not check:
+        asked = root / REQUIREMENTS
+        wanted = read_requirements(asked.read_bytes(), REQUIREMENTS) if asked.is_file() else []
+        made = resolve(wanted, installed, extras=frozenset(extras), python=python, upgrade=upgrade, environ=os.environ)
+        if path.is_file() and path.read_bytes() == made.text:
+            note(f"{LOCK} says exactly this already")
+        else:
+            write_atomically(path, made.text)
+            note(f"wrote {LOCK}, for {made.good_for}")
+    found = compare_lock(path.read_bytes() if path.is_file() else b"", installed)
+    emit(output, view.data(found), lambda: view.text(found))
+    return (
+        Exit.NO if check and (found.other or found.absent or found.hashed < found.pins or not found.pins) else Exit.OK
+    )

@@ -1,0 +1,1 @@
+"""The story that the demo tells, and the traffic in it."""

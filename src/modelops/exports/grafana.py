@@ -1,0 +1,122 @@
+"""The export `grafana`: a dashboard of an environment, a row of panels for each model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import Any
+
+from modelops.exports import ModelView, View
+from modelops.exports._promql import error_ratio, latency, request_rate, selector
+from modelops.spec.layout import dns_label
+from modelops.spec.meta import OpenShare, Strict
+
+__all__ = ["Params", "files"]
+
+Object = dict[str, Any]
+_WINDOW = "$__rate_interval"
+_UID = 40  # characters that Grafana allows
+_WIDTH, _HEIGHT = 8, 8
+
+
+class Params(Strict):
+    """Which data source answers, and which quantile of the times is drawn.
+
+    ``datasource`` is the uid of a Prometheus data source in Grafana.
+    """
+
+    datasource: str = "prometheus"
+    quantile: OpenShare = 0.99
+
+
+def files(params: Params, view: View) -> Mapping[str, str]:
+    """Return one dashboard; its uid depends on the environment alone, so that a new version replaces the old one."""
+    name = view.environment
+    dashboard = {
+        "uid": dns_label(f"modelops-{name}", _UID),
+        "title": f"Models in {name}",
+        "tags": ["modelops", name],
+        "schemaVersion": 39,
+        "editable": False,
+        "refresh": "1m",
+        "time": {"from": "now-6h", "to": "now"},
+        "timezone": "utc",
+        "templating": {"list": []},
+        "annotations": {"list": []},
+        "panels": list(_panels(params, view)),
+    }
+    return {f"modelops-{name}.json": json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n"}
+
+
+def _panels(params: Params, view: View) -> Iterator[Object]:
+    """Yield rows from top to bottom, each with its panels from left to right."""
+    ids, top = count(1), 0
+    for title, panels in (_server(params, view.environment), *(_model(params, view, one) for one in view.models)):
+        place = {"h": 1, "w": 3 * _WIDTH, "x": 0, "y": top}
+        yield {"id": next(ids), "type": "row", "title": title, "collapsed": False, "gridPos": place, "panels": []}
+        for column, panel in enumerate(panels):
+            grid = {"h": _HEIGHT, "w": _WIDTH, "x": column * _WIDTH, "y": top + 1}
+            yield {"id": next(ids), **panel, "gridPos": grid}
+        top += 1 + _HEIGHT
+
+
+def _server(params: Params, environment: str) -> tuple[str, list[Object]]:
+    where = selector(environment=environment)
+    log = [
+        (f"sum(rate(modelops_log_written_total{where}[{_WINDOW}]))", "written"),
+        (f"sum(rate(modelops_log_dropped_total{where}[{_WINDOW}]))", "lost"),
+    ]
+    refused = [(f"sum by (model, status) (rate(modelops_refused_total{where}[{_WINDOW}]))", "{{model}} {{status}}")]
+    tables = [(f"max(modelops_routing_table_error{where})", "newest table refused")]
+    return f"Servers of {environment}", [
+        _chart(params, "Requests refused, by status", refused, "reqps"),
+        _chart(params, "Rows of the prediction log", log, "rowsps"),
+        _chart(params, "Routing table", tables, "short"),
+    ]
+
+
+def _model(params: Params, view: View, model: ModelView) -> tuple[str, list[Object]]:
+    where = selector(environment=view.environment, model=model.name)
+    legend = "{{arm}}, release {{release}}"
+    objective = model.latency_objective_ms / 1000
+    slow = [(latency(where, _WINDOW, params.quantile), legend)]
+    return f"{model.name} ({model.owner}, {model.risk} risk)", [
+        _chart(params, "Requests", [(request_rate(where, _WINDOW), legend)], "reqps", model.description),
+        _chart(params, "Share of failed requests", [(error_ratio(where, _WINDOW), legend)], "percentunit"),
+        _chart(params, f"Quantile {params.quantile:g} of the time of an answer", slow, "s", limit=objective),
+    ]
+
+
+def _chart(
+    params: Params,
+    title: str,
+    queries: list[tuple[str, str]],
+    unit: str,
+    description: str = "",
+    limit: float | None = None,
+) -> Object:
+    source = {"type": "prometheus", "uid": params.datasource}
+    steps: list[Object] = [{"color": "green", "value": None}]
+    steps += [{"color": "red", "value": limit}] if limit is not None else []
+    custom = {"thresholdsStyle": {"mode": "line" if limit is not None else "off"}}
+    return {
+        "type": "timeseries",
+        "title": title,
+        "description": description,
+        "datasource": source,
+        "fieldConfig": {
+            "defaults": {
+                "unit": unit,
+                "min": 0,
+                "custom": custom,
+                "thresholds": {"mode": "absolute", "steps": steps},
+            },
+            "overrides": [],
+        },
+        "options": {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True}},
+        "targets": [
+            {"refId": chr(ord("A") + place), "datasource": source, "expr": expression, "legendFormat": legend}
+            for place, (expression, legend) in enumerate(queries)
+        ],
+    }

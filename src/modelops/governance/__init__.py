@@ -1,0 +1,1 @@
+"""Governance: who approved what, how rollouts ended, and the records of both."""

@@ -1,0 +1,80 @@
+"""Below which size an interval does not hold: there a gate has no verdict, whatever its limits are.
+
+The sizes are those from which on the simulations of ``tests/benchmarks/bench_intervals.py`` find no bound beyond the
+truth more often than it says.
+"""
+
+from __future__ import annotations
+
+from math import floor
+
+from modelops.metrics.catalog import metric
+from modelops.metrics.rows import FloatArray, Predictions, alike
+from modelops.metrics.values import rmse_terms, row_terms, squared_errors, squared_spread
+from modelops.statistics.intervals import carrying
+
+__all__ = ["unsettled"]
+
+FEWEST_OF_CLASS = 5
+"""Rows of the rarer class, or positives, for what ranks or scores two classes."""
+FEWEST_ROWS = 30
+"""Rows for a mean of losses, and for what is made of squared errors."""
+FEWEST_CHOSEN = 20
+"""Rows that each of two models calls positive, for a difference of their precision."""
+FEWEST_CARRYING = 5.0
+"""How many equally large deviations a mean has to rest on: with fewer a single row makes most of its variance."""
+
+
+def unsettled(name: str, first: Predictions, second: Predictions | None = None) -> str | None:
+    """Say why the interval of a metric, or of a difference, does not hold for so few rows; None if it does.
+
+    The metric has to be defined for both. Two that answer every row alike differ by nothing, whatever the rows.
+    """
+    if second is not None and alike(first, second):
+        return None
+    of_class = _of_class(name, first)
+    if of_class is not None and of_class[0] < FEWEST_OF_CLASS:
+        return f"the interval of {name} does not hold with {of_class[0]} {of_class[1]}, it takes {FEWEST_OF_CLASS}"
+    if name == "precision" and second is not None:
+        chosen = min(int((one.y_pred == 1).sum()) for one in (first, second))
+        if chosen < FEWEST_CHOSEN:
+            said = (
+                f"the interval of a difference of precision does not hold with {chosen} rows that are called positive"
+            )
+            return f"{said}, it takes {FEWEST_CHOSEN}"
+    terms = _terms(name, first, second)
+    if terms is None:
+        return None
+    if len(terms) < FEWEST_ROWS:
+        return f"the interval of {name} does not hold with {len(terms)} rows, it takes {FEWEST_ROWS}"
+    carried = carrying(terms)
+    if carried < FEWEST_CARRYING:
+        few = f"as many as {floor(carried) or 1} of {len(terms)} rows" if carried else "no row differs from another"
+        what = "almost all of its variance comes from " + few if carried else few
+        return f"the interval of {name} does not hold, as {what}"
+    return None
+
+
+def _of_class(name: str, predictions: Predictions) -> tuple[int, str] | None:
+    """Return how many rows of a class the interval rests on, and what they are called."""
+    if predictions.task != "binary-classification" or name not in ("roc-auc", "average-precision", "log-loss", "brier"):
+        return None
+    positives = int((predictions.y_true == 1).sum())
+    if name == "average-precision":
+        return positives, "positives"
+    return min(positives, len(predictions) - positives), "rows of the rarer class"
+
+
+def _terms(name: str, first: Predictions, second: Predictions | None) -> FloatArray | None:
+    """Return the values whose mean, or the ratio of whose mean, is bounded; None where no such mean is."""
+    if metric(name).interval == "mean":
+        return row_terms(name, first) - (row_terms(name, second) if second is not None else 0.0)
+    if name not in ("rmse", "r2"):
+        return None
+    one = squared_errors(first)
+    other = squared_errors(second) if second is not None else None
+    if name == "rmse":
+        return one if other is None else rmse_terms(one, other)
+    above, spread = (one if other is None else other - one), squared_spread(first)
+    terms: FloatArray = above - float(above.mean() / spread.mean()) * spread
+    return terms

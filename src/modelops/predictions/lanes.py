@@ -1,0 +1,194 @@
+"""What waits to be written, in two lanes: single rows first, and the parts of large requests between them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from modelops.errors import Exit, ModelOpsError, failure
+from modelops.predictions.schema import Reception, Row, ShadowRow
+from modelops.predictions.segments import day_of, day_span
+from modelops.predictions.writer import Label
+
+__all__ = ["PART_ROWS", "Entry", "Lanes", "Queued", "parts_of", "tell"]
+
+PART_ROWS = 256
+"""Rows of a large request that are one transaction: so long may a single row have to wait for it."""
+LARGEST_BATCH = 4096
+
+Told = Callable[[Any, ModelOpsError | None], object]
+
+
+class Entry:
+    """Rows of one day that belong together, or feedback, and who is told what became of it, on which event loop."""
+
+    __slots__ = ("after", "error", "feedback", "loop", "outcomes", "rows", "time", "told")
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        feedback: Sequence[Label] = (),
+        told: Told | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.rows = rows
+        self.feedback = feedback
+        self.told = told
+        self.loop = loop
+        self.time = rows[0].time if rows else 0.0
+        self.after = 0
+        self.outcomes: list[Reception] | None = None
+        self.error: ModelOpsError | None = None
+
+    @property
+    def size(self) -> int:
+        """How many rows and labels it holds."""
+        return len(self.rows) + len(self.feedback)
+
+
+Queued = Row | ShadowRow | Entry
+
+
+class Lanes:
+    """The queue of a log: bounded, and safe for several threads that put and one that takes."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.depth = 0
+        self.closing = False
+        self.single: deque[Queued] = deque()
+        self.large: deque[Entry] = deque()
+        self.lock = threading.Lock()
+        self._put = self._taken = 0
+        self._large_next = False
+
+    def reserve(self, rows: int) -> None:
+        """Keep room for rows that will come, or raise ``log-full``."""
+        with self.lock:
+            if self.depth + rows > self.capacity or self.closing:
+                raise self._full()
+            self.depth += rows
+
+    def release(self, rows: int) -> None:
+        """Give room back."""
+        with self.lock:
+            self.depth -= rows
+
+    def add(self, entry: Queued, rows: int) -> None:
+        """Queue something small, for which room is reserved when ``rows`` is 0."""
+        # Under the lock nothing can slip in behind the last look of a thread that closes.
+        with self.lock:
+            if self.depth + rows > self.capacity or self.closing:
+                raise self._full()
+            self.depth += rows
+            self._put += 1
+            self.single.append(entry)
+
+    def add_large(self, entries: Sequence[Entry], rows: int) -> None:
+        """Queue something that others need not wait for; feedback knows what was queued before it."""
+        with self.lock:
+            if self.depth + rows > self.capacity or self.closing:
+                raise self._full()
+            self.depth += rows
+            for entry in entries:
+                entry.after = self._put if entry.feedback or not entry.rows else 0
+                self.large.append(entry)
+
+    def take(self) -> list[Queued]:
+        """Take what can be one transaction: single rows of one day, or when there are none a part, or feedback."""
+        with self.lock:
+            if self.single and (not self.large or self._turn()):
+                return self._take_single()
+            return self._take_large() if self.large else []
+
+    def put_back(self, entries: Sequence[Queued]) -> None:
+        """Queue again, before everything else, what could not be written."""
+        with self.lock:
+            for entry in reversed(entries):
+                if isinstance(entry, Entry):
+                    self.large.appendleft(entry)
+                else:
+                    self._taken -= 1
+                    self.single.appendleft(entry)
+
+    def take_waiters(self) -> list[Entry]:
+        """Take out everything that somebody waits for."""
+        with self.lock:
+            told = [each for each in (*self.single, *self.large) if isinstance(each, Entry) and each.told]
+            if told:
+                gone = set(map(id, told))
+                self._taken += sum(id(each) in gone for each in self.single)
+                self.single = deque(each for each in self.single if id(each) not in gone)
+                self.large = deque(each for each in self.large if id(each) not in gone)
+            return told
+
+    def _turn(self) -> bool:
+        """Tell whether it is the turn of single rows: they alternate with what is large, and come before feedback."""
+        self._large_next = not self._large_next
+        return self._large_next or self.large[0].after > self._taken
+
+    def _take_large(self) -> list[Queued]:
+        """Take parts of one day, or all feedback that is next: it is one transaction for each file that it is about."""
+        queue = self.large
+        first = queue.popleft()
+        taken: list[Queued] = [first]
+        rows, day = len(first.rows), day_of(first.time)
+        while queue and bool(queue[0].rows) == bool(rows) and queue[0].after <= self._taken:
+            rows += len(queue[0].rows)
+            if rows > PART_ROWS or (queue[0].rows and day_of(queue[0].time) != day):
+                break
+            taken.append(queue.popleft())
+        return taken
+
+    def _take_single(self) -> list[Queued]:
+        queue = self.single
+        day = day_of(queue[0].time)
+        begin, end = day_span(day)
+        if len(queue) <= LARGEST_BATCH:
+            taken, self.single = list(queue), deque()
+        else:
+            taken = [queue.popleft() for _ in range(LARGEST_BATCH)]
+        # Almost all are rows of one day.
+        strangers = (at for at, each in enumerate(taken) if not begin <= each.time < end and day_of(each.time) != day)
+        cut = next(strangers, None)
+        if cut is not None:
+            self.single.extendleft(reversed(taken[cut:]))
+            del taken[cut:]
+        self._taken += len(taken)
+        return taken
+
+    def _full(self) -> ModelOpsError:
+        reason = "is closed" if self.closing else f"has {self.depth} rows waiting"
+        return failure("log-full", f"the prediction log {reason}", exit=Exit.WORLD, hint="try again", retryable=True)
+
+
+def parts_of(rows: Sequence[Row], told: Told | None, loop: asyncio.AbstractEventLoop | None) -> list[Entry]:
+    """Return the parts of a large request; who waits is told once, when all of them are written or one is not."""
+    parts = [rows[start : start + PART_ROWS] for start in range(0, len(rows), PART_ROWS)]
+    if told is None:
+        return [Entry(part) for part in parts]
+    left, failed = len(parts), None
+
+    def one(outcomes: Any, error: ModelOpsError | None) -> None:
+        nonlocal left, failed
+        left, failed = left - 1, failed or error
+        if left == 0:
+            told(outcomes, failed)
+
+    return [Entry(part, (), one, loop) for part in parts]
+
+
+def tell(loop: asyncio.AbstractEventLoop | None, entries: Iterator[Entry]) -> None:
+    """Tell everybody who waits; whatever one of them fails on, the others hear of theirs."""
+    finished = False
+    try:
+        for entry in entries:
+            if entry.told is not None:
+                entry.told(entry.outcomes, entry.error)
+        finished = True
+    finally:
+        if not finished and loop is not None:
+            loop.call_soon(tell, loop, entries)

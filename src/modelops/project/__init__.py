@@ -1,0 +1,1 @@
+"""One opening of a repository: settings, store, forge, signer."""

@@ -1,0 +1,137 @@
+"""The target of an environment: a runner at its place, by git's word or as its directory remembers it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from modelops import logs, plugins, targets
+from modelops.errors import Exit, ModelOpsError, failure
+from modelops.files import write_atomically
+from modelops.logs import RuntimeLog
+from modelops.project.state import runtime_in
+from modelops.project.workspace import Workspace, environment
+from modelops.spec.graph import Graph
+from modelops.spec.kinds import Resource
+from modelops.spec.kinds.environment import EnvironmentSpec
+from modelops.spec.meta import Plugin
+from modelops.spec.routing import RoutingTable
+from modelops.targets import Place, Runner, Running
+
+TARGET_FILE = "target.json"
+"""What started the runtime of a directory, so that it can be stopped and read whatever git says by now."""
+_BEFORE = Plugin(type="local")
+"""The only runner that version 0.1.0 had, which wrote no such file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A runner with its parameters and its place."""
+
+    workspace: Workspace
+    reference: Plugin
+    runner: Runner
+    params: Any
+    place: Place
+
+    def observe(self) -> Running:
+        """Return what runs."""
+        return self.runner.observe(self.params, self.place)
+
+    def apply(self, table: RoutingTable) -> Running:
+        """Make the runtime answer with a table; who does it is remembered first."""
+        known = json.dumps(self.reference.model_dump(mode="json"), sort_keys=True).encode()
+        path = self.place.runtime / TARGET_FILE
+        if not path.is_file() or path.read_bytes() != known:
+            write_atomically(path, known)
+        return self.runner.apply(self.params, self.workspace.site(self.place.environment), table)
+
+    def stop(self) -> None:
+        """End the runtime."""
+        self.runner.stop(self.params, self.place)
+
+    def endpoint(self) -> str | None:
+        """Return the URL at which the models are called."""
+        return self.runner.endpoint(self.params, self.place)
+
+    def log(self) -> RuntimeLog:
+        """Return the log of what it predicted."""
+        bound = logs.bind(self.runner.logs(self.params, self.place))
+        opened = bound.module.open(bound.params)
+        assert isinstance(opened, RuntimeLog), f"{bound.key} reads what a runtime writes"
+        return opened
+
+    def must_be_durable(self) -> None:
+        """Refuse to conclude anything from a runtime that ends with this process."""
+        if not self.runner.durable(self.params, self.workspace.environ):
+            where = self.place.environment
+            raise failure(
+                "ephemeral-target",
+                f"what {self.reference.type} runs for {where} ends with this job, so it proves nothing",
+                exit=Exit.NO,
+                hint="reconcile on a machine that stays, such as a runner of your own",
+            )
+
+
+def _bound(
+    workspace: Workspace, name: str, target: Plugin, file: Resource[EnvironmentSpec] | None = None
+) -> Target | None:
+    bound = targets.bind(target, file, "spec.target" if file is not None else "")
+    if not isinstance(bound.module, Runner):
+        return None
+    return Target(workspace, target, bound.module, bound.params, _place(workspace, name))
+
+
+def _place(workspace: Workspace, name: str) -> Place:
+    return Place(name, runtime_in(workspace.state, name))
+
+
+def rendered_by(graph: Graph, name: str) -> str | None:
+    """Return the target of an environment that is only rendered, None where modelops runs it."""
+    target: Plugin = environment(graph, name).spec.target
+    return None if isinstance(plugins.load("targets", target.type), Runner) else target.type
+
+
+def target_of(workspace: Workspace, graph: Graph, name: str) -> Target:
+    """Return the runtime of an environment, by its file; one that is only rendered is ``render-only``."""
+    file = environment(graph, name)
+    target: Plugin = file.spec.target
+    found = _bound(workspace, name, target, file)
+    if found is None:
+        raise render_only(name, target.type)
+    return found
+
+
+def render_only(name: str, target: str) -> ModelOpsError:
+    """Return the error of whoever wants to start, observe or stop what is only rendered."""
+    return failure(
+        "render-only",
+        f"{name} is rendered by {target}: modelops starts, observes and stops nothing there",
+        exit=Exit.USAGE,
+        hint=f"modelops plan {name} says what is rendered, modelops render {name} -o DIR writes it",
+    )
+
+
+def remembered(workspace: Workspace, name: str) -> Target | None:
+    """Return the runtime that was started here for an environment, without a look at git; None if none ever was."""
+    folder = _place(workspace, name).runtime
+    if folder.parent != runtime_in(workspace.state, ""):
+        return None
+    try:
+        target = Plugin.model_validate_json((folder / TARGET_FILE).read_bytes())
+    except (OSError, ValidationError):
+        if not folder.is_dir():
+            return None
+        target = _BEFORE
+    return _bound(workspace, name, target)
+
+
+def all_remembered(workspace: Workspace) -> Iterator[Target]:
+    """Yield every runtime that was ever started here, by the names of the environments."""
+    for folder in sorted(runtime_in(workspace.state, "").glob("*/")):
+        if (found := remembered(workspace, folder.name)) is not None:
+            yield found

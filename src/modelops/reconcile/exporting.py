@@ -1,0 +1,40 @@
+"""Exporting: what other tools need to know about an environment, from what git says and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from modelops import exports
+from modelops.exports import ModelView, View
+from modelops.governance.judged import desired
+from modelops.project.workspace import Workspace, environment
+from modelops.reconcile.render import from_options, given
+from modelops.rollouts.state import arms_in_order
+from modelops.spec.graph import Graph
+
+
+def view_of(graph: Graph, name: str) -> View:
+    """Return what git says about an environment; no store, runtime or rollout is asked."""
+    environment(graph, name)
+    models = []
+    for model, entry in sorted(graph.models.items()):
+        deployment = entry.deployments.get(name)
+        if deployment is None:
+            continue
+        there, spec = deployment.spec, entry.model.spec
+        arms = arms_in_order(there.stable, there.candidate, there.challengers)
+        if arms:
+            models.append(
+                ModelView(
+                    model, spec.description, spec.owner, spec.risk, spec.task, spec.serving.latency_objective_ms, arms
+                )
+            )
+    return View(name, tuple(models))
+
+
+def exported(workspace: Workspace, name: str, key: str, params: Sequence[str]) -> Mapping[str, str]:
+    """Return the files of an export; equal inputs give equal bytes."""
+    _, graph = desired(workspace)
+    view = view_of(graph, name)
+    bound = from_options(exports.bind, key, given(params))
+    return bound.module.files(bound.params, view)

@@ -1,0 +1,169 @@
+"""Rendering: the files of another runtime, from what git says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+from pathlib import Path
+
+from modelops import targets
+from modelops.digests import digest_bytes
+from modelops.errors import Exit, ModelOpsError, Problem, failure
+from modelops.files import write_atomically
+from modelops.governance.judged import desired
+from modelops.plugins import Bound, P
+from modelops.project.target import rendered_by
+from modelops.project.workspace import Workspace, environment, keys_of
+from modelops.reconcile.observe import environment_facts, ran_before, runtime_of
+from modelops.reconcile.plan import rendered_facts, route
+from modelops.spec import layout
+from modelops.spec.kinds.release import ReleaseSpec
+from modelops.spec.meta import Plugin
+from modelops.spec.parameters import usage
+from modelops.spec.routing import RoutingTable
+from modelops.targets import Deployable, Renderer
+
+INDEX = layout.RENDERED
+"""Lists what the last rendering wrote, so that a file that is no longer wanted can be removed and others never are."""
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def given(params: Sequence[str]) -> dict[str, object]:
+    """Return what KEY=VALUE says, values as JSON where they are JSON."""
+    found: dict[str, object] = {}
+    for text in params:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise failure("bad-param", f"{text!r} is not KEY=VALUE", exit=Exit.USAGE)
+        found[key] = _value(value)
+    return found
+
+
+def from_options(bind: Callable[[Plugin], Bound[P]], key: str, params: Mapping[str, object]) -> Bound[P]:
+    """Return a plugin with the parameters that the command line gives it."""
+    try:
+        return bind(Plugin(type=key, params=dict(params)))
+    except ModelOpsError as error:
+        raise usage(error, "bad-param", "pass it: --param KEY=VALUE") from None
+
+
+def _plugin(plugin: Plugin, target: str | None, params: Sequence[str]) -> Bound[Renderer]:
+    own = {} if target not in (None, plugin.type) else dict(plugin.params)
+    return from_options(targets.bind, target or plugin.type, own | given(params))
+
+
+def deployable_of(workspace: Workspace, name: str) -> Deployable:
+    """Return what git says about an environment, as a renderer needs it."""
+    tip, graph = desired(workspace)
+    environment(graph, name)
+    runtime = replace(runtime_of(workspace, name), running=ran_before(workspace, name))
+    facts = environment_facts(workspace, graph, tip, name, runtime)
+    if rendered_by(graph, name) is not None:
+        facts = rendered_facts(facts)
+    refused = [
+        Problem(refusal.code, f"{each.seat.model} in {name}: {refusal.reason}", each.where, hint=refusal.hint)
+        for each in facts
+        for refusal in each.refusals
+    ] + [problem for each in facts for problem in each.troubles]
+    if refused:
+        # What may not run here may not be handed to another runtime either.
+        raise ModelOpsError(*refused, exit=Exit.NO)
+    routes = {each.seat.model: found for each in facts if (found := route(each)) is not None}
+    releases = {
+        (model, arm.release): graph.models[model].releases[arm.release].spec
+        for model, found in routes.items()
+        for arm in found.arms
+    }
+    return Deployable(
+        table=RoutingTable(environment=name, models=routes, keys=keys_of(graph, name)),
+        models={model: graph.models[model].model.spec for model in routes},
+        releases=releases,
+        lock=_lock(workspace, tip, releases).decode(),
+        store=workspace.store.address,
+    )
+
+
+def _lock(workspace: Workspace, tip: str, releases: Mapping[tuple[str, int], ReleaseSpec]) -> bytes:
+    """Return the environment lock that releases were made with, as one server answers for all of them.
+
+    What ONNX Runtime serves computes the same in any environment, so the newest of their locks is good for all. What
+    Python code serves needs the very versions that it was checked with.
+    """
+    exact = {key: each for key, each in releases.items() if each.artifact.engine != "onnx"}
+    chosen = exact or releases
+    if not chosen:
+        return workspace.lock(tip)
+    by_lock = {each.environment_lock: key for key, each in sorted(exact.items())}
+    if len(by_lock) > 1:
+        named = " and ".join(f"{model} {number}" for model, number in list(by_lock.values())[:2])
+        raise failure(
+            "locks-differ",
+            f"{named} are served by Python code and were made with different environment locks",
+            exit=Exit.NO,
+            hint="release one of them again with the lock of today, or run them in environments of their own",
+        )
+    newest = reduce(_newer(workspace), (each.code.commit for _, each in sorted(chosen.items())))
+    lock, wanted = workspace.lock(newest), {e.environment_lock for e in chosen.values() if e.code.commit == newest}
+    if digest_bytes(lock) not in wanted:
+        raise failure(
+            "lock-changed",
+            f"{layout.LOCK} of {newest[:12]} is not the environment lock that was released",
+            exit=Exit.NO,
+            hint="the clone lacks a commit or was rewritten: fetch it whole",
+        )
+    return lock
+
+
+def _newer(workspace: Workspace) -> Callable[[str, str], str]:
+    return lambda one, other: other if workspace.repository.is_ancestor(one, other) else one
+
+
+def rendered(workspace: Workspace, name: str, target: str | None, params: Sequence[str]) -> Mapping[str, str]:
+    """Return the files of an environment for a target; equal inputs give equal bytes."""
+    _, graph = desired(workspace)
+    bound = _plugin(environment(graph, name).spec.target, target, params)
+    files = bound.module.render(bound.params, deployable_of(workspace, name))
+    return files
+
+
+def _index(folder: Path) -> list[str]:
+    try:
+        found = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return []
+    paths = [path for path in found if isinstance(path, str)] if isinstance(found, list) else []
+    # The list is a file that anybody may have edited: what it names outside of the folder is not ours.
+    return [path for path in paths if not path.startswith("/") and ".." not in path.split("/")]
+
+
+def differences(folder: Path, files: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the paths that are missing, changed or left over, with which of these they are."""
+    found = []
+    for path, text in sorted(files.items()):
+        target = folder / path
+        if not target.is_file():
+            found.append((path, "missing"))
+        elif target.read_bytes() != text.encode():
+            found.append((path, "changed"))
+    return found + [(path, "left over") for path in _index(folder) if path not in files and (folder / path).exists()]
+
+
+def write(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """Write what differs and remove what an earlier rendering left over; returns the paths that changed."""
+    changed = []
+    for path, what in differences(folder, files):
+        if what == "left over":
+            (folder / path).unlink()
+        else:
+            write_atomically(folder / path, files[path].encode())
+        changed.append(path)
+    write_atomically(folder / INDEX, json.dumps(sorted(files), indent=1).encode())
+    return changed

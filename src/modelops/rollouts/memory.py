@@ -1,0 +1,33 @@
+"""What the runtime directory remembers of rollouts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from modelops.files import write_atomically
+from modelops.rollouts.state import RolloutState, from_plain, to_plain
+from modelops.spec.layout import slug
+from modelops.targets import Site
+
+
+def _rollout_path(site: Site, model: str) -> Path:
+    return site.runtime / "rollouts" / f"{slug(model)}.json"
+
+
+def read_rollout(site: Site, model: str) -> RolloutState | None:
+    """Return the remembered rollout of a model; an unreadable one counts as forgotten."""
+    try:
+        return from_plain(json.loads(_rollout_path(site, model).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def write_rollout(site: Site, model: str, state: RolloutState) -> None:
+    """Remember a rollout before anything acts on it."""
+    write_atomically(_rollout_path(site, model), json.dumps(to_plain(state), indent=2, sort_keys=True).encode())
+
+
+def forget_rollout(site: Site, model: str) -> None:
+    """Forget a rollout whose end is in git."""
+    _rollout_path(site, model).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""What is around the models of a new repository: git, the forge's workflows, and the person who begins."""

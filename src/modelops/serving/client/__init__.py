@@ -1,0 +1,1 @@
+"""The other end: what a caller sends a server beside questions."""

@@ -1,0 +1,77 @@
+"""What RFC 9110 and 9112 make of the head of a request: what is refused, and what is only offered and passed over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+__all__ = ["SINGLE", "awaits_word", "declared", "fault", "size_of", "without_offer"]
+
+SINGLE = frozenset(
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"inference-header-content-length",
+        b"x-api-key",
+        b"x-request-timeout-ms",
+    }
+)
+"""Fields that count here and hold one value: a proxy that reads the first of two and a server that reads the last would
+disagree. Every other field may come in several lines, which together are a list."""
+
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+
+
+def fault(version: str, headers: Mapping[bytes, bytes]) -> tuple[int, str] | None:
+    """Return status and sentence for a head that may not be answered, None for one that may."""
+    if version not in ("1.1", "1.0"):
+        return 505, f"HTTP/{version} is not spoken here, HTTP/1.1 is"
+    host = headers.get(b"host")
+    if host is None:
+        if version == "1.1":
+            return 400, "the request has no Host"
+    elif _HOST.fullmatch(host.strip()) is None:
+        return 400, "the Host is not a host and a port"
+    coding = headers.get(b"transfer-encoding")
+    if coding is None:
+        return None
+    if version == "1.0":
+        return 400, "HTTP/1.0 has no Transfer-Encoding"
+    *others, last = (each.strip() for each in coding.lower().split(b","))
+    if last != b"chunked":
+        return 400, "the last transfer coding is not chunked, so the length of the body is not known"
+    if others:
+        return 501, f"the transfer coding {coding[:40].decode('latin-1')!r} is not known here, chunked is"
+    return None
+
+
+def size_of(url: bytes, headers: Mapping[bytes, bytes]) -> int:
+    """Return the bytes of a target and of headers as they are sent."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers.items())
+
+
+def declared(length: bytes) -> int | None:
+    """Return how many bytes a Content-Length declares, None where it is no number or has more than twenty digits."""
+    digits = length.strip()
+    return int(digits) if digits.isdigit() and len(digits) <= 20 else None
+
+
+def awaits_word(version: str, headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether the client sends its body only when told to; what else it may expect is passed over."""
+    expected = headers.get(b"expect")
+    if expected is None or version != "1.1":
+        return False
+    return b"100-continue" in (each.strip() for each in expected.lower().split(b","))
+
+
+def without_offer(method: bytes, url: bytes, version: str, headers: Mapping[bytes, bytes], keep: bool) -> bytes:
+    """Return a head that frames the same body without the offer to change the protocol, nothing where none follows."""
+    length, coding = headers.get(b"content-length", b""), headers.get(b"transfer-encoding")
+    if method == b"CONNECT" or (coding is None and not declared(length or b"0")):
+        return b""
+    framing = b"content-length: " + length if coding is None else b"transfer-encoding: " + coding
+    lines = [method + b" " + url + b" HTTP/" + version.encode(), b"host: " + headers.get(b"host", b""), framing]
+    return b"\r\n".join([*lines, b"connection: keep-alive" if keep else b"connection: close", b"", b""])

@@ -1,0 +1,252 @@
+"""kind: Model — what a model is for, who owns it, its risk, data, training, gates and serving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from modelops.errors import Problem
+from modelops.spec import layout
+from modelops.spec.around import Around
+from modelops.spec.explain import nearest, show
+from modelops.spec.kinds.data_snapshot import RARER, Column, DataSnapshotSpec
+from modelops.spec.layout import in_model
+from modelops.spec.meta import FeatureType, ModelName, Name, OpenShare, Plugin, Risk, Scalar, Shelf, Strict
+from modelops.spec.resource import Resource, at
+
+PLACE = layout.MODEL
+
+
+Task = Literal["binary-classification", "multiclass-classification", "regression"]
+
+
+class Feature(Strict):
+    """One input column of the model, in the order in which the estimator sees it.
+
+    ``knownAtPrediction`` is the reason why a column that gives the target away is known before the target is; without
+    one the data quality gate refuses such a column.
+    """
+
+    name: str = Field(min_length=1)
+    type: FeatureType
+    nullable: bool = False
+    description: str = ""
+    known_at_prediction: str = ""
+
+
+class ModelData(Strict):
+    """Which snapshot the model is trained on and what its columns mean.
+
+    ``positive`` is the label counted as positive in a binary task. ``id`` names the row identity (used by the hash
+    split and the leakage check), ``time`` the event time (used by the time split), ``sensitive`` the columns that only
+    fairness gates may read; a sensitive column is a feature only if it is listed under ``features`` too.
+    """
+
+    snapshot: Name
+    target: str = Field(min_length=1)
+    positive: Scalar = None
+    id: str | None = None
+    time: str | None = None
+    sensitive: tuple[str, ...] = ()
+    features: tuple[Feature, ...] = Field(min_length=1)
+
+
+class Split(Strict):
+    """How rows are divided: by hash of ``data.id``, by ``data.time`` (the last rows are the test), or seeded random.
+
+    With ``equalRows: together`` a random split keeps rows whose features are all equal on one side, so that no test row
+    was trained on.
+    """
+
+    type: Literal["hash", "time", "random"] = "random"
+    test: OpenShare = 0.25
+    equal_rows: Literal["together"] | None = None
+
+
+class Training(Strict):
+    """The training code and the limits it runs under.
+
+    ``entrypoint`` is a file of the model's folder with ``train(features, target, parameters, seed) -> estimator``.
+    ``runtime`` says what keeps, loads and serves what it returns; without one that follows from what it returns.
+    """
+
+    entrypoint: str = "train.py"
+    parameters: dict[str, Scalar] = {}
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    split: Split = Split()
+    timeout_seconds: Annotated[int, Field(ge=1)] = 900
+    memory_mib: Annotated[int, Field(ge=256)] = 4096
+    runtime: Annotated[Plugin | None, Shelf("runtimes")] = None
+
+
+LogMode = Literal["acknowledged", "buffered", "off"]
+WhenLogFull = Literal["refuse", "drop"]
+
+
+class Serving(Strict):
+    """How predictions are answered and logged.
+
+    ``log``: ``acknowledged`` answers after the row is on disk, ``buffered`` within a bounded window, ``off`` never.
+    ``log_full``: when the log takes no more, ``refuse`` the request or ``drop`` the row and count it.
+    ``side_effects`` says that a prediction does something in the world, so that no copy of a request may be sent.
+    ``entity`` names the feature or request parameter whose value is assigned to an arm and sticks to it.
+    """
+
+    log: LogMode = "buffered"
+    log_full: WhenLogFull = "refuse"
+    entity: str | None = None
+    threshold: OpenShare = 0.5
+    latency_objective_ms: Annotated[float, Field(gt=0)] = 50.0
+    side_effects: bool = False
+
+
+class ModelSpec(Strict):
+    """The spec of a Model."""
+
+    description: str = Field(min_length=1)
+    owner: str = Field(min_length=1)
+    risk: Risk
+    task: Task
+    intended_use: str = Field(min_length=1)
+    out_of_scope: tuple[str, ...] = ()
+    limitations: tuple[str, ...] = ()
+    data: ModelData
+    training: Training = Training()
+    gates: tuple[Name, ...] = Field(min_length=1, description="names of gate policies")
+    serving: Serving = Serving()
+    formerly: tuple[ModelName, ...] = Field(default=(), description="names that it had before; its past goes on there")
+
+
+# Which measured types of a column can be read as a feature's type.
+_READABLE: dict[str, frozenset[str]] = {
+    "number": frozenset({"number", "integer", "boolean"}),
+    "integer": frozenset({"integer", "boolean"}),
+    "boolean": frozenset({"boolean"}),
+    "category": frozenset({"category", "boolean", "integer"}),
+    "datetime": frozenset({"datetime"}),
+}
+
+
+def problems(model: Resource[ModelSpec], around: Around) -> Iterator[Problem]:
+    """Yield what a model says about its policies, code, snapshot and columns that does not hold."""
+    spec, folder = model.spec, around.folder
+    for index, policy in enumerate(spec.gates):
+        if not around.known.has("GatePolicy", None, policy):
+            hint = nearest(policy, around.known.all("GatePolicy"), "gate policies")
+            yield at(model, f"spec.gates[{index}]", "unknown-gate-policy", f"there is no gate policy {policy!r}", hint)
+    if len(set(spec.gates)) < len(spec.gates):
+        yield at(model, "spec.gates", "duplicate-name", "a gate policy is named twice", "name each once")
+    entrypoint = PurePosixPath(spec.training.entrypoint)
+    outside = entrypoint.is_absolute() or ".." in entrypoint.parts or entrypoint.suffix != ".py"
+    path = in_model(folder.name, str(entrypoint))
+    if outside or (around.known.paths is not None and path not in around.known.paths):
+        said = f"{show(spec.training.entrypoint)} is not a Python file of the model's folder"
+        yield at(model, "spec.training.entrypoint", "unknown-entrypoint", said, f"add {path}" if not outside else None)
+    snapshot = folder.of("DataSnapshot").get(spec.data.snapshot)
+    if snapshot is not None:
+        yield from _column_problems(model, snapshot)
+    elif not around.known.has("DataSnapshot", folder.name, spec.data.snapshot):
+        names = around.known.all("DataSnapshot", folder.name)
+        hint = nearest(spec.data.snapshot, names, "snapshots") if names else "take one: modelops data snapshot"
+        said = f"there is no snapshot {spec.data.snapshot!r}"
+        yield at(model, "spec.data.snapshot", "unknown-snapshot", said, hint)
+    yield from _role_problems(model)
+    yield from _name_problems(model, around)
+
+
+def _name_problems(model: Resource[ModelSpec], around: Around) -> Iterator[Problem]:
+    """Check that what a model was called before is no model now."""
+    for index, name in enumerate(model.spec.formerly):
+        if name == around.folder.name or name in around.known.models:
+            said = f"there is a model {name!r}, so this one was not called so before"
+            yield at(model, f"spec.formerly[{index}]", "still-there", said, "remove the old folder, or this name")
+
+
+def _role_problems(model: Resource[ModelSpec]) -> Iterator[Problem]:
+    """Check what the model's own columns say of each other."""
+    data, split = model.spec.data, model.spec.training.split
+    seen: set[str] = set()
+    for index, feature in enumerate(data.features):
+        where = f"spec.data.features[{index}].name"
+        if feature.name in seen:
+            yield at(model, where, "duplicate-name", f"the feature {feature.name!r} is listed twice", "list it once")
+        if feature.name == data.target:
+            said = f"the target {data.target!r} is also a feature"
+            yield at(model, where, "target-leak", said, "a model may not see what it predicts: remove the feature")
+        seen.add(feature.name)
+    if split.type == "hash" and data.id is None:
+        yield at(
+            model, "spec.training.split.type", "split-needs-id", "a hash split needs data.id", "name the id column"
+        )
+    if split.type == "time" and data.time is None:
+        yield at(
+            model,
+            "spec.training.split.type",
+            "split-needs-time",
+            "a time split needs data.time",
+            "name the time column",
+        )
+    if split.equal_rows is not None and split.type != "random":
+        said = f"a {split.type} split has a side for each row already, equal or not"
+        yield at(model, "spec.training.split.equalRows", "bad-split", said, "remove it, or write `type: random`")
+    if data.positive is not None and model.spec.task != "binary-classification":
+        said = f"a {model.spec.task} task has no positive label"
+        yield at(model, "spec.data.positive", "bad-positive", said, "remove data.positive")
+
+
+def _column_problems(model: Resource[ModelSpec], snapshot: Resource[DataSnapshotSpec]) -> Iterator[Problem]:
+    data = model.spec.data
+    columns = {column.name: column for column in snapshot.spec.columns}
+
+    def absent(dotted: str, name: str) -> Problem:
+        said = f"the snapshot {snapshot.name!r} has no column {name!r}"
+        return at(model, dotted, "unknown-column", said, nearest(name, columns, "columns"))
+
+    for dotted, name in (("target", data.target), ("id", data.id), ("time", data.time)):
+        if name is not None and name not in columns:
+            yield absent(f"spec.data.{dotted}", name)
+    for index, name in enumerate(data.sensitive):
+        if name not in columns:
+            yield absent(f"spec.data.sensitive[{index}]", name)
+    for index, feature in enumerate(data.features):
+        column = columns.get(feature.name)
+        if column is None:
+            yield absent(f"spec.data.features[{index}].name", feature.name)
+        else:
+            yield from _feature_problems(model, index, feature, column, snapshot.name)
+    time = columns.get(data.time) if data.time else None
+    if time is not None and time.type in ("boolean", "category"):
+        said = f"the column {time.name!r} is {time.type}, which has no order in time"
+        yield at(model, "spec.data.time", "column-type", said, "name a datetime column")
+    balance = snapshot.spec.balance
+    if balance and data.positive is not None and not _is_label(data.positive, balance):
+        said = f"{show(data.positive)} is not a label of {data.target!r}"
+        yield at(model, "spec.data.positive", "bad-positive", said, nearest(str(data.positive), balance, "labels"))
+
+
+def _feature_problems(
+    model: Resource[ModelSpec], index: int, feature: Feature, column: Column, snapshot: str
+) -> Iterator[Problem]:
+    where = f"spec.data.features[{index}]"
+    zero_or_one = column.type in ("integer", "number") and (column.minimum, column.maximum) == (0, 1)
+    if column.type not in _READABLE[feature.type] and not (feature.type == "boolean" and zero_or_one):
+        said = f"{feature.name!r} is {column.type} in the snapshot {snapshot!r}, not {feature.type}"
+        yield at(model, f"{where}.type", "column-type", said, f"write `type: {column.type}`")
+    if column.missing and not feature.nullable:
+        said = f"{feature.name!r} is missing in {column.missing:,} rows of the snapshot {snapshot!r}"
+        yield at(model, where, "not-nullable", said, "add `nullable: true`, or clean the data")
+
+
+def _is_label(positive: Any, balance: dict[str, int]) -> bool:
+    """Compare a label in YAML with labels counted as text."""
+    text = str(positive).lower()
+    if text in {label.lower() for label in balance} or RARER in balance:
+        return True
+    if not isinstance(positive, int | float):
+        return False
+    numbers = [label for label in balance if label.replace(".", "", 1).removeprefix("-").isdigit()]
+    return float(positive) in {float(label) for label in numbers}

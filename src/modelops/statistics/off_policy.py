@@ -1,0 +1,225 @@
+"""Off-policy estimates: what another split of the traffic would have earned, from rewards that were logged.
+
+Arms were drawn with known propensities, so an answer that had a chance of 0.1 stands for ten. Every function takes a
+``Log`` and ``policy``, the probabilities with which the policy in question answers with each arm: shape (k,), or (n, k)
+where they differ by request.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from modelops.errors import failure
+from modelops.statistics import Array, Units
+
+__all__ = ["Estimate", "Log", "doubly_robust", "ips", "snips"]
+
+Places = np.ndarray[Any, np.dtype[np.intp]]
+
+
+@dataclass(frozen=True)
+class Log:
+    """n logged answers: which arm gave each, how likely that was, and the reward.
+
+    ``arms`` are places of arms, ``propensities`` lie in (0, 1], ``rewards`` are finite; all of shape (n,), n >= 2.
+    ``units`` are hashes of the entities; with them the answers of one entity are taken as one observation. They stay
+    with an arm, so that their answers are not independent.
+    """
+
+    arms: Places
+    propensities: Array
+    rewards: Array
+    units: Units | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a log that no estimate can be made from."""
+        columns = [self.arms, self.propensities, self.rewards, *([] if self.units is None else [self.units])]
+        if len(self.arms) < 2 or any(column.shape != self.arms.shape for column in columns):
+            shapes = ", ".join(str(column.shape) for column in columns)
+            raise failure("off-policy-log", f"columns of shapes {shapes} are no log of two or more answers")
+        if not ((self.propensities > 0) & (self.propensities <= 1)).all():
+            lowest = float(self.propensities.min())
+            raise failure("off-policy-log", f"propensities must be above 0 and at most 1, and one is {lowest:g}")
+        if not np.isfinite(self.rewards).all():
+            raise failure("off-policy-log", "a logged reward is not a finite number")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The value of a policy, a reward per request, with a confidence interval.
+
+    ``n`` counts the answers, ``effective`` how many equally weighted ones their weights are worth (Kish); below some
+    tens of those the interval is not to be trusted.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    n: int
+    effective: float
+
+
+def ips(log: Log, policy: Array, alpha: float = 0.05) -> Estimate:
+    r"""Return the inverse-propensity estimate :math:`\frac{1}{n} \sum_i w_i r_i`, :math:`w_i = \pi(a_i) / p_i`.
+
+    It is unbiased. The interval is normal, at error rate ``alpha``.
+
+    Parameters
+    ----------
+    log : Log
+        n answers.
+    policy : array of shape (k,) or (n, k)
+        Probabilities of the k arms, each row summing to 1.
+    alpha : float
+        Error rate of the two-sided interval, in (0, 1).
+
+    Returns
+    -------
+    Estimate
+        In the unit of the rewards.
+
+    Raises
+    ------
+    ModelOpsError
+        ``off-policy-policy`` where ``policy`` is none, or has fewer arms than the log.
+
+    References
+    ----------
+    D. G. Horvitz and D. J. Thompson, "A generalization of sampling without replacement from a finite universe",
+    Journal of the American Statistical Association 47 (1952).
+
+    Examples
+    --------
+    >>> log = Log(np.array([0, 0, 1, 1]), np.array([0.8, 0.8, 0.2, 0.2]), np.array([0.0, 1.0, 1.0, 1.0]))
+    >>> found = ips(log, np.array([0.5, 0.5]))
+    >>> round(found.value, 4), round(found.lower, 4), round(found.upper, 4), round(found.effective, 2)
+    (1.4062, 0.1436, 2.6689, 2.94)
+    """
+    weights = _weights(log, policy)
+    terms = weights * log.rewards
+    return _estimate(log, weights, float(terms.mean()), terms - terms.mean(), alpha)
+
+
+def snips(log: Log, policy: Array, alpha: float = 0.05) -> Estimate:
+    r"""Return the self-normalised estimate :math:`\sum_i w_i r_i / \sum_i w_i`.
+
+    It is consistent, keeps within the range of the rewards and does not change when a constant is added to them; the
+    interval is that of the ratio by the delta method. Fails when the policy never answers as any logged answer did.
+
+    Parameters
+    ----------
+    log : Log
+        n answers.
+    policy : array of shape (k,) or (n, k)
+        Probabilities of the k arms, each row summing to 1.
+    alpha : float
+        Error rate of the two-sided interval, in (0, 1).
+
+    Returns
+    -------
+    Estimate
+        In the unit of the rewards, within their range.
+
+    Raises
+    ------
+    ModelOpsError
+        ``off-policy-policy`` as for ``ips``, and ``off-policy-overlap`` where all weights are 0.
+
+    References
+    ----------
+    A. Swaminathan and T. Joachims, "The self-normalized estimator for counterfactual learning", NeurIPS 28 (2015).
+
+    Examples
+    --------
+    >>> log = Log(np.array([0, 0, 1, 1]), np.array([0.8, 0.8, 0.2, 0.2]), np.array([0.0, 1.0, 1.0, 1.0]))
+    >>> found = snips(log, np.array([0.5, 0.5]))
+    >>> round(found.value, 4), round(found.lower, 4), round(found.upper, 4)
+    (0.9, 0.6584, 1.1416)
+    """
+    weights = _weights(log, policy)
+    if not weights.any():
+        raise failure("off-policy-overlap", "the policy never answers with an arm that was logged")
+    value = float((weights * log.rewards).sum() / weights.sum())
+    return _estimate(log, weights, value, weights * (log.rewards - value) / weights.mean(), alpha)
+
+
+def doubly_robust(log: Log, policy: Array, predicted: Array, alpha: float = 0.05) -> Estimate:
+    r"""Return the doubly robust estimate: a reward model, corrected where it was wrong on what was logged.
+
+    .. math:: \frac{1}{n} \sum_i \left[\sum_a \pi(a) \hat r(i, a) + w_i (r_i - \hat r(i, a_i))\right]
+
+    It is right when the propensities or the model are, and its interval is the narrower the better the model.
+
+    Parameters
+    ----------
+    log, policy, alpha
+        As for ``ips``.
+    predicted : array of shape (n, k) or (k,)
+        Reward that a model expects of every arm. It must not have seen the reward it predicts, or the interval is too
+        narrow.
+
+    Returns
+    -------
+    Estimate
+        In the unit of the rewards.
+
+    Raises
+    ------
+    ModelOpsError
+        ``off-policy-policy`` as for ``ips``, and ``off-policy-model`` where ``predicted`` has another shape, or is not
+        finite.
+
+    References
+    ----------
+    M. Dudik, J. Langford, L. Li, "Doubly robust policy evaluation and learning", ICML (2011).
+
+    Examples
+    --------
+    >>> log = Log(np.array([0, 0, 1, 1]), np.array([0.8, 0.8, 0.2, 0.2]), np.array([0.0, 1.0, 1.0, 1.0]))
+    >>> found = doubly_robust(log, np.array([0.5, 0.5]), np.array([0.5, 1.0]))
+    >>> round(found.value, 4), round(found.lower, 4), round(found.upper, 4)
+    (0.75, 0.5, 1.0)
+    """
+    weights = _weights(log, policy)
+    chances, expected = _by_arm(log, policy), _by_arm(log, predicted)
+    if expected.shape != chances.shape or not np.isfinite(expected).all():
+        raise failure("off-policy-model", f"predicted rewards must be {chances.shape} finite numbers")
+    terms = (chances * expected).sum(axis=1) + weights * (log.rewards - _taken(log, expected))
+    return _estimate(log, weights, float(terms.mean()), terms - terms.mean(), alpha)
+
+
+def _by_arm(log: Log, table: Array) -> Array:
+    """Return a value per arm, or per answer and arm, in shape (n, k)."""
+    return np.broadcast_to(table, (len(log.arms), table.shape[-1]))
+
+
+def _taken(log: Log, table: Array) -> Array:
+    taken: Array = table[np.arange(len(log.arms)), log.arms]
+    return taken
+
+
+def _weights(log: Log, policy: Array) -> Array:
+    chances = _by_arm(log, policy)
+    if not ((log.arms >= 0) & (log.arms < chances.shape[1])).all():
+        raise failure("off-policy-policy", f"the policy knows {chances.shape[1]} arms, and the log has others")
+    if (chances < 0).any() or not np.allclose(chances.sum(axis=1), 1, atol=1e-6):
+        raise failure("off-policy-policy", "the probabilities of a policy must not be negative, and must sum to 1")
+    return _taken(log, chances) / log.propensities
+
+
+def _estimate(log: Log, weights: Array, value: float, errors: Array, alpha: float) -> Estimate:
+    """Bound a mean by the normal quantile; ``errors`` are what every answer adds to n times the estimate's error."""
+    if log.units is not None:
+        _, places = np.unique(log.units, return_inverse=True)
+        errors = np.bincount(places, errors).astype(np.float64)
+    clusters = max(2, len(errors))
+    error = math.sqrt(float(np.square(errors).sum()) * clusters / (clusters - 1)) / len(log.arms)
+    half = NormalDist().inv_cdf(1 - alpha / 2) * error
+    total = float(np.square(weights).sum())
+    effective = float(weights.sum()) ** 2 / total if total > 0 else 0.0
+    return Estimate(value, value - half, value + half, len(log.arms), effective)

@@ -1,0 +1,34 @@
+"""Summaries: what a column looks like, neutral to any score, small, and mergeable.
+
+Numbers are summarised by about a hundred bins of equal frequency with their means, finer in the tails; categories by
+the counts of the most frequent ones. Every drift score makes its own sketch from a summary.
+"""
+
+from modelops.summaries.columns import numbers, tally, texts
+from modelops.summaries.counting import absence, borders, count, count_numbers, merge, rows, rows_like, same_bins
+from modelops.summaries.disclosure import SHARED, outward, outward_instants, shareable
+from modelops.summaries.fitting import closed, completed, edge_above, edge_below, kind_of, summarise
+
+__all__ = [
+    "SHARED",
+    "absence",
+    "borders",
+    "closed",
+    "completed",
+    "count",
+    "count_numbers",
+    "edge_above",
+    "edge_below",
+    "kind_of",
+    "merge",
+    "numbers",
+    "outward",
+    "outward_instants",
+    "rows",
+    "rows_like",
+    "same_bins",
+    "shareable",
+    "summarise",
+    "tally",
+    "texts",
+]

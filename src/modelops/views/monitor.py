@@ -1,0 +1,159 @@
+"""What recent traffic said: scores, findings and performance of a window, and what is done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelops.changes.retraining import Watched
+from modelops.clock import format_instant
+from modelops.drift import Score
+from modelops.markup import escape, plain
+from modelops.markup import table as markdown_table
+from modelops.monitoring.report import FeatureReport, Rate, WindowReport, worst
+from modelops.views.terminal import table
+
+
+def text(environment: str, watched: Sequence[Watched]) -> str:
+    """Return what was found about every model, and what was decided."""
+    parts = []
+    for found in watched:
+        parts.append(f"{found.seat.model} release {found.release} in {environment}\n{report_text(found.report)}")
+        if found.decision is not None:
+            parts.append(f"retraining: {plain(found.decision.reason)}")
+        if found.lacks:
+            parts.append(plain(found.lacks))
+        if found.pull is not None:
+            number = found.pull.number
+            said = f"pull request {number} asks for it already" if found.already else f"opened pull request {number}"
+            parts.append(f"{said}: {plain(found.pull.title)}")
+    return "\n".join(parts) or f"no monitored model is stable in {environment}"
+
+
+def data(environment: str, watched: Sequence[Watched]) -> list[dict[str, Any]]:
+    """Return what was found about every model, and what was decided."""
+    return [
+        {
+            "model": found.seat.model,
+            "environment": environment,
+            "release": found.release,
+            "report": report_data(found.report),
+            "retraining": None
+            if found.decision is None
+            else {"fire": found.decision.fire, "reason": found.decision.reason, "lacks": found.lacks or None},
+            "pullRequest": found.pull.number if found.pull is not None else None,
+        }
+        for found in watched
+    ]
+
+
+def report_data(report: WindowReport) -> dict[str, Any]:
+    """Return a window's report."""
+    performance = report.performance
+    return {
+        "model": report.model,
+        "since": format_instant(report.since),
+        "until": format_instant(report.until),
+        "release": report.release,
+        "like": report.like or None,
+        "rows": report.rows,
+        "failed": report.failed,
+        "level": report.level,
+        "findings": list(report.findings),
+        "features": [_feature(feature) for feature in report.features],
+        "scores": _scores(report.scores),
+        "performance": None
+        if performance is None
+        else {
+            "metric": performance.metric,
+            "verdict": performance.verdict,
+            "value": None if performance.value is None else performance.value.model_dump(by_alias=True),
+            "minimum": performance.minimum,
+            "maximum": performance.maximum,
+            "labelled": performance.labelled,
+            "predictions": performance.predictions,
+            "labelledShare": performance.labelled_share,
+            "looks": performance.looks,
+            "selection": performance.selection or None,
+            "reason": performance.reason,
+        },
+    }
+
+
+def _scores(scores: Mapping[str, Score]) -> dict[str, Any]:
+    return {key: _score(score) for key, score in scores.items()}
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {
+        "name": score.name,
+        "value": score.value,
+        "expected": score.expected,
+        "critical": score.critical,
+        "warn": score.warn,
+        "alert": score.alert,
+        "level": score.level,
+        "referenceRows": score.reference_n,
+        "windowRows": score.window_n,
+        "reason": score.reason,
+    }
+
+
+def _rate(rate: Rate | None) -> dict[str, Any] | None:
+    return None if rate is None else {"value": rate.value, "reference": rate.reference, "raised": rate.raised}
+
+
+def _feature(feature: FeatureReport) -> dict[str, Any]:
+    return {
+        "name": feature.name,
+        "level": feature.level,
+        "scores": _scores(feature.scores),
+        "missing": _rate(feature.missing),
+        "unseen": _rate(feature.unseen),
+        "outOfRange": _rate(feature.out_of_range),
+    }
+
+
+def _window(report: WindowReport) -> str:
+    failed = f", {report.failed} of them failed" if report.failed else ""
+    return f"{format_instant(report.since)} to {format_instant(report.until)}: {report.rows} rows{failed}"
+
+
+def _table(report: WindowReport) -> list[list[str]]:
+    """Return header and rows: name, each score beside what chance gives, missing, level; the most drifted first."""
+    ranked = sorted(report.features, key=lambda feature: -feature.strength)
+    shown = [report.scores, *(feature.scores for feature in ranked)]
+    names = {key: score.name for scores in shown for key, score in scores.items()}
+
+    def row(name: str, scores: Mapping[str, Score], missing: str, level: str) -> list[str]:
+        cells = [name]
+        for key in names:
+            score = scores.get(key)
+            cells += ["", ""] if score is None else [f"{score.value:.3f}", f"{score.critical:.3f}"]
+        return [*cells, missing, level]
+
+    rows = [row(each.name, each.scores, f"{each.missing.value:.1%}", each.level) for each in ranked]
+    if report.scores:
+        rows.append(row("(score)", report.scores, "", worst(report.scores.values())))
+    header = ["feature", *(cell for name in names.values() for cell in (name, "chance")), "missing", "level"]
+    return [header, *rows] if rows else []
+
+
+def report_text(report: WindowReport) -> str:
+    """Return a window's report, the findings first, then a row for each feature."""
+    lines = [f"{_window(report)}, level {report.level}", *(f"  {plain(sentence)}" for sentence in report.findings)]
+    if report.performance is not None and report.performance.verdict == "pass":
+        lines.append(f"  {plain(report.performance.reason)}")
+    cells = [[plain(cell) for cell in row] for row in _table(report)]
+    return "\n".join([*lines, *(f"  {line}" for line in table(cells[0], cells[1:]).splitlines())] if cells else lines)
+
+
+def report_markdown(report: WindowReport) -> str:
+    """Return a window's report for a pull request."""
+    lines = [f"**Window** {_window(report)}. **Level** {report.level}.", ""]
+    lines += [f"- {escape(sentence)}" for sentence in report.findings]
+    if report.performance is not None and report.performance.verdict == "pass":
+        lines.append(f"- {escape(report.performance.reason)}.")
+    cells = _table(report)
+    lines += ["", markdown_table([escape(cell) for cell in cells[0]], cells[1:])] if cells else []
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Views of proof: what is approved, signed, chained, excepted and fenced, and what is not."""

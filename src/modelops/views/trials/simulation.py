@@ -1,0 +1,84 @@
+"""How simulated rollouts ended: shares, times and the bad requests that were served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from modelops.rollouts.forecasts import Planned
+from modelops.rollouts.simulation import ENDS, Simulation, World
+from modelops.spec.kinds.rollout_plan import RolloutPlanSpec
+from modelops.views import forecasts
+from modelops.views.terminal import table
+
+Found = list[tuple[str, Simulation]]
+
+
+def text(model: str, plan: RolloutPlanSpec, world: World, found: Found, planned: Sequence[Planned] = ()) -> str:
+    """Return a table for each scenario, and what the plan is forecast to see."""
+    rate, until = world.requests_per_hour, world.until
+    head = f"{model}: {plan.strategy.type}, {rate:g} requests an hour, a look every {world.every:g} minutes, "
+    head += f"{until / 1440:g} days"
+    seen = [line for one in planned for line in forecasts.sees(one)]
+    return "\n\n".join([head, *(_scenario(name, one) for name, one in found), *seen])
+
+
+def data(
+    model: str, plan: RolloutPlanSpec, world: World, seed: int, found: Found, planned: Sequence[Planned] = ()
+) -> dict[str, Any]:
+    """Return every scenario with what repeats it."""
+    return {
+        "model": model,
+        "strategy": plan.strategy.type,
+        "requestsPerHour": world.requests_per_hour,
+        "everyMinutes": world.every,
+        "untilMinutes": world.until,
+        "seed": seed,
+        "forecasts": forecasts.data(planned),
+        "scenarios": [{"name": name, **_summary(simulation)} for name, simulation in found],
+    }
+
+
+def _summary(found: Simulation) -> dict[str, Any]:
+    decided = {
+        name: {"median": found.quantile(name, 0.5), "p90": found.quantile(name, 0.9)}
+        for name in ("minutes", "requests")
+    }
+    winners = sorted({run.winner for run in found.runs if run.end == "promote"})
+    return {
+        "runs": len(found.runs),
+        "ends": {end: asdict(found.rate(end)) for end in ENDS},
+        "winners": {arm: sum(run.end == "promote" and run.winner == arm for run in found.runs) for arm in winners},
+        "decision": decided,
+        "badRequests": dict(zip(("mean", "p90"), found.bad_requests, strict=True)),
+    }
+
+
+def _scenario(name: str, found: Simulation) -> str:
+    rows = []
+    for end in ENDS:
+        rate = found.rate(end)
+        if rate.count or end != "keep":
+            minutes, requests = found.quantile("minutes", 0.5, end), found.quantile("requests", 0.5, end)
+            rows.append(
+                [
+                    f"  {end}",
+                    f"{rate.share:.1%}",
+                    f"{rate.lower:.1%} to {rate.upper:.1%}",
+                    _span(minutes, found.quantile("minutes", 0.9, end)),
+                    "" if requests is None else f"{requests:,.0f}",
+                ]
+            )
+    headers = [f"{name}:", "share", "95 % interval", "time (median, 90 %)", "requests"]
+    mean, late = found.bad_requests
+    return (
+        f"{table(headers, rows)}\n  bad requests served: {mean:.1f} on average, {late:.0f} or more in every tenth run"
+    )
+
+
+def _span(median: float | None, late: float | None) -> str:
+    if median is None or late is None:
+        return ""
+    unit, word = (60, "h") if median >= 120 else (1, "min")
+    return f"{median / unit:,.1f} {word}, {late / unit:,.1f} {word}"

@@ -1,0 +1,30 @@
+"""What all tests share: golden files, reviewed as diffs and written anew by `--update-golden`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Golden = Callable[[str, str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes golden files instead of comparing with them."""
+    parser.addoption("--update-golden", action="store_true", help="write the golden files; review the diff")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Return what compares a text with a file of the folder ``golden`` beside the test."""
+
+    def compare(name: str, text: str) -> None:
+        file = Path(request.path).parent / "golden" / name
+        if request.config.getoption("--update-golden"):
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        assert file.is_file(), f"{file} is missing; run pytest with --update-golden"
+        assert text == file.read_text(encoding="utf-8")
+
+    return compare

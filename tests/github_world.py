@@ -1,0 +1,426 @@
+"""A GitHub for tests: the calls that modelops makes, over HTTP, about commits of a real git repository.
+
+Its answers have the fields of GitHub's own. What it does not know it refuses with 501, unknown fields of a request with
+422, so that a call which nobody meant does not pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+from git_world import git
+
+REPOSITORY = "acme/models"
+AT = f"/repos/{REPOSITORY}"
+ACCOUNTS = {
+    "ada": {"id": 11, "login": "ada", "type": "User"},
+    "bob": {"id": 12, "login": "bob", "type": "User"},
+    "grace": {"id": 13, "login": "grace", "type": "User"},
+    "modelops[bot]": {"id": 99, "login": "modelops[bot]", "type": "Bot"},
+    "web-flow": {"id": 19864447, "login": "web-flow", "type": "User"},
+}
+TOKENS = {f"token-of-{name}": name for name in ("ada", "bob", "grace")} | {"token-of-app": "modelops[bot]"}
+
+Fault = Callable[[str, str, int], tuple[int, dict[str, str], bytes] | str | None]
+
+
+@dataclass
+class FakeGitHub:
+    """One repository; ``fault`` says for the n-th request of a method and path what is answered instead.
+
+    ``lost`` does what was asked and drops the connection, ``drop`` does nothing and drops it.
+    """
+
+    remote: Path
+    url: str = ""
+    pulls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    comments: list[dict[str, Any]] = field(default_factory=list)
+    reviews: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    statuses: list[dict[str, Any]] = field(default_factory=list)
+    activity: list[dict[str, Any]] = field(default_factory=list)
+    seen: list[tuple[str, str]] = field(default_factory=list)
+    fault: Fault = lambda method, path, number: None
+    moment: int = 0
+    heads: dict[str, str] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def now(self) -> str:
+        """Return a time that is later than every other one."""
+        self.moment += 1
+        return f"2026-03-01T12:{self.moment // 60:02d}:{self.moment % 60:02d}Z"
+
+    def branches(self) -> dict[str, str]:
+        lines = git(self.remote, "for-each-ref", "refs/heads", "--format=%(objectname) %(refname:lstrip=2)")
+        return {name: commit for commit, name in (line.split(" ", 1) for line in lines.splitlines())}
+
+    def commit(self, sha: str) -> dict[str, Any]:
+        """Return a commit as the list of a pull request has it."""
+        form = "%an%x00%ae%x00%cn%x00%ce%x00%P%x00%B"
+        name, email, cname, cemail, parents, message = git(self.remote, "show", "-s", f"--format={form}", sha).split(
+            "\0"
+        )
+        return {
+            "sha": sha,
+            "commit": {
+                "author": {"name": name, "email": email, "date": "2026-05-01T12:00:00Z"},
+                "committer": {"name": cname, "email": cemail, "date": "2026-05-01T12:00:00Z"},
+                "message": message,
+            },
+            "author": self.by_address(email),
+            "committer": self.by_address(cemail),
+            "parents": [{"sha": parent} for parent in parents.split()],
+        }
+
+    def by_address(self, email: str) -> dict[str, Any] | None:
+        if email == "noreply@github.com":
+            return ACCOUNTS["web-flow"]
+        return ACCOUNTS.get(email.partition("@")[0]) if email.endswith("@example.com") else None
+
+    def look(self) -> None:
+        """See what was pushed since the last request, as GitHub does."""
+        now = self.branches()
+        for name, commit in now.items():
+            if self.heads.get(name) != commit:
+                kind = "push" if name in self.heads else "branch_creation"
+                who = self.by_address(self.commit(commit)["commit"]["committer"]["email"])
+                self.activity.append(
+                    {"ref": f"refs/heads/{name}", "activity_type": kind, "actor": who, "after": commit}
+                )
+        for pull in self.pulls.values():
+            source = pull["head"]["ref"]
+            if pull["state"] == "open" and source in now:
+                pull["head"]["sha"] = now[source]
+                git(self.remote, "update-ref", f"refs/pull/{pull['number']}/head", now[source])
+        self.heads = now
+
+    def whole(self, pull: dict[str, Any], *, listed: bool = False) -> dict[str, Any]:
+        """Return a pull request; in lists GitHub leaves out who merged it."""
+        return {key: value for key, value in pull.items() if not (listed and key in ("merged_by", "merged"))}
+
+    def answer(
+        self, method: str, path: str, query: dict[str, str], body: dict[str, Any], me: str | None
+    ) -> tuple[int, Any]:
+        """Do one request and return status and document."""
+        self.look()
+        if path == "/graphql" and method == "POST":
+            who = ACCOUNTS[me or ""]
+            return 200, {"data": {"viewer": {"login": who["login"], "databaseId": who["id"]}}}
+        if path == "/user" and method == "GET":
+            if me == "modelops[bot]":
+                return 403, {"message": "Resource not accessible by integration"}
+            return 200, ACCOUNTS[me or ""]
+        if not path.startswith(AT):
+            return 404, {"message": "Not Found"}
+        for pattern, handler in ROUTES:
+            match = re.fullmatch(pattern, f"{method} {path.removeprefix(AT)}")
+            if match:
+                return handler(self, match, query, body, me or "")
+        return 501, {"message": f"the fake does not know {method} {path}"}
+
+    # --- one method per call
+
+    def repository(self, *_: Any) -> tuple[int, Any]:
+        return 200, {"id": 1, "full_name": REPOSITORY, "default_branch": "main"}
+
+    def list_pulls(self, match: re.Match[str], query: dict[str, str], *_: Any) -> tuple[int, Any]:
+        state, head, base = query.get("state", "open"), query.get("head"), query.get("base")
+        found = [
+            pull
+            for pull in self.pulls.values()
+            if state in ("all", pull["state"])
+            and (head is None or head == f"acme:{pull['head']['ref']}")
+            and (base is None or base == pull["base"]["ref"])
+        ]
+        found.sort(key=lambda pull: pull["number"], reverse=query.get("direction") == "desc")
+        return 200, [self.whole(pull, listed=True) for pull in found]
+
+    def open_pull(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
+        if set(body) - {"title", "body", "head", "base", "draft", "maintainer_can_modify"}:
+            return 422, {"message": "Validation Failed"}
+        heads = self.branches()
+        if body["head"] not in heads:
+            return 422, {"message": "Validation Failed", "errors": [{"field": "head", "code": "invalid"}]}
+        if any(p["state"] == "open" and p["head"]["ref"] == body["head"] for p in self.pulls.values()):
+            said = f"A pull request already exists for acme:{body['head']}."
+            return 422, {"message": "Validation Failed", "errors": [{"message": said}]}
+        number, repo = len(self.pulls) + 1, {"id": 1, "full_name": REPOSITORY}
+        self.pulls[number] = {
+            "number": number,
+            "title": body["title"],
+            "body": body.get("body"),
+            "user": ACCOUNTS[me],
+            "state": "open",
+            "head": {"ref": body["head"], "sha": heads[body["head"]], "repo": repo, "label": f"acme:{body['head']}"},
+            "base": {"ref": body["base"], "sha": heads[body["base"]], "repo": repo},
+            "created_at": self.now(),
+            "merged_at": None,
+            "merged": False,
+            "merged_by": None,
+            "merge_commit_sha": None,
+            "labels": [],
+            "closed_by": None,
+        }
+        self.reviews[number] = []
+        git(self.remote, "update-ref", f"refs/pull/{number}/head", heads[body["head"]])
+        return 201, self.whole(self.pulls[number])
+
+    def get_pull(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        pull = self.pulls.get(int(match.group(1)))
+        return (200, self.whole(pull)) if pull else (404, {"message": "Not Found"})
+
+    def patch_pull(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
+        pull = self.pulls[int(match.group(1))]
+        if set(body) - {"title", "body", "state", "base", "maintainer_can_modify"}:
+            return 422, {"message": "Validation Failed"}
+        if body.get("state") == "closed" and pull["state"] == "open":
+            pull |= {"state": "closed", "closed_by": ACCOUNTS[me]}
+        return 200, self.whole(pull)
+
+    def get_issue(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        pull = self.pulls[int(match.group(1))]
+        return 200, {"number": pull["number"], "closed_by": pull["closed_by"], "labels": pull["labels"]}
+
+    def label(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
+        pull = self.pulls[int(match.group(1))]
+        names = {one["name"]: one for one in pull["labels"]} | {name: {"name": name} for name in body["labels"]}
+        pull["labels"] = list(names.values())
+        return 200, pull["labels"]
+
+    def list_reviews(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        return 200, self.reviews[int(match.group(1))]
+
+    def add_review(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
+        number = int(match.group(1))
+        if set(body) - {"commit_id", "body", "event", "comments"}:
+            return 422, {"message": "Validation Failed"}
+        if body["event"] == "APPROVE" and self.pulls[number]["user"]["login"] == me:
+            return 422, {"message": "Unprocessable Entity", "errors": ["Can not approve your own pull request"]}
+        if body["event"] != "APPROVE" and not body.get("body"):
+            return 422, {"message": "Unprocessable Entity", "errors": ["Body can not be blank"]}
+        state = {"APPROVE": "APPROVED", "REQUEST_CHANGES": "CHANGES_REQUESTED", "COMMENT": "COMMENTED"}[body["event"]]
+        review = {
+            "id": len(self.reviews[number]) + 1,
+            "user": ACCOUNTS[me],
+            "state": state,
+            "body": body.get("body", ""),
+        }
+        review |= {"commit_id": body["commit_id"], "submitted_at": self.now()}
+        self.reviews[number].append(review)
+        return 200, review
+
+    def commits(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        pull = self.pulls[int(match.group(1))]
+        shas = git(self.remote, "rev-list", "--reverse", f"{pull['base']['sha']}..{pull['head']['sha']}").splitlines()
+        return 200, [self.commit(sha) for sha in shas[:250]]
+
+    def merge(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
+        pull = self.pulls[int(match.group(1))]
+        if set(body) - {"sha", "merge_method", "commit_title", "commit_message"}:
+            return 422, {"message": "Validation Failed"}
+        if pull["state"] != "open":
+            return 405, {"message": "Pull Request is not mergeable"}
+        if body["sha"] != pull["head"]["sha"]:
+            return 409, {"message": "Head branch was modified. Review and try the merge again."}
+        target, head = self.branches()[pull["base"]["ref"]], pull["head"]["sha"]
+        done = subprocess.run(
+            ["git", "merge-tree", "--write-tree", target, head],
+            cwd=self.remote,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            return 405, {"message": "Pull Request has merge conflicts"}
+        person = {"GIT_COMMITTER_NAME": "GitHub", "GIT_COMMITTER_EMAIL": "noreply@github.com", "GIT_AUTHOR_NAME": me}
+        person |= {"GIT_AUTHOR_EMAIL": f"{me}@example.com", "PATH": "/usr/bin:/bin"}
+        person |= dict.fromkeys(("GIT_COMMITTER_DATE", "GIT_AUTHOR_DATE"), "2026-03-01T12:00:00Z")
+        message = f"Merge pull request #{pull['number']} from acme/{pull['head']['ref']}\n\n{pull['title']}"
+        arguments = ["commit-tree", done.stdout.splitlines()[0], "-p", target, "-p", head, "-m", message]
+        made = subprocess.run(
+            ["git", *arguments], cwd=self.remote, env=person, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        git(self.remote, "update-ref", f"refs/heads/{pull['base']['ref']}", made, target)
+        pull |= {"state": "closed", "merged": True, "merged_by": ACCOUNTS[me], "merge_commit_sha": made}
+        pull |= {"merged_at": self.now(), "closed_by": ACCOUNTS[me]}
+        return 200, {"sha": made, "merged": True, "message": "Pull Request successfully merged"}
+
+    def commit_pulls(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        sha = match.group(1)
+        if subprocess.run(["git", "cat-file", "-e", sha], cwd=self.remote, capture_output=True, check=False).returncode:
+            return 422, {"message": f"No commit found for SHA: {sha}"}
+        found = []
+        for pull in self.pulls.values():
+            merge = pull["merge_commit_sha"]
+            brought = git(self.remote, "rev-list", merge, f"^{merge}^1").splitlines() if merge else []
+            if sha in brought:
+                found.append(self.whole(pull, listed=True))
+        return 200, found
+
+    def list_runs(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        found = [run for run in self.runs if run["head_sha"] == match.group(1)]
+        return 200, {"total_count": len(found), "check_runs": found[::-1]}
+
+    def add_run(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
+        if not me.endswith("[bot]"):
+            return 403, {"message": "You must authenticate via a GitHub App."}
+        self.runs.append({"id": len(self.runs) + 1, **body})
+        return 201, self.runs[-1]
+
+    def patch_run(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
+        if not me.endswith("[bot]"):
+            return 403, {"message": "You must authenticate via a GitHub App."}
+        run = self.runs[int(match.group(1)) - 1]
+        run |= body
+        return 200, run
+
+    def status(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        found = {one["context"]: one for one in self.statuses if one["sha"] == match.group(1)}
+        return 200, {"state": "pending", "statuses": list(found.values())}
+
+    def add_status(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
+        self.statuses.append({"sha": match.group(1), **body})
+        return 201, self.statuses[-1]
+
+    def list_comments(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        return 200, [one for one in self.comments if one["issue"] == int(match.group(1))]
+
+    def add_comment(
+        self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str
+    ) -> tuple[int, Any]:
+        if len(body["body"]) > 65_536:
+            return 422, {"message": "Validation Failed", "errors": [{"message": "body is too long"}]}
+        one = {"id": len(self.comments) + 1, "issue": int(match.group(1)), "user": ACCOUNTS[me], "body": body["body"]}
+        self.comments.append(one)
+        return 201, one
+
+    def patch_comment(
+        self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str
+    ) -> tuple[int, Any]:
+        one = self.comments[int(match.group(1)) - 1]
+        one["body"] = body["body"]
+        return 200, one
+
+    def list_activity(self, match: re.Match[str], query: dict[str, str], *_: Any) -> tuple[int, Any]:
+        return 200, [one for one in self.activity if one["ref"] == query.get("ref", one["ref"])][::-1]
+
+    def delete_branch(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        name = unquote(match.group(1))
+        if name not in self.branches():
+            return 422, {"message": "Reference does not exist"}
+        git(self.remote, "update-ref", "-d", f"refs/heads/{name}")
+        return 204, None
+
+
+ROUTES: list[tuple[str, Callable[..., tuple[int, Any]]]] = [
+    (r"GET ", FakeGitHub.repository),
+    (r"GET /pulls", FakeGitHub.list_pulls),
+    (r"POST /pulls", FakeGitHub.open_pull),
+    (r"GET /pulls/(\d+)", FakeGitHub.get_pull),
+    (r"PATCH /pulls/(\d+)", FakeGitHub.patch_pull),
+    (r"GET /issues/(\d+)", FakeGitHub.get_issue),
+    (r"POST /issues/(\d+)/labels", FakeGitHub.label),
+    (r"GET /pulls/(\d+)/reviews", FakeGitHub.list_reviews),
+    (r"POST /pulls/(\d+)/reviews", FakeGitHub.add_review),
+    (r"GET /pulls/(\d+)/commits", FakeGitHub.commits),
+    (r"PUT /pulls/(\d+)/merge", FakeGitHub.merge),
+    (r"GET /commits/([0-9a-f]{40})/pulls", FakeGitHub.commit_pulls),
+    (r"GET /commits/([0-9a-f]{40})/check-runs", FakeGitHub.list_runs),
+    (r"POST /check-runs", FakeGitHub.add_run),
+    (r"PATCH /check-runs/(\d+)", FakeGitHub.patch_run),
+    (r"GET /commits/([0-9a-f]{40})/status", FakeGitHub.status),
+    (r"POST /statuses/([0-9a-f]{40})", FakeGitHub.add_status),
+    (r"GET /issues/(\d+)/comments", FakeGitHub.list_comments),
+    (r"POST /issues/(\d+)/comments", FakeGitHub.add_comment),
+    (r"PATCH /issues/comments/(\d+)", FakeGitHub.patch_comment),
+    (r"GET /activity", FakeGitHub.list_activity),
+    (r"DELETE /git/refs/heads/(.+)", FakeGitHub.delete_branch),
+]
+
+
+@contextmanager
+def github(remote: Path) -> Iterator[FakeGitHub]:
+    """Run a GitHub whose one repository is a bare git repository on this machine."""
+    state = FakeGitHub(remote)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *args: object) -> None:
+            return
+
+        def handle_one(self) -> None:
+            data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            parts = urlsplit(self.path)
+            query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+            with state.lock:
+                number = state.seen.count((self.command, parts.path))
+                state.seen.append((self.command, parts.path))
+                fault = state.fault(self.command, parts.path, number)
+                if isinstance(fault, tuple):
+                    self.reply(*fault)
+                    return
+                if fault == "drop":
+                    self.close_connection = True
+                    return
+                me = TOKENS.get((self.headers.get("Authorization") or "").removeprefix("Bearer "))
+                if me is None:
+                    self.reply(401, {}, b'{"message": "Bad credentials"}')
+                    return
+                status, document = state.answer(self.command, parts.path, query, json.loads(data or b"{}"), me)
+            if fault == "lost":
+                self.close_connection = True
+                return
+            headers: dict[str, str] = {}
+            document = self.paged(parts.path, query, document, headers)
+            text = b"" if document is None else json.dumps(document).encode()
+            tag = f'"{hashlib.sha256(text).hexdigest()}"'
+            if self.command == "GET" and status == 200:
+                headers["ETag"] = tag
+                if self.headers.get("If-None-Match") == tag:
+                    status, text = 304, b""
+            self.reply(status, headers, text)
+
+        def paged(self, path: str, query: dict[str, str], document: Any, headers: dict[str, str]) -> Any:
+            inside = document["check_runs"] if isinstance(document, dict) and "check_runs" in document else document
+            if not isinstance(inside, list):
+                return document
+            size, page = int(query.get("per_page", "30")), int(query.get("page", "1"))
+            if len(inside) > size * page:
+                following = urlencode({**query, "page": str(page + 1)})
+                headers["Link"] = f'<{state.url}{path}?{following}>; rel="next"'
+            part = inside[size * (page - 1) : size * page]
+            return part if isinstance(document, list) else {**document, "check_runs": part}
+
+        def reply(self, status: int, headers: dict[str, str], data: bytes) -> None:
+            self.send_response(status)
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

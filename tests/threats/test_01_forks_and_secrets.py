@@ -1,0 +1,87 @@
+"""Threat 1: a pull request from a fork reaches a secret, a token that writes, or what a trusted job keeps."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from git_world import git, write
+from modelops.scaffold.repository import repository_files
+
+BY_STRANGERS = {
+    *("pull_request", "pull_request_target", "pull_request_review", "pull_request_review_comment", "issues"),
+    *("issue_comment", "discussion", "discussion_comment", "fork", "watch", "workflow_run", "check_run", "label"),
+}
+"""Events that somebody without rights can cause."""
+STOLEN = """name: helpful
+on: pull_request_target
+permissions: write-all
+jobs:
+  build:
+    runs-on: ubuntu-24.04
+    steps:
+      - uses: actions/checkout@v4
+        with: {ref: "${{ github.event.pull_request.head.sha }}"}
+      - run: python models/churn/train.py
+        env: {KEY: "${{ secrets.MODELOPS_SIGNING_KEY }}"}
+"""
+
+
+@pytest.fixture
+def scaffolded(tmp_path: Path) -> Path:
+    """Return a repository with what `modelops init` writes."""
+    git(tmp_path, "init", "-q")
+    write(tmp_path, {path: data.decode() for path, data in repository_files("", ("grace",)).items()})
+    git(tmp_path, "add", "--all")
+    return tmp_path
+
+
+def jobs_of_strangers(root: Path) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """Return every job that an event of a stranger starts, with the workflow it belongs to."""
+    found: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    for path in sorted((root / ".github" / "workflows").glob("*.y*ml")):
+        workflow: dict[Any, Any] = yaml.safe_load(path.read_text())
+        events = workflow[True] if isinstance(workflow[True], dict | list) else [workflow[True]]
+        if BY_STRANGERS & set(events):
+            found |= {f"{path.stem}/{name}": (job, workflow) for name, job in workflow["jobs"].items()}
+    return found
+
+
+def reached(root: Path) -> list[str]:
+    """Return what a stranger's pull request gets its hands on, by job."""
+    found = []
+    for name, (job, workflow) in jobs_of_strangers(root).items():
+        told = yaml.safe_dump(job)
+        permissions = job.get("permissions", workflow.get("permissions", "write-all"))
+        if permissions not in ({}, {"contents": "read"}):
+            found.append(f"{name}: permissions {permissions}")
+        found += [
+            f"{name}: {word}" for word in ("secrets.", "secrets:", "github.token", "actions/cache") if word in told
+        ]
+        ours = "head.repo.full_name == github.repository" in str(job.get("if", ""))
+        if not ours and any("modelops build" in str(step.get("run")) for step in job.get("steps", ())):
+            found.append(f"{name}: runs proposed code of forks")
+        kept = [step["with"] for step in job.get("steps", ()) if "checkout" in str(step.get("uses"))]
+        found += [f"{name}: keeps credentials" for words in kept if words.get("persist-credentials") is not False]
+    return found
+
+
+def test_a_fork_reaches_no_secret(scaffolded: Path) -> None:
+    """No job that a stranger can start has a secret, a token that writes, a trusted cache or kept credentials."""
+    assert jobs_of_strangers(scaffolded)
+    assert reached(scaffolded) == []
+
+
+def test_a_workflow_that_gives_secrets_to_forks_is_found(scaffolded: Path) -> None:
+    """The same look finds what is wrong with the workflow that attackers propose; so does the security audit of CI."""
+    write(scaffolded, {".github/workflows/helpful.yml": STOLEN})
+    assert len(reached(scaffolded)) >= 3
+    zizmor = [Path(sysconfig.get_path("scripts")) / "zizmor", "--offline", "--no-progress", str(scaffolded)]
+    done = subprocess.run(zizmor, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "dangerous-triggers" in done.stdout
