@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -15,9 +16,10 @@ from onnx import TensorProto, helper
 
 from modelops.artifacts import open_artifact, put_artifact
 from modelops.predictions import count, find, read_window
-from modelops.serving import mirror
 from modelops.serving.http import Limits
+from modelops.serving.inputs import Bound
 from modelops.serving.mirror import CONCURRENCY, QUEUE
+from modelops.serving.table import LoadedArm
 from modelops.stores import Store
 from serving.served_models import Running, route, running, tensor
 
@@ -144,18 +146,25 @@ def test_a_shadow_that_hangs_times_out_and_its_copies_are_dropped(
     tmp_path: Path, store: Store, digests: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Copies that are not answered in time are errors "timeout"; when all threads hang the rest is dropped."""
-    # On a busy machine the last is asked long after the first.
-    monkeypatch.setattr(mirror, "TIMEOUT_SECONDS", 4.0)
-    files = dict(open_artifact(store, digests["fraud-2"]).files)
-    smoke = {"columns": {"x": [0.1, 0.2], "y": [0.3, 0.9]}, "scores": [0.3, 0.9], "labels": [0, 1]}
-    files |= {"models/model.onnx": hanging_model(), "models/smoke.json": json.dumps(smoke).encode()}
-    table = shadowed(digests["fraud-1"], put_artifact(store, files).digest)
+    hangs, ends = threading.Event(), threading.Event()
+    answered = LoadedArm.predict
+
+    def predict(arm: LoadedArm, bound: Bound) -> Any:
+        if arm.name == "candidate" and hangs.is_set():
+            ends.wait()
+        return answered(arm, bound)
+
+    monkeypatch.setattr(LoadedArm, "predict", predict)
+    table = shadowed(digests["fraud-1"], digests["fraud-2"])
     with running(tmp_path, store, table) as server:
+        hangs.set()
         for asked in range(CONCURRENCY + QUEUE + 6):
-            assert server.ask(INFER, {"inputs": [tensor("features", "FP64", [9.0, 9.0], [1, 2])]}).status == 200
-            time.sleep(0.02 if asked < CONCURRENCY else 0)
+            assert server.ask(INFER, MATRIX).status == 200
+            # The first are with the threads, and no longer in the queue, before the rest comes.
+            time.sleep(0.2 if asked < CONCURRENCY else 0)
         wait_for(lambda: counter(server, "timeouts") == CONCURRENCY)
         assert counter(server, "dropped") == 6
+    ends.set()
     assert [(row["status"], row["error"]) for row in shadows(server.log)] == [(504, "timeout")] * CONCURRENCY
 
 
