@@ -83,7 +83,7 @@ def test_objects_say_owner_model_release_and_digest() -> None:
             re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", v) for v in metadata["labels"].values()
         )
         assert metadata["annotations"]["modelops.dev/stable-artifact"].startswith("sha256:")
-    pod = yaml.safe_load(files["crm-churn/deployment.yaml"])["spec"]["template"]["metadata"]["labels"]
+    pod = yaml.safe_load(files["crm/churn/deployment.yaml"])["spec"]["template"]["metadata"]["labels"]
     assert not any(key.startswith("modelops.dev/") for key in pod)
 
 
@@ -102,10 +102,10 @@ def test_api_keys_are_rendered_without_the_keys() -> None:
             key["name"]
             for key in json.loads(yaml.safe_load(files[f"{model}/configmap.yaml"])["data"]["routes.json"])["keys"]
         ]
-        for model in ("crm-churn", "fraud-detection")
+        for model in ("crm/churn", "fraud-detection")
     }
-    assert named == {"crm-churn": ["partner"], "fraud-detection": ["app", "partner"]}
-    (container,) = yaml.safe_load(files["crm-churn/deployment.yaml"])["spec"]["template"]["spec"]["containers"]
+    assert named == {"crm/churn": ["partner"], "fraud-detection": ["app", "partner"]}
+    (container,) = yaml.safe_load(files["crm/churn/deployment.yaml"])["spec"]["template"]["spec"]["containers"]
     reference = {"secretKeyRef": {"name": "modelops-api-keys", "key": "PARTNER_KEY"}}
     assert container["env"] == [{"name": "PARTNER_KEY", "valueFrom": reference}]
     docker = plugins.load("targets", "docker")
@@ -140,7 +140,7 @@ def test_every_arm_is_rendered() -> None:
 
 def test_the_config_map_holds_the_table_that_a_server_reads() -> None:
     """What the server would load from the ConfigMap is the route of that model."""
-    manifest = yaml.safe_load(render("kubernetes", **KUBERNETES)["crm-churn/configmap.yaml"])
+    manifest = yaml.safe_load(render("kubernetes", **KUBERNETES)["crm/churn/configmap.yaml"])
     table = RoutingTable.model_validate_json(manifest["data"]["routes.json"])
     assert table.models == {"crm/churn": desired().table.models["crm/churn"]}
 
@@ -193,10 +193,10 @@ def test_a_store_that_is_a_folder_is_mounted_and_its_place_here_is_in_no_file() 
     assert '"--store", "oci-layout:/srv/store"' in docker["Dockerfile"]
     volumes = yaml.safe_load(docker["compose.yaml"])["services"]["server"]["volumes"]
     assert {"type": "bind", "source": "./store", "target": "/srv/store", "read_only": True} in volumes
-    pod = yaml.safe_load(kubernetes["crm-churn/deployment.yaml"])["spec"]["template"]["spec"]
+    pod = yaml.safe_load(kubernetes["crm/churn/deployment.yaml"])["spec"]["template"]["spec"]
     assert pod["containers"][0]["args"][-2:] == ["--store", "oci-layout:/srv/store"]
     assert {"name": "store", "persistentVolumeClaim": {"claimName": "artifacts", "readOnly": True}} in pod["volumes"]
-    assert yaml.safe_load(kubernetes["crm-churn/networkpolicy.yaml"])["spec"]["egress"] == []
+    assert "egress" not in yaml.safe_load(kubernetes["crm/churn/networkpolicy.yaml"])["spec"]
 
 
 def test_a_store_that_is_reached_by_network_is_passed_on_by_its_address() -> None:
@@ -209,12 +209,12 @@ def test_a_store_that_is_reached_by_network_is_passed_on_by_its_address() -> Non
     kubernetes = render("kubernetes", at=REGISTRY, image=IMAGE, storeSecret="pull")
     for text in kubernetes.values():
         kubernetes_validate.validate(yaml.safe_load(text), VERSIONS[-1], strict=True)
-    pod = yaml.safe_load(kubernetes["crm-churn/deployment.yaml"])["spec"]["template"]["spec"]
+    pod = yaml.safe_load(kubernetes["crm/churn/deployment.yaml"])["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["args"][-2:] == ["--store", REGISTRY.text]
     assert {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "pull", "key": "SECRET"}}} in container["env"]
     assert "store" not in {volume["name"] for volume in pod["volumes"] + container["volumeMounts"]}
-    egress = yaml.safe_load(kubernetes["crm-churn/networkpolicy.yaml"])["spec"]["egress"]
+    egress = yaml.safe_load(kubernetes["crm/churn/networkpolicy.yaml"])["spec"]["egress"]
     assert {port["port"] for rule in egress for port in rule["ports"]} == {53, 443}
 
 
@@ -237,13 +237,47 @@ def test_grpc_and_origins_are_what_the_target_says() -> None:
     kubernetes = render("kubernetes", **KUBERNETES, grpc=True, corsOrigins=["*"])
     for text in kubernetes.values():
         kubernetes_validate.validate(yaml.safe_load(text), VERSIONS[-1], strict=True)
-    (container,) = yaml.safe_load(kubernetes["crm-churn/deployment.yaml"])["spec"]["template"]["spec"]["containers"]
+    (container,) = yaml.safe_load(kubernetes["crm/churn/deployment.yaml"])["spec"]["template"]["spec"]["containers"]
     assert [each["containerPort"] for each in container["ports"]] == [8080, 8081]
     assert "--grpc-port 8081 --cors * " in " ".join(container["args"])
-    service = yaml.safe_load(kubernetes["crm-churn/service.yaml"])["spec"]["ports"]
+    service = yaml.safe_load(kubernetes["crm/churn/service.yaml"])["spec"]["ports"]
     assert [(each["name"], each["port"]) for each in service] == [("http", 80), ("grpc", 8081)]
-    ingress = yaml.safe_load(kubernetes["crm-churn/networkpolicy.yaml"])["spec"]["ingress"][0]["ports"]
+    ingress = yaml.safe_load(kubernetes["crm/churn/networkpolicy.yaml"])["spec"]["ingress"][0]["ports"]
     assert [each["port"] for each in ingress] == [8080, 8081]
     module = plugins.load("targets", "local")
     with pytest.raises(ValidationError):
         module.Params.model_validate_json('{"corsOrigins": ["app.example"]}')
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("staging", "a/b"), ("staging", "a-b")),
+        (("staging", "a"), ("production", "a")),
+        (("b-staging", "a"), ("staging", "a-b")),
+        (("staging", "m-2024"), ("staging", "2024")),
+        (("staging", "a--b"), ("staging", "a/b")),
+        (("staging", "x" * 60 + "/a"), ("staging", "x" * 60 + "/b")),
+        (("s" * 63, "churn"), ("s" * 62 + "t", "churn")),
+    ],
+)
+def test_no_two_models_and_no_two_environments_share_an_object(one: tuple[str, str], other: tuple[str, str]) -> None:
+    """Whatever models and environments are called, their objects and the pods that they select are their own."""
+    module = plugins.load("targets", "kubernetes")
+    params = module.Params.model_validate_json(json.dumps(KUBERNETES))
+    stable = RouteArm(name="stable", release=1, digest="sha256:" + "1" * 64, weight=1.0)
+    objects, selectors = [], []
+    for environment, model in (one, other):
+        table = RoutingTable(environment=environment, models={model: Route(arms=(stable,), salt="abc")})
+        wanted = Deployable(table=table, models={model: MODEL}, releases={}, lock="", store=FOLDER)
+        for path, text in module.render(params, wanted).items():
+            made = yaml.safe_load(text)
+            kubernetes_validate.validate(made, VERSIONS[-1], strict=True)
+            assert path.startswith(f"{model}/")
+            assert re.fullmatch(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", made["metadata"]["name"])
+            assert made["metadata"]["annotations"]["modelops.dev/model"] == model
+            objects.append((made["kind"], made["metadata"]["name"]))
+            if made["kind"] == "Deployment":
+                selectors.append(made["spec"]["selector"]["matchLabels"])
+    assert len(set(objects)) == len(objects) == 12
+    assert selectors[0] != selectors[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Annotated, Any
 
 import yaml
@@ -20,6 +21,8 @@ NOTICE_SECONDS = 10
 """How long a pod that ends still takes connections: everybody who routes to it has heard of its end by then."""
 USER = 10001
 _STORE = "/srv/store"
+_READABLE = 43
+"""How much of a name is for people; with the hash it stays within the 52 characters that a StatefulSet may have."""
 Object = dict[str, Any]
 
 
@@ -51,12 +54,26 @@ class Params(Strict):
     target_cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
 
 
-def _name(model: str) -> str:
-    return model.replace("/", "-")
+def _name(environment: str, model: str) -> str:
+    """Return the name that the objects of one model in one environment have, and no others in the cluster.
+
+    Joined names alone are not enough: ``a/b`` and ``a-b`` are two models, and ``a`` in ``b-staging`` is not ``a-b`` in
+    ``staging``. What is read is cut to what a Service and the revisions of a workload leave room for.
+    """
+    told = f"{model.replace('/', '-')}-{environment}"
+    if told[0].isdigit():
+        # The name of a Service begins with a letter.
+        told = f"m-{told}"
+    return f"{told[:_READABLE].rstrip('-')}-{sha256(f'{environment}/{model}'.encode()).hexdigest()[:8]}"
 
 
 def _selector(environment: str, model: str) -> dict[str, str]:
-    return {"app.kubernetes.io/name": _name(model), "app.kubernetes.io/instance": environment}
+    return {"app.kubernetes.io/name": "modelops", "app.kubernetes.io/instance": _name(environment, model)}
+
+
+def _value(text: str) -> str:
+    """Return what a label can hold of a text: 63 characters, the first and the last of them letters or digits."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in text)[:63].strip("-_.")
 
 
 def _labels(environment: str, model: str, spec: ModelSpec, route: Route) -> dict[str, str]:
@@ -64,17 +81,19 @@ def _labels(environment: str, model: str, spec: ModelSpec, route: Route) -> dict
     stable, *on_trial = route.arms
     labels = _selector(environment, model) | {
         "app.kubernetes.io/managed-by": "modelops",
-        "modelops.dev/model": model.replace("/", "."),
-        "modelops.dev/owner": "".join(c if c.isalnum() or c in "-_." else "-" for c in spec.owner)[:63].strip("-_."),
+        "modelops.dev/model": _value(model.replace("/", ".")),
+        "modelops.dev/environment": environment,
+        "modelops.dev/owner": _value(spec.owner),
         "modelops.dev/release": str(stable.release),
         "modelops.dev/digest": stable.digest.removeprefix("sha256:")[:32],
     }
     return labels | {f"modelops.dev/{arm.name}": str(arm.release) for arm in on_trial}
 
 
-def _metadata(params: Params, name: str, labels: Mapping[str, str], route: Route) -> Object:
-    digests = {f"modelops.dev/{arm.name}-artifact": arm.digest for arm in route.arms}
-    return {"name": name, "namespace": params.namespace, "labels": dict(labels), "annotations": digests}
+def _metadata(params: Params, name: str, labels: Mapping[str, str], model: str, route: Route) -> Object:
+    whole = {"modelops.dev/model": model}
+    whole |= {f"modelops.dev/{arm.name}-artifact": arm.digest for arm in route.arms}
+    return {"name": name, "namespace": params.namespace, "labels": dict(labels), "annotations": whole}
 
 
 def _ports(params: Params) -> list[tuple[str, int]]:
@@ -199,12 +218,16 @@ def _autoscaler(params: Params, name: str, metadata: Object) -> Object:
     }
 
 
-def _egress(store: Address) -> list[Object]:
-    """Return what may leave: nothing, or what asks for names and for a store that is reached by network."""
+def _egress(store: Address) -> Object:
+    """Return what may leave: what asks for names and for a store that is reached by network, or nothing.
+
+    Nothing is said by leaving the rules out: an empty list is dropped by the API server, and would differ from what
+    was applied for ever.
+    """
     if not store.ports:
-        return []
+        return {}
     names = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
-    return [{"ports": names}, {"ports": [{"protocol": "TCP", "port": port} for port in store.ports]}]
+    return {"egress": [{"ports": names}, {"ports": [{"protocol": "TCP", "port": port} for port in store.ports]}]}
 
 
 def _network_policy(params: Params, store: Address, selector: Mapping[str, str], metadata: Object) -> Object:
@@ -220,16 +243,16 @@ def _network_policy(params: Params, store: Address, selector: Mapping[str, str],
             "podSelector": {"matchLabels": dict(selector)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"from": [peer], "ports": [{"protocol": "TCP", "port": port} for _, port in _ports(params)]}],
-            "egress": _egress(store),
+            **_egress(store),
         },
     }
 
 
 def _objects(params: Params, desired: Deployable, model: str, route: Route) -> dict[str, Object]:
     environment = desired.table.environment
-    name, selector = _name(model), _selector(environment, model)
+    name, selector = _name(environment, model), _selector(environment, model)
     labels = _labels(environment, model, desired.models[model], route)
-    metadata = _metadata(params, name, labels, route)
+    metadata = _metadata(params, name, labels, model, route)
     keys = desired.table.keys
     if keys is not None:
         keys = tuple(key for key in keys if model in key.models or "*" in key.models)
@@ -238,7 +261,7 @@ def _objects(params: Params, desired: Deployable, model: str, route: Route) -> d
         "configmap": {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": _metadata(params, f"{name}-routes", labels, route),
+            "metadata": _metadata(params, f"{name}-routes", labels, model, route),
             "data": {FILE_NAME: table_text(table)},
         },
         "deployment": _deployment(params, table, desired.store, name, selector, metadata),
@@ -278,9 +301,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def render(params: Params, desired: Deployable) -> Mapping[str, str]:
-    """Return one manifest per object, in a folder per model."""
+    """Return one manifest per object, in the folder of its model."""
     return {
-        f"{_name(model)}/{kind}.yaml": yaml.dump(
+        f"{model}/{kind}.yaml": yaml.dump(
             made, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120
         )
         for model, route in sorted(desired.table.models.items())
