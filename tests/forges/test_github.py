@@ -13,8 +13,8 @@ from forges.forge_world import github_forge
 from git_world import ADA, NOON, World, git
 from github_world import ACCOUNTS, REPOSITORY, FakeGitHub, github
 from modelops.errors import Exit, ModelOpsError
-from modelops.forges import Account, Opening, PullRequest, _github_session
-from modelops.forges.github import GitHub, Params, open
+from modelops.forges import Account, Opening, PullRequest
+from modelops.forges.github import GitHub, Params, open, session
 from modelops.repository import Person, Repository
 
 
@@ -51,7 +51,7 @@ class Scene:
 
 @pytest.fixture
 def scene(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    monkeypatch.setattr(_github_session, "_PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(session, "_PAUSES", (0.01, 0.01, 0.01))
     with github(world.remote) as served:
         clone = world.clone("ada")
         yield Scene(

@@ -69,6 +69,7 @@ def by_address(name: str, address: str, noreply: str) -> Account:
 
 
 def comment_of(one: Mapping[str, Any]) -> Comment:
+    """Return a comment, with the key that its marker names."""
     text = (one.get("body") or "").replace("\r\n", "\n")
     marked = _MARKER.search(text)
     key, body = (marked.group(1), text[: marked.start()]) if marked else ("", text)
@@ -76,6 +77,7 @@ def comment_of(one: Mapping[str, Any]) -> Comment:
 
 
 def with_key(body: str, key: str) -> str:
+    """Return a body that is found again by its key."""
     marker = f"\n\n<!-- modelops-comment {key} -->"
     return cut(body, len(marker)) + marker
 
@@ -87,12 +89,14 @@ def cut(body: str, room: int = 0) -> str:
 
 
 def not_open(pull: PullRequest) -> ModelOpsError:
+    """Say that a pull request is not open any more, and by whom."""
     who = pull.merged_by or pull.closed_by
     by = f" (by {who})" if who else ""
     return failure("pull-not-open", f"pull request #{pull.number} is {pull.state}{by}", exit=Exit.NO)
 
 
 def moved(pull: PullRequest, head: str) -> ModelOpsError:
+    """Say that the head of a pull request is not the one that was spoken of."""
     said = f"the head of #{pull.number} is {pull.head[:12]}, not {head[:12]}"
     return failure(
         "head-moved", said, exit=Exit.NO, hint=f"look at it again: modelops pr view {pull.number}", retryable=True

@@ -7,14 +7,12 @@ that is asked twice ends once: what is there already is found before anything is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
-
-from pydantic import Field, model_validator
 
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.forges import Account, Check, Comment, Decision, Opened, Opening, PullRequest, Review, State
-from modelops.forges._github_records import (
+from modelops.forges.github.records import (
     STATES,
     account_of,
     by_address,
@@ -26,44 +24,16 @@ from modelops.forges._github_records import (
     trailers,
     with_key,
 )
-from modelops.forges._github_session import Session
-from modelops.spec.address import is_loopback
-from modelops.spec.meta import Strict
+from modelops.forges.github.session import Session
+from modelops.forges.github.settings import API, TOKENS, Params
 
-__all__ = ["GitHub", "Params", "open"]
+__all__ = ["GitHub"]
 
-_API = "https://api.github.com"
-_TOKENS = ("MODELOPS_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
 _COMMITS = 250
 """Commits that GitHub lists of a pull request."""
 _WEB = "web-flow"
 """The account that GitHub itself commits as, for whoever uses its pages."""
 _EVENTS = {"approved": "APPROVE", "changes-requested": "REQUEST_CHANGES", "commented": "COMMENT"}
-_Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-
-
-class Params(Strict):
-    """Which repository, and where its API is.
-
-    The token is the value of ``tokenVariable``, else of the first of MODELOPS_GITHUB_TOKEN, GH_TOKEN and GITHUB_TOKEN
-    that is set. Without ``apiUrl`` it is GITHUB_API_URL, which Actions sets, else GitHub's own.
-    """
-
-    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$")]
-    api_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._/-]*)?$")] | None = None
-    token_variable: _Variable | None = None
-
-    @model_validator(mode="after")
-    def _with_tls(self) -> Params:
-        parts = urlsplit(self.api_url or _API)
-        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            raise ValueError("an API without TLS would be told the token in the clear")
-        return self
-
-
-def open(params: Params, opening: Opening) -> GitHub:
-    """Open the forge of a repository; nothing is asked before the first use."""
-    return GitHub(params, opening)
 
 
 class GitHub:
@@ -86,7 +56,7 @@ class GitHub:
     @property
     def _api(self) -> Session:
         if self._opened is None:
-            named = (self._params.token_variable,) if self._params.token_variable else _TOKENS
+            named = (self._params.token_variable,) if self._params.token_variable else TOKENS
             variable = next((name for name in named if self._environ.get(name)), None)
             if variable is None:
                 raise failure(
@@ -95,7 +65,7 @@ class GitHub:
                     exit=Exit.WORLD,
                     hint="export GH_TOKEN=$(gh auth token); in a workflow, give the step GH_TOKEN: ${{ github.token }}",
                 )
-            base = self._params.api_url or self._environ.get("GITHUB_API_URL") or _API
+            base = self._params.api_url or self._environ.get("GITHUB_API_URL") or API
             self._opened = Session(base, self._environ[variable], variable)
         return self._opened
 

@@ -1,0 +1,37 @@
+"""Which repository on GitHub, where its API is, and which variables may hold a token."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from modelops.spec.address import is_loopback
+from modelops.spec.meta import Strict
+
+__all__ = ["API", "TOKENS", "Params"]
+
+API = "https://api.github.com"
+TOKENS = ("MODELOPS_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
+"""Environment variables that may hold a token, the first that is set counts."""
+_Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Params(Strict):
+    """Which repository, and where its API is.
+
+    The token is the value of ``tokenVariable``, else of the first of MODELOPS_GITHUB_TOKEN, GH_TOKEN and GITHUB_TOKEN
+    that is set. Without ``apiUrl`` it is GITHUBAPI_URL, which Actions sets, else GitHub's own.
+    """
+
+    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$")]
+    api_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._/-]*)?$")] | None = None
+    token_variable: _Variable | None = None
+
+    @model_validator(mode="after")
+    def _with_tls(self) -> Params:
+        parts = urlsplit(self.api_url or API)
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise ValueError("an API without TLS would be told the token in the clear")
+        return self
