@@ -1,4 +1,4 @@
-"""What all tests share: golden files, reviewed as diffs and written anew by `--update-golden`."""
+"""What all tests share: golden files, written anew by `--update-golden`, and how examples are generated."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 Golden = Callable[[str, str], None]
+
+# A commit is refused for what it does, not for the dice or a busy machine: examples are the same in every run, and
+# take their time. `pytest --hypothesis-profile=default` looks for others.
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import hashlib
 import http.client
 import json
+import random
 import re
 import shutil
 import socket
@@ -27,6 +29,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
+from waiting import PATIENCE, wait_for
+
 USER, PASSWORD = "ada", "correct-horse"
 # bcrypt of PASSWORD: the registry reads no other kind of htpasswd.
 HTPASSWD = f"{USER}:$2y$04$0ttPnIv.MBtKuZJeR2EYz.0PJhhJaK6KxfY3iSUueDub6mjrJl3lK\n"
@@ -37,9 +41,12 @@ needs_skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="no sko
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """Return a port that nobody uses, below those that the kernel gives to who asks for any."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("every port is taken")
 
 
 @contextmanager
@@ -58,11 +65,8 @@ http: {{addr: "{host}"}}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([BINARY, "serve", str(folder / "config.yml")], stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 20
-        while not _answers(host):
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, "the registry does not answer"
-            time.sleep(0.02)
+        wait_for(lambda: process.poll() is not None or _answers(host))
+        assert process.poll() is None, (folder / "log").read_text()
         yield host
     finally:
         process.kill()
@@ -91,7 +95,7 @@ def locked_registry(folder: Path) -> Iterator[str]:
 
 def delete_manifest(host: str, repository: str, digest: str) -> None:
     """Lose a manifest as a registry's cleaning does."""
-    connection = http.client.HTTPConnection(host, timeout=5)
+    connection = http.client.HTTPConnection(host, timeout=PATIENCE)
     connection.request("DELETE", f"/v2/{repository}/manifests/{digest}")
     assert connection.getresponse().status == 202
     connection.close()
@@ -143,7 +147,7 @@ def proxy(backend: str) -> Iterator[Proxy]:
             if fault.startswith("away:"):
                 self.answer(307, {"Location": fault.removeprefix("away:"), "Content-Length": "0"}, b"")
                 return
-            connection = http.client.HTTPConnection(backend, timeout=20)
+            connection = http.client.HTTPConnection(backend, timeout=PATIENCE)
             connection.request(self.command, self.path, body, dict(self.headers))
             found = connection.getresponse()
             data = found.read()
@@ -223,7 +227,7 @@ def token_registry(folder: Path) -> Iterator[str]:
             access.append({"type": kind, "name": repository, "actions": granted})
         seconds = int(time.time())
         claims = {"iss": "tokens", "aud": "registry", "sub": user or "", "access": access, "jti": "1"}
-        claims |= {"exp": seconds + 60, "nbf": seconds - 60, "iat": seconds}
+        claims |= {"exp": seconds + 3600, "nbf": seconds - 60, "iat": seconds}
         signed = _b64(json.dumps({"typ": "JWT", "alg": "ES256", "x5c": [chain]}).encode())
         signed += "." + _b64(json.dumps(claims).encode())
         r, s = decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))

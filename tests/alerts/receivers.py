@@ -74,7 +74,7 @@ def raw(answer: Callable[[socket.socket], None]) -> Iterator[str]:
     def serve(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             answer(connection)
-            over.wait(10)
+            over.wait()
 
     def accept() -> None:
         with contextlib.suppress(OSError):
@@ -101,7 +101,7 @@ def hang(connection: socket.socket) -> None:
 def drip(connection: socket.socket) -> None:
     """Send a header that never ends, letter by letter."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-    for _ in range(200):
+    while True:
         connection.sendall(b"x")
         time.sleep(0.05)
 

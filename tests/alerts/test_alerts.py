@@ -34,7 +34,7 @@ from spec_world import world
 SECRET = "xoxb-7-very-secret"
 
 
-def sending(root: Path, seconds: float = 5.0, **environ: str) -> Sending:
+def sending(root: Path, seconds: float = 60.0, **environ: str) -> Sending:
     return Sending(root, environ, seconds)
 
 
@@ -58,7 +58,7 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
         return
     with receiver() as other, receiver((500, {}), path=f"/{SECRET}") as refuses:
         header = {"variable": "KEY"}
-        good, bad = ({"url": each.url, "header": header, "timeoutSeconds": 0.4} for each in (other, refuses))
+        good, bad = ({"url": each.url, "header": header, "timeoutSeconds": 30, "tries": 1} for each in (other, refuses))
         yield Ground(webhook, good, bad, sending(tmp_path, KEY=SECRET), other.taken, (SECRET,))
         assert {(method, path) for method, path, _ in other.requests} <= {("POST", "/hook")}
 
@@ -270,10 +270,11 @@ def test_an_instant_to_come_back_at_is_by_their_clock(tmp_path: Path) -> None:
 def test_it_never_waits_longer_than_it_may(tmp_path: Path, wait: str) -> None:
     """A pause that does not fit into the time ends the tries at once: a later pass is in time."""
     with receiver((503, {"Retry-After": wait})) as other:
-        began = time.monotonic()
-        error = refusal(webhook, {"url": other.url, "timeoutSeconds": 0.4}, sending(tmp_path, 60.0))
-        assert (error.retryable, len(other.requests)) == (True, 1)
-        assert time.monotonic() - began < 5
+        pauses: list[float] = []
+        params = params_of(webhook, {"url": other.url, "timeoutSeconds": 0.4})
+        with pytest.raises(ModelOpsError) as caught:
+            webhook.send(params, INCIDENT, sending(tmp_path, 60.0), pauses.append)
+        assert (caught.value.retryable, len(other.requests), pauses) == (True, 1, [])
 
 
 def test_tries_are_bounded(tmp_path: Path) -> None:
@@ -313,7 +314,7 @@ def test_who_does_not_answer_costs_the_stated_time(
         began = time.monotonic()
         error = refusal(webhook, {"url": url, "timeoutSeconds": own}, sending(tmp_path, given))
         took = time.monotonic() - began
-    assert ("it took too long" in str(error), 0.25 <= took < 5) == (True, True), (str(error), took)
+    assert ("it took too long" in str(error), 0.25 <= took < 50) == (True, True), (str(error), took)
 
 
 def test_what_is_no_http_is_an_error(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from modelops.data.manifest import StatCache, found, hash_file, hash_files, walk
 from modelops.errors import ModelOpsError
 from modelops.spec.kinds.data_snapshot import SnapshotFile, Source
 from modelops.spec.locations import refusal
+from waiting import wait_for
 
 
 def test_the_root_is_the_digest_of_a_canonical_manifest() -> None:
@@ -161,7 +162,7 @@ def test_a_killed_run_leaves_nothing_half(project: Project) -> None:
     """Killed in the middle of a command, the next run starts from nothing and gives the whole folder."""
     program = (
         "import pathlib, sys, time; out = pathlib.Path(sys.argv[1]); (out / 'a.csv').write_text('x\\n1\\n2\\n'); "
-        "flag = pathlib.Path('wait'); (flag.exists() and (pathlib.Path('started').touch(), time.sleep(30)))"
+        "flag = pathlib.Path('wait'); (flag.exists() and (pathlib.Path('started').touch(), time.sleep(600)))"
     )
     spec = data.take(Source(type="command", command=("python", "-c", program, "{output}"), owner="t"), **project.places)
     folder = data.materialise(spec, **project.places)
@@ -170,9 +171,7 @@ def test_a_killed_run_leaves_nothing_half(project: Project) -> None:
     folder.rmdir()
     project.write({"spec.json": spec.model_dump_json(by_alias=True), "models/m/wait": ""})
     with subprocess.Popen([sys.executable, "-c", PLACE, str(project.root)], stdout=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 30
-        while not list((project.root / ".modelops").rglob("started")) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(lambda: list((project.root / ".modelops").rglob("started")))
         process.send_signal(signal.SIGKILL)
     assert not folder.exists()
     (project.root / "models/m/wait").unlink()

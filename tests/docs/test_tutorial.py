@@ -16,6 +16,7 @@ import pytest
 
 from git_world import git, nobodys_configuration
 from modelops.cli import cli
+from waiting import PATIENCE
 
 TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 README = TUTORIAL.parents[1] / "README.md"
@@ -124,10 +125,10 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         yield Shell(process)
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE)
     for name in ("staging", "production"):
         words = ["modelops", "-C", str(tmp_path / "shop"), "reconcile", name, "--stop", "--yes"]
-        subprocess.run(words, env=environment, capture_output=True, timeout=60)
+        subprocess.run(words, env=environment, capture_output=True, timeout=PATIENCE)
 
 
 @pytest.mark.slow

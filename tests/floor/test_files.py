@@ -26,7 +26,7 @@ with replacing(Path(sys.argv[1]), "routes.json") as (file, commit):
     file.write(b"half")
     file.flush()
     print("writing", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

@@ -14,10 +14,12 @@ import pytest
 
 from forges.forge_world import LATER, forge_of
 from git_world import ADA, BOB, NOON, World, commit, git, lonely
+from kill.ends import processes
 from modelops.errors import Exit, ModelOpsError
 from modelops.forges import Account, PullRequest
 from modelops.forges.embedded import REF, Embedded, Params
 from modelops.repository import Person
+from waiting import PATIENCE, wait_for
 
 
 @pytest.fixture
@@ -208,7 +210,7 @@ def worker(folder: Path, login: str, how: str, *sources: str) -> subprocess.Pope
 
 
 def numbers_of(*workers: subprocess.Popen[str]) -> list[int]:
-    return sorted(int(line) for one in workers for line in one.communicate(timeout=60)[0].split())
+    return sorted(int(line) for one in workers for line in one.communicate(timeout=PATIENCE)[0].split())
 
 
 def test_two_machines_opening_at_once_get_different_numbers(world: World, ada: Embedded, bob: Embedded) -> None:
@@ -246,6 +248,8 @@ def test_a_killed_process_leaves_whole_pull_requests(world: World, ada: Embedded
     time.sleep(0.03)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    # The git that it had started was not killed and may still be at work; the readers are ours.
+    wait_for(lambda: all("cat-file" in line for _, line in processes(world.folder)))
     opened = {pull.source for pull in ada.find()}
     for source in sources:
         if source not in opened:

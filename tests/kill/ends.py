@@ -33,7 +33,7 @@ MASKS = tuple(
     )
 )
 HALF_WRITTEN = re.compile(r"^\.incoming-|^\..*\.\d+$|\.(partial|tmp|part)$|^tmp_|-journal$")
-SETTLES = 5.0
+SETTLES = 60.0
 """Seconds in which what was killed has to be gone."""
 Facts = dict[str, Any]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import socket
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from modelops.cli import main
 from modelops.predictions import find
+from registry_world import free_port
 from serving.served_models import Running, open_store, pack_model, route, running, tensor
 
 MATRIX = tensor("features", "FP64", [0.5, 1.0], [1, 2])
@@ -192,9 +192,7 @@ def test_wrong_usage_is_exit_2(server: Running, tmp_path: Path, capsys: pytest.C
 def test_no_server_is_exit_4(tmp_path: Path, capsys: pytest.CaptureFixture[str], server: Running) -> None:
     """A server that is not there, or does not know the model, is a failed world."""
     file = write_labels(tmp_path, "csv", [{"id": "a", "label": 1}])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    for url, model in ((f"http://127.0.0.1:{port}", "fraud"), (server.url, "nothing")):
+    for url, model in ((f"http://127.0.0.1:{free_port()}", "fraud"), (server.url, "nothing")):
         code, _, err = tell([file, "--model", model, "--url", url], capsys)
         assert code == 4
         assert "[feedback-not-taken]" in err

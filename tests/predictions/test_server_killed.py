@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 
 from modelops.predictions import count, examine, find, read_window
 from serving.served_models import Running, open_store, pack_model, route, tensor, write_table
+from waiting import PATIENCE
 
 INFER = "/v2/models/fraud/infer"
 BODY = json.dumps({"inputs": [tensor("features", "FP64", [0.5, 1.0], [1, 2])]}).encode()
@@ -63,7 +64,7 @@ def serving(runtime: Path, made: tuple[Path, str], log: str) -> Iterator[tuple[R
 
 def load(url: str, answered: list[str], refused: list[int], enough: threading.Event, target: int) -> None:
     """Ask on one connection until it breaks; remember the ids of what was answered."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)
     try:
         while True:
             connection.request("POST", INFER, BODY, {"Content-Type": "application/json"})
@@ -92,7 +93,7 @@ def test_kill_9_under_load_loses_no_acknowledged_row(tmp_path: Path, made: tuple
             threads = [threading.Thread(target=load, args=arguments) for _ in range(6)]
             for thread in threads:
                 thread.start()
-            assert enough.wait(20)
+            assert enough.wait(PATIENCE)
             os.kill(process.pid, signal.SIGKILL)
             for thread in threads:
                 thread.join()

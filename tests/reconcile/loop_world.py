@@ -34,6 +34,7 @@ from modelops.spec.kinds.data_snapshot import Source
 from modelops.spec.load import load_resource
 from modelops.spec.yaml.dump import dump
 from modelops.targets import Site, local
+from waiting import PATIENCE
 
 ADA = Person("Ada", "ada@example.com")
 MODEL = "churn"
@@ -212,7 +213,9 @@ class World:
 
     def at(self, instant: str) -> None:
         """Set the logical time."""
-        (self.folder / "clock").write_text(instant, encoding="utf-8")
+        # Servers read it at any moment, and never half.
+        (self.folder / "clock.new").write_text(instant, encoding="utf-8")
+        (self.folder / "clock.new").replace(self.folder / "clock")
 
     def workspace(self, root: Path | None = None) -> Workspace:
         """Open the checkout as a new process would."""
@@ -361,7 +364,7 @@ class World:
         self, count: int = 1, environment: str = "production", *, strange: bool = False, shift: float = 0.0
     ) -> list[tuple[int, dict[str, Any]]]:
         """Send single-row requests of as many customers; strange ones come from a country never seen."""
-        connection = http.client.HTTPConnection(urlsplit(self.url(environment)).netloc, timeout=30)
+        connection = http.client.HTTPConnection(urlsplit(self.url(environment)).netloc, timeout=PATIENCE)
         answers = []
         for number, row in enumerate(rows(count, 1, shift=shift)):
             inputs = [
@@ -377,7 +380,7 @@ class World:
 
     def label(self, answers: Sequence[tuple[int, dict[str, Any]]]) -> None:
         """Report a truth for every answer."""
-        connection = http.client.HTTPConnection(urlsplit(self.url()).netloc, timeout=30)
+        connection = http.client.HTTPConnection(urlsplit(self.url()).netloc, timeout=PATIENCE)
         items = [
             {"id": body["parameters"]["prediction_id"], "label": number % 2} for number, (_, body) in enumerate(answers)
         ]

@@ -12,6 +12,7 @@ from modelops.governance.promotions import covering_promotion, promotion_evidenc
 from modelops.project.workspace import trusted
 from modelops.spec.layout import Seat
 from reconcile.loop_world import MODEL, World
+from waiting import PATIENCE
 
 Live = Callable[[str], World]
 HERE = (MODEL, "production")
@@ -113,6 +114,6 @@ def local_clock_settles() -> None:
 def killed(world: World, script: str, number: int) -> bool:
     """Run the loop in a process of its own, and tell whether it was killed or came to rest."""
     process = world.process("-c", script, "production", str(number))
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode in (0, -signal.SIGKILL), errors
     return process.returncode != 0

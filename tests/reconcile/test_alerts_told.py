@@ -16,6 +16,7 @@ from modelops.reconcile.loop import reconcile
 from modelops.views.pull_requests import LOOP
 from reconcile.loop_world import MODEL, World
 from reconcile.rollout_world import local_clock_settles
+from waiting import PATIENCE, wait_for
 
 Live = Callable[[str], World]
 ALERTING = "policies/alerting.yaml"
@@ -32,8 +33,8 @@ def by_file(**route: Any) -> dict[str, Any]:
     return {**route, "send": {"type": "file"}}
 
 
-def by_webhook(url: str, **route: Any) -> dict[str, Any]:
-    return {**route, "send": {"type": "webhook", "params": {"url": url, "timeoutSeconds": 0.5, "tries": 1}}}
+def by_webhook(url: str, seconds: float = 30) -> dict[str, Any]:
+    return {"send": {"type": "webhook", "params": {"url": url, "timeoutSeconds": seconds, "tries": 1}}}
 
 
 def told(world: World) -> list[dict[str, Any]]:
@@ -156,8 +157,8 @@ def test_a_hanging_way_is_asked_once_in_a_pass(live: Live) -> None:
     world.propose_beside()
     world.run("release", "--yes")
     with raw(hang) as url:
-        ways = (by_webhook(url), by_webhook(f"{url}2"))
-        world.approved({ALERTING: policy(*ways, rest="  timeoutSeconds: 0.7\n")}, "Tell us twice")
+        ways = (by_webhook(url, 0.5), by_webhook(f"{url}2", 0.5))
+        world.approved({ALERTING: policy(*ways, rest="  timeoutSeconds: 300\n")}, "Tell us twice")
         for model in ("beside", MODEL):
             path = f"models/{model}/environments/staging.yaml"
             world.push({path: world.show(path).rstrip() + "\n  ownr: nobody\n"}, "Misspell")
@@ -183,7 +184,7 @@ def test_killed_between_sending_and_remembering_it_is_told_once_more(live: Live)
         "main(['reconcile', 'production', '--yes'])\n"
     )
     process = world.process("-c", code)
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL
     assert len(told(world)) == 1
     world.at("2026-03-01T13:00:00Z")
@@ -277,13 +278,12 @@ def test_a_loop_that_watches_tells(live: Live) -> None:
     spoil(world)
     process = world.process("-m", "modelops", "reconcile", "production", "--watch", "--interval", "0.1", "--yes")
     try:
-        end = time.monotonic() + 60
-        while not told(world) and time.monotonic() < end:
-            time.sleep(0.1)
+        wait_for(lambda: told(world))
+        # Some passes more.
         time.sleep(1)
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
     assert events(told(world)) == [("stalled", "unknown-key")]
 
 

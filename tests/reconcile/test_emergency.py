@@ -209,7 +209,7 @@ def test_two_reconcilers_of_different_models_share_the_table(live: Live) -> None
         "from modelops.reconcile.lease import leases\n"
         f"with leases(open_workspace().site('staging'), ['{MODEL}']):\n"
         "    print('held', flush=True)\n"
-        "    time.sleep(120)\n"
+        "    time.sleep(600)\n"
     )
     holder = world.process("-c", script)
     assert holder.stdout is not None

@@ -10,6 +10,7 @@ import pytest
 
 from git_world import git
 from reconcile.loop_world import MODEL, World
+from waiting import PATIENCE
 
 Live = Callable[[str], World]
 
@@ -33,7 +34,7 @@ print(releasing.release(open_workspace(), "churn"))
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     return out
 

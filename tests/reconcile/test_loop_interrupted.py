@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from modelops.spec.load import load_resource
 from modelops.targets import Site, local
 from reconcile.loop_world import MODEL, World
 from reconcile.rollout_world import AFTER_ACTIONS, killed
+from waiting import PATIENCE, wait_for
 
 Live = Callable[[str], World]
 
@@ -178,7 +178,7 @@ def test_a_lease_dies_with_its_holder(live: Live) -> None:
         "from modelops.reconcile.lease import leases\n"
         "with leases(open_workspace().site('production'), ['churn']) as held:\n"
         "    print(held, flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(600)\n"
     )
     holder = world.process("-c", script)
     assert holder.stdout is not None
@@ -197,7 +197,7 @@ def test_two_reconcilers_at_once(copies: Callable[[], World], undisturbed: tuple
     """They share the work: every commit is made once, and both leave with an answer."""
     world = copies()
     processes = [world.process("-m", "modelops", "reconcile", "production", "--yes") for _ in range(2)]
-    results = [process.communicate(timeout=120) for process in processes]
+    results = [process.communicate(timeout=PATIENCE) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], results
     world.reconcile()
     assert end(world) == undisturbed
@@ -208,7 +208,7 @@ def test_a_server_that_nobody_knows_of_is_found(live: Live) -> None:
     """A server whose starter was killed before it wrote the process id down is ended, and only that."""
     world = live("promoted")
     world.reconcile()
-    bystander = subprocess.Popen(["python3", "-c", "import time; time.sleep(60)", str(world.runtime())])
+    bystander = subprocess.Popen(["python3", "-c", "import time; time.sleep(600)", str(world.runtime())])
     pid = world.pid()
     (world.runtime() / "server.json").unlink()
     try:
@@ -237,17 +237,12 @@ def test_processes_are_found_without_proc(tmp_path: Path) -> None:
     """Where there is no /proc, ps tells the same about a process."""
     marker = str(tmp_path / "a folder with spaces")
     seen = marker.encode()
-    process = subprocess.Popen(["sleep", "30", "--", marker], stderr=subprocess.DEVNULL)
-    script = f"import time; '{marker}'; time.sleep(30)"
+    process = subprocess.Popen(["sleep", "600", "--", marker], stderr=subprocess.DEVNULL)
+    script = f"import time; '{marker}'; time.sleep(600)"
     python = subprocess.Popen(["python3", "-c", script])
     try:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            by_proc = {pid for pid, line in local.command_lines() if seen in line}
-            by_ps = {pid for pid, line in local.command_lines(tmp_path / "no-proc") if seen in line}
-            if python.pid in by_proc & by_ps:
-                break
-        assert python.pid in by_proc & by_ps
+        for folders in ((), (tmp_path / "no-proc",)):
+            wait_for(lambda: python.pid in {pid for pid, line in local.command_lines(*folders) if seen in line})  # noqa: B023
     finally:
         for each in (process, python):
             each.kill()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
 
 from reconcile.loop_world import MODEL, World
 from reconcile.rollout_world import HERE, begun, message, weights
+from waiting import wait_for
 
 Live = Callable[[str], World]
 
@@ -41,11 +41,9 @@ def test_a_shadow_answers_copies_and_becomes_stable(live: Live) -> None:
 
 def settled(world: World, pairs: int) -> None:
     """Wait until the copies are answered and logged."""
-    for _ in range(200):
-        found = world.ok("rollout", "status", *HERE, "-o", "json").json
-        if sum(arm["pairs"] for arm in found["arms"]) >= pairs:
-            return
-        time.sleep(0.05)
+    wait_for(
+        lambda: sum(arm["pairs"] for arm in world.ok("rollout", "status", *HERE, "-o", "json").json["arms"]) >= pairs
+    )
 
 
 @pytest.mark.slow

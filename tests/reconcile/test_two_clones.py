@@ -11,6 +11,7 @@ from git_world import git
 from modelops.forges import read_block
 from reconcile.loop_world import MODEL, World
 from reconcile.rollout_world import local_clock_settles, monitored
+from waiting import PATIENCE
 
 Live = Callable[[str], World]
 PROMOTE = ("-m", "modelops", "promote", MODEL, "--to", "production", "--yes", "-o", "json")
@@ -23,7 +24,7 @@ def test_two_promotions_at_once_are_one_pull_request(live: Live) -> None:
     clones = [world.root, world.clone("other")]
     git(clones[1], "config", "user.email", "grace@example.com")
     processes = [world.process(*PROMOTE, root=clone) for clone in clones]
-    done = [process.communicate(timeout=120) for process in processes]
+    done = [process.communicate(timeout=PATIENCE) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], done
     found = [json.loads(out) for out, _ in done]
     assert found[0]["pullRequest"] == found[1]["pullRequest"]
@@ -80,7 +81,7 @@ def test_two_monitors_open_one_pull_request_and_foreign_ones_decide_nothing(live
     clones = [world.root, second(world)]
     words = ("-m", "modelops", "monitor", "production", "--yes", "-o", "json")
     processes = [world.process(*words, root=clone) for clone in clones]
-    done = [process.communicate(timeout=240) for process in processes]
+    done = [process.communicate(timeout=PATIENCE) for process in processes]
     assert [process.returncode for process in processes] == [1, 1], done
     opened = [pull for pull in world.workspace().forge.find(state="all") if pull.author.machine]
     assert len(opened) == 1

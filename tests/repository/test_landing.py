@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from git_world import ADA, BOB, NOON, World, commit, git, lonely, write
+from kill.ends import processes
 from modelops.errors import Exit, ModelOpsError
 from modelops.repository import Landing, Repository, Swap
+from waiting import PATIENCE, wait_for
 
 APPEND = """
 import sys
@@ -93,7 +95,7 @@ def test_two_processes_landing_at_once_both_succeed(world: World, shared: bool) 
         subprocess.Popen([sys.executable, "-c", APPEND, str(folder), name, "4"], stdout=subprocess.PIPE, text=True)
         for folder, name in zip(folders, ("ann", "ben"), strict=True)
     ]
-    landed = [line for worker in workers for line in worker.communicate(timeout=60)[0].split()]
+    landed = [line for worker in workers for line in worker.communicate(timeout=PATIENCE)[0].split()]
     assert [worker.returncode for worker in workers] == [0, 0]
     assert len(set(landed)) == 8
     reader = world.clone("reader")
@@ -306,8 +308,8 @@ def test_kill_at_any_moment_leaves_no_half_state(tmp_path: Path, shared: bool) -
         time.sleep(0.017 * number)
         worker.send_signal(signal.SIGKILL)
         worker.communicate()
-        # The git that it had started was not killed and may still be at work.
-        time.sleep(0.2)
+        # The git that it had started was not killed and may still be at work; the reader is ours.
+        wait_for(lambda: all("cat-file" in line for _, line in processes(tmp_path)))
     last = repository.land("main", adding("last"), ADA, NOON)
     assert last is not None
     releases = repository.paths(last, "releases/")

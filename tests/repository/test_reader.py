@@ -8,8 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from modelops.errors import ModelOpsError
 from modelops.repository import Repository
 from modelops.repository.process import Git
 from modelops.repository.reader import Reader
+from waiting import PATIENCE, wait_for
 
 FILES = {f"models/m{n}/model.yaml": f"model {n}\n" * (n + 1) for n in range(200)}
 LINUX = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors and processes are read from /proc")
@@ -41,14 +40,6 @@ def readers_of(root: Path) -> list[int]:
             except OSError:
                 continue
     return found
-
-
-def soon(condition: Callable[[], bool]) -> bool:
-    """Wait until something holds, for ten seconds at most."""
-    end = time.monotonic() + 10
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
 
 
 def read_all(repository: Repository) -> bool:
@@ -158,14 +149,14 @@ def test_a_forked_child_has_its_own_process(repository: Repository) -> None:
         gc.collect()
         os._exit(0 if right and os.read(into, 1) else 1)
     assert repository.read("HEAD", "models/m3/model.yaml") == FILES["models/m3/model.yaml"].encode()
-    assert soon(lambda: len(readers_of(repository.root)) > 1)
+    wait_for(lambda: len(readers_of(repository.root)) > 1)
     repository.close()
     assert parents not in readers_of(repository.root)
     os.write(out, b"x")
     os.close(into)
     os.close(out)
     assert os.waitpid(child, 0)[1] == 0
-    assert soon(lambda: readers_of(repository.root) == [])
+    wait_for(lambda: readers_of(repository.root) == [])
 
 
 def test_a_child_forked_while_a_thread_reads_can_read(repository: Repository) -> None:
@@ -184,7 +175,7 @@ def test_a_child_forked_while_a_thread_reads_can_read(repository: Repository) ->
     for _ in range(5):
         child = os.fork()
         if child == 0:
-            signal.alarm(20)
+            signal.alarm(int(PATIENCE))
             os._exit(0 if len(reader.contents(blobs.values(), 1 << 20)) == len(set(blobs.values())) else 1)
         codes.append(os.waitpid(child, 0)[1])
     stop.set()
@@ -207,9 +198,9 @@ def test_an_interrupt_in_the_middle_leaves_no_answer_behind(repository: Reposito
     interrupted = 0
     try:
         for number in range(60):
-            signal.setitimer(signal.ITIMER_REAL, 0.0005 + number * 0.0002)
             try:
-                for _ in range(1000):
+                signal.setitimer(signal.ITIMER_REAL, 0.0005 + number * 0.0002)
+                while True:
                     reader.find(ids)
             except KeyboardInterrupt:
                 interrupted += 1
@@ -230,7 +221,7 @@ def test_git_ends_with_its_master(repository: Repository, number: signal.Signals
         "import signal, sys, time\nfrom modelops.repository import Repository\n"
         # In a job in the background the shell has the interrupt ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "opened = Repository.discover()\nprint(opened.head(), flush=True)\ntime.sleep(60)\n"
+        "opened = Repository.discover()\nprint(opened.head(), flush=True)\ntime.sleep(600)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -243,9 +234,9 @@ def test_git_ends_with_its_master(repository: Repository, number: signal.Signals
     assert process.stdout.readline()
     assert len(readers_of(repository.root)) == 1
     os.killpg(process.pid, number)
-    process.wait(20)
+    process.wait(PATIENCE)
     process.stdout.close()
-    assert soon(lambda: readers_of(repository.root) == [])
+    wait_for(lambda: readers_of(repository.root) == [])
 
 
 def test_a_huge_blob_stops_nobody_else(repository: Repository) -> None:

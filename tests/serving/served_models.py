@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from modelops.clock import Clock, wall_clock
 from modelops.plugins import load
 from modelops.serving import Service
 from modelops.stores import Store
+from waiting import PATIENCE, wait_for
 
 JSON = {"content-type": "application/json"}
 
@@ -108,7 +108,7 @@ class Running:
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, dict(headers), method=method)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return Reply(answer.status, answer.read(), dict(answer.headers))
         except urllib.error.HTTPError as error:
             with error:
@@ -121,15 +121,12 @@ class Running:
         """Ask the port for operators where there is one: it tells its status before the first table as well."""
         return Running(self.folder, self.admin or self.url).ask("/modelops/status")
 
-    def await_status(self, done: Any, seconds: float = 20.0) -> Any:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+    def await_status(self, done: Any) -> Any:
+        def there() -> Any:
             answer = self._status()
-            status = answer.json
-            if answer.status == 200 and done(status):
-                return status
-            time.sleep(0.01)
-        raise AssertionError(f"the server did not get there: {status}")
+            return answer.status == 200 and done(answer.json) and answer.json
+
+        return wait_for(there)
 
     def take_up(self, models: Mapping[str, Any]) -> Any:
         """Write a table and wait until it is in effect."""

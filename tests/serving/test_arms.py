@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from modelops.predictions import arm_rows, count, find, read_window
 from modelops.serving import assign
 from modelops.stores import Store
 from serving.served_models import Running, pack_model, route, running, tensor, write_table
+from waiting import PATIENCE, wait_for
 
 INFER = "/v2/models/fraud/infer"
 MATRIX = tensor("features", "FP64", [0.5, 0.25], [1, 2])
@@ -155,7 +155,7 @@ def test_a_category_that_the_model_refuses_is_its_callers(
 
 def hammer(server: Running, stop: threading.Event, seen: list[Any]) -> None:
     host, port = server.url.removeprefix("http://").split(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
     body = json.dumps({"inputs": [MATRIX]})
     while not stop.is_set():
         connection.request("POST", INFER, body)
@@ -175,7 +175,8 @@ def test_no_request_is_lost_while_tables_are_swapped(tmp_path: Path, store: Stor
             thread.start()
         for turn in (1, 0, 1, 0):
             server.take_up(tables[turn])
-            time.sleep(0.1)
+            begun = [len(each) for each in seen]
+            wait_for(lambda: all(len(each) > before + 1 for each, before in zip(seen, begun, strict=True)))  # noqa: B023
         stop.set()
         for thread in threads:
             thread.join()
@@ -207,12 +208,7 @@ def test_a_broken_table_leaves_the_old_one_in_effect(
         assert server.ask(INFER, {"inputs": [MATRIX]}).status == 200
         assert "modelops_routing_table_error 1.0" in server.ask("/metrics").body.decode()
         write_table(server.table, table)
-        for _ in range(500):
-            if "modelops_routing_table_error 0.0" in server.ask("/metrics").body.decode():
-                break
-            time.sleep(0.01)
-        else:
-            pytest.fail("the repaired table was not taken up")
+        wait_for(lambda: "modelops_routing_table_error 0.0" in server.ask("/metrics").body.decode())
         assert server.status()["error"] is None
 
 

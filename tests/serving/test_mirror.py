@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from onnx import TensorProto, helper
 
 from modelops.artifacts import open_artifact, put_artifact
 from modelops.predictions import count, find, read_window
+from modelops.serving import mirror
 from modelops.serving.http import Limits
 from modelops.serving.inputs import Bound
 from modelops.serving.mirror import CONCURRENCY, QUEUE
 from modelops.serving.table import LoadedArm
 from modelops.stores import Store
 from serving.served_models import Running, route, running, tensor
+from waiting import PATIENCE, wait_for
 
 INFER = "/v2/models/fraud/infer"
 MATRIX = {"inputs": [tensor("features", "FP64", [0.5, 0.25], [1, 2])]}
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no copy run out of time because the machine is busy."""
+    monkeypatch.setattr(mirror, "TIMEOUT_SECONDS", PATIENCE)
 
 
 def shadowed(stable: str, shadow: str, share: float = 1.0) -> dict[str, Any]:
@@ -51,13 +55,6 @@ def errors(server: Running, release: int) -> int:
     lines = server.ask("/metrics").body.decode().splitlines()
     mine = (line for line in lines if line.startswith("modelops_errors_total{") and f'release="{release}"' in line)
     return sum(int(float(line.split()[-1])) for line in mine)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 def test_a_shadow_answers_copies_that_nobody_sees(tmp_path: Path, store: Store, digests: dict[str, str]) -> None:
@@ -108,87 +105,62 @@ def test_a_shadow_that_fails_is_logged_and_not_felt(tmp_path: Path, store: Store
     assert "'z' is missing" in rows[0]["error"]
 
 
-def hanging_model() -> bytes:
-    """Return a model that answers the last feature, after a long while when a feature is above 5."""
-    state = helper.make_tensor_value_info("state", TensorProto.DOUBLE, None)
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["go_in"], ["go"]), helper.make_node("Identity", ["state_in"], ["state"])],
-        "body",
-        [
-            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
-            helper.make_tensor_value_info("go_in", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("state_in", TensorProto.DOUBLE, None),
-        ],
-        [helper.make_tensor_value_info("go", TensorProto.BOOL, []), state],
-    )
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceMax", ["features"], ["most"], keepdims=0),
-            helper.make_node("Greater", ["most", "five"], ["above"]),
-            helper.make_node("Cast", ["above"], ["one"], to=TensorProto.INT64),
-            helper.make_node("Mul", ["one", "many"], ["turns"]),
-            helper.make_node("Loop", ["turns", "yes", "features"], ["out"], body=body),
-        ],
-        "hanging",
-        [helper.make_tensor_value_info("features", TensorProto.DOUBLE, [None, 2])],
-        [helper.make_tensor_value_info("out", TensorProto.DOUBLE, [None, 2])],
-        [
-            helper.make_tensor("five", TensorProto.DOUBLE, [], [5.0]),
-            helper.make_tensor("many", TensorProto.INT64, [], [2_000_000]),
-            helper.make_tensor("yes", TensorProto.BOOL, [], [True]),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bytes(model.SerializeToString())
+def hanging_candidate(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event, threading.Semaphore]:
+    """Let the candidate hang between two events; the semaphore counts how often it began to."""
+    hangs, ends, hanging = threading.Event(), threading.Event(), threading.Semaphore(0)
+    answered = LoadedArm.predict
+
+    def predict(arm: LoadedArm, bound: Bound) -> Any:
+        if arm.name == "candidate" and hangs.is_set():
+            hanging.release()
+            ends.wait()
+        return answered(arm, bound)
+
+    monkeypatch.setattr(LoadedArm, "predict", predict)
+    return hangs, ends, hanging
 
 
 def test_a_shadow_that_hangs_times_out_and_its_copies_are_dropped(
     tmp_path: Path, store: Store, digests: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Copies that are not answered in time are errors "timeout"; when all threads hang the rest is dropped."""
-    hangs, ends = threading.Event(), threading.Event()
-    answered = LoadedArm.predict
-
-    def predict(arm: LoadedArm, bound: Bound) -> Any:
-        if arm.name == "candidate" and hangs.is_set():
-            ends.wait()
-        return answered(arm, bound)
-
-    monkeypatch.setattr(LoadedArm, "predict", predict)
+    monkeypatch.setattr(mirror, "TIMEOUT_SECONDS", 0.5)
+    hangs, ends, hanging = hanging_candidate(monkeypatch)
     table = shadowed(digests["fraud-1"], digests["fraud-2"])
     with running(tmp_path, store, table) as server:
         hangs.set()
         for asked in range(CONCURRENCY + QUEUE + 6):
             assert server.ask(INFER, MATRIX).status == 200
             # The first are with the threads, and no longer in the queue, before the rest comes.
-            time.sleep(0.2 if asked < CONCURRENCY else 0)
+            assert asked >= CONCURRENCY or hanging.acquire(timeout=PATIENCE)
         wait_for(lambda: counter(server, "timeouts") == CONCURRENCY)
         assert counter(server, "dropped") == 6
     ends.set()
     assert [(row["status"], row["error"]) for row in shadows(server.log)] == [(504, "timeout")] * CONCURRENCY
 
 
-def test_a_candidate_that_hangs_fails_alone(tmp_path: Path, store: Store, digests: dict[str, str]) -> None:
+def test_a_candidate_that_hangs_fails_alone(
+    tmp_path: Path, store: Store, digests: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What it does not answer in the server's time is 504 and its error; stable's large requests go on meanwhile.
 
     On a busy machine the time may be over before a request is decoded: that is no error of the release, and no row. A
     caller that waits less long than the server is answered 408; that counts only if the server's time passes, too.
     """
-    files = dict(open_artifact(store, digests["fraud-2"]).files)
-    smoke = {"columns": {"x": [0.1, 0.2], "y": [0.3, 0.9]}, "scores": [0.3, 0.9], "labels": [0, 1]}
-    files |= {"models/model.onnx": hanging_model(), "models/smoke.json": json.dumps(smoke).encode()}
-    hanging = put_artifact(store, files).digest
-    arms = (("stable", 1, digests["fraud-1"], 0.5), ("candidate", 2, hanging, 0.5))
+    hangs, ends, _ = hanging_candidate(monkeypatch)
+    arms = (("stable", 1, digests["fraud-1"], 0.5), ("candidate", 2, digests["fraud-2"], 0.5))
     table = {"fraud": route(*arms, latency_objective_ms=50.0)}
     rows = {"inputs": [tensor("features", "FP64", [9.0, 9.0] * 5_000, [5_000, 2])]}
-    late = {"X-Request-Timeout-Ms": "300", "Content-Type": "application/json"}
-    with running(tmp_path, store, table, limits=Limits(request_seconds=0.8)) as server:
+    late = {"X-Request-Timeout-Ms": "100", "Content-Type": "application/json"}
+    with running(tmp_path, store, table, limits=Limits(request_seconds=2.0)) as server:
+        hangs.set()
         assert server.ask("/v2/models/fraud/versions/2/infer", rows, headers=late).status == 408
         assert errors(server, release=2) == 0
         while errors(server, release=2) < 2:
             assert server.ask("/v2/models/fraud/versions/2/infer", rows).status == 504
-            assert 200 in (server.ask("/v2/models/fraud/versions/1/infer", rows).status for _ in range(5))
+            wait_for(lambda: server.ask("/v2/models/fraud/versions/1/infer", rows).status == 200)
         met = errors(server, release=2)
+        ends.set()
     failed = read_window(server.log, "fraud", releases=(2,)).to_pylist()
     assert {(row["status"], row["error"]) for row in failed} == {(500, "there was no answer in time")}
     assert len(failed) == met * 5_000

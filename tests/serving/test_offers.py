@@ -21,6 +21,7 @@ from modelops.predictions import count
 from modelops.serving import Service
 from modelops.stores import Store
 from serving.served_models import Running, route, running, write_table
+from waiting import PATIENCE
 
 ORIGIN = "https://app.example"
 ROW = {"x": 0.5, "y": 0.25}
@@ -67,14 +68,14 @@ def test_workers_share_the_port_of_grpc(tmp_path: Path, store: Store, models: di
         for _ in range(40):
             options = [("grpc.use_local_subchannel_pool", 1)]
             with grpc.insecure_channel(server.grpc, options=options) as channel:
-                service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(asked(), timeout=20)
+                service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(asked(), timeout=PATIENCE)
         lines = server.ask("/metrics").body.decode().splitlines()
         answered = [line for line in lines if "requests_total{" in line]
         workers = {re.search(r'worker="(\d)"', line)[1] for line in answered if float(line.split()[-1])}  # type: ignore[index]
         assert sum(float(line.split()[-1]) for line in answered) == 40
         assert workers == {"0", "1"}
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE) == 0
     assert count(server.log) == 40
 
 
@@ -88,7 +89,7 @@ def test_a_server_without_the_library_says_so_and_serves(tmp_path: Path, store: 
         server.await_status(lambda status: status["table"])
         assert server.ask(PREDICT, ROW).status == 200
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_a_port_for_grpc_that_is_taken_is_said_at_once(tmp_path: Path, store: Store, server: Running) -> None:

@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 
 from modelops.stores import Store
 from serving.served_models import Running, route, running, write_table
+from waiting import wait_for
 
 CHURN = {"amount": 3.5, "items": 2, "country": "DE", "abroad": False, "opened": "2026-01-03T00:00:00Z"}
 RECORDS: dict[str, Any] = {
@@ -95,8 +95,7 @@ def test_a_description_shows_a_key_its_own_models(
     write_table(tmp_path / "routes.json", chosen, keys=[key])
     with running(tmp_path, store, None) as server:
         mine = {"x-api-key": "k"}
-        while server.ask("/v2/health/ready").status != 200:
-            time.sleep(0.01)
+        wait_for(lambda: server.ask("/v2/health/ready").status == 200)
         for path in ("/openapi.json", "/docs"):
             assert server.ask(path).status == 401
             shown = server.ask(path, headers=mine).body.decode()

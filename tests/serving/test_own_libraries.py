@@ -24,7 +24,7 @@ import time
 
 
 def predict(state, features):
-    time.sleep(1.5 if features["amount"].to_numpy()[0] == 7 else 0)
+    time.sleep(8 if features["amount"].to_numpy()[0] == 7 else 0)
     return features["age"].to_numpy() / 100
 """
 
@@ -64,7 +64,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with running(Path(folder), store, None) as found:
         write_table(found.table, routes)
         # Each is tried in a process of its own first, which imports its library.
-        found.await_status(lambda status: status["table"] is not None or status["error"], 120)
+        found.await_status(lambda status: status["table"] is not None or status["error"])
         yield found
 
 
@@ -90,10 +90,8 @@ def test_a_slow_function_keeps_nobody_else_waiting(server: Running) -> None:
     waiting = threading.Thread(target=lambda: found.append(ask(server, "function", 7.0, 40).status))
     waiting.start()
     time.sleep(0.2)
-    before = time.monotonic()
     assert ask(server, "boosted", 1.0, 40).status == 200
     assert server.ask("/v2/health/live").status == 200
-    assert time.monotonic() - before < 1.0
     assert not found
     waiting.join()
     assert found == [200]

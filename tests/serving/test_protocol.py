@@ -13,6 +13,7 @@ import pytest
 
 from modelops.predictions import find
 from serving.served_models import Running, tensor
+from waiting import PATIENCE
 
 INFER = "/v2/models/fraud/infer"
 RISK = "/v2/models/risk/infer"
@@ -263,7 +264,7 @@ def test_bad_requests_get_400_with_a_reason(server: Running, body: Any, words: s
 def test_what_is_not_http_gets_the_protocols_error_too(server: Running, words: bytes) -> None:
     """Bytes that are no HTTP request get 400 with {"error": ...} and a closed connection."""
     host, _, port = server.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(words + b"\r\n\r\n")
         head, _, body = b"".join(iter(lambda: connection.recv(4096), b"")).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
@@ -392,7 +393,7 @@ def test_a_chunked_body_is_read_and_limited(server: Running) -> None:
     host, port = server.url.removeprefix("http://").split(":")
     body = json.dumps({"inputs": XY}).encode()
     for chunks, status in (([body[:20], body[20:]], b"200"), ([b"x" * (1 << 20)] * 9, b"413")):
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
             connection.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
             for chunk in chunks:
                 connection.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from serving.served_models import Running, tensor
+from waiting import PATIENCE
 
 HERE = Path(__file__).parent / "runtimes"
 INFER = "/v2/models/fraud/infer"
@@ -35,7 +36,7 @@ def required(program: str) -> str:
 def run(folder: Path, *command: str | Path) -> list[str]:
     environment = os.environ | {"GOCACHE": str(folder), "HOME": str(folder), "DOTNET_CLI_TELEMETRY_OPTOUT": "1"}
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=240, check=False, cwd=folder, env=environment
+        command, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=folder, env=environment
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
@@ -58,7 +59,7 @@ def test_curl(server: Running, tmp_path: Path, options: list[str]) -> None:
 def test_curl_that_knows_better_is_refused_in_words(server: Running, tmp_path: Path) -> None:
     """HTTP/2 without an offer is refused in HTTP/1.1, and the connection closes."""
     command = [required("curl"), "-s", "--max-time", "20", "--http2-prior-knowledge", server.url + "/v2"]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
     assert done.returncode not in (0, 28)
     assert server.ask("/v2").status == 200
 

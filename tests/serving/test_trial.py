@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from modelops.artifacts import open_artifact, put_artifact
+from modelops.artifacts import Artifact, open_artifact, put_artifact
 from modelops.errors import ModelOpsError
+from modelops.serving import table
 from modelops.serving.trial import TrialLimits, try_load
 from modelops.stores import Store
 from serving.served_models import route, running, tensor, write_table
+from waiting import PATIENCE
 
 INFER = "/v2/models/fraud/infer"
 MATRIX = {"inputs": [tensor("features", "FP64", [0.5, 0.25], [1, 2])]}
-SHORT = TrialLimits(seconds=20.0, processor_seconds=2)
+SHORT = TrialLimits(seconds=PATIENCE, processor_seconds=2)
 
 
 def endless_model() -> bytes:
@@ -62,17 +65,17 @@ def endless(store: Store, digests: dict[str, str]) -> str:
 def test_a_trial_passes_what_can_be_loaded(store: Store, digests: dict[str, str]) -> None:
     """A sound artifact goes through; one that is refused is refused with the error of loading it."""
     artifact = open_artifact(store, digests["fraud-1"])
-    try_load(artifact, SHORT)
+    try_load(artifact, TrialLimits())
     broken = type(artifact)(artifact.digest, 0, dict(artifact.files) | {"models/model.onnx": b"no model"})
     with pytest.raises(ModelOpsError) as caught:
-        try_load(broken, SHORT)
+        try_load(broken, TrialLimits())
     assert caught.value.problems[0].code == "bad-model"
 
 
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        (TrialLimits(processor_seconds=1), signal.SIGXCPU.name),
+        (TrialLimits(seconds=PATIENCE, processor_seconds=1), signal.SIGXCPU.name),
         (TrialLimits(seconds=1.0), "within 1 seconds"),
         (TrialLimits(memory_bytes=64 << 20), "ended the process"),
     ],
@@ -105,9 +108,16 @@ def test_stable_answers_while_a_candidate_cannot_be_loaded(
 
 
 def test_at_a_cold_start_stable_does_not_wait_for_a_trial(
-    tmp_path: Path, store: Store, digests: dict[str, str], endless: str
+    tmp_path: Path, store: Store, digests: dict[str, str], endless: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the candidate is on trial the server is ready and stable answers everybody; the table is not whole."""
+    go_on = threading.Event()
+
+    def late(artifact: Artifact, limits: TrialLimits) -> None:
+        assert go_on.wait(PATIENCE)
+        try_load(artifact, limits)
+
+    monkeypatch.setattr(table, "try_load", late)
     stable, candidate = ("stable", 1, digests["fraud-1"], 0.5), ("candidate", 2, endless, 0.5)
     with running(tmp_path, store, None, trial=SHORT) as server:
         write_table(server.table, {"fraud": route(stable, candidate, log="off")})
@@ -116,6 +126,7 @@ def test_at_a_cold_start_stable_does_not_wait_for_a_trial(
         assert server.status()["table"] is None
         answers = [server.ask(INFER, {**MATRIX, "parameters": {"entity_id": f"c{i}"}}) for i in range(20)]
         assert {answer.json["model_version"] for answer in answers} == {"1"}
+        go_on.set()
         status = server.await_status(lambda status: status["table"])
         assert signal.SIGXCPU.name in status["error"]
         assert server.ask("/v2/health/ready").status == 200

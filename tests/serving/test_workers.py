@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from modelops.predictions import count
 from serving.served_models import Running, tensor, write_table
+from waiting import PATIENCE, wait_for
 
 INFER = "/v2/models/fraud/infer"
 MATRIX = {"inputs": [tensor("features", "FP64", [0.5, 0.25], [1, 2])]}
@@ -40,14 +40,11 @@ def workers(folder: Path, store: Any, models: dict[str, Any]) -> Iterator[tuple[
         process.communicate()
 
 
-def ends(pid: int, seconds: float = 20.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
     return False
 
 
@@ -68,7 +65,7 @@ def test_workers_are_one_server(tmp_path: Path, store: Any, models: dict[str, An
         for id in ids[::10]:
             assert server.ask("/v2/models/fraud/feedback", {"id": id, "label": 1}).status == 200
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE) == 0
     assert count(server.log) == 60
 
 
@@ -78,14 +75,15 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, store: Any, models: dict
     with workers(tmp_path, store, {"fraud": models["fraud"] | {"log": "off"}}) as (server, _):
         before = {each["worker"]: each["pid"] for each in server.status()["workers"]}
         os.kill(before[0], signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        after: dict[str, Any] = {}
-        while before[0] in [w["pid"] for w in after.get("workers", [])] or len(after.get("workers", [])) < 2:
-            assert time.monotonic() < deadline
+
+        def replaced() -> dict[int, int] | None:
             # What waited in the queue of the killed worker is reset by the kernel.
             with contextlib.suppress(OSError):
-                after = server.status()
-        assert {each["worker"]: each["pid"] for each in after["workers"]}[1] == before[1]
+                found = {each["worker"]: each["pid"] for each in server.status()["workers"]}
+                return found if len(found) == 2 and before[0] not in found.values() else None
+            return None
+
+        assert wait_for(replaced)[1] == before[1]
         assert server.ask(INFER, MATRIX).status == 200
 
 
@@ -96,7 +94,7 @@ def test_workers_do_not_outlive_their_parent(tmp_path: Path, store: Any, models:
         pids = [each["pid"] for each in server.status()["workers"]]
         process.kill()
         process.wait()
-        assert all(ends(pid) for pid in pids)
+        wait_for(lambda: all(map(gone, pids)))
 
 
 def test_workers_that_cannot_start_are_an_error(tmp_path: Path, store: Any, models: dict[str, Any]) -> None:
@@ -106,7 +104,7 @@ def test_workers_that_cannot_start_are_an_error(tmp_path: Path, store: Any, mode
     command = [sys.executable, "-m", "modelops", "serve", "x", "--port", "0", "--workers", "2"]
     done = subprocess.run(
         [*command, "--runtime", str(tmp_path), "--store", str(store.folder)],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 4
     assert "[workers-failed]" in done.stderr

@@ -100,9 +100,9 @@ def test_a_bomb_of_aliases_is_refused_quickly() -> None:
     """Nine levels of nine aliases stop after a few expansions."""
     lines = [b"a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [b"a%d: &a%d [%s]" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 10)]
-    start = time.perf_counter()
+    start = time.process_time()
     assert [code for code, _, _ in problems(b"\n".join(lines))] == ["too-many-aliases"]
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 5
 
 
 def test_a_few_aliases_are_read() -> None:

@@ -5,7 +5,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,7 +149,6 @@ def test_a_huge_file_is_refused_unread(folder: Path) -> None:
     """100 MB where a spec should be: exit 3 at once, in little memory."""
     with (folder / MODEL).open("wb") as file:
         file.truncate(100 << 20)
-    start = time.perf_counter()
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     done = subprocess.run(
         [sys.executable, "-m", "modelops", "validate", MODEL], capture_output=True, text=True, check=False
@@ -158,7 +156,6 @@ def test_a_huge_file_is_refused_unread(folder: Path) -> None:
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert (done.returncode, done.stdout) == (3, "")
     assert "104,857,600 bytes is more than the 1,048,576 that a spec may have [file-too-large]" in done.stderr
-    assert time.perf_counter() - start < 20
     assert peak <= max(before, 400 << 10)
 
 

@@ -31,6 +31,7 @@ from registry_world import (
     registry,
     token_registry,
 )
+from waiting import PATIENCE
 
 pytestmark = needs_registry
 BLOB = b"layer" * 100_000
@@ -284,16 +285,16 @@ def test_a_push_that_was_killed_is_done_again(
         if method != "PUT":
             return None
         arrived.set()
-        gate.wait(20)
+        gate.wait(PATIENCE)
         return "reset"
 
     before.fault = hold
     address = OciRegistry(at(before.host, request), {}).address.text
     words = [sys.executable, "-c", PUSH, address, str(tmp_path / "blob")]
     killed = subprocess.Popen(words)
-    assert arrived.wait(20)
+    assert arrived.wait(PATIENCE)
     killed.send_signal(signal.SIGKILL)
-    assert killed.wait(20) == -signal.SIGKILL
+    assert killed.wait(PATIENCE) == -signal.SIGKILL
     gate.set()
     store = OciRegistry(at(host, request), {})
     digest = digest_of((tmp_path / "blob").read_bytes())
@@ -311,7 +312,7 @@ def test_many_push_the_same_blob_at_once(host: str, request: pytest.FixtureReque
     words = [sys.executable, "-c", PUSH, address, str(tmp_path / "blob")]
     running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     digest = digest_of((tmp_path / "blob").read_bytes())
-    assert {process.communicate(timeout=60)[0].strip() for process in running} == {digest}
+    assert {process.communicate(timeout=PATIENCE)[0].strip() for process in running} == {digest}
     assert open_at(address, tmp_path, {}).get(digest) == (tmp_path / "blob").read_bytes()
 
 

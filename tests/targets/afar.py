@@ -35,7 +35,7 @@ def _disk(params: Params, place: Place) -> Path:
 
 
 def _call(url: str, data: bytes | None = None) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(url, data), timeout=10) as response:
+    with urllib.request.urlopen(urllib.request.Request(url, data), timeout=120) as response:
         found: bytes = response.read()
         return found
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from modelops.views.proofs import fence as view
 from threats.outside_world import outside_world, processes_with
 from threats.ways_out import ATTEMPTS
 from training.building_blocks import Workshop
+from waiting import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fence is the kernel's, and this one is not Linux")
 
@@ -159,14 +159,9 @@ def test_no_process_outlives_whoever_started_it(tmp_path: Path, without: tuple[M
     place = place_of(tmp_path)
     (place.model_folder / "leave.py").write_text(LEAVES)
     with subprocess.Popen([sys.executable, "-c", RUNS, str(tmp_path), mark, ",".join(without)]) as process:
-        deadline = time.monotonic() + 30
-        while len(processes_with(mark)) < 3 and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(lambda: len(processes_with(mark)) >= 3)
         process.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while processes_with(mark) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert processes_with(mark) == []
+    wait_for(lambda: processes_with(mark) == [])
 
 
 @pytest.mark.parametrize(

@@ -388,7 +388,7 @@ TREES = st.lists(st.integers(0, 2), min_size=3, max_size=3)
 HISTORY = st.lists(st.tuples(TREES, st.integers(0, 100), st.integers(0, 100)), min_size=2, max_size=6)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(HISTORY)
 def test_what_is_judged_is_what_a_merge_changes(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[list[int], int, int]]

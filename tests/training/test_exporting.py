@@ -17,6 +17,7 @@ from modelops.artifacts.predictor import load_estimator
 from modelops.errors import ModelOpsError
 from modelops.training.exporting import apart
 from training.building_blocks import Workshop
+from waiting import PATIENCE
 
 CODE = """
 from sklearn.compose import ColumnTransformer
@@ -113,10 +114,10 @@ def stumble() -> Export:
 )
 def test_no_failure_of_an_exporter_is_one_of_the_build(tmp_path: Path, work: Callable[[], Export], reason: str) -> None:
     """Hanging, crashing, using up memory, ending the process or raising: there is no ONNX, and the reason is kept."""
-    assert apart(work, tmp_path, 0.5, 256 << 20) == Export(None, None, reason)
+    assert apart(work, tmp_path, 0.5 if work is hang else PATIENCE, 256 << 20) == Export(None, None, reason)
 
 
 @pytest.mark.parametrize("export", [Export(b"\0model", 1e-9, ""), Export(None, None, "no exact form")])
 def test_what_an_exporter_returns_arrives(tmp_path: Path, export: Export) -> None:
     """Bytes, difference and reason are those that it returned, and this process goes on."""
-    assert apart(lambda: export, tmp_path, 20, 256 << 20) == export
+    assert apart(lambda: export, tmp_path, PATIENCE, 256 << 20) == export

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from git_world import git
 from modelops.cli import cli
 from modelops.errors import Exit
 from modelops.training.scratch import folder_for_a_build
+from waiting import PATIENCE, wait_for
 
 _ENDLESS = """
 import time
@@ -32,14 +31,6 @@ from training.building_blocks import Workshop
 workshop = Workshop(Path(sys.argv[1]))
 workshop.build(workshop.request({_ENDLESS!r}))
 """
-
-
-def _eventually(holds: Callable[[], object]) -> None:
-    """Wait for something that other processes do; far longer than it takes."""
-    end = time.monotonic() + 60
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert holds()
 
 
 def _processes_of(folder: Path, prefix: str = "build-") -> list[str]:
@@ -60,11 +51,11 @@ def test_a_killed_build_leaves_no_process_and_its_folder_to_the_next(tmp_path: P
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     build = subprocess.Popen([sys.executable, "-c", _BUILD, str(tmp_path)], env=environment)
     scratch = tmp_path / "scratch"
-    _eventually(lambda: list(scratch.glob("build-*/training/started")))
+    wait_for(lambda: list(scratch.glob("build-*/training/started")))
     assert len(_processes_of(scratch)) >= 2
     build.kill()
-    build.wait(timeout=60)
-    _eventually(lambda: not _processes_of(scratch))
+    build.wait(timeout=PATIENCE)
+    wait_for(lambda: not _processes_of(scratch))
     assert len(list(scratch.iterdir())) == 1
     with folder_for_a_build(scratch) as folder:
         assert list(scratch.iterdir()) == [folder]
@@ -92,11 +83,11 @@ def test_a_terminated_command_leaves_nothing(tmp_path: Path, monkeypatch: pytest
         (snapshot, kept / "cache/data", ".taking/.command-*/output/started"),
     ):
         command = subprocess.Popen([sys.executable, "-m", "modelops", *arguments])
-        _eventually(lambda: list(folder.glob(mark)))  # noqa: B023 - used in this turn only
+        wait_for(lambda: list(folder.glob(mark)))  # noqa: B023 - used in this turn only
         assert _processes_of(folder, "")
         command.terminate()
-        assert command.wait(timeout=60) == Exit.INTERRUPTED
-        _eventually(lambda: not _processes_of(folder, ""))  # noqa: B023
+        assert command.wait(timeout=PATIENCE) == Exit.INTERRUPTED
+        wait_for(lambda: not _processes_of(folder, ""))  # noqa: B023
         assert [
             path for path in folder.glob("*") if path.is_dir() and path.name.startswith((".taking", "build-"))
         ] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import sys
 import threading
@@ -353,10 +354,13 @@ class PredictionLog:
         """Give the room in the queue back and tell those who wait, with one wake-up per event loop."""
         self._lanes.release(len(batch) - len(entries) + sum(entry.size for entry in entries))
         for loop in {entry.loop for entry in entries}:
-            waiting = (entry for entry in entries if entry.loop is loop)
+            # A generator would ask for the loop only when it is told, and by then that is the next one.
+            waiting = iter([entry for entry in entries if entry.loop is loop])
             if loop is None:
                 tell(None, waiting)
-            elif not loop.is_closed():
+                continue
+            # Nobody waits any more when the loop is closed, which it may be at any moment.
+            with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(tell, loop, waiting)
 
 

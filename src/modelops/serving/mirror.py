@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections import deque
@@ -130,8 +131,10 @@ class Mirrors:
         for copy in mirror.under_way:
             copy.counts.dropped += 1
         mirror.under_way.clear()
-        while not mirror.queue.empty():
-            mirror.queue.get_nowait()
+        # The threads take from the queue, too.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                mirror.queue.get_nowait()
         for _ in range(CONCURRENCY):
             mirror.queue.put(None)
 
