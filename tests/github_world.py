@@ -11,15 +11,19 @@ import json
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
+import github_git
 from git_world import git
+from github_git import Installed, Rules
 
 REPOSITORY = "acme/models"
 AT = f"/repos/{REPOSITORY}"
@@ -28,9 +32,11 @@ ACCOUNTS = {
     "bob": {"id": 12, "login": "bob", "type": "User"},
     "grace": {"id": 13, "login": "grace", "type": "User"},
     "modelops[bot]": {"id": 99, "login": "modelops[bot]", "type": "Bot"},
+    "github-actions[bot]": {"id": 41898282, "login": "github-actions[bot]", "type": "Bot"},
     "web-flow": {"id": 19864447, "login": "web-flow", "type": "User"},
 }
 TOKENS = {f"token-of-{name}": name for name in ("ada", "bob", "grace")} | {"token-of-app": "modelops[bot]"}
+TOKENS |= {"ghs_of_app": "modelops[bot]", "ghs_of_job": "github-actions[bot]"}
 
 Fault = Callable[[str, str, int], tuple[int, dict[str, str], bytes] | str | None]
 
@@ -53,8 +59,22 @@ class FakeGitHub:
     seen: list[tuple[str, str]] = field(default_factory=list)
     fault: Fault = lambda method, path, number: None
     moment: int = 0
+    name: str = REPOSITORY
+    rules: Rules | None = None
+    deployments: list[dict[str, Any]] = field(default_factory=list)
+    deployment_statuses: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    clock: Callable[[], str] = lambda: "2026-03-01T12:00:00Z"
     heads: dict[str, str] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @cached_property
+    def app(self) -> Installed:
+        """The App, whose key takes a moment to make."""
+        return Installed()
+
+    def instant(self) -> str:
+        """Return what time it is for commits that GitHub makes."""
+        return self.clock()
 
     def now(self) -> str:
         """Return a time that is later than every other one."""
@@ -231,6 +251,9 @@ class FakeGitHub:
             return 422, {"message": "Validation Failed"}
         if pull["state"] != "open":
             return 405, {"message": "Pull Request is not mergeable"}
+        wrong = github_git.forbidden(self, pull, me)
+        if wrong is not None:
+            return 405, {"message": f"Repository rule violations found\n\n{wrong}\n\n"}
         if body["sha"] != pull["head"]["sha"]:
             return 409, {"message": "Head branch was modified. Review and try the merge again."}
         target, head = self.branches()[pull["base"]["ref"]], pull["head"]["sha"]
@@ -245,7 +268,7 @@ class FakeGitHub:
             return 405, {"message": "Pull Request has merge conflicts"}
         person = {"GIT_COMMITTER_NAME": "GitHub", "GIT_COMMITTER_EMAIL": "noreply@github.com", "GIT_AUTHOR_NAME": me}
         person |= {"GIT_AUTHOR_EMAIL": f"{me}@example.com", "PATH": "/usr/bin:/bin"}
-        person |= dict.fromkeys(("GIT_COMMITTER_DATE", "GIT_AUTHOR_DATE"), "2026-03-01T12:00:00Z")
+        person |= dict.fromkeys(("GIT_COMMITTER_DATE", "GIT_AUTHOR_DATE"), self.instant())
         message = f"Merge pull request #{pull['number']} from acme/{pull['head']['ref']}\n\n{pull['title']}"
         arguments = ["commit-tree", done.stdout.splitlines()[0], "-p", target, "-p", head, "-m", message]
         made = subprocess.run(
@@ -346,6 +369,7 @@ ROUTES: list[tuple[str, Callable[..., tuple[int, Any]]]] = [
     (r"PATCH /issues/comments/(\d+)", FakeGitHub.patch_comment),
     (r"GET /activity", FakeGitHub.list_activity),
     (r"DELETE /git/refs/heads/(.+)", FakeGitHub.delete_branch),
+    *github_git.ROUTES,
 ]
 
 
@@ -359,6 +383,10 @@ def github(remote: Path) -> Iterator[FakeGitHub]:
 
         def log_message(self, *args: object) -> None:
             return
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            ahead = state.app.ahead if "app" in vars(state) else 0.0
+            return super().date_time_string(time.time() + ahead if timestamp is None else timestamp)
 
         def handle_one(self) -> None:
             data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -374,11 +402,24 @@ def github(remote: Path) -> Iterator[FakeGitHub]:
                 if fault == "drop":
                     self.close_connection = True
                     return
-                me = TOKENS.get((self.headers.get("Authorization") or "").removeprefix("Bearer "))
+                token, body = (
+                    (self.headers.get("Authorization") or "").removeprefix("Bearer "),
+                    json.loads(data or b"{}"),
+                )
+                own = github_git.app_call(state, self.command, parts.path, body, token)
+                if own is not None:
+                    self.reply(own[0], {}, json.dumps(own[1]).encode())
+                    return
+                me = "modelops[bot]" if "app" in vars(state) and token in state.app.tokens else TOKENS.get(token)
                 if me is None:
                     self.reply(401, {}, b'{"message": "Bad credentials"}')
                     return
-                status, document = state.answer(self.command, parts.path, query, json.loads(data or b"{}"), me)
+                lacking = github_git.lacks(state, token, self.command, parts.path) if "app" in vars(state) else None
+                if lacking is not None:
+                    said = b'{"message": "Resource not accessible by integration"}'
+                    self.reply(403, {"X-Accepted-GitHub-Permissions": lacking}, said)
+                    return
+                status, document = state.answer(self.command, parts.path, query, body, me)
             if fault == "lost":
                 self.close_connection = True
                 return

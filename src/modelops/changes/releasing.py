@@ -15,10 +15,11 @@ from modelops.evidence import check_release
 from modelops.governance.approvals import judge_whole, policy_at
 from modelops.governance.judged import course_of, desired, graph_at, pushed_paths, stretch, unapproved
 from modelops.governance.judging.course import Violation
+from modelops.governance.landing import PROPOSED, land
 from modelops.governance.promotions import pull_reference, release_evidence
 from modelops.governance.waivers import in_scope, require_sound
 from modelops.project.retired import next_release, records_ever
-from modelops.project.workspace import MACHINE, Workspace, model_entry, trusted
+from modelops.project.workspace import Workspace, model_entry, trusted
 from modelops.releases import ModelApproval, next_promotion, promotion_files, release_files
 from modelops.releases.verdicts import let_through
 from modelops.repository import CommitInfo, Landing
@@ -117,8 +118,12 @@ def release(workspace: Workspace, model: str) -> str:
         return Landing(files, f"Release {model} {number}\n\nInputs {judged.record.inputs}\n")
 
     refuse_other_packages(judged)
-    now, sign = workspace.clock(), workspace.commit_signature("release")
-    commit = workspace.repository.land(workspace.branch, change, MACHINE, now, sign=sign)
+    try:
+        commit = land(workspace, change, "release")
+    except ModelOpsError as error:
+        if error.first.code == PROPOSED and made:
+            workspace.store.tag(release_tag(model, int(made[0])), judged.record.artifact.digest)
+        raise
     if commit is None:
         return f"{model}: these inputs have a release already"
     workspace.store.tag(release_tag(model, int(made[0])), judged.record.artifact.digest)

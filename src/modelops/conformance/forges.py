@@ -352,6 +352,24 @@ def check_a_body_comes_back_as_it_was(ground: Ground) -> None:
     assert seen.body.split() == body.split()
 
 
+def check_a_commit_is_put_on_the_branch_once(ground: Ground) -> None:
+    """A commit of the loop is on the branch with its files and its message, and a later one on the old tip is not."""
+    repository, forge = ground.machine.repository, ground.machine.forge
+    tip = repository.tip("main")
+    one, other = (
+        repository.commit_files(tip, {path: b"1\n"}, f"Put {path}\n", repository.user(), ground.moment)
+        for path in ("one", "other")
+    )
+    there = forge.put(tip, one)
+    assert there is not None, "the branch was still at the tip"
+    assert forge.inscribes or there == one, "a commit that is not made anew keeps its id"
+    assert forge.put(tip, other) is None, "the branch had moved"
+    ground.bob.repository.fetch()
+    (step,) = ground.bob.repository.steps(ground.bob.repository.tip("main"), tip)
+    assert (step.id, step.parents, list(step.changes)) == (there, (tip,), ["one"])
+    assert step.subject == "Put one"
+
+
 CHECKS: tuple[Callable[[Ground], None], ...] = (
     check_people_are_told_apart_by_id,
     check_what_is_opened_is_seen_by_everyone,
@@ -374,4 +392,5 @@ CHECKS: tuple[Callable[[Ground], None], ...] = (
     check_what_is_not_open_is_not_changed,
     check_the_pull_request_behind_a_commit_is_found,
     check_a_body_comes_back_as_it_was,
+    check_a_commit_is_put_on_the_branch_once,
 )

@@ -1,6 +1,7 @@
 """Signatures of git commits in the format of OpenSSH, which ``git verify-commit`` and every forge can read.
 
-A commit's signature covers its tree and its parents, so that what is signed cannot be put anywhere else.
+A commit's signature covers its tree and its parents, so that what is signed cannot be put anywhere else. It is in the
+header of the commit, or, where a forge makes the commit and signs it itself, in the last line of the message.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from modelops.errors import ModelOpsError
 from modelops.evidence.keys import Signer, read_public_key
 
-__all__ = ["commit_signature", "signed_by"]
+__all__ = ["commit_signature", "inscribed", "signed_by"]
 
 _MAGIC = b"SSHSIG"
 _NAMESPACE = b"git"
@@ -26,23 +27,37 @@ _HASH = b"sha512"
 _KIND = b"ecdsa-sha2-nistp256"
 _CURVE = b"nistp256"
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
+_TRAILER = "Modelops-Signature: "
+"""What is in a message is signed without an author, a committer and their dates, which the forge sets."""
 
 
 def commit_signature(payload: bytes, signer: Signer) -> str:
     """Return the signature of a commit object without one, in the armour that git puts into its ``gpgsig`` header."""
+    encoded = _encoded(payload, signer)
+    lines = [encoded[at : at + 70] for at in range(0, len(encoded), 70)]
+    return "\n".join([_BEGIN, *lines, _END])
+
+
+def inscribed(tree: str, parents: Sequence[str], message: str, signer: Signer) -> str:
+    """Return a message that carries the signature of a tree, its parents and itself."""
+    text = _without_trailer(message)[0]
+    return f"{text}\n{_TRAILER}{_encoded(_content(tree, parents, text), signer)}\n"
+
+
+def _encoded(payload: bytes, signer: Signer) -> str:
     r, s = decode_dss_signature(signer.sign_bytes(_signed(payload)))
     signature = _text(_KIND) + _text(_text(_integer(r)) + _text(_integer(s)))
     blob = _MAGIC + (1).to_bytes(4, "big") + _text(_public(signer.public_pem))
     blob += _text(_NAMESPACE) + _text(b"") + _text(_HASH) + _text(signature)
-    encoded = base64.b64encode(blob).decode()
-    lines = [encoded[at : at + 70] for at in range(0, len(encoded), 70)]
-    return "\n".join([_BEGIN, *lines, _END])
+    return base64.b64encode(blob).decode()
 
 
 def signed_by(commit: bytes, keys: Iterable[str]) -> str | None:
     """Return the PEM of the key, of some, that signed the bytes of a commit object; None where none of them did."""
     payload, armour = _split(commit)
     parts = _read(armour) if armour is not None else None
+    if parts is None:
+        payload, parts = _inscription(commit)
     if parts is None:
         return None
     public, signature = parts
@@ -105,13 +120,49 @@ def _split(commit: bytes) -> tuple[bytes, str | None]:
     return b"\n".join(kept) + separator + body, b"\n".join(armour).decode("ascii", "replace")
 
 
+def _inscription(commit: bytes) -> tuple[bytes, tuple[bytes, tuple[int, int]] | None]:
+    """Return what a signature in the message of a commit covers, and its public key and numbers, None without one."""
+    head, _, body = commit.partition(b"\n\n")
+    try:
+        message, trailer = _without_trailer(body.decode())
+    except UnicodeDecodeError:
+        return b"", None
+    # The first lines of a commit are its tree and its parents; any line that looks like one of them is one.
+    lines = [line.split(b" ", 1) for line in head.split(b"\n")]
+    named = [
+        (line[0].decode(), line[-1].decode("ascii", "replace")) for line in lines if line[0] in (b"tree", b"parent")
+    ]
+    if trailer is None or [name for name, _ in named[:1]] != ["tree"]:
+        return b"", None
+    parents = [id for name, id in named[1:]]
+    return _content(named[0][1], parents, message), _parts(trailer)
+
+
+def _content(tree: str, parents: Sequence[str], message: str) -> bytes:
+    """Return what is signed within a message; no object of git looks like it, as it has no author."""
+    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), "", message]
+    return "\n".join(lines).encode()
+
+
+def _without_trailer(message: str) -> tuple[str, str | None]:
+    """Return a message without its last line, where that is a signature, and the signature; one line end closes it."""
+    text, begin, last = message.rstrip().rpartition(f"\n{_TRAILER}")
+    if not begin or "\n" in last:
+        return message.rstrip() + "\n", None
+    return text.rstrip() + "\n", last
+
+
 def _read(armour: str) -> tuple[bytes, tuple[int, int]] | None:
     """Return the public key and the two numbers of a signature of ours; None for every other."""
     lines = armour.strip().split("\n")
     if (lines[0], lines[-1]) != (_BEGIN, _END):
         return None
+    return _parts("".join(lines[1:-1]))
+
+
+def _parts(encoded: str) -> tuple[bytes, tuple[int, int]] | None:
     try:
-        data = base64.b64decode("".join(lines[1:-1]), validate=True)
+        data = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         return None
     if not data.startswith(_MAGIC + (1).to_bytes(4, "big")):

@@ -7,9 +7,9 @@ call is told how things stand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from modelops.forges._block import read_block, without_block, write_block
 from modelops.plugins import Bound
@@ -28,12 +28,14 @@ __all__ = [
     "Check",
     "Comment",
     "Decision",
+    "Deployed",
     "Forge",
     "ForgeModule",
     "Opened",
     "Opening",
     "PullRequest",
     "Review",
+    "Shows",
     "State",
     "bind",
     "read_block",
@@ -221,6 +223,39 @@ class Forge(Protocol):
 
     def close(self, number: int) -> PullRequest:
         """Close without merging."""
+        ...
+
+    @property
+    def inscribes(self) -> bool:
+        """Tell whether ``put`` makes commits anew, so that of a signature only what is in the message is kept."""
+        ...
+
+    def put(self, tip: str, commit: str) -> str | None:
+        """Put a commit of the clone, made on ``tip``, on the project's branch; return the id that it has there.
+
+        None when the branch is no longer at ``tip``. Tree, parent and message are kept. Where the branch takes changes
+        by pull requests alone it is ``branch-protected``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What a forge that shows deployments says of a release in an environment; success takes the traffic."""
+
+    release: int
+    state: Literal["in_progress", "success"]
+    description: str
+
+
+@runtime_checkable
+class Shows(Protocol):
+    """A forge that shows what is deployed."""
+
+    def deployed(
+        self, environment: str, model: str, commit: str, arms: Sequence[Deployed], failed: Collection[int]
+    ) -> int:
+        """Show the arms of a model, and of its other releases that they failed or are gone; return what was written."""
         ...
 
 

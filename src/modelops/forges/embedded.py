@@ -459,6 +459,15 @@ class Embedded:
         pull, _ = self._edit(number, edit, "Close #{number}")
         return self._live(pull)
 
+    @property
+    def inscribes(self) -> bool:
+        """Tell that a commit is kept as it is."""
+        return False
+
+    def put(self, tip: str, commit: str) -> str | None:
+        """Push a commit to the branch, if that is still where it was."""
+        return commit if self.repository.swap(Swap(f"refs/heads/{self.branch}", tip, commit), message="push") else None
+
 
 def _review(review: StoredReview, pull: StoredPull) -> Review:
     # What 0.1.0 wrote counted for whatever the target had when it was merged.

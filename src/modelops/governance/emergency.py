@@ -9,6 +9,7 @@ from modelops.errors import Exit, ModelOpsError, failure
 from modelops.governance.endings import close_asked
 from modelops.governance.history import arms_of, deployment_of
 from modelops.governance.judged import graph_at
+from modelops.governance.landing import PROPOSED, land
 from modelops.governance.pending import (
     Intent,
     RolledBack,
@@ -93,12 +94,10 @@ def _landed(workspace: Workspace, intent: Intent, *, late: bool = False) -> Roll
         return _change(workspace, tip, intent, deployment, late=late)
 
     try:
-        who, now = workspace.person, workspace.clock()
-        commit = workspace.repository.land(
-            workspace.branch, change, who, now, sign=workspace.commit_signature("promotion")
-        )
+        commit = land(workspace, change, "promotion", workspace.person)
     except ModelOpsError as error:
-        if error.exit is not Exit.WORLD and not (intent.leaves and error.exit is Exit.FILES):
+        waits = error.exit is Exit.WORLD or error.first.code == PROPOSED
+        if not waits and not (intent.leaves and error.exit is Exit.FILES):
             raise
         return RolledBack(intent.leaves, intent.stable, None, waits=error)
     if gone:

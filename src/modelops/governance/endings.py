@@ -14,6 +14,7 @@ from modelops.forges import Opened, PullRequest
 from modelops.governance.asks import ConclusionAsk, ask_in, asks_for, overtaken, stable_at, with_ask
 from modelops.governance.history import arms_of, deployment_bytes, deployment_history, times_named
 from modelops.governance.judged import graph_at, known
+from modelops.governance.landing import land
 from modelops.governance.promotions import covering_promotion, promotion_evidence
 from modelops.governance.pulls import open_pull, same_change
 from modelops.governance.returns import reverted_trial
@@ -265,8 +266,7 @@ def conclude(workspace: Workspace, action: Conclude, body: Body) -> str:
 
     if action.asks:
         return _ask(workspace, action, ending, body)
-    now, sign = workspace.clock(), workspace.commit_signature("rollout")
-    commit = workspace.repository.land(workspace.branch, change, MACHINE, now, sign=sign)
+    commit = land(workspace, change, "rollout")
     forget_rollout(workspace.site(seat.environment), seat.model)
     if commit is None:
         return f"{seat}: git says so already"

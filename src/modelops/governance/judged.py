@@ -13,6 +13,7 @@ from modelops.forges import PullRequest
 from modelops.governance.approvals import models_at
 from modelops.governance.judging.course import Cleared, Course, Violation
 from modelops.governance.judging.line import judge_steps
+from modelops.governance.judging.line import oversteps as overstepping
 from modelops.governance.judging.merges import clears
 from modelops.governance.judging.proof import begin, recall, remember
 from modelops.project.standing import AS_IT_IS, NOT_JUDGED, Standing
@@ -42,6 +43,7 @@ __all__ = [
     "graph_at",
     "judgement",
     "known",
+    "oversteps",
     "policies_at",
     "pushed_paths",
     "stretch",
@@ -88,6 +90,14 @@ def course_of(workspace: Workspace, tip: str) -> Course:
         workspace.found(("course", "last"), (tip, course))
     workspace.hold(tip, _standing(workspace, tip, course))
     return course
+
+
+def oversteps(workspace: Workspace, tip: str, commit: str) -> str | None:
+    """Return why a commit that is made on the tip of the branch may not be put there as the loop's, None if it may."""
+    if workspace.repository.is_shallow:
+        return None
+    (step,) = workspace.repository.steps(commit, tip)
+    return overstepping(workspace, course_of(workspace, tip).copy(), step)
 
 
 def by_approved_project(workspace: Workspace) -> None:

@@ -22,11 +22,12 @@ from modelops.governance.history import (
     moments_before,
 )
 from modelops.governance.judged import graph_at, stretch
+from modelops.governance.landing import land
 from modelops.governance.returns import left_by_return, require_allowed
 from modelops.governance.waivers import HINT, lapses, relied_on, require_sound
 from modelops.project.retired import records_ever
 from modelops.project.signing import mistimed
-from modelops.project.workspace import MACHINE, Workspace, environment, model_entry, trusted
+from modelops.project.workspace import Workspace, environment, model_entry, trusted
 from modelops.releases.verdicts import passed
 from modelops.repository import Landing, Repository
 from modelops.rollouts.state import Role
@@ -338,8 +339,7 @@ def record_promotion(
             f"Record {seat.model} release {number} as {role} in {seat.environment}",
         )
 
-    now, sign = workspace.clock(), workspace.commit_signature("promotion")
-    return workspace.repository.land(workspace.branch, change, MACHINE, now, sign=sign)
+    return land(workspace, change, "promotion")
 
 
 def _promotion(claim: Claim, moment: Moment) -> PromotionSpec:

@@ -12,6 +12,7 @@ from modelops.forges import Opened
 from modelops.governance.endings import Body, Ending, Said, ask, asked, remembered, require_records, salt_at, signed
 from modelops.governance.history import arms_of, deployment_bytes, deployment_of, not_on_trial
 from modelops.governance.judged import desired, graph_at, known
+from modelops.governance.landing import PROPOSED, land
 from modelops.governance.pending import Intent, RolledBack, decider, forget, kept, overlaid
 from modelops.governance.promotions import refusals
 from modelops.governance.waivers import require_sound
@@ -89,8 +90,12 @@ def resume(workspace: Workspace, seat: Seat, reason: str) -> Steered:
     def change(tip: str) -> Landing | None:
         return steering_files(workspace, tip, seat, "resumed", reason, workspace.login)
 
-    who, now = workspace.person, workspace.clock()
-    commit = workspace.repository.land(workspace.branch, change, who, now, sign=workspace.commit_signature("rollout"))
+    try:
+        commit = land(workspace, change, "rollout", workspace.person)
+    except ModelOpsError as error:
+        if error.first.code != PROPOSED:
+            raise
+        return Steered(seat, "resumed", tip, f"{error.first.message}; {error.first.hint}")
     return _steered(workspace, seat, "resumed", commit)
 
 

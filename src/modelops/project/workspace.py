@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from modelops import forges, stores
 from modelops.clock import Clock, clock_from, is_given
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
 from modelops.evidence import Keyring, Signer
-from modelops.evidence.commits import commit_signature
+from modelops.evidence.commits import commit_signature, inscribed
 from modelops.fence import Held, Terms
 from modelops.forges import MACHINE as MACHINE_LOGIN
 from modelops.forges import Forge, Opening
@@ -312,6 +312,13 @@ class Workspace:
         """Return what signs a commit that is made without a pull request; None on a machine without the key for it."""
         try:
             return partial(commit_signature, signer=self.signer_of(purpose))
+        except ModelOpsError:
+            return None
+
+    def commit_inscription(self, purpose: Purpose) -> Callable[[str, Sequence[str], str], str] | None:
+        """Return what signs such a commit within its message, for a forge that makes commits anew."""
+        try:
+            return partial(inscribed, signer=self.signer_of(purpose))
         except ModelOpsError:
             return None
 

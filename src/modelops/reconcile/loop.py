@@ -13,11 +13,13 @@ from modelops.clock import format_instant
 from modelops.errors import Exit, ModelOpsError, Problem, failure
 from modelops.files import sweep, write_atomically
 from modelops.governance.judged import known
+from modelops.governance.landing import PROPOSED
 from modelops.governance.pending import has_kept
 from modelops.project.standing import UNAPPROVED
 from modelops.project.target import remembered, rendered_by, target_of
 from modelops.project.workspace import Workspace, environment, keys_of
 from modelops.reconcile.actions import Action, Blocked, Entry, Serve, Texts, Wait, describe, model_of, runnable
+from modelops.reconcile.deployments import show_deployments
 from modelops.reconcile.facts import ModelFacts
 from modelops.reconcile.lease import leases
 from modelops.reconcile.mark import rewritten, set_mark
@@ -169,7 +171,7 @@ def reconcile(
                 done.append(_apply(workspace, seen, action, texts))
             except ModelOpsError as error:
                 failed[_subject(action), type(action).__name__ if _push_refused(error) else ""] = error
-                say(f"failed: {error.first.message}")
+                say(f"{'waits' if _only_waits(error) else 'failed'}: {error.first.message}")
             unpushed = [subject for (subject, _), error in failed.items() if _push_refused(error)]
             seen = look(workspace, name, replace(runtime, unpushed=unpushed), {subject for subject, _ in failed})
         else:
@@ -184,8 +186,10 @@ def reconcile(
         if not runtime.frozen:
             set_mark(workspace, name, seen.tip)
             _seal(workspace, seen.graph, name, say)
+            show_deployments(workspace, seen, say)
+    waits = [error for error in left.values() if _only_waits(error)]
     errors = [*([runtime.trouble] if runtime.trouble is not None else []), *left.values()]
-    problems = tuple(dict.fromkeys(problem for error in errors for problem in error.problems))
+    problems = tuple(dict.fromkeys(problem for one in errors if one not in waits for problem in one.problems))
     code = max([Exit.OK, seen.plan.exit, *(error.exit for error in errors)])
     return Result(seen.plan, tuple(done), conditions, problems, code, left)
 
@@ -206,7 +210,11 @@ def _apply(workspace: Workspace, seen: Seen, action: Action, texts: Texts) -> st
 
 
 def _push_refused(error: ModelOpsError) -> bool:
-    return any(problem.code in ("push-rejected", "remote-unreachable") for problem in error.problems)
+    return any(problem.code in ("push-rejected", "remote-unreachable", PROPOSED) for problem in error.problems)
+
+
+def _only_waits(error: ModelOpsError) -> bool:
+    return error.first.code == PROPOSED
 
 
 def _seal(workspace: Workspace, graph: Graph, name: str, say: Callable[[str], None]) -> None:
@@ -256,7 +264,9 @@ def conditions_of(
         waiting = next((entry for entry in mine if isinstance(entry, Wait)), None)
         error = next((failed[_subject(entry)] for entry in mine if _subject(entry) in failed), None)
         kind: Literal["Ready", "Reconciling", "Stalled"]
-        if error is not None:
+        if error is not None and _only_waits(error):
+            kind, reason, message = "Reconciling", PROPOSED, f"{error.first.message}; {error.first.hint}"
+        elif error is not None:
             kind, reason, message = "Stalled", error.first.code, _failed(workspace, mine, error)
         elif blocked:
             kind, reason, message = "Stalled", blocked[0].code, "; ".join(entry.reason for entry in blocked)

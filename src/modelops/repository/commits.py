@@ -17,6 +17,8 @@ _CHUNK = 500
 
 Sign = Callable[[bytes], str]
 """Returns the signature of a commit object, in the armour that its header takes."""
+Inscribe = Callable[[str, Sequence[str], str], str]
+"""Returns a message with the signature of a tree, its parents and the message itself in it."""
 
 
 def identity(person: Person, when: datetime) -> dict[str, str]:
@@ -141,6 +143,7 @@ def commit_files(
     person: Person,
     when: datetime,
     sign: Sign | None = None,
+    inscribe: Inscribe | None = None,
 ) -> str:
     """Store a commit on ``base`` that writes and removes files; nothing to change returns ``base`` itself."""
     tree = write_tree(git, base, files)
@@ -149,4 +152,6 @@ def commit_files(
         _refuse_side_effects(changed - files.keys())
         if not changed:
             return base
-    return write_commit(git, tree, [base] if base else [], message, person, when, sign)
+    parents = [base] if base else []
+    told = inscribe(tree, parents, message) if inscribe is not None else message
+    return write_commit(git, tree, parents, told, person, when, sign)

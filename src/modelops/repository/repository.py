@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
 from modelops.errors import Exit, failure
-from modelops.repository import checkout, commits, history, merging, refs
+from modelops.repository import checkout, commits, history, landing, merging, refs
 from modelops.repository.checkout import Warn
 from modelops.repository.differences import Comparison, Difference, compare, differences
 from modelops.repository.history import CommitInfo, Person
 from modelops.repository.inside import Inside, around, folder_of
 from modelops.repository.known import Known
+from modelops.repository.landing import Landing
 from modelops.repository.line import Line
 from modelops.repository.names import check_ref, check_revision
 from modelops.repository.objects import MAXIMUM_BYTES, Objects, tree_of
@@ -38,14 +37,6 @@ _YAML = (".yaml", ".yml")
 
 def _silent(message: str) -> None:
     del message
-
-
-@dataclass(frozen=True, slots=True)
-class Landing:
-    """What a commit that lands on a branch writes (bytes) and removes (None), and its message."""
-
-    files: Mapping[str, bytes | None]
-    message: str
 
 
 class Repository:
@@ -435,14 +426,15 @@ class Repository:
     # --- writing
 
     def commit_files(
-        self, base: str | None, files: Mapping[str, bytes | None], message: str, person: Person, when: datetime
-    ) -> str:
+        self, base: str | None, files: Mapping[str, bytes | None], message: str, person: Person, when: datetime,
+        sign: commits.Sign | None = None, inscribe: commits.Inscribe | None = None,
+    ) -> str:  # fmt: skip
         """Store a commit on ``base`` (None: a first commit) and return its id; no branch and no file moves.
 
         A change that leaves everything as it is returns ``base``.
         """
-        named = self._inside.files(files)
-        return commits.commit_files(self._git, self._commit(base) if base else None, named, message, person, when)
+        named, start = self._inside.files(files), self._commit(base) if base else None
+        return commits.commit_files(self._git, start, named, message, person, when, sign, inscribe)
 
     def tree_of(self, files: Mapping[str, bytes]) -> str:
         """Return the id of the tree that holds exactly these files; nothing is stored."""
@@ -464,31 +456,18 @@ class Repository:
         attempts: int = 8,
         warn: Warn | None = None,
         sign: commits.Sign | None = None,
+        inscribe: commits.Inscribe | None = None,
+        put: landing.Put | None = None,
     ) -> str | None:
         """Put one commit, signed if there is what signs it, on a shared branch by compare-and-swap; return its id.
 
         ``change`` gets the branch's tip and returns what to commit on it, or None when there is nothing to do (then so
         does this). Whoever loses the race against another writer fetches and asks ``change`` again, on the new tip.
         ``warn`` hears when a checked-out branch could not follow because of local work, which is never touched.
+        ``inscribe`` signs within the message; ``put`` stands in for the push.
         """
-        for attempt in range(attempts):
-            self.fetch()
-            tip = self.tip(branch)
-            landing = change(tip)
-            if landing is None:
-                # Whoever was here before may have been stopped between the push and its own files.
-                self.follow(branch, warn)
-                return None
-            files = self._inside.files(landing.files)
-            commit = commits.commit_files(self._git, tip, files, landing.message, person, when, sign)
-            if commit == tip:
-                return None
-            subject = landing.message.split("\n", 1)[0]
-            if self.swap(Swap(HEADS + check_ref(branch), tip, commit), message=subject, warn=warn):
-                return commit
-            time.sleep(0.02 * (attempt + 1) * (1 + os.getpid() % 4))
-        said = f"{branch} moved {attempts} times while this commit was being made"
-        raise refs.rejected(said, "others push at the same time; run the command again")
+        ways = landing.Ways(attempts, warn, sign, inscribe, put)
+        return landing.land(self, branch, change, person, when, ways)
 
     def commit_work_tree(self, paths: Sequence[str], message: str, person: Person, when: datetime) -> str:
         """Stage files of the work tree and commit them on the checked-out branch, as a person would."""

@@ -6,12 +6,14 @@ that is asked twice ends once: what is there already is found before anything is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.forges import Account, Check, Comment, Decision, Opened, Opening, PullRequest, Review, State
+from modelops.forges import Account, Check, Comment, Decision, Deployed, Opened, Opening, PullRequest, Review, State
+from modelops.forges.github import commits, deployments
+from modelops.forges.github.credentials import credentials_of
 from modelops.forges.github.records import (
     STATES,
     account_of,
@@ -25,7 +27,7 @@ from modelops.forges.github.records import (
     with_key,
 )
 from modelops.forges.github.session import Session
-from modelops.forges.github.settings import API, TOKENS, Params
+from modelops.forges.github.settings import API, Params
 
 __all__ = ["GitHub"]
 
@@ -56,17 +58,8 @@ class GitHub:
     @property
     def _api(self) -> Session:
         if self._opened is None:
-            named = (self._params.token_variable,) if self._params.token_variable else TOKENS
-            variable = next((name for name in named if self._environ.get(name)), None)
-            if variable is None:
-                raise failure(
-                    "forge-unauthorized",
-                    f"there is no token for GitHub: none of {', '.join(named)} is set",
-                    exit=Exit.WORLD,
-                    hint="export GH_TOKEN=$(gh auth token); in a workflow, give the step GH_TOKEN: ${{ github.token }}",
-                )
             base = self._params.api_url or self._environ.get("GITHUB_API_URL") or API
-            self._opened = Session(base, self._environ[variable], variable)
+            self._opened = Session(base, credentials_of(self._params, self._environ))
         return self._opened
 
     # --- reading
@@ -434,3 +427,20 @@ class GitHub:
         if pull.state == "open":
             self._api.change("PATCH", f"{self._at}/pulls/{number}", {"state": "closed"})
         return self.get(number)
+
+    @property
+    def inscribes(self) -> bool:
+        """Tell whether GitHub makes the commits of the loop: it does for an App, and signs them."""
+        return self._api.credentials.of_app
+
+    def put(self, tip: str, commit: str) -> str | None:
+        """Put a commit on the branch as an App by the API, as anybody else by a push."""
+        if not self.inscribes:
+            return commits.push(self.repository, self.branch, tip, commit)
+        return commits.put(self._api, self._at, self.repository, self.branch, tip, commit)
+
+    def deployed(
+        self, environment: str, model: str, commit: str, arms: Sequence[Deployed], failed: Collection[int]
+    ) -> int:
+        """Let GitHub show what of a model is deployed."""
+        return deployments.show(self._api, self._at, environment, model, commit, arms, failed)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from modelops.errors import Exit, ModelOpsError, failure
+from modelops.forges.github.credentials import Credentials
 
 __all__ = ["Answer", "Session"]
 
@@ -45,17 +46,15 @@ class Session:
     def __init__(
         self,
         base: str,
-        token: str,
-        variable: str,
+        credentials: Credentials,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.base = base.rstrip("/")
-        self._variable, self._sleep, self._clock, self._now = variable, sleep, clock, now
+        self.credentials, self._sleep, self._clock, self._now = credentials, sleep, clock, now
         headers = {
             "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {token}",
             "User-Agent": "modelops",
             "X-GitHub-Api-Version": _VERSION,
         }
@@ -64,6 +63,10 @@ class Session:
         self._known: OrderedDict[str, tuple[str, Answer]] = OrderedDict()
         self._written: deque[float] = deque()
         self._asked_pause = 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Wait for what GitHub has done to be seen everywhere."""
+        self._sleep(seconds)
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
         """Read; what has not changed since it was last read is not sent again, and does not count against the limit."""
@@ -148,11 +151,15 @@ class Session:
     ) -> tuple[Answer, httpx.Headers]:
         """Send one request; a moved repository is followed, with the same method."""
         for _ in range(4):
+            headers = {**extra, "Authorization": f"Bearer {self.credentials.token()}"}
             try:
-                with self._client.stream(method, url, json=body, headers=dict(extra)) as found:
+                with self._client.stream(method, url, json=body, headers=headers) as found:
                     data = _bounded(found)
             except httpx.HTTPError as error:
                 raise _unreachable(type(error).__name__) from None
+            if found.status_code == 401 and self.credentials.renewed():
+                # Nothing was done for a token that was not accepted.
+                continue
             if found.status_code not in (301, 302, 307, 308):
                 break
             url = self._url(str(found.next_request.url) if found.next_request is not None else "")
@@ -192,16 +199,16 @@ class Session:
         if status == 401:
             return failure(
                 "forge-unauthorized",
-                f"GitHub does not accept the token of {self._variable}",
+                f"GitHub does not accept {self.credentials.name}",
                 exit=Exit.WORLD,
-                hint="it may have expired: set a new one, or run `gh auth token` for yours",
+                hint=self.credentials.mend,
             )
         if status == 403:
             needed = headers.get("X-Accepted-GitHub-Permissions", "")
             wanted = f"; it needs {needed}" if re.fullmatch(r"[a-z_=;, ]{1,200}", needed) else ""
             return failure(
                 "forge-forbidden",
-                f"the token of {self._variable} may not {method} {path}{wanted}: {said}",
+                f"{self.credentials.name} may not {method} {path}{wanted}: {said}",
                 exit=Exit.WORLD,
                 hint="give the token, or the job's `permissions`, what is named",
             )
@@ -221,7 +228,7 @@ class Session:
         self._asked_pause = seconds
         return failure(
             "forge-limited",
-            f"GitHub answers no more requests of the token of {self._variable} until {until}: {said}",
+            f"GitHub answers no more requests of {self.credentials.name} until {until}: {said}",
             exit=Exit.WORLD,
             retryable=True,
             hint="nothing is lost: run the same again then",

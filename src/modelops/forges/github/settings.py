@@ -10,19 +10,22 @@ from pydantic import Field, model_validator
 from modelops.spec.address import is_loopback
 from modelops.spec.meta import Strict
 
-__all__ = ["API", "TOKENS", "Params"]
+__all__ = ["API", "APP", "APP_KEY", "TOKENS", "Params"]
 
 API = "https://api.github.com"
 TOKENS = ("MODELOPS_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
 """Environment variables that may hold a token, the first that is set counts."""
+APP, APP_KEY = "MODELOPS_APP_ID", "MODELOPS_APP_PRIVATE_KEY"
+"""Environment variables with the id of a GitHub App and its private key, in PEM."""
 _Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Params(Strict):
     """Which repository, and where its API is.
 
-    The token is the value of ``tokenVariable``, else of the first of MODELOPS_GITHUB_TOKEN, GH_TOKEN and GITHUB_TOKEN
-    that is set. Without ``apiUrl`` it is GITHUBAPI_URL, which Actions sets, else GitHub's own.
+    A GitHub App comes first, whose id is in MODELOPS_APP_ID and whose private key is in MODELOPS_APP_PRIVATE_KEY, then
+    the first of MODELOPS_GITHUB_TOKEN, GH_TOKEN and GITHUB_TOKEN that is set; where there is a ``tokenVariable``, it
+    alone counts. Without ``apiUrl`` it is GITHUB_API_URL, which Actions sets, else GitHub's own.
     """
 
     repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$")]

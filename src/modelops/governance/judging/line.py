@@ -17,6 +17,7 @@ from modelops.forges import Account, Forge, PullRequest
 from modelops.governance.approvals import Judged, classify, judge_pull, models_at, risks_at
 from modelops.governance.history import deployment_history, legible
 from modelops.governance.judging.course import Course, violation_of
+from modelops.governance.judging.facts import told_facts
 from modelops.governance.judging.loop_commits import is_evidence, told
 from modelops.governance.judging.merges import Arrival, arrivals, clears, judge_arrival, judge_clearing, merged_pulls
 from modelops.governance.returns import left_by_return, require_allowed
@@ -32,7 +33,7 @@ from modelops.spec.layout import APPROVALS, DEPLOYMENT, MODEL, MODELS, POLICIES,
 from modelops.spec.load import load_resource
 from modelops.spec.resource import AnyResource
 
-__all__ = ["judge_steps"]
+__all__ = ["judge_steps", "oversteps"]
 
 _APPROVALS, _PROJECT = APPROVALS.path(), PROJECT.path()
 _FOLLOWED = frozenset({_APPROVALS, TRUST.path(), TRUST_SIGNATURES})
@@ -52,6 +53,14 @@ def judge_steps(workspace: Workspace, course: Course, steps: Sequence[Step]) -> 
         settled = settled or found
         rest = rest[last + 1 :]
     return settled or course.copy()
+
+
+def oversteps(workspace: Workspace, course: Course, step: Step) -> str | None:
+    """Return why a commit on the branch's tip would not count as the loop's if it were put there, None where it would.
+
+    ``course`` is that of the branch up to the tip.
+    """
+    return _Batch(workspace, course, (step,)).oversteps(step)
 
 
 @dataclass
@@ -196,6 +205,8 @@ class _Batch:
     def _arrive(self, arrival: Arrival, steps: Sequence[Step]) -> None:
         """Judge a pull request, of whose steps the last one is what it was merged with."""
         first, pull = steps[0], arrival.pull
+        if len(steps) == 1 and self._facts(first, pull.head):
+            return
         try:
             wrong = judge_arrival(
                 *(self.repository, self._forge(), Arrival(pull, 0, len(steps) - 1), steps),
@@ -211,6 +222,28 @@ class _Batch:
                 self.course.allowed(step, "pull")
         for commit in named:
             self.course.clear(commit, pull.number, steps[-1].id)
+
+    def _facts(self, step: Step, head: str) -> bool:
+        """Let in what a pull request brought that the loop had signed itself; whatever else it is, it is not that."""
+        parent = step.parents[0]
+        found = told_facts(
+            *(self.repository, step, head, self._trusted(parent), self._keys(step, parent)),
+            lambda path: self._stands(path, parent),
+        )
+        if not found.signed or found.wrong is not None:
+            return False
+        self.course.allowed(step, "loop", [path for path in step.changes if DEPLOYMENT.parse(path)])
+        return True
+
+    def oversteps(self, step: Step) -> str | None:
+        """Return what a signed commit oversteps that is to be made."""
+        parent = step.parents[0]
+        data = self.repository.blobs([step.id], MAXIMUM_BYTES)[step.id]
+        found = told(
+            *(self.repository, step, data, self._trusted(parent), self._keys(step, parent)),
+            lambda path: self._stands(path, parent),
+        )
+        return found.wrong if found.signed else None
 
     def _unanswered(self, pull: PullRequest, error: ModelOpsError) -> ModelOpsError:
         if error.exit is Exit.WORLD:
@@ -241,6 +274,8 @@ class _Batch:
     def _alone(self, at: int, step: Step) -> None:
         """Judge a commit that no pull request is known to have brought."""
         reason = None
+        if len(step.parents) == 2 and self._facts(step, step.parents[1]):
+            return
         if len(step.parents) == 1:
             parent = step.parents[0]
             found = told(
