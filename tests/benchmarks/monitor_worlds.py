@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import stats
 
 from modelops import monitoring, summaries
 from modelops.spec.kinds.data_snapshot import Column, DataSnapshotSpec, SnapshotFile, Source
 from modelops.spec.kinds.model import Feature, ModelData, ModelSpec, Serving
-from modelops.spec.kinds.monitor import MonitorSpec, Retraining
+from modelops.spec.kinds.monitor import MonitorSpec, Performance, Retraining
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -85,10 +87,11 @@ def training(frame: Frame, times: np.ndarray, customers: np.ndarray) -> pa.Table
 
 @dataclass
 class Year:
-    """What happened in a year: days of pull requests, and the levels of all windows by their last day."""
+    """What happened in a year: days of pull requests, the levels of all windows by their last day, and verdicts."""
 
     opened: list[int] = field(default_factory=list)
     levels: dict[int, str] = field(default_factory=dict)
+    verdicts: list[str] = field(default_factory=list)
     twice: float = 0.0
 
     def alerts(self) -> int:
@@ -96,6 +99,74 @@ class Year:
 
     def warnings(self) -> int:
         return sum(level == "warn" for level in self.levels.values())
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the model answers, and which answers get a label: all that were flagged, and a share of the others.
+
+    A tenth of the rows is positive. ``recall`` is that of a release on a day, held against a minimum of 0.7.
+    """
+
+    recall: Callable[[float, int], float]
+    others: float = 1.0
+    minimum: float = 0.7
+
+    def drawn(self, rng: np.random.Generator, day: float, release: int, n: int) -> dict[str, list[Any]]:
+        """Return score, label and truth of the rows of a day."""
+        truth = rng.random(n) < 0.1
+        said = np.where(truth, rng.random(n) < self.recall(day, release), rng.random(n) < 0.03)
+        known = said | (rng.random(n) < self.others)
+        return {
+            "score": (np.where(said, 0.6, 0.1) + rng.random(n) * 0.3).tolist(),
+            "label": np.where(said, "1", "0").tolist(),
+            "truth": [str(int(true)) if has else None for true, has in zip(truth, known, strict=True)],
+        }
+
+
+class Traffic:
+    """The rows of each day: independent numbers, the first two of which are shifted by the day."""
+
+    def __init__(self, rng: np.random.Generator, mean: Callable[[float], float], columns: int, returning: int) -> None:
+        self.rng, self.mean, self.columns, self.returning = rng, mean, columns, returning
+        self.base = rng.normal(size=(returning, columns)) if returning else None
+
+    def drawn(self, day: int, n: int) -> tuple[Frame, np.ndarray, np.ndarray]:
+        """Return the columns, the times and the customers of a day's rows."""
+        who = self.rng.integers(0, self.returning or 1 << 40, n)
+        x = self.rng.normal(size=(n, self.columns)) if self.base is None else self.base[who]
+        times = START.timestamp() + (day + np.sort(self.rng.random(n))) * 86_400
+        x[:, :2] += self.mean(day + 1)
+        return {f"x{index}": x[:, index] for index in range(self.columns)}, times, who
+
+
+@dataclass
+class Trained:
+    """The snapshot that the stable release was trained on, as it is in the store and in git."""
+
+    model: ModelSpec
+    rows: pa.Table
+    release: int = 1
+    known: list[monitoring.Reference] = field(default_factory=list)
+    more: Iterator[monitoring.Reference] | None = None
+
+    def __post_init__(self) -> None:
+        self.profile = profile(self.rows, self.model)
+        customers = pc.count_distinct(self.rows.column("customer")).as_py()
+        self.snapshot = snapshot(self.model, len(self.rows), customers)
+
+    def stretches(self, length: timedelta) -> Iterator[monitoring.Reference]:
+        """Yield the stretches of the rows; each is summarised once, however many windows are held against it."""
+        self.more = self.more or monitoring.stretches(self.rows, self.snapshot, self.model, length, 200)
+        yield from self.known
+        for stretch in self.more:
+            self.known.append(stretch)
+            yield stretch
+
+    def twice(self) -> float:
+        """Return the share of rows that repeat another one."""
+        distinct = self.rows.select(["at", "x0"]).group_by(["at", "x0"]).aggregate([])
+        return 1 - len(distinct) / len(self.rows)
 
 
 def year(
@@ -112,55 +183,51 @@ def year(
     keep: bool = True,
     timed: bool = True,
     days: int = 364,
-    stop_after: int | None = None,
+    labels: Labels | None = None,
 ) -> Year:
     """Go through a year of windows; each retraining that is due is merged and made stable at once.
 
-    ``mean`` shifts the first two columns by the day, 0 and less being those of the snapshot.
+    ``mean`` shifts the first two columns by the day, 0 and less being those of the snapshot. Without ``labels`` every
+    row has one, and no metric is watched.
     """
-    base = rng.normal(size=(returning, columns)) if returning else None
-
-    def drawn(day: int, n: int) -> tuple[Frame, np.ndarray, np.ndarray]:
-        who = rng.integers(0, returning, n) if base is not None else rng.integers(0, 1 << 40, n)
-        x = base[who].copy() if base is not None else rng.normal(size=(n, columns))
-        times = START.timestamp() + (day + np.sort(rng.random(n))) * 86_400
-        x[:, :2] += np.array([mean(day + 1)] * n)[:, None]
-        return {f"x{index}": x[:, index] for index in range(columns)}, times, who
-
-    monitor = MonitorSpec(window_days=window_days, retraining=Retraining(keep_reference=keep))
-    assert monitor.retraining is not None
-    parts = [drawn(-day, reference_rows // reference_days) for day in range(reference_days, 0, -1)]
-    model = spec(parts[0][0])
+    traffic = Traffic(rng, mean, columns, returning)
+    retraining = Retraining(keep_reference=keep)
+    watched = None if labels is None else Performance(metric="recall", minimum=labels.minimum, minimum_labels=100)
+    monitor = MonitorSpec(window_days=window_days, retraining=retraining, performance=watched)
+    parts = [traffic.drawn(-day, reference_rows // reference_days) for day in range(reference_days, 0, -1)]
     rows = pa.concat_tables([training(*part) for part in parts])
     if not timed:
         rows = rows.set_column(rows.schema.get_field_index("at"), "at", pa.nulls(len(rows), pa.timestamp("us", "UTC")))
-    found, log, history, release, known = Year(), [], [], 1, profile(rows, model)
+    stable = Trained(spec(parts[0][0]), rows)
+    found, log, history = Year(), [], []
     for day in range(days):
-        log.append(window(*drawn(day, a_day), truth=["0"] * a_day))
-        end = day + 1
+        answered = {"truth": ["0"] * a_day} if labels is None else labels.drawn(rng, day, stable.release, a_day)
+        release = [stable.release] * a_day
+        log = [*log[-retraining.lookback_days :], window(*traffic.drawn(day, a_day), release=release, **answered)]
+        end, length = day + 1, window_days * DAY
         if end % every or end < window_days:
             continue
         until = START + end * DAY
-        count = len(set(rows.column("customer").to_pylist()))
-        taken = snapshot(model, len(rows), count)
         report = monitoring.score_window(
-            monitor, model, known, None, pa.concat_tables(log[-window_days:]),
-            since=until - window_days * DAY, until=until, columns=taken.columns, release=release, earlier=history,
-            stretches=lambda: monitoring.stretches(rows, taken, model, window_days * DAY, 200),  # noqa: B023
+            monitor, stable.model, stable.profile, None, pa.concat_tables(log[-window_days:]),
+            since=until - length, until=until, columns=stable.snapshot.columns, release=stable.release,
+            earlier=history, stretches=partial(stable.stretches, length),
         )  # fmt: skip
         last = START + found.opened[-1] * DAY if found.opened else None
         decision = monitoring.should_retrain(
-            report, history, monitor.retraining, last_opened=last, open_pull_request=False, now=until
+            report, history, retraining, last_opened=last, open_pull_request=False, now=until
         )
         found.levels[end] = report.level
-        history.append(monitoring.Past(report.since, until, report.level, release))
-        if decision.fire:
+        verdict, looks = ("no-data", 0) if report.performance is None else (
+            report.performance.verdict, report.performance.looks)  # fmt: skip
+        found.verdicts.append(verdict)
+        history.append(monitoring.Past(report.since, until, report.level, stable.release, verdict, looks))
+        if not decision.fire:
+            continue
+        recent = pa.concat_tables(log[-retraining.lookback_days :])
+        new = monitoring.new_rows(recent, stable.model, stable.snapshot, stable.rows if keep else None)
+        if new.fresh >= retraining.minimum_rows:
             found.opened.append(end)
-            recent = pa.concat_tables(log[-monitor.retraining.lookback_days :])
-            rows = monitoring.new_rows(recent, model, taken, rows if keep else None).table
-            release, known = release + 1, profile(rows, model)
-            distinct = len(set(zip(rows.column("at").to_pylist(), rows.column("x0").to_pylist(), strict=True)))
-            found.twice = 1 - distinct / len(rows)
-            if stop_after is not None and len(found.opened) >= stop_after:
-                break
+            stable = Trained(stable.model, new.table, stable.release + 1)
+            found.twice = stable.twice()
     return found

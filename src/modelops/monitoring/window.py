@@ -13,10 +13,11 @@ the days after a shift, is in a state that the release was trained for, and is h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -208,39 +209,53 @@ def _judged(
     inputs = feature_columns(table, model.data.features, reading)
     entities = entities_of(table, model)
 
-    def held(reference: Reference) -> tuple[FeatureReport, ...]:
+    def held(reference: Reference, only: Collection[str] = ()) -> tuple[FeatureReport, ...]:
         known = _completed(reference.profile, reference.columns)
         scorers, chance = _scorers(bound, model, known, whole.score_profile)
-        return _features(scorers, chance, model, known, inputs, entities, reference.entities)
+        return _features(scorers, chance, model, known, inputs, entities, reference.entities, only)
 
     scorers, _ = _scorers(bound, model, _completed(whole.profile, whole.columns), whole.score_profile)
-    features, scores = held(whole), _answers(scorers, whole, stable, entities_of(stable, model))
+    answering = entities if stable.num_rows == table.num_rows else entities_of(stable, model)
+    features, scores = held(whole), _answers(scorers, whole, stable, answering)
     if _drift(features) not in ("warn", "alert"):
         return _Drifted(features, scores)
-    like = _likeliest(held, stretches())
+    drifted = sorted((each for each in features if each.level in ("warn", "alert")), key=lambda each: -each.strength)
+    like = _likeliest(held, stretches(), [each.name for each in drifted])
     if like is None or (_drift(features), _drift(like[1])) == ("warn", "warn"):
         return _Drifted(features, scores)
     name, found = like
-    names = sorted((each for each in features if each.level in ("warn", "alert")), key=lambda each: -each.strength)
-    apart = ", ".join(f"{each.name} ({_reasons(each.scores, each.level)})" for each in names[:3])
+    apart = ", ".join(f"{each.name} ({_reasons(each.scores, each.level)})" for each in drifted[:3])
     return _Drifted(found, {key: _calmed(score, name) for key, score in scores.items()}, name, apart)
 
 
+class _Held(Protocol):
+    """Holds the features of a window, or ``only`` some, against a reference."""
+
+    def __call__(self, reference: Reference, only: Collection[str] = ()) -> tuple[FeatureReport, ...]: ...
+
+
 def _likeliest(
-    held: Callable[[Reference], tuple[FeatureReport, ...]], stretches: Iterable[Reference]
+    held: _Held, stretches: Iterable[Reference], drifted: Sequence[str]
 ) -> tuple[str, tuple[FeatureReport, ...]] | None:
     """Return the first stretch that the inputs do not differ from, or else one whose scores are all below their alert.
 
-    Chance is no excuse here: a stretch of few rows must not explain what the whole snapshot does not.
+    Chance is no excuse here: a stretch of few rows must not explain what the whole snapshot does not. What drifted
+    from the whole is looked at first, for most stretches differ in it too.
     """
     best = None
     for stretch in stretches:
+        if not _below_alert(held(stretch, drifted)):
+            continue
         found = held(stretch)
-        if all(score.value <= score.alert for feature in found for score in feature.scores.values()):
+        if _below_alert(found):
             if _drift(found) == "none":
                 return stretch.name, found
             best = best or (stretch.name, found)
     return best
+
+
+def _below_alert(features: Sequence[FeatureReport]) -> bool:
+    return all(score.value <= score.alert for feature in features for score in feature.scores.values())
 
 
 def _drift(features: Sequence[FeatureReport]) -> Level:
@@ -285,8 +300,10 @@ def _features(
     inputs: pa.Table,
     entities: Codes | None,
     known: int | None,
+    only: Collection[str] = (),
 ) -> tuple[FeatureReport, ...]:
     scored = [(feature, kind) for feature in model.data.features if (kind := _kind(feature, profile)) is not None]
+    scored = [each for each in scored if not only or each[0].name in only]
     reports = []
     for feature, kind in scored:
         values, reference = inputs.column(feature.name), profile[feature.name]
@@ -328,14 +345,14 @@ def _scored(
     able = [scorer for scorer in scorers if kind in scorer.bound.module.KINDS]
     if not able or not len(values):
         return {scorer.bound.key: scorer.score(reference, values, Worth(math.inf, math.inf)) for scorer in able}
-    if entities is None and known is None:
-        worth = Worth(math.inf, float(len(values)))
+    if entities is None:
+        worth = Worth(math.inf if known is None else float(known), float(len(values)))
     else:
         least = min(scorer.significance for scorer in able)
         given = (*cells(values, reference), entities, summaries.rows(reference), known, least)
         worth = worth_of(*given)
         found = [scorer.score(reference, values, worth) for scorer in able]
-        if entities is None or all(score.level in ("none", "no-data") for score in found):
+        if all(score.level in ("none", "no-data") for score in found):
             return {scorer.bound.key: score for scorer, score in zip(able, found, strict=True)}
         worth = worth_of(*given, drawn=True)
     return {scorer.bound.key: scorer.score(reference, values, worth) for scorer in able}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -29,11 +30,15 @@ def feature_columns(window: pa.Table, features: Sequence[Feature], reading: Text
     import pyarrow as pa
 
     objects = [orjson.loads(text) for text in window.column("features").to_pylist()]
-    columns = {
-        feature.name: _column([each.get(feature.name) for each in objects], feature.type, reading)
-        for feature in features
-    }
+    columns = {feature.name: _column(_values(objects, feature.name), feature.type, reading) for feature in features}
     return pa.table(columns)
+
+
+def _values(objects: Sequence[dict[str, Any]], name: str) -> list[Any]:
+    try:
+        return list(map(itemgetter(name), objects))
+    except KeyError:
+        return [each.get(name) for each in objects]
 
 
 def _column(values: list[Any], kind: str, reading: TextReading | None) -> pa.Array:
@@ -52,6 +57,8 @@ def _column(values: list[Any], kind: str, reading: TextReading | None) -> pa.Arr
         case "integer":
             return pa.array([_int64(int(v)) if _is_number(v) and v == int(v) else None for v in values], pa.int64())
         case _:
+            if set(map(type, values)) <= {float, type(None)}:
+                return pa.array(values, pa.float64())
             return pa.array([float(value) if _is_number(value) else None for value in values], pa.float64())
 
 

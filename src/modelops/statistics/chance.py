@@ -101,34 +101,50 @@ def divergence_chance(terms: Terms, curvature: float, reference: Counts, window:
         scale = curvature * noise
         critical = scale * float(scipy.special.chdtri(degrees, significance))
         return Chance(scale * degrees, critical, 2 * scale**2 * degrees)
-    cumulants = np.zeros(3)
-    for share in shares.tolist():
-        cumulants += (1 - share) * _cumulants(terms, curvature, share, n, m)
+    cumulants = _cumulants(terms, curvature, shares, n, m)
     return Chance(float(cumulants[0]), _pearson_quantile(cumulants, significance), float(cumulants[1]))
 
 
-def _cumulants(terms: Terms, curvature: float, share: float, n: float, m: float) -> Array:
-    """Return mean, variance and third central moment of one bin's term under Poisson counts."""
-    if share * min(n, m) >= PLENTY:
-        scale = curvature * (1 / n + 1 / m)
-        return np.array([scale, 2 * scale**2, 8 * scale**3])
-    x, p = _poisson(n * share)
-    y, q = _poisson(m * share)
-    value = terms(x[:, None], y[None, :], n, m)
-    weight = p[:, None] * q[None, :]
-    mean = float(np.sum(weight * value))
-    apart = value - mean
-    return np.array([mean, float(np.sum(weight * apart**2)), float(np.sum(weight * apart**3))])
+def _cumulants(terms: Terms, curvature: float, shares: Array, n: float, m: float) -> Array:
+    """Return mean, variance and third central moment of the sum of the bins' terms under Poisson counts."""
+    plenty = shares * min(n, m) >= PLENTY
+    scale = curvature * (1 / n + 1 / m)
+    total = float((1 - shares[plenty]).sum()) * np.array([scale, 2 * scale**2, 8 * scale**3])
+    for part in _alike(shares[~plenty], n, m):
+        x, p = _poisson(n * part)
+        y, q = _poisson(m * part)
+        value = terms(x[:, :, None], y[:, None, :], n, m)
+        weight = p[:, :, None] * q[:, None, :]
+        mean = np.sum(weight * value, axis=(1, 2))
+        apart = value - mean[:, None, None]
+        squares = weight * apart**2
+        total += np.array(
+            [mean @ (1 - part), *(each.sum(axis=(1, 2)) @ (1 - part) for each in (squares, squares * apart))]
+        )
+    return np.asarray(total)
 
 
-def _poisson(mean: float) -> tuple[Array, Array]:
-    """Return counts and their probabilities; the nodes of Gauss and Hermite where there would be too many counts."""
-    if mean <= _ALL_COUNTS_UP_TO:
-        counts = np.arange(math.ceil(mean + 9 * math.sqrt(mean) + 12), dtype=np.float64)
-        weights = np.exp(scipy.special.xlogy(counts, mean) - mean - scipy.special.gammaln(counts + 1))
-        return counts, weights / weights.sum()
-    nodes, weights = _hermite()
-    return np.maximum(mean + math.sqrt(mean) * nodes, 0.0), weights
+def _alike(shares: Array, n: float, m: float) -> list[Array]:
+    """Part the bins by which of their two counts are many; those where both are few are worked out one by one."""
+    first, second = n * shares > _ALL_COUNTS_UP_TO, m * shares > _ALL_COUNTS_UP_TO
+    parts = [shares[first & second], shares[first & ~second], shares[~first & second]]
+    few = shares[~first & ~second]
+    return [part for part in (*parts, *few.reshape(-1, 1)) if len(part)]
+
+
+def _poisson(means: Array) -> tuple[Array, Array]:
+    """Return counts and their probabilities, a row for each mean; all means are above 40 or none is.
+
+    Where there would be too many counts they are the nodes of Gauss and Hermite.
+    """
+    many = means[:, None]
+    if means.min() > _ALL_COUNTS_UP_TO:
+        nodes, weights = _hermite()
+        return np.maximum(many + np.sqrt(many) * nodes, 0.0), weights[None, :]
+    most = float(means.max())
+    counts = np.arange(math.ceil(most + 9 * math.sqrt(most) + 12), dtype=np.float64)[None, :]
+    weights = np.exp(scipy.special.xlogy(counts, many) - many - scipy.special.gammaln(counts + 1))
+    return counts, weights / weights.sum(axis=1, keepdims=True)
 
 
 @cache
