@@ -37,6 +37,7 @@ VERBS: dict[str, str] = {
     "rollout": "Show rollouts and steer them: pause, resume, promote, abort, replay, simulate.",
     "data": "Take, verify, compare and show data snapshots; push and pull their files.",
     "lock": "Pin what models are trained and served with, by hash.",
+    "dashboard": "Show every model in every environment as pages, served here or as a static site.",
     "monitor": "Score recent traffic for drift and performance, and act on it.",
     "audit": "Answer who, what and when about a prediction, a release, an environment, its log or the branch.",
     "reproduce": "Rebuild a release from git and compare digests.",
