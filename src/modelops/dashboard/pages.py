@@ -20,6 +20,7 @@ from modelops.dashboard.rooms import Room
 from modelops.dashboard.rooms.audit import questions
 from modelops.dashboard.rooms.commit import commit
 from modelops.dashboard.rooms.home import home
+from modelops.dashboard.rooms.maturity import maturity
 from modelops.dashboard.rooms.model import model
 from modelops.dashboard.rooms.release import release
 from modelops.dashboard.rooms.seat import seat
@@ -139,6 +140,8 @@ class Pages:
     def _room(self, look: Look, path: str, query: Mapping[str, str], sight: Sight) -> Room | None:
         if path == "audit.html":
             return questions(look, sight, {} if self.static else query)
+        if path == "maturity.html":
+            return maturity(look, sight)
         if path == links.HOME or path.startswith(("by/", "index.")):
             return home(look, self.rows(look), sight, path, "" if self.static else query.get("q", "").strip()[:200])
         found = _PAGE.fullmatch(path)
