@@ -30,7 +30,7 @@ def course(title: str, points: Sequence[Point]) -> Markup:
     """Return the newest points from left to right; the page has the numbers in a table as well."""
     shown = list(points)[-_MOST:]
     told = ", ".join(f"release {one.name} {short(one.value)}" for one in shown[-5:])
-    drawn = sheet(_WIDTH, _HEIGHT, "course", f"{title} by release: {told}")
+    drawn = sheet(_WIDTH, _HEIGHT, "course", f"{title} by release: {told}", linked=True)
     ends = [end for one in shown for end in (one.lower, one.value, one.upper)]
     up = scale(ends, _HEIGHT - _BOTTOM, _TOP)
     for tick in up.ticks:

@@ -14,12 +14,14 @@ from modelops.markup import plain
 __all__ = ["Scale", "add", "done", "scale", "sheet", "short", "written"]
 
 
-def sheet(width: int, height: int, kind: str, title: str) -> Element:
-    """Return an empty picture that fits the width it is given and has a title for those who do not see it."""
-    drawn = Element(
-        "svg",
-        {"class": f"picture {kind}", "viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": plain(title)},
-    )
+def sheet(width: int, height: int, kind: str, title: str, *, linked: bool = False) -> Element:
+    """Return an empty picture that fits the width it is given and has a title for those who do not see it.
+
+    A ``linked`` one has links in it, so it is a group: of an image nobody would hear them.
+    """
+    drawn = Element("svg", {"class": f"picture {kind}", "viewBox": f"0 0 {width} {height}"})
+    for name, value in (("role", "group" if linked else "img"), ("aria-label", plain(title))):
+        drawn.set(name, value)
     drawn.set("width", str(width))
     drawn.set("height", str(height))
     return drawn

@@ -32,7 +32,7 @@ def graph(title: str, columns: Mapping[str, Sequence[Node]]) -> Markup:
     high = _TOP + _ROW * max((len(nodes) for nodes in columns.values()), default=1)
     wide = len(columns) * (_BOX + _GAP) - _GAP
     told = "; ".join(f"{name}: {', '.join(node.name for node in nodes)}" for name, nodes in columns.items() if nodes)
-    drawn = sheet(wide + 2, high, "graph", f"{title}. {told}")
+    drawn = sheet(wide + 2, high, "graph", f"{title}. {told}", linked=True)
     places = {
         node.key: (1 + at * (_BOX + _GAP), _TOP + _ROW * row)
         for at, nodes in enumerate(columns.values())
