@@ -19,6 +19,7 @@ from modelops.audit.answers import (
     Unapproved,
     to_dict,
 )
+from modelops.audit.entities import Answered, of_entity
 from modelops.audit.logged import KnownLog
 from modelops.audit.questions import environment, log, prediction, release
 from modelops.audit.records import Asked
@@ -26,6 +27,7 @@ from modelops.audit.rescoring import Rescorer
 from modelops.audit.seals import read_seals, remembered
 
 __all__ = [
+    "Answered",
     "Asked",
     "Code",
     "Data",
@@ -47,6 +49,7 @@ __all__ = [
     "Unapproved",
     "environment",
     "log",
+    "of_entity",
     "prediction",
     "read_seals",
     "release",

@@ -67,8 +67,11 @@ def _history_path(site: Site, model: str) -> Path:
     return site.runtime / "monitor" / f"{slug(model)}.json"
 
 
-def _history(site: Site, model: str) -> list[monitoring.Past]:
-    """Return what is remembered; of windows that version 0.1.0 scored neither start nor release is known."""
+def windows(site: Site, model: str) -> list[monitoring.Past]:
+    """Return what is remembered of the windows of a model that were scored here, the oldest first.
+
+    Of windows that version 0.1.0 scored neither start nor release is known.
+    """
     try:
         found = json.loads(_history_path(site, model).read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
@@ -134,7 +137,7 @@ def _watch(workspace: Workspace, graph: Graph, tip: str, seat: Seat, body: Calla
     since = now - timedelta(days=monitor.window_days)
     site = workspace.site(seat.environment)
     table = target_of(workspace, graph, seat.environment).log().window(seat.model, since, now)
-    history = _history(site, seat.model)
+    history = windows(site, seat.model)
     unread: list[str] = []
     report = monitoring.score_window(
         monitor,

@@ -13,7 +13,7 @@ from modelops.governance.judged import known
 from modelops.project.workspace import Workspace, model_entry
 from modelops.reconcile.actions import Entry, model_of
 from modelops.reconcile.facts import ModelFacts
-from modelops.reconcile.loop import before_a_pass, look
+from modelops.reconcile.loop import Seen, before_a_pass, look
 from modelops.reconcile.plan import current, route
 from modelops.rollouts.state import RolloutState, checks_as_data
 from modelops.spec.kinds import Resource
@@ -63,9 +63,13 @@ def rollout_status(workspace: Workspace, seat: Seat) -> RolloutStatus:
     away = workspace.reach()
     _, graph = known(workspace)
     deployment_of(workspace, graph, seat)
-    seen = look(workspace, seat.environment, before_a_pass(workspace, seat.environment, away))
+    return rollout_in(look(workspace, seat.environment, before_a_pass(workspace, seat.environment, away)), seat)
+
+
+def rollout_in(seen: Seen, seat: Seat) -> RolloutStatus:
+    """Return everything about the rollout of a model in the environment that was seen."""
     facts = next((found for found in seen.facts if found.seat.model == seat.model), None)
-    plan = model_entry(graph, seat.model).rollout
+    plan = model_entry(seen.graph, seat.model).rollout
     state = current(facts) if facts is not None else None
     return RolloutStatus(
         seat,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from modelops.errors import ModelOpsError, Problem
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class EnvironmentStatus:
     """How an environment stands; of one that others look after, ``running`` and ``synced`` are not known.
 
-    What is ``rendered`` is None where nothing is; ``problems`` are sentences.
+    What is ``rendered`` is None where nothing is; ``problems`` are sentences. ``seen`` is the look behind it, None
+    where there could be none.
     """
 
     environment: str
@@ -41,6 +42,7 @@ class EnvironmentStatus:
     rendered: tuple[Rendered, ...] | None = None
     waivers: tuple[Standing, ...] = ()
     retired: tuple[Tombstone, ...] = ()
+    seen: Seen | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ def _environment(workspace: Workspace, graph: Graph, name: str, away: ModelOpsEr
     observed = seen.observed
     return replace(
         found,
+        seen=seen,
         running=observed.running,
         url=target_of(workspace, graph, name).endpoint() if observed.running else None,
         message=observed.message,
@@ -180,6 +183,7 @@ def _rendered(workspace: Workspace, found: EnvironmentStatus, seen: Seen) -> Env
         message += f"; what {left.reference.type} ran before still runs: modelops reconcile {name} --stop ends it"
     return replace(
         found,
+        seen=seen,
         running=None,
         message=message,
         synced=None,

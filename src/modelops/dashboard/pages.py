@@ -1,0 +1,195 @@
+"""From a path to a page: the same pages for a browser and for a folder, every value escaped on its way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from modelops import __version__
+from modelops.clock import format_instant
+from modelops.dashboard import links
+from modelops.dashboard.look import House, Look
+from modelops.dashboard.rooms import Room
+from modelops.dashboard.rooms.audit import questions
+from modelops.dashboard.rooms.commit import commit
+from modelops.dashboard.rooms.home import home
+from modelops.dashboard.rooms.maturity import maturity
+from modelops.dashboard.rooms.model import model
+from modelops.dashboard.rooms.release import release
+from modelops.dashboard.rooms.seat import seat
+from modelops.dashboard.standing import Row, standings_of
+from modelops.errors import ModelOpsError, Problem
+from modelops.markup import plain, shown
+from modelops.serving.guard.visible import ALL, Sight, without_paths
+
+__all__ = ["STATIC", "Page", "Pages"]
+
+STATIC: Mapping[str, str] = {
+    "static/style.css": "text/css; charset=utf-8",
+    "static/search.js": "text/javascript; charset=utf-8",
+    "static/icon.svg": "image/svg+xml",
+}
+"""What pages load, by its type; there is nothing else that they do."""
+_PAGE = re.compile(r"(?P<room>model|release|seat|commit)/(?P<rest>[a-z0-9./-]+)\.html")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page as it is sent: what to answer with, the text, and the pages of this site that it leads to."""
+
+    status: int
+    html: str
+    leads: frozenset[str] = frozenset()
+
+
+@cache
+def static(path: str) -> bytes:
+    """Return a file that pages load."""
+    return files("modelops.dashboard").joinpath(path).read_bytes()
+
+
+def _clean(value: object) -> object:
+    """Return what a value says on a page: one line that hides nothing and names no place of this machine."""
+    if isinstance(value, Markup | bool):
+        return value
+    return without_paths(plain("–" if value is None else value))
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _instant(value: datetime | str | None, day: bool = False) -> Markup:
+    """Return an instant that people and machines read."""
+    if value is None or value == "":
+        return Markup("–")
+    text = value if isinstance(value, str) else format_instant(value)
+    said = text[:10] if day else text.replace("T", " ").removesuffix("Z")[:16] + " UTC"
+    return Markup('<time datetime="{}">{}</time>').format(plain(text), plain(said))
+
+
+def _lines(value: str) -> Markup:
+    """Return a text with its line breaks."""
+    return Markup.escape(without_paths(shown(value)))
+
+
+def _ago(now: datetime) -> Callable[[datetime | None], str]:
+    def told(value: datetime | None) -> str:
+        if value is None:
+            return ""
+        seconds = (now - value).total_seconds()
+        for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+            many = int(seconds // length)
+            if many >= 1:
+                return f"{many} {unit}{'s' * (many > 1)}"
+        return "just now" if seconds >= 0 else ""
+
+    return told
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("modelops.dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_clean,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "instant": _instant, "lines": _lines}
+    return environment
+
+
+class Pages:
+    """Every page of one repository, for whoever may see it; ``static`` ones answer no questions."""
+
+    def __init__(self, house: House, *, static: bool = False) -> None:
+        self.house = house
+        self.static = static
+        self.elsewhere = links.elsewhere(house.workspace)
+        self._rows: tuple[Look, tuple[Row, ...]] | None = None
+
+    def page(self, path: str, query: Mapping[str, str] | None = None, sight: Sight = ALL) -> Page:
+        """Return a page, one that says what is wrong where nothing can be seen; the path has no leading slash."""
+        try:
+            look = self.house.look()
+            with self.house.lock:
+                room = self._room(look, path, query or {}, sight)
+                return self._laid_out(room or _nothing(path), path, look, sight)
+        except ModelOpsError as error:
+            return self.trouble(path, error.problems, 503)
+
+    def trouble(self, path: str, problems: tuple[Problem, ...], status: int) -> Page:
+        """Return a page that says what is wrong, and what to do."""
+        return self._laid_out(Room("trouble.html", "Nothing to show", {"problems": problems}, status), path, None, ALL)
+
+    def rows(self, look: Look) -> tuple[Row, ...]:
+        """Return how every model stands, made once for a look."""
+        if self._rows is None or self._rows[0] is not look:
+            self._rows = (look, standings_of(look))
+        return self._rows[1]
+
+    def _room(self, look: Look, path: str, query: Mapping[str, str], sight: Sight) -> Room | None:
+        if path == "audit.html":
+            return questions(look, sight, {} if self.static else query)
+        if path == "maturity.html":
+            return maturity(look, sight)
+        if path == links.HOME or path.startswith(("by/", "index.")):
+            return home(look, self.rows(look), sight, path, "" if self.static else query.get("q", "").strip()[:200])
+        found = _PAGE.fullmatch(path)
+        if found is None:
+            return None
+        if found["room"] == "commit":
+            return commit(look, found["rest"]) if sight.models is None else None
+        return self._of_model(look, found["room"], path, sight)
+
+    def _of_model(self, look: Look, kind: str, path: str, sight: Sight) -> Room | None:
+        """Return the page of a model, or of something that it has; names are found, not taken from the path."""
+        parts = path.removesuffix(".html").split("/")
+        last = parts[-1]
+        for name in look.names:
+            if not sight.has(name):
+                continue
+            if kind == "model" and path == links.model(name):
+                return model(look, name, path)
+            if kind == "release" and last.isdigit() and len(last) < 10 and path == links.release(name, int(last)):
+                return release(look, name, int(last))
+            if kind == "seat" and path == links.seat(name, last):
+                return seat(look, name, last, path)
+        return None
+
+    def _laid_out(self, room: Room, path: str, look: Look | None, sight: Sight) -> Page:
+        leads: set[str] = set()
+
+        def to(there: str) -> str:
+            if there not in STATIC:
+                leads.add(there)
+            return links.relative(path, there)
+
+        shown = {
+            **room.shown,
+            "title": room.title,
+            "to": to,
+            "links": links,
+            "here": path,
+            "look": look,
+            "static": self.static,
+            "sight": sight,
+            "elsewhere": self.elsewhere,
+            "ago": _ago(look.now) if look is not None else lambda value: "",
+            "trouble": self.house.trouble,
+            "version": __version__,
+        }
+        return Page(room.status, _environment().get_template(room.template).render(shown), frozenset(leads))
+
+
+def _nothing(path: str) -> Room:
+    return Room("nothing.html", "There is no such page", {"asked_for": path}, 404)

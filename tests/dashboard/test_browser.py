@@ -1,0 +1,141 @@
+"""Pages as a browser shows them: no error, no request elsewhere, no serious fault for people, at any width.
+
+They need Debian's ``chromium`` and ``chromium-driver``, and axe-core by ``npm ci`` in this folder for the part about
+people. With ``DASHBOARD_SHOTS=FOLDER`` pictures of the pages are left there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from assets.kept import ASSETS, MODEL, prediction_ids
+from dashboard.browser import AXE, CHROMIUM, DRIVER, Browser, browser
+from dashboard.conftest import Put, Site
+from dashboard.test_export import exported
+from dashboard.test_serving import served
+from world.hostile import Hostile
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="there is no browser (Debian: chromium-driver)"),
+]
+SHOTS = os.environ.get("DASHBOARD_SHOTS")
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return one browser for all tests of this file."""
+    with browser(tmp_path_factory.mktemp("chromium")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def address(on_trial: Hostile) -> Iterator[str]:
+    """Return the address of a served dashboard."""
+    with served(on_trial) as found:
+        yield found
+
+
+def visited(chromium: Browser, address: str, path: str, name: str = "") -> None:
+    """Open a page and hold it against everything that no page may do."""
+    chromium.asked_for()
+    chromium.complaints()
+    chromium.open(address + path)
+    assert chromium.run("return document.querySelectorAll('h1').length") == 1, path
+    elsewhere = [one for one in chromium.asked_for() if not one.startswith((address, "data:", "chrome:"))]
+    assert not elsewhere, (path, elsewhere)
+    # What is not there answers 404, and the browser says so; that is the page's own status.
+    complaints = [one for one in chromium.complaints() if "status of 404" not in one]
+    assert not complaints, (path, complaints)
+    assert chromium.run("return getComputedStyle(document.querySelector('.skip')).position") == "absolute", path
+    if SHOTS:
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
+        chromium.shot(Path(SHOTS) / f"{name or path.strip('/').replace('/', '_') or 'index.html'}.png")
+
+
+def of_interest(site: Site) -> list[str]:
+    """Return a page of each kind, and every page of the seats and releases."""
+    found = sorted(site.crawl())
+    commits = [path for path in found if path.startswith("commit/")]
+    return [path for path in found if path not in commits[1:]]
+
+
+def test_no_page_complains_or_asks_elsewhere(chromium: Browser, address: str, site: Site) -> None:
+    """No console error, no request to anybody else, and the style is there, on every kind of page."""
+    for path in [*of_interest(site), "nowhere.html"]:
+        visited(chromium, address, path)
+    visited(chromium, address, f"audit.html?id={prediction_ids(ASSETS[0])[0]}", "audit-prediction")
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="there is no axe-core (npm ci in tests/dashboard)")
+@pytest.mark.parametrize("dark", [False, True])
+def test_no_serious_fault_for_people(chromium: Browser, address: str, site: Site, dark: bool) -> None:
+    """Nothing that axe-core calls serious or critical, by light and by dark."""
+    chromium.dark(dark)
+    try:
+        audits = ["audit.html", f"audit.html?id={prediction_ids(ASSETS[0])[0]}", "audit.html?environment=production&at=2026-05-05"]
+        for path in [*of_interest(site), *audits, "nowhere.html"]:
+            visited(chromium, address, path, f"{path.replace('/', '_')}-dark" if dark else "")
+            assert not chromium.faults(), path
+    finally:
+        chromium.dark(False)
+
+
+@pytest.mark.parametrize("width", [320, 768, 1440])
+def test_no_page_is_wider_than_its_window(chromium: Browser, address: str, site: Site, width: int) -> None:
+    """At 320 pixels nothing is cut off: what is wide scrolls by itself."""
+    chromium.size(width)
+    try:
+        for path in of_interest(site):
+            visited(chromium, address, path, f"{path.replace('/', '_')}-{width}")
+            assert chromium.run("return document.documentElement.scrollWidth") <= width, path
+    finally:
+        chromium.devtools("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_keyboard_is_enough(chromium: Browser, address: str) -> None:
+    """The first stop of the keyboard leads past the head, and every stop is seen."""
+    chromium.open(address)
+    script = """
+    const stops = [...document.querySelectorAll('a[href], input, button, select, summary, [tabindex="0"]')];
+    return stops.filter((one) => one.checkVisibility()).map((one) => one.tabIndex);
+    """
+    assert set(chromium.run(script)) == {0}
+    chromium.run("document.querySelector('.skip').focus()")
+    assert chromium.run("return getComputedStyle(document.activeElement).left") == "16px"
+
+
+def test_it_works_without_scripts(chromium: Browser, address: str) -> None:
+    """With scripts off a person finds a model, filters and pages: forms and links do it."""
+    chromium.scripts(False)
+    try:
+        chromium.open(address)
+        field = chromium.ask("POST", "/element", {"using": "css selector", "value": "#q"})
+        id = next(iter(field.values()))
+        chromium.ask("POST", f"/element/{id}/value", {"text": "nothing-like-it\ue007"})
+        body = chromium.ask("GET", "/source")
+        assert "No model matches" in body
+    finally:
+        chromium.scripts(True)
+
+
+def test_typing_narrows_the_list(chromium: Browser, address: str) -> None:
+    """With scripts on the list narrows while somebody types."""
+    chromium.open(address)
+    field = chromium.ask("POST", "/element", {"using": "css selector", "value": "#q"})
+    id = next(iter(field.values()))
+    chromium.ask("POST", f"/element/{id}/value", {"text": "zzz"})
+    hidden = "return [...document.querySelectorAll('#models tbody tr')].every((row) => row.hidden)"
+    assert chromium.run(hidden)
+
+
+def test_an_exported_folder_opens_from_disk(chromium: Browser, put: Put, tmp_path: Path) -> None:
+    """Opened as files, without any server, pages have their style and lead to each other."""
+    exported(put(), tmp_path / "site")
+    address = (tmp_path / "site").as_uri() + "/"
+    for path in ("index.html", f"model/{MODEL}.html", f"release/{MODEL}/3.html"):
+        visited(chromium, address, path, f"file-{path.replace('/', '_')}")

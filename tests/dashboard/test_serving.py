@@ -1,0 +1,212 @@
+"""Who may look, by which name, and what browsers are told: over the application, and over a real server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from assets.kept import MODEL
+from dashboard.conftest import Put, Site
+from dashboard.reading import read
+from modelops.dashboard.serving import Door, application
+from world.hostile import Hostile
+from world.verbs import run
+
+POLICY = """apiVersion: modelops/v1
+kind: AccessPolicy
+metadata:
+  name: people
+spec:
+  keys:
+    - {{name: everything, sha256: {admin}, scopes: [admin]}}
+    - {{name: callers, sha256: {caller}, scopes: [infer]}}
+    - {{name: others, sha256: {others}, scopes: [admin], models: [payments]}}
+    - {{name: unset, variable: NOBODY_SETS_THIS, scopes: [admin]}}
+"""
+KEYS = {name: f"{name}-key" for name in ("admin", "caller", "others")}
+
+
+async def ask(
+    app: Starlette, path: str = "/", headers: Mapping[str, str] | None = None, method: str = "GET"
+) -> httpx.Response:
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8090") as client:
+        return await client.request(method, path, headers=dict(headers or {}))
+
+
+def asked(*words: object, **more: object) -> httpx.Response:
+    import anyio
+
+    async def once() -> httpx.Response:
+        return await ask(*words, **more)  # type: ignore[arg-type]
+
+    return anyio.run(once)
+
+
+@pytest.fixture
+def guarded(put: Put) -> Iterator[Starlette]:
+    """Return the application of a repository whose access policy names who may look."""
+    world = put()
+    digests = {name: hashlib.sha256(key.encode()).hexdigest() for name, key in KEYS.items()}
+    world.settle("say-who", {"policies/access/people.yaml": POLICY.format(**digests)})
+    pages = Site(world).pages
+    yield application(pages, door=Door(pages, "people"))
+
+
+def basic(key: str) -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(f"anybody:{key}".encode()).decode()}
+
+
+def test_every_answer_tells_browsers_to_run_nothing_else(site: Site) -> None:
+    """Pages, files, refusals and what is not there carry the policy, and nothing that is answered is kept."""
+    app = application(site.pages)
+    for path in ("/", "/static/style.css", "/static/search.js", "/nowhere", "/audit.html?id=x"):
+        answer = asked(app, path)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+    assert asked(app, "/").status_code == 200
+    assert asked(app, "/nowhere").status_code == 404
+
+
+def test_it_only_reads(site: Site) -> None:
+    """No method but GET and HEAD is answered."""
+    app = application(site.pages)
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        assert asked(app, "/", method=method).status_code == 405
+    assert asked(app, "/", method="HEAD").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "", "[::2]:80"])
+def test_a_name_that_is_not_ours_is_refused(site: Site, host: str) -> None:
+    """A page elsewhere whose name was made to lead here learns nothing."""
+    answer = asked(application(site.pages), "/", {"host": host})
+    assert answer.status_code == 421
+    assert MODEL not in answer.text
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "[::1]:8090", "LOCALHOST"])
+def test_the_names_of_this_machine_are_ours(site: Site, host: str) -> None:
+    """It is called by the names of this machine, with or without a port."""
+    assert asked(application(site.pages), "/", {"host": host}).status_code == 200
+
+
+def test_only_a_key_with_the_scope_may_look(guarded: Starlette) -> None:
+    """No key, a wrong one, one that is off and one of a mere caller see nothing, not even that a page is not there."""
+    for headers in ({}, basic("wrong"), basic(""), {"authorization": "Basic !!"}, {"authorization": "Bearer x"}):
+        for path in ("/", f"/model/{MODEL}.html", "/nowhere"):
+            answer = asked(guarded, path, headers)
+            assert answer.status_code == 401, (headers, path)
+            assert answer.headers["www-authenticate"].startswith("Basic")
+            assert MODEL not in re.sub(re.escape(path), "", answer.text)
+    assert asked(guarded, "/", basic(KEYS["caller"])).status_code == 403
+    for headers in (basic(KEYS["admin"]), {"authorization": f"Bearer {KEYS['admin']}"}, {"x-api-key": KEYS["admin"]}):
+        answer = asked(guarded, "/", headers)
+        assert answer.status_code == 200
+        assert MODEL in answer.text
+
+
+def test_a_key_for_other_models_sees_none_of_ours(guarded: Starlette) -> None:
+    """The models of a key are all that there is for it."""
+    answer = asked(guarded, "/", basic(KEYS["others"]))
+    assert answer.status_code == 200
+    assert MODEL not in answer.text
+    assert asked(guarded, f"/model/{MODEL}.html", basic(KEYS["others"])).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--host", "0.0.0.0"), "open-dashboard"),
+        (("--host", "::"), "open-dashboard"),
+        (("--host", "example.org"), "open-dashboard"),
+        (("--host", "0.0.0.0", "--access", "nobody"), "unknown-access-policy"),
+    ],
+)
+def test_it_is_not_opened_without_saying_who_may_look(on_trial: Hostile, words: tuple[str, ...], code: str) -> None:
+    """Beyond this machine it needs a policy that the branch has."""
+    answer = run(on_trial.root, on_trial.environ(), "dashboard", "--port", "0", *words)
+    assert (answer.code, code in answer.err) == (2, True), answer.err
+
+
+def test_a_policy_without_a_key_that_may_look_is_refused(put: Put) -> None:
+    """A policy whose keys may only ask models would let nobody in."""
+    world = put()
+    text = POLICY.format(**{name: hashlib.sha256(name.encode()).hexdigest() for name in KEYS})
+    world.settle("say-who", {"policies/access/people.yaml": text.replace("[admin]", "[infer]")})
+    answer = run(world.root, world.environ(), "dashboard", "--port", "0", "--access", "people")
+    assert (answer.code, "no-admin-key" in answer.err) == (2, True), answer.err
+
+
+@contextmanager
+def served(world: Hostile, *words: str) -> Iterator[str]:
+    """Run the verb as a person does; yield the address that it says, and end it as Ctrl-C does."""
+    command = [sys.executable, "-m", "modelops", "dashboard", "--port", "0", *words]
+    environ = {**world.environ(), "PYTHONPATH": ":".join(sys.path)}
+    with subprocess.Popen(command, cwd=world.root, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            said = process.stderr.readline()
+            found = re.search(r"http://\S+", said)
+            assert found is not None, said + process.stderr.read()
+            yield found.group()
+        finally:
+            process.send_signal(signal.SIGINT)
+            rest = process.stderr.read()
+            assert (process.wait(), "Traceback" in rest) == (0, False), rest
+
+
+def test_a_served_dashboard_answers_and_ends_at_a_word(on_trial: Hostile) -> None:
+    """It says its address, answers there with what status says, and ends well with Ctrl-C."""
+    with served(on_trial) as address, httpx.Client(base_url=address, timeout=120, trust_env=False) as client:
+        home = client.get("/")
+        assert home.status_code == 200
+        assert MODEL in read(home.text).one("table", id="models").text
+        assert client.get("/static/style.css").headers["content-type"].startswith("text/css")
+        assert client.get("/", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_a_port_that_is_taken_is_said(on_trial: Hostile) -> None:
+    """Another process on the port is the world's fault, with what to do."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        answer = run(on_trial.root, on_trial.environ(), "dashboard", "--port", str(taken.getsockname()[1]))
+    assert (answer.code, "address-in-use" in answer.err) == (4, True), answer.err
+
+
+def test_what_is_seen_follows_the_branch(put: Put) -> None:
+    """After a merge the next looks show it, without a restart."""
+    world = put()
+    site = Site(world)
+    assert "payments" not in site.read().text
+    world.push("Add payments", {"models/payments/model.yaml": "apiVersion: modelops/v1\nkind: Model\n"})
+    site.pages.house.again()
+    assert "payments" in site.read().text
+
+
+def test_what_cannot_be_looked_at_anew_is_shown_as_old(put: Put) -> None:
+    """When the remote is away what was seen stays, with a word that it may be old."""
+    world = put()
+    site = Site(world)
+    before = json.dumps(site.read().one("table", id="models").text)
+    world.away()
+    site.pages.house.again()
+    page = site.read()
+    assert json.dumps(page.one("table", id="models").text)[:20] == before[:20]
+    assert "remote" in page.text
