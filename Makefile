@@ -14,15 +14,17 @@ demo: $(STAMP)
 
 # TESTS leaves some of them out or names some, as pytest takes it.
 TESTS ?=
+# What lies beside each other shares what is expensive to make: each process begins with a part of its own.
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m "not slow and not benchmark" $(TESTS)
+	$(PYTEST) -m "not slow and not benchmark" $(TESTS)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m "not benchmark"
+	$(PYTEST) -m "not benchmark"
 
 tutorial: $(STAMP)
-	$(BIN)/python -m pytest -n auto tests/docs/test_tutorial.py tests/docs/test_demo.py tests/workflows -m slow
+	$(PYTEST) tests/docs/test_tutorial.py tests/docs/test_demo.py tests/workflows -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
