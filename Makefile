@@ -14,8 +14,9 @@ demo: $(STAMP)
 
 # TESTS leaves some of them out or names some, as pytest takes it.
 TESTS ?=
-# What lies beside each other shares what is expensive to make: each process begins with a part of its own.
-PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+# Tests wait for servers and git half of their time, so there are more processes than cores. What lies beside each
+# other shares what is expensive to make: each process begins with a part of its own.
+PYTEST = $(BIN)/python -m pytest --dist worksteal -n $(shell "$(PYTHON)" -c 'import os; print(os.cpu_count() * 3 // 2)')
 
 test: $(STAMP)
 	$(PYTEST) -m "not slow and not benchmark" $(TESTS)
