@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from git_world import git
+from modelops.cli import main
 from modelops.errors import ModelOpsError
 from modelops.locks import compare_lock, environment_lock, installed_packages, pins_of, resolve, resolving
-from modelops.locks.resolving import read_requirements
+from modelops.locks.resolving import read_requirements, unlocked
 
 ROOT = Path(__file__).parents[2]
 NOW = "{}.{}".format(*sys.version_info[:2])
@@ -96,6 +98,33 @@ def test_requirements_are_names_and_versions(line: str) -> None:
     with pytest.raises(ModelOpsError, match=r"requirements\.in:3:1"):
         read_requirements(f"# ours\nlightgbm>=4 # why\n{line}\n".encode(), "requirements.in")
     assert read_requirements(b"lightgbm>=4 # why\n", "requirements.in") == ["lightgbm>=4"]
+
+
+def test_what_requirements_ask_for_after_the_lock_is_told() -> None:
+    """A package without a pin and a pin that does not do; what is for another Python or met is none."""
+    lock = b"lightgbm==4.5.0 \\\n    --hash=sha256:aa\nscipy==1.0\n"
+    wanted = ["lightgbm>=4.6", "scipy", "polars>1", "old==1; python_version < '3'"]
+    assert unlocked(wanted, lock) == ("lightgbm>=4.6 (the pin is 4.5.0)", "polars>1 (no pin)")
+
+
+def test_the_verb_checks_requirements_and_refuses_extras_that_there_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--check looks at requirements.in too, and an extra that modelops lacks is refused with those it has."""
+    git(tmp_path, "init", "-q")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "requirements.lock").write_bytes((ROOT / "requirements.lock").read_bytes())
+    (tmp_path / "requirements.in").write_text("polars\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["lock", "--check"])
+    assert ended.value.code == 1
+    assert "requirements.in asks for polars (no pin): modelops lock" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["lock", "--extra", "nix"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "modelops has no extra 'nix'" in said
+    assert "xgboost" in said
 
 
 def test_what_modelops_ships_is_a_whole_lock() -> None:

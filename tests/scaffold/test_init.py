@@ -22,6 +22,7 @@ from git_world import commit, git
 from modelops.cli import cli
 from modelops.errors import Exit, ModelOpsError
 from modelops.evidence import Signer
+from modelops.project.settings import settings_of
 from modelops.project.workspace import open_workspace
 from modelops.repository import Repository
 from modelops.scaffold import files
@@ -179,20 +180,28 @@ def initialise_again(init: Init, folder: Path, data: Path) -> list[str]:
 
 
 def test_the_branch_and_the_remote_are_those_of_git(init: Init, tmp_path: Path) -> None:
-    """A clone of a repository on trunk, whose remote has another name, is told of neither main nor origin."""
+    """What a clone calls its remote is its own affair: it types that, and the shared files name none but the usual."""
     git(tmp_path, "init", "-q", "--bare", "-b", "trunk", "theirs.git")
     Path.cwd().rmdir()
     git(tmp_path, "clone", "-q", "--origin", "upstream", "theirs.git", "work")
     os.chdir(tmp_path / "work")
     found = init("--approver", "grace")
     project = load_resource(Path("policies/project.yaml").read_bytes(), "policies/project.yaml").spec
-    assert (project.branch, project.remote) == ("trunk", "upstream")
+    assert (project.branch, project.remote) == ("trunk", "origin")
     workflow = Path(".github/workflows/pull-request.yml").read_text()
     assert 'branches: ["trunk"]' in workflow
-    assert "git remote rename origin upstream" in workflow
-    assert "--since upstream/trunk" in workflow
+    assert "git remote rename" not in workflow
+    assert "--since origin/trunk" in workflow
     assert "git push --set-upstream upstream trunk" in found["next"]
     assert "what is on `trunk` is what runs" in Path("README.md").read_text()
+    git(Path.cwd(), "add", "-A")
+    git(Path.cwd(), "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "-qm", "Begin")
+    git(Path.cwd(), "push", "-q", "upstream", "trunk")
+    git(tmp_path, "clone", "-q", "theirs.git", "plain")
+    for clone, remote in (("work", "upstream"), ("plain", "origin")):
+        repository = Repository.discover(tmp_path / clone)
+        settings_of(repository)
+        assert repository.remote == remote
 
 
 def test_bytes_of_data_stay_what_the_snapshot_pinned_whatever_git_does_to_text(init: Init, tmp_path: Path) -> None:
@@ -442,6 +451,12 @@ def test_what_was_decided_about_a_file_is_said_with_counts_and_can_be_overridden
         (("--missing", "Altr=-999"), "unknown-column"),
         (("--sheet", "Kunden"), "unknown-sheet"),
         (("--positive", "4711", "--target", "Alter"), "bad-positive"),
+        (("--missing", "Region=Mars"), "bad-missing"),
+        (("--decimal", "."), "bad-decimal"),
+        (("--weight", "Region"), "bad-weight"),
+        (("--weight", "teuer"), "bad-weight"),
+        (("--weight", "Alter", "--exclude", "Alter"), "bad-weight"),
+        (("--weight", "Altr"), "unknown-column"),
     ],
 )
 def test_what_is_asked_of_columns_is_checked_against_the_data(
@@ -492,6 +507,21 @@ def test_rows_that_belong_together_are_on_one_side(initialised: Init) -> None:
     path = "policies/gates/copies.yaml"
     (gate,) = (one for one in load_resource(Path(path).read_bytes(), path).spec.gates if one.name == "data-quality")
     assert "maximumLeakage" not in gate.params
+
+
+def test_a_column_of_weights_is_no_feature_and_reaches_the_training_code(initialised: Init) -> None:
+    """It is checked, described, written into the model, read as numbers, and what train.py gives to its last step."""
+    weight = np.where(np.arange(300) % 3 == 0, 0, 1)
+    path = write_csv("people.csv", people().assign(survey_weight=weight))
+    said = initialised("--model", "w", "--data", path, "--target", "left", "--weight", "survey_weight")
+    assert "from 0 to 1; 100 rows count for nothing" in said["read"]["survey_weight"]
+    assert "survey_weight" not in said["features"]
+    entry = graph_here().models["w"]
+    assert entry.model.spec.data.weight == "survey_weight"
+    columns = {column.name: column.type for column in entry.snapshots["initial"].spec.columns}
+    assert columns["survey_weight"] == "number"
+    assert "tune_threshold" not in entry.model.spec.training.parameters
+    assert "model__sample_weight=sample_weight" in Path("models/w/train.py").read_text()
 
 
 def test_the_rate_of_requests_is_that_of_the_column_of_time(initialised: Init) -> None:

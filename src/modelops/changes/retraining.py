@@ -226,7 +226,11 @@ def _lacks(rows: monitoring.NewRows, retraining: Retraining) -> str:
         return ""
     less = [
         f"{many} {what}"
-        for many, what in ((rows.known, "are in its snapshot already"), (rows.repeated, "were delivered twice"))
+        for many, what in (
+            (rows.known, "are in its snapshot already"),
+            (rows.repeated, "were delivered twice"),
+            (rows.unweighted, "were sent without the column of weights"),
+        )
         if many
     ]
     why = f" ({rows.labelled} have a label, {', '.join(less)})" if less else ""

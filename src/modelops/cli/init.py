@@ -18,6 +18,7 @@ from modelops.cli.output import emit, note, output_option
 @click.option("--target", metavar="COLUMN", help="The column to predict.")
 @click.option("--time", metavar="COLUMN", help="The event time; the last rows become the test part.")
 @click.option("--id", "identity", metavar="COLUMN", help="The row identity; its hash decides which rows test.")
+@click.option("--weight", metavar="COLUMN", help="What each row counts for, in training and in every metric.")
 @click.option("--decimal", type=click.Choice([".", ","]), help="The decimal mark of CSV files, where two readings fit.")
 @click.option(
     "--missing",
@@ -45,6 +46,7 @@ def command(
     target: str | None,
     time: str | None,
     identity: str | None,
+    weight: str | None,
     decimal: str | None,
     missing: tuple[str, ...],
     encoding: str | None,
@@ -76,7 +78,7 @@ def command(
     given = {
         "--data": data, "--target": target, "--time": time, "--id": identity, "--decimal": decimal, "--task": task,
         "--positive": positive, "--missing": missing, "--encoding": encoding, "--sheet": sheet, "--feature": features,
-        "--exclude": exclude,
+        "--exclude": exclude, "--weight": weight,
     }  # fmt: skip
     if model and not (data and target):
         raise click.UsageError("--model needs --data and --target")
@@ -97,7 +99,7 @@ def command(
         if model and data and target:
             order = Order(
                 model, data, target, time, identity, task, positive, risk, owner, decimal, missing or None, features,
-                exclude, encoding, sheet,
+                exclude, encoding, sheet, weight,
             )  # fmt: skip
             add_model(site, order, result)
         hour = hour_of(site)

@@ -219,7 +219,15 @@ def diff(number: int, output: str) -> int:
 def review(
     number: int, state: str | None, body: str, seen: str | None, result: str | None, login: str | None, output: str
 ) -> int:
-    """Review what a pull request makes of its target; who has said the same of it before adds nothing."""
+    """Review what a pull request makes of its target; who has said the same of it before adds nothing.
+
+    An approval by somebody who may not give it is kept and counts for nothing: the exit code is then 1.
+    """
+    from modelops.errors import Exit
+    from modelops.governance.judged import policies_at
+    from modelops.governance.pulls import look, void
+    from modelops.views import pull_requests as views
+
     if state is None:
         raise click.UsageError("say --approve, --request-changes or --comment")
     if state != "approved" and not body:
@@ -230,10 +238,12 @@ def review(
     _require_result(workspace.repository, pull, result)
     before = forge.reviews(number)
     given = forge.review(number, _decision(state), head=_seen(pull, seen), body=body)
-    already = " already" if given in before else ""
-    said = f"{given.by} {state.replace('-', ' ')} #{number} at {given.commit[:12]}{already}"
-    _emit(output, forge, pull, said)
-    return 0
+    policies = policies_at(workspace, workspace.tip())
+    why = void(look(workspace.repository, forge, pull, workspace.clock(), policies), given)
+    _emit(output, forge, pull, views.review_text(number, given, why, already=given in before))
+    if why is not None and output == "json":
+        note(views.review_text(number, given, why))
+    return Exit.OK if why is None else Exit.NO
 
 
 def _decision(state: str) -> Decision:

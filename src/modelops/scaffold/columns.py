@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 from modelops.artifacts.frame import column as convert
 from modelops.artifacts.frame import unquoted
 from modelops.data.dates import fitting_forms
-from modelops.data.numbers import Shape
+from modelops.data.numbers import Dress, Shape
 from modelops.errors import ModelOpsError
 from modelops.spec.meta import FeatureType
+from modelops.spec.texts.reading import DATE_FORMATS, is_written
 from modelops.spec.texts.words import PAIRS
 from modelops.summaries import SHARED
 
@@ -36,6 +37,9 @@ _PERSONAL_DIGITS = 7
 _BY_CHANCE = 5.0
 """Repeats that values drawn at random from the range would have: that none has is then no chance (below 1 %)."""
 _SOME = 50
+_WITH_WEEKDAY = tuple(form for form in DATE_FORMATS if form.startswith("%a "))
+_SEEN = 20
+"""Texts that are looked at for what they are like, where none of them is a value of any type."""
 _PROTECTED = re.compile(
     r"(^|[_\s.-])(sex|gender|races?|ethnicity|ethnic|religion|nationality|marital|disability|disabled|ages?|birth|pregnan\w*)"
     r"($|[_\s.-]|\d)",
@@ -260,6 +264,8 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
         ways = " or ".join(fitting_forms(pa.array([word.strip() for word in words]), None))
         two = f"two readings fit: {ways}; write them in ISO 8601" if " or " in ways else "that are not in ISO 8601"
         return out(f"dates {two}, such as {_example(words[0], values)}")
+    if all(any(is_written(word.strip(), form) for form in _WITH_WEEKDAY) for word in words[:_SEEN]):
+        return out(f"dates whose day of the week is another one than theirs, such as {_example(words[0], values)}")
     numbers = sum(map(_is_number, words))
     marks = [word for word in words if word.lower() in _MARKS]
     if marks and numbers >= 2 and numbers + len(marks) == len(words):
@@ -270,8 +276,14 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
         stray = next(word for word in words if not _is_number(word))
         few = f"{len(words) - numbers} of its {len(words)} values are no numbers"
         return out(f"{few}, such as {_example(stray, values)}; clean them, or say --missing {name}=WORD")
-    shape = Shape()
-    shape.see(pa.array(words))
+    dress, shape = Dress(), Shape()
+    dress.see(pa.array(words))
+    if dress.mixed:
+        return out(f"{dress.mixed}: one column of numbers has one unit; convert them, or write it in every row")
+    if dress.written is not None:
+        shape = dress.inner
+    else:
+        shape.see(pa.array(words))
     if shape.marked and shape.example:
         shown = re.sub(r"\d", "9", shape.example)
         ways = f"{shown.replace(',', '.')} or {re.sub('[.,]', '', shown)}"
