@@ -164,9 +164,8 @@ def answered(table: Table, file: Path, scratch: Path, built: building.Judged) ->
     return None if apart <= AGREE else f"an answer is {apart:.2g} away from scikit-learn's"
 
 
-def outcome(table: Table, packages: Path, scratch: Path, *, build: bool) -> Said:
+def outcome(table: Table, file: Path, scratch: Path, *, build: bool) -> Said:
     """Take a table all the way and say what became of it."""
-    file = file_of(packages, table.place, scratch)
     try:
         fault = scaffolded(table, file)
     except ModelOpsError as error:
@@ -206,9 +205,13 @@ def main() -> int:
                 continue
             begun = time.process_time()
             try:
-                word, said = outcome(table, packages, scratch, build=not given.init)
+                file = file_of(packages, table.place, scratch)
             except (OSError, StopIteration) as error:
-                word, said = "absent", str(error)
+                counts["absent"] += 1
+                print(f"{table.name:16} absent   {error}")
+                continue
+            try:
+                word, said = outcome(table, file, scratch, build=not given.init)
             except ModelOpsError as error:
                 word, said = "wrong", f"{error.first}; hint: {error.first.hint}"
             except Exception as error:  # a crash is a finding, and the others go on
