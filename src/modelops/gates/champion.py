@@ -90,5 +90,5 @@ def _compared(params: Params, candidate: Predictions, champion: Predictions, see
         return no_data("candidate and stable release were not measured on the same rows", len(candidate))
     if found.n < params.minimum_rows:
         return no_data(f"{params.metric} is compared on {found.n} rows, fewer than {params.minimum_rows}", found.n)
-    small = unsettled(params.metric, *pair)
+    small = unsettled(params.metric, *pair, limit=-params.margin)
     return found if small is None else no_data(small, found.n)

@@ -69,7 +69,8 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
         return no_data(why_not or f"{params.metric} is undefined", len(holdout))
     if measured.n < params.minimum_rows:
         return no_data(f"{params.metric} rests on {measured.n} rows, fewer than {params.minimum_rows}", measured.n)
-    small = unsettled(params.metric, holdout)
+    limit = params.minimum if params.minimum is not None else params.maximum
+    small = unsettled(params.metric, holdout, limit=limit)
     if small is not None:
         return no_data(small, measured.n)
     interval = (measured.value, measured.lower, measured.upper)

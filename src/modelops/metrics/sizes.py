@@ -25,10 +25,14 @@ FEWEST_CARRYING = 5.0
 """How many equally large deviations a mean has to rest on: with fewer a single row makes most of its variance."""
 
 
-def unsettled(name: str, first: Predictions, second: Predictions | None = None) -> str | None:
+def unsettled(
+    name: str, first: Predictions, second: Predictions | None = None, *, limit: float | None = None
+) -> str | None:
     """Say why the interval of a metric, or of a difference, does not hold for so few rows; None if it does.
 
-    The metric has to be defined for both. Two that answer every row alike differ by nothing, whatever the rows.
+    The metric has to be defined for both. Two that answer every row alike differ by nothing, whatever the rows. Where
+    only the side of a ``limit`` is asked for, r2 rests on what is left at that limit, which is the whole spread of the
+    target where the limit is far: a few large errors of a good model leave no doubt that it is better than none.
     """
     if second is not None and alike(first, second):
         return None
@@ -42,7 +46,7 @@ def unsettled(name: str, first: Predictions, second: Predictions | None = None) 
                 f"the interval of a difference of precision does not hold with {chosen} rows that are called positive"
             )
             return f"{said}, it takes {FEWEST_CHOSEN}"
-    terms = _terms(name, first, second)
+    terms = _terms(name, first, second, limit)
     if terms is None:
         return None
     if len(terms) < FEWEST_ROWS:
@@ -65,7 +69,7 @@ def _of_class(name: str, predictions: Predictions) -> tuple[int, str] | None:
     return min(positives, len(predictions) - positives), "rows of the rarer class"
 
 
-def _terms(name: str, first: Predictions, second: Predictions | None) -> FloatArray | None:
+def _terms(name: str, first: Predictions, second: Predictions | None, limit: float | None) -> FloatArray | None:
     """Return the values whose mean, or the ratio of whose mean, is bounded; None where no such mean is."""
     if metric(name).interval == "mean":
         return row_terms(name, first) - (row_terms(name, second) if second is not None else 0.0)
@@ -76,5 +80,6 @@ def _terms(name: str, first: Predictions, second: Predictions | None) -> FloatAr
     if name == "rmse":
         return one if other is None else rmse_terms(one, other)
     above, spread = (one if other is None else other - one), squared_spread(first)
-    terms: FloatArray = above - float(above.mean() / spread.mean()) * spread
+    ratio = float(above.mean() / spread.mean()) if limit is None else limit if other is not None else 1 - limit
+    terms: FloatArray = above - ratio * spread
     return terms
