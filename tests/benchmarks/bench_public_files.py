@@ -86,10 +86,11 @@ def by_pandas(table: Table, file: Path, spec: ModelSpec) -> pd.DataFrame:
         frame = (pd.read_parquet if file.suffix == ".parquet" else pd.read_feather)(file)
     else:
         texts = {f.name: str for f in spec.data.features if f.type in ("category", "boolean")}
-        given: dict[str, Any] = {"sep": ",", "na_values": ["?"], "low_memory": False, "dtype": texts} | dict(table.read)
+        given: dict[str, Any] = {"sep": ",", "na_values": ["?"], "low_memory": False, "dtype": texts}
+        given |= {"float_precision": "round_trip"} | dict(table.read)
         if given["sep"] is None:
-            given |= {"engine": "python", "low_memory": None}
-            del given["low_memory"]
+            given |= {"engine": "python"}
+            del given["low_memory"], given["float_precision"]
         files = sorted(file.glob("*.csv")) if file.is_dir() else [file]
         frame = pd.concat([pd.read_csv(each, **given) for each in files], ignore_index=True)
     frame.columns = pd.Index([
