@@ -309,6 +309,25 @@ def test_a_high_risk_model_gets_what_the_rules_ask_for() -> None:
     assert monitor.spec.retraining is None
 
 
+def test_groups_whose_rows_are_like_those_of_others_leave_equal_rows_together() -> None:
+    """A split by groups would test rows that training has seen of another group, and fail the gate that init writes."""
+    places = np.arange(1200)
+    table = pa.table(
+        {
+            "student_id": places // 12 + 1000,
+            "lecturer": places * 7 % 29,
+            "dept": places * 5 % 6,
+            "rating": np.where(places * 11 % 17 > 8, "good", "bad"),
+        }
+    )
+    found = draft(table, target="rating")
+    split = found.spec.training.split
+    assert (split.type, split.equal_rows, found.spec.data.id) == ("random", "together", None)
+    assert any("--id student_id keeps all rows of one" in hint for hint in found.roles.hints)
+    asked = draft(table, target="rating", id="student_id")
+    assert (asked.spec.training.split.type, asked.spec.data.id) == ("hash", "student_id")
+
+
 def test_the_named_time_and_id_are_used_and_are_no_features() -> None:
     """--time makes a time split, --id is taken as it is."""
     found = draft(customers(), time="signed_up", id="city")

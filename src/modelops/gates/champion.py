@@ -93,5 +93,5 @@ def _compared(params: Params, candidate: Predictions, champion: Predictions, see
         worth = "the worth of " if found.effective is not None else ""
         said = f"{params.metric} is compared on {worth}{found.rests_on} rows, fewer than {params.minimum_rows}"
         return no_data(said, found.n)
-    small = unsettled(params.metric, *pair)
+    small = unsettled(params.metric, *pair, limit=-params.margin)
     return found if small is None else no_data(small, found.n)

@@ -72,7 +72,8 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
         worth = "the worth of " if measured.effective is not None else ""
         said = f"{params.metric} rests on {worth}{measured.rests_on} rows, fewer than {params.minimum_rows}"
         return no_data(said, measured.n)
-    small = unsettled(params.metric, holdout)
+    limit = params.minimum if params.minimum is not None else params.maximum
+    small = unsettled(params.metric, holdout, limit=limit)
     if small is not None:
         return no_data(small, measured.n)
     interval = (measured.value, measured.lower, measured.upper)

@@ -32,10 +32,14 @@ FEWEST_CARRYING = 5.0
 """How many equally large deviations a mean has to rest on: with fewer a single row makes most of its variance."""
 
 
-def unsettled(name: str, first: Predictions, second: Predictions | None = None) -> str | None:
+def unsettled(
+    name: str, first: Predictions, second: Predictions | None = None, *, limit: float | None = None
+) -> str | None:
     """Say why the interval of a metric, or of a difference, does not hold for so few rows; None if it does.
 
-    The metric has to be defined for both. Two that answer every row alike differ by nothing, whatever the rows.
+    The metric has to be defined for both. Two that answer every row alike differ by nothing, whatever the rows. Where
+    only the side of a ``limit`` is asked for, r2 rests on what is left at that limit, which is the whole spread of the
+    target where the limit is far: a few large errors of a good model leave no doubt that it is better than none.
     """
     first, second = first.counted(), None if second is None else second.counted()
     if second is not None and alike(first, second):
@@ -54,7 +58,7 @@ def unsettled(name: str, first: Predictions, second: Predictions | None = None) 
     if left < FEWEST_WORTH:
         said = f"rows whose weights leave what {floor(left)} are worth"
         return f"the interval of {name} does not hold with {said}, it takes {FEWEST_WORTH}"
-    terms = _terms(name, first, second)
+    terms = _terms(name, first, second, limit)
     if terms is None:
         return None
     if len(terms) < FEWEST_ROWS:
@@ -95,7 +99,7 @@ def _rows(predictions: Predictions, which: Any = slice(None)) -> int:
     )
 
 
-def _terms(name: str, first: Predictions, second: Predictions | None) -> FloatArray | None:
+def _terms(name: str, first: Predictions, second: Predictions | None, limit: float | None) -> FloatArray | None:
     """Return the values whose mean, or the ratio of whose mean, is bounded; None where no such mean is."""
     weight = first.sample_weight
     if metric(name).interval == "mean":
@@ -108,6 +112,8 @@ def _terms(name: str, first: Predictions, second: Predictions | None) -> FloatAr
         return _around(one if other is None else rmse_terms(one, other, weight), weight)
     above, spread = (one if other is None else other - one), squared_spread(first)
     ratio = float(np.average(above, weights=weight) / np.average(spread, weights=weight))
+    if limit is not None:
+        ratio = limit if other is not None else 1 - limit
     terms: FloatArray = (above - ratio * spread) * (1.0 if weight is None else weight)
     return terms
 

@@ -109,7 +109,9 @@ def draft_model(
     if not used:
         reasons = "; ".join(f"{finding.name}: {finding.remark}" for finding in left_out[:5])
         raise failure(
-            "no-features", f"no column can be used to predict {wish.target!r}: {reasons or 'there is no other'}"
+            "no-features",
+            f"no column can be used to predict {wish.target!r}: {reasons or 'there is no other'}",
+            hint="a model learns from columns beside the target and the time; --feature keeps one that was left out",
         )
     shape = shape_of(table, target, used, identity, wish.time)
     if roles.split.equal_rows is not None:

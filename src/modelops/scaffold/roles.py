@@ -28,6 +28,8 @@ SPLIT = "split of the rows"
 """What a line about the split is called by, beside those of columns."""
 _KINDS = 50
 """Different rows from which on equal ones are kept on one side: with fewer, a part would have none like the other."""
+_TOLERATED = 0.05
+"""Share of rows with the features of a row about something else, from which on a split by what they are about leaks."""
 _PANEL = 20
 """Values of a column from which on equally many rows of each are taken for groups."""
 
@@ -97,6 +99,11 @@ def roles_of(
         return Roles(identity, time, Split(type="time", test=share), lines, hints)
     equal, kinds, largest = _equal_rows(table, used)
     many = kinds >= _KINDS and largest <= table.num_rows / 10
+    if many and said.id is None and identity is not None and _across(table, used, identity) > _TOLERATED:
+        # Whoever is left out of training, rows like theirs are in it: only equal rows together tell what was learnt.
+        lines.pop(identity)
+        hints = (*hints, f"rows repeat {identity}: --id {identity} keeps all rows of one on one side of the split")
+        identity = None
     if equal and many and not (identity is not None and _repeats(table[identity])) and said.id is None:
         rows = f"{equal:,} of {table.num_rows:,} rows have the features of another"
         lines[SPLIT] = f"{rows}: equal rows are kept on one side"
@@ -273,10 +280,26 @@ def _in_order(values: pa.ChunkedArray) -> bool:
     return len(np.unique(numbers)) >= _ORDERED and (bool((steps >= 0).all()) or bool((steps <= 0).all()))
 
 
+def _across(table: pa.Table, used: Sequence[Finding], identity: str) -> float:
+    """Return the share of rows whose features are those of a row about something else, 0 where no id repeats."""
+    if not _repeats(table[identity]):
+        return 0.0
+    features = _hashed(table, used)
+    if features is None:
+        return 0.0
+    several = table[identity].to_pandas().groupby(features.to_numpy()).nunique() > 1
+    return float(features.map(several).mean())
+
+
+def _hashed(table: pa.Table, used: Sequence[Finding]) -> pd.Series[int] | None:
+    arrays = {f.name: convert(table[f.name], f.type, f.name) for f in used if f.type is not None}
+    return pd.util.hash_pandas_object(pd.DataFrame(arrays), index=False) if arrays else None
+
+
 def _equal_rows(table: pa.Table, used: Sequence[Finding]) -> tuple[int, int, int]:
     """Count the rows whose features are those of another row, the different ones, and the rows of the most frequent."""
-    arrays = {f.name: convert(table[f.name], f.type, f.name) for f in used if f.type is not None}
-    if not arrays:
+    features = _hashed(table, used)
+    if features is None:
         return 0, 0, 0
-    counts = pd.util.hash_pandas_object(pd.DataFrame(arrays), index=False).value_counts()
+    counts = features.value_counts()
     return int(counts[counts > 1].sum()), len(counts), int(counts.max())
