@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -165,7 +165,7 @@ def _native(loaded: Any) -> Callable[..., list[Array]]:
     if native is None:
         found: Callable[..., list[Array]] = loaded.run
         return found
-    return lambda outputs, feed: native.run(outputs, feed, None)
+    return cast("Callable[..., list[Array]]", native.run)
 
 
 def _guarded(run: Callable[..., list[Array]], outputs: list[str]) -> Callable[[dict[str, Array]], Array]:
@@ -173,7 +173,7 @@ def _guarded(run: Callable[..., list[Array]], outputs: list[str]) -> Callable[[d
 
     def guarded(feed: dict[str, Array]) -> Array:
         try:
-            return run(outputs, feed)[0]
+            return run(outputs, feed, None)[0]
         except errors as error:
             known = _KNOWN.search(str(error))
             said = f"one is not among the {known[1]}" if known else _said(error)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -69,6 +70,7 @@ class Binder:
         self._missing = _missing_numbers(signature)
         self._takes_matrix = takes_matrix
         self._plain = all(f.type == "number" for f in signature.features)
+        self._record = _record_of(self.names)
 
     def metadata(self) -> list[dict[str, Any]]:
         """Return the inputs as the protocol's metadata describes them."""
@@ -121,7 +123,9 @@ class Binder:
 
     def feature_json(self, row: Sequence[Any]) -> bytes:
         """Return a logged row as a JSON object."""
-        return orjson.dumps(dict(zip(self.names, row, strict=True)))
+        if self._record is None:
+            return orjson.dumps(dict(zip(self.names, row, strict=True)))
+        return _ENCODE(self._record(*row))
 
     def _bind_columns(self, tensors: dict[str, Tensor], rows: int) -> Bound:
         values: list[Any] = []
@@ -208,6 +212,18 @@ class Binder:
         if self._takes_matrix:
             return Bound(rows, logged, matrix, {})
         return Bound(rows, logged, None, dict(zip(self.names, matrix.T, strict=True)))
+
+
+_ENCODE = msgspec.json.Encoder().encode
+
+
+def _record_of(names: Sequence[str]) -> type[msgspec.Struct] | None:
+    """Return the class of a row, which is written in half the time of a dictionary; None for names it cannot have."""
+    fields = [f"f{position}" for position in range(len(names))]
+    try:
+        return msgspec.defstruct("Features", fields, rename=dict(zip(fields, names, strict=True)), gc=False)
+    except ValueError:
+        return None
 
 
 _WRITTEN_AS_NUMBERS = frozenset({"%Y%m%d", *EPOCHS})

@@ -91,6 +91,7 @@ class Inference:
         self._preparing = Threads(1, "preparing")
         self._predicting: dict[tuple[str, str, bool], Threads] = {}
         self._random: list[str] = []
+        self._milliseconds, self._moment = 0, f"{0:012x}"
 
     def answer(
         self, model: LoadedModel, release: int | None, question: Question, caller: Caller | None
@@ -121,7 +122,9 @@ class Inference:
         if not self._random:
             drawn = os.urandom(10 * 256).hex()
             self._random = [drawn[start : start + 20] for start in range(0, len(drawn), 20)]
-        return f"{max(int(now * 1000), 0):012x}{self._random.pop()}"
+        if (milliseconds := int(now * 1000)) != self._milliseconds:
+            self._milliseconds, self._moment = milliseconds, f"{max(milliseconds, 0):012x}"
+        return self._moment + self._random.pop()
 
     def _in_thread(self, work: Work, question: Question, *, prepared: bool) -> Later:
         later = self._waits.begin(work.model.name, question)
