@@ -13,6 +13,7 @@ import numpy as np
 
 from modelops.errors import ModelOpsError, failure
 from modelops.serving.http import Answer
+from modelops.serving.once import check_once
 
 __all__ = [
     "STATUS",
@@ -186,13 +187,30 @@ def decode_request(body: bytes, header_length: int | None) -> InferRequest:
     """
     if header_length is not None and not 0 < header_length <= len(body):
         raise refusal(f"Inference-Header-Content-Length is {header_length}, the body has {len(body)} bytes")
+    text = body if header_length is None else body[:header_length]
     try:
-        request = _DECODER.decode(body if header_length is None else body[:header_length])
+        request = _DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refusal(f"the request is not valid: {error}") from None
     except RecursionError:
         raise refusal("the request is nested too deeply") from None
+    # The commonest request has nothing but inputs, with a name, a shape, a datatype and data each.
+    if text.count(b":") != 1 + 4 * len(request.inputs):
+        check_once(text, _keys_of(request))
     return completed(request, memoryview(b"" if header_length is None else body[header_length:]))
+
+
+def _keys_of(request: InferRequest) -> int:
+    """Return how many keys a decoded request had, in all its objects."""
+    objects: list[Mapping[str, Any] | None] = [request.parameters]
+    keys = 1 + (request.id is not None) + (request.outputs is not None)
+    for output in request.outputs or ():
+        keys += 1
+        objects.append(output.parameters)
+    for tensor in request.inputs:
+        keys += 3 + (tensor.data is not None)
+        objects.append(tensor.parameters)
+    return keys + sum(1 + len(each) for each in objects if each is not None)
 
 
 def completed(request: InferRequest, rest: memoryview) -> InferRequest:

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import errno
 import gc
+import ipaddress
 import resource
 import signal
 import socket
@@ -98,10 +99,15 @@ class Service:
         )
         limits = _within_open_files(limits or Limits())
         self._app = App(self._watcher, self._log, metrics, clock, limits, peers)
-        self._http = HttpServer(crossing(self._app, self._app.refused, origins), self._app.broken, limits)
+        alone = ipaddress.ip_address(self._socket.getsockname()[0].partition("%")[0]).is_loopback
+        answer = crossing(
+            self._app, self._app.refused, origins, hidden=lambda: alone and self._watcher.table.guard is None
+        )
+        self._http = HttpServer(answer, self._app.broken, limits)
         self._admin_http = HttpServer(self._app.admin, self._app.broken, limits)
         self._limits = limits
         self._stopping = asyncio.Event()
+        self._orphan = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, started: Callable[[], None] | None = None) -> None:
@@ -127,6 +133,7 @@ class Service:
     def _orphaned(self) -> None:
         """Drain when the end of the standard input says that the process which started this worker has died."""
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        self._orphan = True
         self.stop()
 
     async def _take_calls(self) -> RpcServer | None:
@@ -184,6 +191,8 @@ class Service:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         self._app.close()
+        if self._peers is not None and self._orphan:
+            self._peers.clear_away()
 
 
 # Classic BPF over the TCP header: a packet that would begin a connection is dropped, every other one passes.

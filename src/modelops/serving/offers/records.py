@@ -13,6 +13,7 @@ from modelops.artifacts import Outputs
 from modelops.serving.forms import Form, body_of
 from modelops.serving.http import Answer, Request
 from modelops.serving.inputs import SHOWN, Binder
+from modelops.serving.once import check_once
 from modelops.serving.outputs import Encoder
 from modelops.serving.protocol import InferRequest, Tensor, refusal
 from modelops.serving.table import LoadedModel
@@ -33,12 +34,14 @@ _RANGE = range(-(1 << 63), 1 << 63)
 
 
 def _read(request: Request, model: LoadedModel) -> InferRequest:
+    body = body_of(request)
     try:
         # NaN and Infinity are no JSON; an absent value is null.
-        given = orjson.loads(body_of(request))
+        given = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise refusal(f"the request is not valid JSON: {error}") from None
     records, rest = _unwrapped(given)
+    check_once(body, _keys_of(records, rest))
     if not records:
         raise refusal("the request has no records")
     id, parameters = rest.get("id"), rest.get("parameters")
@@ -67,6 +70,12 @@ def _unwrapped(given: Any) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     if isinstance(split, dict):
         return _from_split(split), given
     return [given], {}
+
+
+def _keys_of(records: Sequence[Mapping[str, Any]], rest: Mapping[str, Any]) -> int:
+    """Return how many keys a body had, in all its objects."""
+    objects = [rest, *(each for each in (rest.get("parameters"), rest.get(SPLIT)) if isinstance(each, dict))]
+    return sum(map(len, objects)) + (0 if SPLIT in rest else sum(map(len, records)))
 
 
 def records_of(given: Any) -> list[dict[str, Any]]:
