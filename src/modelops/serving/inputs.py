@@ -33,6 +33,8 @@ _DATATYPES: dict[str, frozenset[str]] = {
     "datetime": _NUMERIC | {"BYTES"},
 }
 # A single value of exactly this type is what the frame and the log hold; no conversion is needed.
+_ROWS = 1024
+"""So many rows are turned at once: the interpreter does nothing else meanwhile."""
 _EXACT = {"number": float, "integer": int, "boolean": bool}
 SHOWN = 12
 """Inputs that a sentence names."""
@@ -149,7 +151,9 @@ class Binder:
             logged.append(shown if rows > 1 else shown[0])
         if rows == 1:
             return self._one(values, logged)
-        by_row = list(zip(*logged, strict=True))
+        by_row: list[Any] = []
+        for start in range(0, rows, _ROWS):
+            by_row += zip(*(each[start : start + _ROWS] for each in logged), strict=True)
         if self._takes_matrix:
             return Bound(rows, by_row, np.column_stack(values), {})
         return Bound(rows, by_row, None, dict(zip(self.names, values, strict=True)))
@@ -204,7 +208,7 @@ class Binder:
         data = tensor.data or []
         if self._missing:
             data = [self._unless_missing(position % width, value) for position, value in enumerate(data)]
-        if not self._plain or None in data:
+        if not self._plain or any(None in data[start : start + STEP] for start in range(0, len(data), STEP)):
             for position, (name, kind, nullable, _) in enumerate(self._features):
                 _convert(name, kind, nullable, data[position::width])
         matrix = _float_array(MATRIX, data).reshape(rows, width)

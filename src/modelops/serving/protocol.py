@@ -87,6 +87,7 @@ _JSON_TYPES = {
 
 _ONE = [1]
 _MOST_DIMENSIONS = 8
+_ALL_FLOATS = {float}
 _EXACT = {"FP64": float, "BYTES": str, "BOOL": bool}
 
 Parameters = dict[str, str | int | float | bool | None]
@@ -218,7 +219,7 @@ def completed(request: InferRequest, rest: memoryview) -> InferRequest:
     if not request.inputs:
         raise refusal("the request has no inputs")
     for tensor in request.inputs:
-        # One value of exactly its datatype has nothing to check, and 30 of them are a common request.
+        # What is exactly of its datatype has nothing to check: 30 single values, or a row of them, are common.
         if not _is_plain(tensor):
             rest = _complete(tensor, rest)
     if len(rest):
@@ -227,10 +228,15 @@ def completed(request: InferRequest, rest: memoryview) -> InferRequest:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    data = tensor.data
-    if data is None or len(data) != 1 or tensor.shape != _ONE or tensor.parameters is not None:
+    """Tell whether a tensor is one value, or a small matrix of numbers, of exactly its datatype."""
+    data, shape = tensor.data, tensor.shape
+    if data is None or tensor.parameters is not None:
         return False
-    return type(data[0]) is _EXACT.get(tensor.datatype)
+    if shape == _ONE:
+        return len(data) == 1 and type(data[0]) is _EXACT.get(tensor.datatype)
+    if tensor.datatype != "FP64" or len(shape) != 2 or shape[0] < 1 or len(data) > STEP:
+        return False
+    return shape[0] * shape[1] == len(data) and set(map(type, data)) == _ALL_FLOATS
 
 
 def _complete(tensor: Tensor, rest: memoryview) -> memoryview:

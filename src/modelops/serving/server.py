@@ -44,6 +44,8 @@ LINGER_SECONDS = 0.5
 """How long a draining server waits for a last request on each connection, to answer it and say that it closes."""
 SWITCH_SECONDS = 0.0005
 """How long a thread that is at work on a large request may keep the event loop from going on."""
+FULL_COLLECTIONS = 1000
+"""Of so many collections of what is not quite new one is of everything."""
 SETTLE_SECONDS = 0.1
 """How long connections that had begun before the listening socket took no more have to come through."""
 MOST_SETTLE_SECONDS = 5.0
@@ -172,6 +174,8 @@ class Service:
             # What was imported stays: looking through it again and again is for nothing.
             gc.collect()
             gc.freeze()
+            # Nor does looking through the rows of a large request, which takes milliseconds, find anything.
+            gc.set_threshold(*gc.get_threshold()[:2], FULL_COLLECTIONS)
         await self._stopping.wait()
         # Readiness is false from now on, and each answer closes its connection; balancers need time to look.
         self._http.announce()

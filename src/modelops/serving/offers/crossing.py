@@ -63,18 +63,15 @@ def crossing(
     return answer
 
 
-_ADDRESS = re.compile(rb"\[[0-9a-f:.]*\]|[0-9.]+")
+_PUBLIC = re.compile(rb".+\.([a-z]{2,}|xn--[a-z0-9-]+)")
+"""Below a domain of the highest level, which is made of letters."""
 
 
 @lru_cache(maxsize=256)
 def is_public(host: bytes) -> bool:
-    """Tell whether a Host, whatever the port, is a name that others can own: one with a dot, and no address."""
-    name = host.strip().lower()
-    if not name.startswith(b"["):
-        name = name.partition(b":")[0].rstrip(b".")
-    elif b"]" in name:
-        name = name[: name.index(b"]") + 1]
-    return b"." in name and _ADDRESS.fullmatch(name) is None and not name.endswith(b".localhost")
+    """Tell whether a Host, whatever the port, is a name that others can own: no address, and more than one word."""
+    name = host.strip().lower().partition(b":")[0].rstrip(b".")
+    return _PUBLIC.fullmatch(name) is not None and not name.endswith(b".localhost")
 
 
 def _is_foreign(origin: bytes, request: Request) -> bool:

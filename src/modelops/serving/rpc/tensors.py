@@ -9,13 +9,12 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from modelops.artifacts import Outputs
-from modelops.serving.forms import Form
+from modelops.serving.forms import Form, Takes
 from modelops.serving.http import Answer, Request
 from modelops.serving.inputs import Binder
 from modelops.serving.outputs import Encoder, raw_values
 from modelops.serving.protocol import FLOATS, InferRequest, Parameters, RequestedOutput, Tensor, completed, refusal
 from modelops.serving.rpc.messages import message
-from modelops.serving.table import LoadedModel
 
 __all__ = ["MESSAGES"]
 
@@ -36,7 +35,7 @@ _ASKED_RAW = "raw_contents"
 """Among the parameters of a request: whether its tensors were raw, as those of the answer are then."""
 
 
-def _read(request: Request, _: LoadedModel) -> InferRequest:
+def _read(request: Request, _: Takes) -> InferRequest:
     try:
         asked = _REQUEST.FromString(request.body)
     except DecodeError:
