@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import json
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from modelops.serving.http import Answer, HttpServer, Limits, Request
+from modelops.serving.http.connection import Connection
 from modelops.serving.inputs import Bound
 from modelops.serving.table import LoadedArm
 from modelops.stores import Store
@@ -152,6 +154,28 @@ def test_a_defect_is_answered_whether_the_head_is_known_or_not() -> None:
     good, bad = b"HTTP/1.1 200 OK", b"HTTP/1.1 500 Internal Server Error{}"
     assert asyncio.run(run()) == [bad, good, bad, good]
     assert [type(each) for each in reported] == [UserWarning, UserWarning]
+
+
+def test_a_connection_that_ended_leaves_nothing_in_memory(server: Running) -> None:
+    """Nor does its last request, however large: nobody has to look for what is held by itself alone."""
+
+    def left() -> int:
+        return sum(isinstance(each, Connection) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = left()
+        for _ in range(5):
+            with connect(server) as connection:
+                connection.sendall(post(extra="Connection: close\r\n"))
+                assert answers(connection)[0][0] == 200
+        deadline = time.monotonic() + 60
+        while left() > before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 def test_pipelined_requests_are_answered_in_order(server: Running) -> None:

@@ -95,6 +95,8 @@ class Connection(asyncio.Protocol):
         self._hold(0)
         self._shared.connections.discard(self)
         self._waiting.clear()
+        # The two know each other, and would stay in memory until somebody looks for such.
+        del self._parser
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; complete requests are answered on the way."""
@@ -303,6 +305,7 @@ class Connection(asyncio.Protocol):
             self._refuse(413, self._too_large())
             return
         body = self._body if isinstance(self._body, bytes) else bytes(self._body)
+        self._body = b""
         request = Request(method, self._url, self._headers, body, keep and method != b"CONNECT")
         if self._running is not None or self._waiting:
             self._waiting.append(request)
