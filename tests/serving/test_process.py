@@ -254,6 +254,24 @@ def test_an_environment_of_the_serving_part_serves(tmp_path: Path, store: Store,
         assert server.ask("/metrics").status == 200
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits of another process are set on Linux alone")
+def test_rows_that_no_disk_has_taken_are_said_at_the_end(tmp_path: Path, store: Store, models: dict[str, Any]) -> None:
+    """A server that ends while its disk is full says how many answered rows are not in the log, and exits with 4."""
+    import resource
+
+    with serve(tmp_path, store, {"fraud": models["fraud"] | {"log": "buffered"}}) as (server, process):
+        assert server.ask(INFER, MATRIX).status == 200
+        server.await_status(lambda status: status["log"]["written"] == 1)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        assert [server.ask(INFER, MATRIX).status for _ in range(20)] == [200] * 20
+        process.terminate()
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert process.wait(timeout=60) == Exit.WORLD
+    assert re.search(r"\b20 rows that were answered are not in the log: .*\[log-rows-lost\]", said), said
+    assert count(server.log) == 1
+
+
 def test_no_routing_table_is_exit_3(tmp_path: Path) -> None:
     """An environment without a routing table is named, with the verb that writes it."""
     done = subprocess.run(

@@ -113,9 +113,17 @@ class Service:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, started: Callable[[], None] | None = None) -> None:
-        """Serve until ``stop`` or, on the main thread, SIGTERM or SIGINT; running requests are answered first."""
+        """Serve until ``stop`` or, on the main thread, SIGTERM or SIGINT; running requests are answered first.
+
+        Answered rows for which a full disk had no room by then are ``log-rows-lost``.
+        """
         with contextlib.closing(self._log), self._socket, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve(started))
+        if self._log.lost:
+            said = f"{self._log.lost} rows that were answered are not in the log: {self._log.stats.error}"
+            raise failure(
+                "log-rows-lost", said, exit=Exit.WORLD, hint="`log: acknowledged` answers no row before it is kept"
+            )
 
     def stop(self) -> None:
         """Stop accepting, answer what runs, and return from ``run``; for any thread."""
