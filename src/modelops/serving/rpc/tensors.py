@@ -13,7 +13,16 @@ from modelops.serving.forms import Form, Takes
 from modelops.serving.http import Answer, Request
 from modelops.serving.inputs import Binder
 from modelops.serving.outputs import Encoder, raw_values
-from modelops.serving.protocol import FLOATS, InferRequest, Parameters, RequestedOutput, Tensor, completed, refusal
+from modelops.serving.protocol import (
+    FLOATS,
+    STEP,
+    InferRequest,
+    Parameters,
+    RequestedOutput,
+    Tensor,
+    completed,
+    refusal,
+)
 from modelops.serving.rpc.messages import message
 
 __all__ = ["MESSAGES"]
@@ -85,11 +94,14 @@ def _values(name: str, datatype: str, values: Any) -> list[Any]:
             return [value.decode() for value in values]
         except UnicodeDecodeError:
             raise refusal(f"input {name!r} holds a text that is not UTF-8") from None
-    listed = list(values)
-    if datatype in FLOATS and not np.isfinite(listed).all():
-        if np.isinf(listed).any():
-            raise refusal(f"input {name!r} holds an infinite value")
-        return [None if value != value else value for value in listed]
+    listed: list[Any] = []
+    for start in range(0, len(values), STEP):
+        part = list(values[start : start + STEP])
+        if datatype in FLOATS and not np.isfinite(part).all():
+            if np.isinf(part).any():
+                raise refusal(f"input {name!r} holds an infinite value")
+            part = [None if value != value else value for value in part]
+        listed += part
     return listed
 
 
