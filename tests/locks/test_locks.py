@@ -156,3 +156,23 @@ def test_pins_for_other_pythons_do_not_count() -> None:
     ).encode()
     found = compare_lock(lock, {"numpy": "2.0", "scipy": "1"})
     assert (found.pins, found.hashed, found.other, found.absent) == (2, 1, (), ())
+
+
+def test_the_serving_part_keeps_pins_as_they_are_and_names_what_is_absent() -> None:
+    """Hashes and conditions stay with their pins, other engines need the whole, and a lock without them is an error."""
+    from modelops.locks import serving_part
+
+    names = [
+        "click", "httptools", "httpx", "msgspec", "numpy", "onnx", "onnxruntime", "orjson", "prometheus-client",
+        "pydantic", "uvloop",
+    ]  # fmt: skip
+    lock = "".join(f"{name}==1.0 ; python_version >= '3' \\\n    --hash=sha256:{name}\n" for name in names)
+    lock += "pandas==1.0 \\\n    --hash=sha256:p\npydantic-core==1.0 \\\n    --hash=sha256:c\n"
+    part = serving_part(lock.encode()).decode()
+    assert "pandas" not in part
+    assert part.partition("\n")[2] == lock.replace("pandas==1.0 \\\n    --hash=sha256:p\n", "")
+    assert serving_part(lock.encode(), ["onnx", "scikit-learn"]) == lock.encode()
+    with pytest.raises(ModelOpsError) as caught:
+        serving_part(lock.replace("onnx==1.0", "other==1.0").encode())
+    assert caught.value.first.code == "lock-incomplete"
+    assert "no onnx," in caught.value.first.message

@@ -15,9 +15,10 @@ from modelops.errors import Exit
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 where the lock is not what is installed.")
 @click.option("--extra", "extras", multiple=True, help="An extra of modelops that models need; may be repeated.")
 @click.option("--python", metavar="VERSION", help="The oldest Python it is for, such as 3.12; this one if not said.")
+@click.option("--serving", is_flag=True, help="Print the part of the lock that serves releases in ONNX; write nothing.")
 @click.option("--upgrade", is_flag=True, help="Take the newest versions instead of those that are installed.")
 @output_option
-def command(check: bool, extras: tuple[str, ...], python: str | None, upgrade: bool, output: str) -> int:
+def command(check: bool, extras: tuple[str, ...], python: str | None, serving: bool, upgrade: bool, output: str) -> int:
     """Ask the package index for everything that models are trained and served with, and pin it by hash.
 
     What modelops needs is in it by itself; what your own code needs besides stands in requirements.in, a line each.
@@ -27,7 +28,7 @@ def command(check: bool, extras: tuple[str, ...], python: str | None, upgrade: b
     import re
 
     from modelops.files import write_atomically
-    from modelops.locks import compare_lock, installed_packages, resolve
+    from modelops.locks import compare_lock, installed_packages, resolve, serving_part
     from modelops.locks.installed import extras_of
     from modelops.locks.resolving import read_requirements, unlocked
     from modelops.repository import Repository
@@ -40,10 +41,14 @@ def command(check: bool, extras: tuple[str, ...], python: str | None, upgrade: b
     for extra in extras:
         if extra not in known:
             raise click.BadParameter(f"modelops has no extra {extra!r}: {', '.join(known)}", param_hint="--extra")
-    if check and (extras or python or upgrade):
-        raise click.UsageError("--check writes nothing, so it takes no other option")
+    if (check or serving) and (extras or python or upgrade or (check and serving)):
+        raise click.UsageError(f"--{'check' if check else 'serving'} writes nothing, so it takes no other option")
     root = Repository.discover(Path.cwd()).root
-    path, asked, installed = root / LOCK, root / REQUIREMENTS, installed_packages()
+    path, asked = root / LOCK, root / REQUIREMENTS
+    if serving:
+        click.echo(serving_part(path.read_bytes() if path.is_file() else b"").decode(), nl=False)
+        return Exit.OK
+    installed = installed_packages()
     wanted = read_requirements(asked.read_bytes(), REQUIREMENTS) if asked.is_file() else []
     if not check:
         made = resolve(wanted, installed, extras=frozenset(extras), python=python, upgrade=upgrade, environ=os.environ)
