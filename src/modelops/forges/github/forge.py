@@ -40,7 +40,7 @@ _EVENTS = {"approved": "APPROVE", "changes-requested": "REQUEST_CHANGES", "comme
 
 def pages(params: Params) -> str:
     """Return where people see the repository; without a word in the file it is GitHub's own site."""
-    parts = urlsplit(params.api_url or _API)
+    parts = urlsplit(params.api_url or API)
     host = parts.netloc.removeprefix("api.") if parts.netloc == "api.github.com" else parts.netloc
     return f"{parts.scheme}://{host}/{params.repository}"
 
