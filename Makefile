@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: demo test test-all tutorial lint format install lock docs clean
+.PHONY: demo test test-all tutorial story-github lint format install lock docs clean
 
 demo: $(STAMP)
 	$(BIN)/modelops demo
@@ -25,7 +25,12 @@ test-all: $(STAMP)
 	$(PYTEST) -m "not benchmark"
 
 tutorial: $(STAMP)
-	$(PYTEST) tests/docs/test_tutorial.py tests/docs/test_demo.py tests/workflows -m slow
+	$(PYTEST) tests/docs/test_tutorial.py tests/docs/test_demo.py -m slow
+
+# The scaffolded workflows, step by step, on GitHub's own parser and expression engine; needs Node and a registry.
+story-github: $(STAMP)
+	npm ci --prefix tests/workflows/engine --no-audit --no-fund --silent
+	$(BIN)/python -m pytest -s tests/workflows -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

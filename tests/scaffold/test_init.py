@@ -78,14 +78,12 @@ def error_of(init: Init, *arguments: object) -> ModelOpsError:
 
 
 def test_a_new_repository_is_valid_and_complete(init: Init) -> None:
-    """git, policies, workflows, lock, key and schemas are there, and every file is right."""
+    """git, policies, lock, key and schemas are there, and every file is right; no forge is thought of."""
     found = init()
     root = Path.cwd()
     graph = graph_here()
     assert sorted(graph.environments) == ["local", "production", "staging"]
-    assert {path.name for path in (root / ".github/workflows").iterdir()} == {
-        "pull-request.yml", "release.yml", "reconcile.yml", "monitor.yml",
-    }  # fmt: skip
+    assert not (root / ".github").exists()
     assert {path.stem for path in (root / ".modelops/schema").iterdir()} == set(KINDS)
     assert "scikit-learn==" in (root / "requirements.lock").read_text()
     assert "policies/project.yaml" in found["files"]
@@ -136,12 +134,13 @@ def test_init_inside_a_repository_uses_it(init: Init) -> None:
 def test_a_folder_of_a_larger_repository_is_a_project_of_its_own(init: Init) -> None:
     """Nothing is written outside of it but its workflows, which run in it; a second team has a project beside it."""
     subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
+    git(Path.cwd(), "remote", "add", "origin", "https://github.com/acme/monorepo.git")
     top = Path.cwd()
     Path("ml/churn").mkdir(parents=True)
     for folder in ("ml/churn", "ml/risk"):
         if folder == "ml/churn":
             os.chdir(folder)
-        found = init(*([folder] if folder == "ml/risk" else []))
+        found = init("--github", *([folder] if folder == "ml/risk" else []))
         os.chdir(top)
         assert Path(found["root"]).samefile(folder)
         assert (top / folder / ".modelops/keys/local.pem").exists()
@@ -166,7 +165,7 @@ def test_what_is_to_be_typed_next_begins_where_init_was_typed(init: Init, folder
     subprocess.run(["bash", "-e", "-c", typed], check=True, capture_output=True)
     root = Path.cwd() if folder == "ml/churn" else Path(folder)
     begun = git(root, "ls-tree", "-r", "--name-only", "main").splitlines()
-    assert any(path.startswith(".github/workflows/") for path in begun)
+    assert any(path.endswith("policies/project.yaml") for path in begun)
     assert not any("models/left" in path for path in begun)
     assert "models/left/model.yaml" in git(root, "ls-tree", "-r", "--name-only", "propose-left")
     assert not any(line.startswith("cd ") for line in initialise_again(init, Path(folder), data))
@@ -185,13 +184,14 @@ def test_the_branch_and_the_remote_are_those_of_git(init: Init, tmp_path: Path) 
     Path.cwd().rmdir()
     git(tmp_path, "clone", "-q", "--origin", "upstream", "theirs.git", "work")
     os.chdir(tmp_path / "work")
-    found = init("--approver", "grace")
+    git(Path.cwd(), "remote", "set-url", "upstream", "https://github.com/acme/theirs.git")
+    found = init("--github", "--approver", "grace")
     project = load_resource(Path("policies/project.yaml").read_bytes(), "policies/project.yaml").spec
     assert (project.branch, project.remote) == ("trunk", "origin")
     workflow = Path(".github/workflows/pull-request.yml").read_text()
     assert 'branches: ["trunk"]' in workflow
     assert "git remote rename" not in workflow
-    assert "--since origin/trunk" in workflow
+    assert "origin/trunk" in workflow
     assert "git push --set-upstream upstream trunk" in found["next"]
     assert "what is on `trunk` is what runs" in Path("README.md").read_text()
     git(Path.cwd(), "add", "-A")
@@ -246,13 +246,13 @@ def test_a_second_init_is_refused(initialised: Init) -> None:
 
 def test_existing_policies_are_named_and_left_alone(init: Init) -> None:
     """Every file that is in the way is named; nothing is written, no key made."""
-    for path in ("policies/trust.yaml", ".github/workflows/release.yml"):
-        Path(path).parent.mkdir(parents=True)
+    for path in ("policies/trust.yaml", "policies/environments/staging.yaml"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text("mine")
     error = error_of(init)
     assert [problem.code for problem in error.problems] == ["file-exists", "file-exists"]
     assert [str(problem.location) for problem in error.problems] == [
-        ".github/workflows/release.yml", "policies/trust.yaml",
+        "policies/environments/staging.yaml", "policies/trust.yaml",
     ]  # fmt: skip
     assert not Path(".modelops/keys").exists()
     assert Path("policies/trust.yaml").read_text() == "mine"

@@ -400,3 +400,30 @@ def _clears(workspace: Workspace, pull: PullRequest) -> tuple[Violation, ...]:
     from modelops.governance.judged import cleared_by
 
     return cleared_by(workspace, pull) if pull.state == "open" else ()
+
+
+@command.command()
+@click.option("--since", metavar="REV", required=True, help="What the checked-out commit would be merged into.")
+@click.option("--to", "address", metavar="STORE", required=True, help="A folder, or the address of a store.")
+@output_option
+def fetch(since: str, address: str, output: str) -> int:
+    """Copy what the builds of a change are compared with from the project's store to another one.
+
+    A machine that runs proposed code builds with MODELOPS_STORE set to that one, and needs no way to the project's.
+    """
+    from dataclasses import asdict
+
+    from modelops.changes.fetching import fetch_compared
+    from modelops.governance.judged import by_approved_project
+    from modelops.project.workspace import open_workspace
+    from modelops.stores import open_at
+
+    workspace = open_workspace(warn=note)
+    by_approved_project(workspace)
+    found = fetch_compared(workspace, open_at(address, Path.cwd(), workspace.environ), since, note)
+    for one in found:
+        if one.missing is not None:
+            note(f"warning: {one.model} will not be compared with release {one.release}: {one.missing}")
+    Path(address).mkdir(parents=True, exist_ok=True) if ":" not in address else None
+    emit(output, [asdict(one) for one in found], f"{sum(one.missing is None for one in found)} releases fetched")
+    return 0

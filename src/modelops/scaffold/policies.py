@@ -1,4 +1,4 @@
-"""A new repository's policies, workflows, lock, key and schemas."""
+"""A new repository's policies, lock, key and schemas."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelops.scaffold.repository import repository_files, schema_files
 from modelops.scaffold.result import Result
 from modelops.scaffold.site import Site, identity
 from modelops.scaffold.surroundings.git_files import ignore
-from modelops.scaffold.surroundings.workflows import Home, workflow_files
+from modelops.scaffold.surroundings.workflows import Home
 from modelops.spec.layout import APPROVALS
 
 _KEPT = (".gitattributes", ".gitignore", "README.md", "requirements.lock")
@@ -20,7 +20,7 @@ _KEPT = (".gitattributes", ".gitignore", "README.md", "requirements.lock")
 
 
 def add_repository(site: Site, approvers: Sequence[str], result: Result) -> None:
-    """Write policies, workflows, lock, key and schemas; a file that many repositories have already is kept."""
+    """Write policies, lock, key and schemas; a file that many repositories have already is kept."""
     from modelops.evidence import generate_key
 
     logins = tuple(approvers) or (identity(site)[1],)
@@ -29,8 +29,6 @@ def add_repository(site: Site, approvers: Sequence[str], result: Result) -> None
     home = replace(site.home, remote=Home().remote)
     planned = [path for path in repository_files("", logins, home) if path not in _KEPT]
     refuse_existing(site.root, planned)
-    outside = workflow_files(home) if home.folder else {}
-    refuse_existing(site.repository.top, outside)
     key = key_in(site.state, "local")
     public = generate_key(key)
     site.undo.callback(key.unlink, missing_ok=True)
@@ -41,11 +39,10 @@ def add_repository(site: Site, approvers: Sequence[str], result: Result) -> None
             result.kept.append(path)
             files.pop(path, None)
     write_new(site.root, files, site.undo)
-    write_new(site.repository.top, outside, site.undo)
     ignore(site, result)
     schemas = {path: data for path, data in schema_files().items() if not (site.root / path).exists()}
     write_new(site.root, schemas, site.undo)
-    result.files += sorted(files) + [f"{'../' * len(Path(home.folder).parts)}{path}" for path in sorted(outside)]
+    result.files += sorted(files)
     result.warnings += [] if approvers else [f"only {logins[0]} may approve, and nobody approves own changes: {_ADD}"]
     result.key = _shown(site, key)
 
