@@ -307,7 +307,7 @@ def test_a_request_past_the_deadline_that_it_set_is_its_callers(server: Running)
     late = server.ask(INFER, rows, headers={"X-Request-Timeout-Ms": "1"})
     assert late.status == 408
     assert "within 0.001 s, which the request allowed" in late.json["error"]
-    assert server.ask(INFER, rows, headers={"X-Request-Timeout-Ms": "20000"}).status == 200
+    assert server.ask(INFER, LARGE, headers={"X-Request-Timeout-Ms": "20000"}).status == 200
 
 
 def test_only_so_many_requests_wait(
