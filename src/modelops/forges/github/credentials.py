@@ -21,7 +21,7 @@ import httpx
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.forges.github.settings import API, APP, APP_KEY, TOKENS, Params
 
-__all__ = ["NEEDED", "App", "Credentials", "Token", "credentials_of"]
+__all__ = ["NEEDED", "App", "Credentials", "Token", "credentials_of", "require_permissions"]
 
 NEEDED: Mapping[str, str] = {
     "checks": "write",
@@ -116,12 +116,12 @@ class App:
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", app):
             raise failure("app-key-invalid", f"{APP} is no id of a GitHub App", hint="it is on the App's settings page")
         self.name = f"the App {app}"
-        self._app, self._base, self._repository, self._now = app, base.rstrip("/"), repository, now
+        self.id, self._base, self._repository, self._now = app, base.rstrip("/"), repository, now
         self._key, self._permissions = _private(key), permissions
         self._token, self._until, self._renewed, self._skew = "", 0.0, -_AGAIN, 0.0
 
     def __repr__(self) -> str:
-        return f"App({self._app!r}, {self._repository!r})"
+        return f"App({self.id!r}, {self._repository!r})"
 
     def token(self) -> str:
         """Return the installation's token; a new one is asked for before the last one ends."""
@@ -147,7 +147,7 @@ class App:
         found = self.installation()
         if found.get("suspended_at"):
             raise _suspended(self.name)
-        _require_permissions(self.name, found.get("permissions") or {}, self._permissions)
+        require_permissions(self.name, found.get("permissions") or {}, self._permissions)
         wanted = {"repositories": [self._repository.partition("/")[2]], "permissions": dict(self._permissions)}
         made = self._ask("POST", f"/app/installations/{int(found['id'])}/access_tokens", wanted)
         self._token = str(made["token"])
@@ -187,7 +187,7 @@ class App:
         at = int(self._now() + self._skew)
         head = {"alg": "RS256", "typ": "JWT"}
         # GitHub advises a minute of leeway for clocks that are a little ahead of its own.
-        claims = {"iat": at - 60, "exp": at - 60 + _LIFE, "iss": self._app}
+        claims = {"iat": at - 60, "exp": at - 60 + _LIFE, "iss": self.id}
         text = b".".join(_encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (head, claims))
         proof = (text + b"." + _encoded(self._sign(text))).decode()
         return {
@@ -258,7 +258,8 @@ def credentials_of(params: Params, environ: Mapping[str, str]) -> Credentials:
     return Token(variable, environ[variable].strip())
 
 
-def _require_permissions(name: str, given: Mapping[str, Any], wanted: Mapping[str, str]) -> None:
+def require_permissions(name: str, given: Mapping[str, Any], wanted: Mapping[str, str]) -> None:
+    """Refuse an installation that was given less than is wanted, by the names of what it lacks."""
     levels = ("", "read", "write", "admin")
     lacking = [
         f"{key}: {level}"

@@ -11,8 +11,20 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.forges import Account, Check, Comment, Decision, Deployed, Opened, Opening, PullRequest, Review, State
-from modelops.forges.github import commits, deployments
+from modelops.forges import (
+    Account,
+    Check,
+    Comment,
+    Decision,
+    Deployed,
+    Opened,
+    Opening,
+    Point,
+    PullRequest,
+    Review,
+    State,
+)
+from modelops.forges.github import commits, deployments, examination
 from modelops.forges.github.credentials import credentials_of
 from modelops.forges.github.records import (
     STATES,
@@ -451,3 +463,7 @@ class GitHub:
     ) -> int:
         """Let GitHub show what of a model is deployed."""
         return deployments.show(self._api, self._at, environment, model, commit, arms, failed)
+
+    def examine(self, secrets: Sequence[str]) -> tuple[Point, ...]:
+        """Return how the repository is set up on GitHub, as far as the token may see it."""
+        return examination.examine(self._api, self._params.repository, self.branch, secrets)
