@@ -43,7 +43,12 @@ def scene(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 
 def test_a_repository_that_is_set_up_holds_everywhere(scene: Scene) -> None:
-    """Every point holds for somebody who may see everything; in facts mode jobs must open pull requests."""
+    """Every point holds for somebody who may see everything, with an App and, if jobs may open pulls, without."""
+    points = scene.points()
+    assert [one for one in points.values() if one.state != "holds"] == []
+    assert "as the App" in points["commits"].said
+    scene.served.settings["/rulesets/5"]["bypass_actors"] = []
+    assert scene.points()["job-opens-pulls"].state == "fails"
     scene.served.settings["/actions/permissions/workflow"]["can_approve_pull_request_reviews"] = True
     points = scene.points()
     assert [one for one in points.values() if one.state != "holds"] == []
@@ -76,11 +81,18 @@ def _of(path: str, **changed: Any) -> Callable[[dict[str, Any]], None]:
     return lambda settings: settings[path].update(changed)
 
 
-WRONG: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
+WRONG: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("reviews", _without("pull_request"), "without a review"),
     ("reviews", _parameter("pull_request", "required_approving_review_count", 0), "none is needed"),
     ("stale-reviews", _parameter("pull_request", "dismiss_stale_reviews_on_push", False), "an approval stays"),
-    ("code-owners", _parameter("pull_request", "require_code_owner_review", False), "asks nobody"),
+    (
+        "code-owners",
+        lambda settings: (
+            _parameter("pull_request", "require_code_owner_review", False)(settings),
+            _without("required_status_checks")(settings),
+        ),
+        "neither",
+    ),
     (
         "required-checks",
         _parameter("required_status_checks", "required_status_checks", [{"context": "modelops/gates"}]),
@@ -108,7 +120,8 @@ WRONG: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ),
     ("environments", _of("/environments", environments=[]), "no environment 'release'"),
     ("job-token", _of("/actions/permissions/workflow", default_workflow_permissions="write"), "may write"),
-    ("job-opens-pulls", lambda settings: None, "may not open pull requests"),
+    ("job-opens-pulls", _of("/actions/permissions/workflow", can_approve_pull_request_reviews=True), "may approve"),
+    ("repository-secrets", _of("/actions/secrets", secrets=[{"name": "MODELOPS_APP_PRIVATE_KEY"}]), "_APP_PRIVATE_KEY"),
     ("allowed-actions", _of("/actions/permissions", allowed_actions="all"), "anybody's"),
     ("actions", _of("/actions/permissions", enabled=False), "switched off"),
     (

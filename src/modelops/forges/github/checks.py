@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from modelops.forges import Point
 from modelops.forges.github.living import Living, Unseen
+from modelops.forges.github.settings import APP_KEY
 
 __all__ = ["GATES", "Expected", "Mode", "check"]
 
@@ -41,7 +42,12 @@ def mode(living: Living, expected: Expected) -> Mode | None:
         return "app"
     if isinstance(living.rules, Unseen):
         return None
-    return "facts" if _rule(living, "pull_request") is not None or _classic(living) else "push"
+    if _rule(living, "pull_request") is None and not _classic(living):
+        return "push"
+    actors = [one.get("bypass_actors") if not isinstance(one, Unseen) else None for one in living.rulesets]
+    if any(actor.get("actor_type") == "Integration" for some in actors for actor in some or ()):
+        return "app"
+    return None if any(some is None for some in actors) else "facts"
 
 
 def _holds(name: str, said: str) -> Point:
@@ -100,7 +106,7 @@ def _branch(living: Living, expected: Expected) -> Iterator[Point]:
         yield _hidden("rules", f"the rules of {expected.branch}", living.rules)
         return
     at = f"repos/{expected.repository}"
-    mend = f"gh api -X POST {at}/rulesets --input .github/rulesets/main.json"
+    mend = f"gh api -X POST {at}/rulesets --input .github/rulesets/modelops.json"
     reviews = _rule(living, "pull_request")
     classic = _classic(living).get("required_pull_request_reviews")
     if reviews is None and classic:
@@ -126,11 +132,13 @@ def _branch(living: Living, expected: Expected) -> Iterator[Point]:
             "an approval stays when something else is pushed; modelops counts it no more, GitHub's button does",
             f"{mend} (dismiss_stale_reviews_on_push)",
         )
+        asked = bool(reviews.get("require_code_owner_review"))
+        counted = GATES[1] in _contexts(living)
         yield _one(
             "code-owners",
-            bool(reviews.get("require_code_owner_review")),
-            "code owners have to review what is theirs",
-            "CODEOWNERS asks nobody",
+            asked or counted,
+            "code owners have to review what is theirs" if asked else f"{GATES[1]} counts those of approvals.yaml",
+            f"neither code owners nor those of approvals.yaml ({GATES[1]}) are needed for a merge",
             f"{mend} (require_code_owner_review)",
         )
     yield from _required_checks(living, mend)
@@ -147,10 +155,15 @@ def _forbids(classic: Mapping[str, Any], kind: str) -> bool:
     return bool(classic) and not (classic.get(key) or {}).get("enabled", False)
 
 
-def _required_checks(living: Living, mend: str) -> Iterator[Point]:
+def _contexts(living: Living) -> set[str]:
+    """Return the checks that have to pass before a merge."""
     found = _rule(living, "required_status_checks") or {}
     contexts = {str(one.get("context")) for one in found.get("required_status_checks") or ()}
-    contexts |= set((_classic(living).get("required_status_checks") or {}).get("contexts") or ())
+    return contexts | set((_classic(living).get("required_status_checks") or {}).get("contexts") or ())
+
+
+def _required_checks(living: Living, mend: str) -> Iterator[Point]:
+    contexts = _contexts(living)
     missing = [name for name in GATES if name not in contexts]
     yield _one(
         "required-checks",
@@ -179,7 +192,7 @@ def _bypass(living: Living, expected: Expected) -> Iterator[Point]:
             f"{only} bypass {one.get('name')!r}",
             f"{names} may bypass {one.get('name')!r}, and then nobody reviews",
             f"remove them: gh api -X PUT repos/{expected.repository}/rulesets/{one.get('id')} --input "
-            ".github/rulesets/main.json",
+            ".github/rulesets/modelops.json",
         )
         if expected.app is not None and len(others) == len(actors):
             yield _fails(
@@ -223,7 +236,7 @@ def _secrets(living: Living, expected: Expected) -> Iterator[Point]:
     if isinstance(living.secrets, Unseen):
         yield _hidden("repository-secrets", "the secrets of the repository", living.secrets)
     else:
-        for name in expected.secrets:
+        for name in (*expected.secrets, APP_KEY):
             if name in living.secrets:
                 yield _fails(
                     "repository-secrets",
@@ -231,11 +244,11 @@ def _secrets(living: Living, expected: Expected) -> Iterator[Point]:
                     f"gh secret set {name} --env {expected.keeper} -R {expected.repository}; "
                     f"gh secret delete {name} -R {expected.repository}",
                 )
-        if not living.secrets & set(expected.secrets):
+        if not living.secrets & {*expected.secrets, APP_KEY}:
             yield _holds("repository-secrets", "no key is a secret of the whole repository")
     if isinstance(living.environments, Unseen):
         return
-    for name in expected.secrets:
+    for name in (*expected.secrets, APP_KEY):
         held = [
             each
             for each, found in living.environment_secrets.items()
@@ -247,7 +260,7 @@ def _secrets(living: Living, expected: Expected) -> Iterator[Point]:
                 yield _reach(living, expected, name, each)
         elif blind:
             yield _hidden("secret", f"whether {name} is in {', '.join(blind)}", Unseen("environments: read"))
-        else:
+        elif name in expected.secrets:
             yield _fails(
                 "secret",
                 f"no environment has {name}",
@@ -335,7 +348,7 @@ def _actions(living: Living, expected: Expected) -> Iterator[Point]:
                 "jobs may not open pull requests, so releases and records cannot be asked for",
                 f"gh api -X PUT {at}/workflow -F can_approve_pull_request_reviews=true",
             )
-        elif expected.app is not None:
+        elif mode(living, expected) == "app":
             yield _one(
                 "job-opens-pulls",
                 not opens,
