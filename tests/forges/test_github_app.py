@@ -287,6 +287,14 @@ def test_the_permission_to_write_is_named(scene: Scene) -> None:
     assert "contents=write" in str(caught.value.first)
 
 
+def test_a_job_that_only_reads_may_have_another_way_to_push(scene: Scene) -> None:
+    """Where a job's token may not write by the API, git is tried with what the clone has, such as a deploy key."""
+    refused = b'{"message": "Resource not accessible by integration"}'
+    scene.served.fault = lambda method, path, number: (403, {}, refused) if path.endswith("/git/trees") else None
+    tip, commit = scene.commit()
+    assert scene.forge({"GITHUB_TOKEN": "ghs_of_job"}).put(tip, commit) == commit == scene.main()
+
+
 def test_an_enterprise_server_is_asked_at_its_own_place(scene: Scene) -> None:
     """The App's calls go below the path of the API, as all others."""
     forge = scene.forge(url=scene.served.url + "/api/v3")

@@ -192,8 +192,9 @@ def test_classic_protection_counts_as_well(scene: Scene) -> None:
 def test_the_app_says_with_what_it_is_installed(scene: Scene) -> None:
     """Exactly what it needs holds; more, less, suspended or elsewhere does not, and says what to do."""
     scene.served.__dict__["app"] = installed = Installed()
-    assert scene.as_app()["app"].state == "fails"
-    assert "issues: write" in scene.as_app()["app"].said
+    points = scene.as_app()
+    assert (points["app"].state, "issues: write" in points["app"].said) == ("fails", True)
+    assert points["reviews"].state == "holds"
     del installed.permissions["issues"]
     points = scene.as_app()
     assert (points["app"].state, "as the App" in points["commits"].said) == ("holds", True)

@@ -136,4 +136,5 @@ def test_a_push_that_nobody_approved_does_not_say_whom_to_ask(world: OnGitHub) -
         world.push({"policies/project.yaml": PROJECT.format(repository=REPOSITORY, url=evil.url)}, "Ask elsewhere")
         listed = world.ok("pr", "list", "--state", "all", "-o", "json").json
         assert len(listed) == len(world.served.pulls)
+        world.run("doctor")
         assert evil.seen == []

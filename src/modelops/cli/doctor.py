@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def _living() -> tuple[Point, ...] | None:
     """Return how the repository around this folder is set up; None outside of one, or where nothing can be."""
+    from modelops.forges import Point
+    from modelops.governance.judged import by_approved_project
     from modelops.project.examining import examine
     from modelops.project.workspace import open_workspace
 
@@ -22,7 +24,13 @@ def _living() -> tuple[Point, ...] | None:
         workspace = open_workspace()
     except ModelOpsError:
         return None
-    return examine(workspace)
+    try:
+        away = workspace.reach()
+        # What nobody approved does not say to whom a token is told.
+        by_approved_project(workspace)
+    except ModelOpsError as error:
+        return (Point("project", "fails", error.first.message, error.first.hint),)
+    return examine(workspace, away)
 
 
 @click.command("doctor")

@@ -24,10 +24,11 @@ _HOSTED = re.compile(r"^(ubuntu|windows|macos)-", re.IGNORECASE)
 _NOBODYS = "sha256:" + "0" * 64
 
 
-def examine(workspace: Workspace) -> tuple[Point, ...] | None:
+def examine(workspace: Workspace, away: ModelOpsError | None) -> tuple[Point, ...] | None:
     """Return how the repository stands where others work in it; None where its forge has no settings of its own.
 
-    A forge that cannot be asked is one point that cannot be seen, and keeps the others from nothing.
+    A forge that cannot be asked is one point that cannot be seen, and keeps the others from nothing; ``away`` is why
+    the remote cannot be. The project must be the one that was approved: it says who is told the token.
     """
     try:
         forge = workspace.forge
@@ -35,7 +36,6 @@ def examine(workspace: Workspace) -> tuple[Point, ...] | None:
         return (Point("forge", "fails", error.first.message, error.first.hint),)
     if not isinstance(forge, Examined):
         return None
-    away = workspace.reach()
     points: list[Point] = [] if away is None else [_away("remote", away)]
     try:
         points += forge.examine(_secrets(workspace))
@@ -119,7 +119,8 @@ def _runner(where: str, runs_on: str, passing: set[str]) -> Point:
         return Point("runner", "holds", f"{where}: what it looks after runs elsewhere")
     if "$" in runs_on:
         said = f"cannot see on what {where} runs ({runs_on}); {names} needs a machine that stays"
-        return Point("runner", "unseen", said, "name a runner of your own: runs-on: [self-hosted, modelops]")
+        mend = "gh variable list says what is filled in; then: gh variable set MODELOPS_RUNNER --body self-hosted"
+        return Point("runner", "unseen", said, mend)
     if _HOSTED.match(runs_on):
         said = f"{where} runs on {runs_on}, which is thrown away with what it starts for {names} [ephemeral-target]"
         mend = "runs-on: [self-hosted, modelops], or a target that stays: policies/environments/NAME.yaml"

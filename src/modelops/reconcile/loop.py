@@ -148,7 +148,7 @@ def reconcile(
     away = workspace.reach()
     workspace.repository.require_history()
     _, graph = known(workspace)
-    target_of(workspace, graph, name)
+    target_of(workspace, graph, name).must_be_durable()
     if away is None:
         _push_kept(workspace, name, say)
     runtime = before_a_pass(workspace, name, away)

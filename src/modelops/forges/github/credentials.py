@@ -21,7 +21,7 @@ import httpx
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.forges.github.settings import API, APP, APP_KEY, TOKENS, Params
 
-__all__ = ["NEEDED", "App", "Credentials", "Token", "credentials_of", "require_permissions"]
+__all__ = ["NEEDED", "App", "Credentials", "Token", "credentials_of"]
 
 NEEDED: Mapping[str, str] = {
     "checks": "write",
@@ -32,6 +32,7 @@ NEEDED: Mapping[str, str] = {
 }
 """What the loop asks of an installation, and no more, whatever the App was given."""
 PAUSES = (0.5, 2.0, 4.0)
+"""Seconds between tries of what an App asks as itself."""
 _EARLY = 300.0
 """Seconds before its end at which a token is not used any more."""
 _SPREAD = 60.0
@@ -147,7 +148,7 @@ class App:
         found = self.installation()
         if found.get("suspended_at"):
             raise _suspended(self.name)
-        require_permissions(self.name, found.get("permissions") or {}, self._permissions)
+        _require_permissions(self.name, found.get("permissions") or {}, self._permissions)
         wanted = {"repositories": [self._repository.partition("/")[2]], "permissions": dict(self._permissions)}
         made = self._ask("POST", f"/app/installations/{int(found['id'])}/access_tokens", wanted)
         self._token = str(made["token"])
@@ -258,8 +259,7 @@ def credentials_of(params: Params, environ: Mapping[str, str]) -> Credentials:
     return Token(variable, environ[variable].strip())
 
 
-def require_permissions(name: str, given: Mapping[str, Any], wanted: Mapping[str, str]) -> None:
-    """Refuse an installation that was given less than is wanted, by the names of what it lacks."""
+def _require_permissions(name: str, given: Mapping[str, Any], wanted: Mapping[str, str]) -> None:
     levels = ("", "read", "write", "admin")
     lacking = [
         f"{key}: {level}"

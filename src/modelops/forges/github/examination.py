@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from modelops.errors import ModelOpsError
 from modelops.forges import Point
 from modelops.forges.github import checks
-from modelops.forges.github.credentials import NEEDED, App, require_permissions
+from modelops.forges.github.credentials import NEEDED, App
 from modelops.forges.github.living import look
 from modelops.forges.github.session import Session
 
@@ -23,10 +24,16 @@ _MODES = {
 def examine(api: Session, repository: str, branch: str, secrets: Sequence[str]) -> tuple[Point, ...]:
     """Return every point of a repository; that GitHub cannot be asked is an error."""
     app = api.credentials if isinstance(api.credentials, App) else None
-    points = [] if app is None else [_app(app)]
-    if points and points[0].state == "fails":
-        # Without a token nothing else can be seen.
-        return tuple(points)
+    points = []
+    if app is not None:
+        try:
+            app.token()
+        except ModelOpsError as error:
+            if error.retryable:
+                raise
+            # Without a token nothing else can be seen.
+            return (Point("app", "fails", error.first.message, error.first.hint),)
+        points.append(_app(app, app.installation().get("permissions") or {}))
     living = look(api, f"/repos/{repository}", branch)
     expected = checks.Expected(repository, branch, tuple(secrets), app=app.id if app is not None else None)
     how = checks.mode(living, expected)
@@ -36,17 +43,8 @@ def examine(api: Session, repository: str, branch: str, secrets: Sequence[str]) 
     return (*points, *checks.check(living, expected), Point("commits", state, said, mend))  # type: ignore[arg-type]
 
 
-def _app(app: App) -> Point:
-    """Say whether the App is installed, with what it may do."""
-    try:
-        found = app.installation()
-        given = found.get("permissions") or {}
-        require_permissions(app.name, given, NEEDED)
-        app.token()
-    except ModelOpsError as error:
-        if error.retryable:
-            raise
-        return Point("app", "fails", error.first.message, error.first.hint)
+def _app(app: App, given: Mapping[str, Any]) -> Point:
+    """Say with what the App is installed."""
     more = sorted(f"{key}: {level}" for key, level in given.items() if level != "read" and key not in NEEDED)
     if more:
         said = f"{app.name} is installed, and may do more than it needs: {', '.join(more)}"
