@@ -24,6 +24,9 @@ def _living() -> tuple[Point, ...] | None:
         workspace = open_workspace()
     except ModelOpsError:
         return None
+    if workspace.repository.find("HEAD") is None:
+        # Nothing is committed yet, so that nothing says which forge it is.
+        return None
     try:
         away = workspace.reach()
         # What nobody approved does not say to whom a token is told.

@@ -45,9 +45,9 @@ def examine(workspace: Workspace, away: ModelOpsError | None) -> tuple[Point, ..
 
 
 def _away(name: str, error: ModelOpsError) -> Point:
-    state = "unseen" if error.exit is Exit.WORLD else "fails"
-    said = f"cannot see it: {error.first.message}" if state == "unseen" else error.first.message
-    return Point(name, "unseen" if state == "unseen" else "fails", said, error.first.hint)
+    if error.exit is not Exit.WORLD or error.first.code.startswith("app-"):
+        return Point(name, "fails", error.first.message, error.first.hint)
+    return Point(name, "unseen", f"cannot see it: {error.first.message}", error.first.hint)
 
 
 def _secrets(workspace: Workspace) -> tuple[str, ...]:
