@@ -227,6 +227,16 @@ def test_main_that_moved_is_left_as_it_is(scene: Scene) -> None:
     assert git(scene.world.remote, "ls-tree", "--name-only", "main").split() >= ["first", "late"]
 
 
+def test_a_checkout_that_rewound_the_branch_does_not_matter(scene: Scene) -> None:
+    """As a job's checkout does it: what the clone believes to be main is older, and the commit is on the true tip."""
+    tip, commit = scene.commit("first")
+    forge = scene.forge()
+    first = forge.put(tip, commit)
+    git(scene.clone.root, "update-ref", "refs/remotes/origin/main", tip)
+    landed = scene.clone.land("main", lambda tip: Landing({"second": b"1"}, "Second\n"), ADA, NOON, put=forge.put)
+    assert (landed, git(scene.world.remote, "rev-parse", "main^")) == (scene.main(), first)
+
+
 def test_a_lost_answer_with_more_on_top_is_found(scene: Scene) -> None:
     """The branch moved, the answer was lost and somebody else was there since: it is there, and not made again."""
     tip, commit = scene.commit()
