@@ -142,7 +142,7 @@ def _passes(workspace: Workspace, graph: Graph, name: str) -> bool:
 def _jobs(data: bytes) -> Iterator[tuple[str, str, str]]:
     """Yield the jobs of a workflow: name, what it runs on, and what its steps run."""
     try:
-        document: Any = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+        document: Any = yaml.safe_load(data)
     except yaml.YAMLError:
         return
     jobs = document.get("jobs") if isinstance(document, dict) else None
