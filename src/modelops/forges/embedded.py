@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Literal, get_args
 
 from modelops.clock import format_instant
@@ -23,12 +24,13 @@ from modelops.forges import (
     Check,
     Comment,
     Decision,
+    Explanation,
     Opened,
     Opening,
     PullRequest,
     Review,
     State,
-)
+)  # fmt: skip
 from modelops.forges._stored import (
     REF,
     Pulls,
@@ -107,10 +109,11 @@ class Embedded:
         *,
         label: str | None = None,
         source: str | None = None,
+        head: str | None = None,
         state: State | Literal["all"] = "open",
         limit: int | None = None,
     ) -> tuple[PullRequest, ...]:
-        """Return the pull requests with a label, from a branch and in a state, the newest first."""
+        """Return the pull requests with a label, from a branch, with a head and in a state, the newest first."""
         self.repository.fetch()
         pulls = [
             pull
@@ -119,7 +122,12 @@ class Embedded:
             and source in (None, pull.source)
             and (label is None or label in pull.labels)
         ]
-        return tuple(self._live(pull) for pull in pulls[:limit])
+        live = (self._live(pull) for pull in pulls)
+        return tuple(islice((pull for pull in live if head in (None, pull.head)), limit))
+
+    def queued(self, commit: str) -> tuple[PullRequest, str] | None:
+        """Return None: here nothing waits, what is merged is merged at once."""
+        return None
 
     def merged_with(self, commit: str) -> PullRequest | None:
         """Return the pull request whose merge brought a commit to the branch; None if it came in another way."""
@@ -382,10 +390,14 @@ class Embedded:
         pull, _ = self._edit(number, edit, f"Review #{{number}}: {state}")
         return _review(_standing(pull, new) or new, pull)
 
-    def check(self, number: int, name: str, conclusion: str) -> None:
-        """Set the conclusion of a named check for the head."""
+    def check(
+        self, number: int, name: str, conclusion: str, *, commit: str | None = None, said: Explanation | None = None
+    ) -> None:
+        """Set the conclusion of a named check for the head; what else it says is not kept."""
 
         def edit(pull: StoredPull) -> dict[str, object]:
+            if commit is not None:
+                require_head(pull, commit)
             new = StoredCheck(conclusion=conclusion, commit=pull.head)
             if pull.checks.get(name) == new:
                 return {}

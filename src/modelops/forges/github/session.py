@@ -104,7 +104,9 @@ class Session:
         """Put, patch or delete: what is sent twice changes nothing more."""
         return self._patiently(lambda: self._sent(method, self._url(path), body))
 
-    def create(self, path: str, body: Mapping[str, Any], look: Callable[[], T | None]) -> Answer | T:
+    def create(
+        self, path: str, body: Mapping[str, Any], look: Callable[[], T | None], *, method: str = "POST"
+    ) -> Answer | T:
         """Post; after a fault that leaves open whether it was done, ``look`` tells, and only then is it sent again."""
         first = True
 
@@ -115,7 +117,7 @@ class Session:
                 if found is not None:
                     return found
             first = False
-            return self._sent("POST", self._url(path), body)
+            return self._sent(method, self._url(path), body)
 
         return self._patiently(attempt)
 
