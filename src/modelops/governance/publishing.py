@@ -81,8 +81,11 @@ def stand(workspace: Workspace, place: Place) -> Stand:
         seen = look(repository, forge, place.pull, now, policies_at(workspace, workspace.tip()))
         return Stand(seen.verdict, seen.result, seen.result.trouble)
     _, verdict = judge_whole(repository, forge, place.pull, place.base, now=now)
-    trouble = verdict.result.trouble if verdict.result is not None else None
-    return Stand(verdict, verdict.result, trouble)
+    result = verdict.result
+    trouble = result.trouble if result is not None else None
+    if trouble is None and result is not None and result.tree != repository.tree_id(place.commit, ""):
+        trouble = f"the queue tries {place.commit[:12]}, which is not what merging it into {place.base[:12]} makes"
+    return Stand(verdict, result, trouble)
 
 
 def measuring(found: Stand) -> tuple[str, ...]:

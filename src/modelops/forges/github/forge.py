@@ -195,7 +195,7 @@ class GitHub:
     def queued(self, commit: str) -> tuple[PullRequest, str] | None:
         """Return what the merge queue tries as a commit: GitHub names a branch after the number and what is below."""
         heads = f"heads/gh-readonly-queue/{self.branch}/"
-        for one in self._api.pages(f"{self._at}/git/matching-refs/{heads}"):
+        for one in self._api.get(f"{self._at}/git/matching-refs/{heads}").document:
             found = _QUEUED.search(one["ref"])
             if one["object"]["sha"] != commit or found is None:
                 continue
