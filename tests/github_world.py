@@ -56,7 +56,8 @@ class FakeGitHub:
     """One repository; ``fault`` says for the n-th request of a method and path what is answered instead.
 
     ``lost`` does what was asked and drops the connection, ``drop`` does nothing and drops it. ``lacking`` are the
-    permissions that no token has (``checks=write``); ``untrue`` is what the description does not allow.
+    permissions that no token has (``checks=write``); ``untrue`` is what the description does not allow, ``sent`` are
+    the digests of the bytes that were answered.
     """
 
     remote: Path
@@ -70,6 +71,7 @@ class FakeGitHub:
     seen: list[tuple[str, str]] = field(default_factory=list)
     fault: Fault = lambda method, path, number: None
     untrue: list[str] = field(default_factory=list)
+    sent: set[str] = field(default_factory=set)
     lacking: set[str] = field(default_factory=set)
     moment: int = 0
     name: str = REPOSITORY
@@ -509,6 +511,7 @@ def github(remote: Path) -> Iterator[FakeGitHub]:
                 headers["ETag"] = tag
                 if self.headers.get("If-None-Match") == tag:
                     status, text = 304, b""
+            state.sent.add(f"sha256:{hashlib.sha256(text).hexdigest()}")
             self.reply(status, headers, text)
 
         def held(self, path: str, query: dict[str, str], body: Any, status: int, document: Any) -> Any:

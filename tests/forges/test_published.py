@@ -27,8 +27,8 @@ from modelops.changes.report import (
     written,
 )
 from modelops.cli import main
-from modelops.forges import PullRequest, _github_session
-from modelops.forges.github import GitHub
+from modelops.forges import PullRequest
+from modelops.forges.github import GitHub, session
 from modelops.repository import Repository
 
 APPROVALS = """apiVersion: modelops/v1
@@ -119,7 +119,7 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Scene]:
-    monkeypatch.setattr(_github_session, "_PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(session, "_PAUSES", (0.01, 0.01, 0.01))
     monkeypatch.setenv("MODELOPS_CLOCK", "2026-03-01T12:00:00Z")
     monkeypatch.setenv("GH_TOKEN", "token-of-app")
     for name in ("MODELOPS_GITHUB_TOKEN", "GITHUB_TOKEN", "GITHUB_API_URL", "GITHUB_ACTIONS"):

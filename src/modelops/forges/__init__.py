@@ -33,6 +33,7 @@ __all__ = [
     "Explanation",
     "Forge",
     "ForgeModule",
+    "Heard",
     "Opened",
     "Opening",
     "PullRequest",
@@ -149,6 +150,14 @@ class PullRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """An answer as it came: what was asked, and the SHA-256 of the bytes that were answered."""
+
+    call: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The pull request that asks for something, and whether it did so already."""
 
@@ -211,6 +220,13 @@ class Forge(Protocol):
 
         The pull request is one that this forge has just returned, and ``base`` a commit that the clone has.
         Somebody whom the forge cannot tell is among them with an empty id.
+        """
+        ...
+
+    def heard(self, pull: PullRequest) -> tuple[Heard, ...]:
+        """Return what was answered about a pull request since this forge was opened: of each call the last answer.
+
+        It is what a record of approvals rests on, and is signed with it. Nothing is asked.
         """
         ...
 

@@ -10,7 +10,6 @@ Who one is here is declared, not proven: whoever may push to the repository may 
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -25,6 +24,7 @@ from modelops.forges import (
     Comment,
     Decision,
     Explanation,
+    Heard,
     Opened,
     Opening,
     PullRequest,
@@ -38,7 +38,11 @@ from modelops.forges._stored import (
     StoredComment,
     StoredPull,
     StoredReview,
+    checked_login,
+    checked_title,
     file_of,
+    heard_of,
+    not_open,
     parse,
     require_base,
     require_head,
@@ -47,32 +51,12 @@ from modelops.repository import Person, Swap
 from modelops.spec.meta import Strict
 
 _ATTEMPTS = 16
-_LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}(\[bot\])?")
 
 
 class Params(Strict):
     """Settings of the embedded forge: the branch that pull requests are merged into, the project's by default."""
 
     branch: str | None = None
-
-
-def _not_open(pull: StoredPull) -> ModelOpsError:
-    who = pull.merged_by or pull.closed_by
-    by = f" (by {who})" if who else ""
-    return failure("pull-not-open", f"pull request #{pull.number} is {pull.state}{by}", exit=Exit.NO)
-
-
-def _checked_login(login: str) -> str:
-    if not _LOGIN.fullmatch(login):
-        raise failure("bad-login", f"{login!r} is not a login", exit=Exit.USAGE, hint="use letters and digits")
-    return login
-
-
-def _checked_title(title: str) -> str:
-    title = title.strip()
-    if not title or not title.isprintable():
-        raise failure("bad-title", f"{title!r} is not a title", exit=Exit.USAGE, hint="write one line of text")
-    return title
 
 
 def _account(login: str) -> Account:
@@ -96,7 +80,7 @@ class Embedded:
 
     def whoami(self) -> Account:
         """Return who one says one is: by default what stands before the @ of git's user.email."""
-        return _account(_checked_login(self.acting or self.repository.user().login))
+        return _account(checked_login(self.acting or self.repository.user().login))
 
     # --- reading
 
@@ -164,6 +148,10 @@ class Embedded:
         commits = self.repository.log(revision=pull.head, excluding=[base])
         people = {person.login for commit in commits for person in commit.people}
         return tuple(_account(login) for login in sorted({stored.author.lower(), *stored.pushers, *people}))
+
+    def heard(self, pull: PullRequest) -> tuple[Heard, ...]:
+        """Return the digest of the file that holds the pull request."""
+        return heard_of(self._load(self._tip()).get(pull.number))
 
     def _tip(self) -> str | None:
         return self.repository.find_ref(REF)
@@ -290,7 +278,7 @@ class Embedded:
                 exit=Exit.USAGE,
                 hint="run `git switch -c my-change`, commit there and push that branch",
             )
-        title, me = _checked_title(title), self.whoami()
+        title, me = checked_title(title), self.whoami()
 
         def change(pulls: Pulls) -> StoredPull:
             same = self._asking(pulls, source, unless)
@@ -382,7 +370,7 @@ class Embedded:
             if _standing(pull, new) is not None:
                 return {}
             if pull.state != "open":
-                raise _not_open(pull)
+                raise not_open(pull)
             if state != "commented" and me.id == pull.author.lower():
                 raise failure("self-review", f"{me} opened #{number} and cannot review it", exit=Exit.NO)
             return {"reviews": [*pull.reviews, new.model_copy(update={"base": pull.base})]}
@@ -402,7 +390,7 @@ class Embedded:
             if pull.checks.get(name) == new:
                 return {}
             if pull.state != "open":
-                raise _not_open(pull)
+                raise not_open(pull)
             return {"checks": {**pull.checks, name: new}}
 
         self._edit(number, edit, "Check #{number}")
@@ -417,7 +405,7 @@ class Embedded:
 
         def edit(pull: StoredPull) -> dict[str, object]:
             if pull.state == "closed":
-                raise _not_open(pull)
+                raise not_open(pull)
             require_head(pull, head)
             if pull.state == "merged":
                 return {}
@@ -465,7 +453,7 @@ class Embedded:
 
         def edit(pull: StoredPull) -> dict[str, object]:
             if pull.state == "merged":
-                raise _not_open(pull)
+                raise not_open(pull)
             return {} if pull.state == "closed" else {"state": "closed", "closed_by": me.login}
 
         pull, _ = self._edit(number, edit, "Close #{number}")

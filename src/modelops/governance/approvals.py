@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from modelops.clock import format_instant, parse_instant, wall_clock
 from modelops.errors import ModelOpsError
-from modelops.forges import MACHINE, Account, Forge, PullRequest, Review
+from modelops.forges import MACHINE, Account, Forge, Heard, PullRequest, Review
 from modelops.governance.results import Result, result_of, why_stale
 from modelops.repository import Repository
 from modelops.spec.kinds import Resource, place
@@ -85,7 +85,8 @@ class RuleVerdict:
 class ApprovalVerdict:
     """Whether a change may go ahead, the approvals that counted, and sentences that say why.
 
-    Of a whole pull request: what it makes of its base, what that amounts to, and what each rule says of it.
+    Of a whole pull request: what it makes of its base, what that amounts to, what each rule says of it, and which
+    answers of the forge that rests on.
     """
 
     ok: bool
@@ -95,6 +96,7 @@ class ApprovalVerdict:
     changes: tuple[Change, ...] = ()
     risks: tuple[tuple[str, Risk], ...] = ()
     result: Result | None = None
+    heard: tuple[Heard, ...] = ()
 
 
 def classify(paths: Iterable[str], models: Collection[str] = ()) -> tuple[Change, ...]:
@@ -280,7 +282,7 @@ def judge_whole(
     at = repository.commit(pull.merge).time if pull.state == "merged" and pull.merge else now or wall_clock()
     stale = why_stale(repository, pull, result)
     asked = Judged(pull, forge.reviews(pull.number), forge.involved(pull, base), at, stale)
-    return policy, replace(judge_pull(policy, asked, changes, risks), result=result)
+    return policy, replace(judge_pull(policy, asked, changes, risks), result=result, heard=forge.heard(pull))
 
 
 def _rules_of(

@@ -19,6 +19,7 @@ from modelops.forges import (
     Decision,
     Deployed,
     Explanation,
+    Heard,
     Opened,
     Opening,
     PullRequest,
@@ -266,6 +267,12 @@ class GitHub:
                 found.add(known.get(address.lower()) or by_address(name, address, self._noreply))
         found |= set(self._pushers(pull))
         return tuple(sorted(found, key=lambda one: (one.login.lower(), one.id)))
+
+    def heard(self, pull: PullRequest) -> tuple[Heard, ...]:
+        """Return the digests of what GitHub answered about a pull request, its reviews, commits and pushes."""
+        told = self._api.heard(f"{self._at}/pulls/{pull.number}")
+        told += self._api.heard(f"{self._at}/activity", {"ref": f"refs/heads/{pull.source}"})
+        return tuple(Heard(call, digest) for call, digest in sorted(told))
 
     def _pushers(self, pull: PullRequest) -> Iterator[Account]:
         if ":" in pull.source:
