@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from forges.forge_world import github_forge
@@ -26,7 +27,7 @@ from modelops.changes.report import (
     VerdictReport,
     written,
 )
-from modelops.cli import main
+from modelops.cli import main, pr
 from modelops.forges import PullRequest
 from modelops.forges.github import GitHub, session
 from modelops.repository import Repository
@@ -49,6 +50,7 @@ metadata:
 spec:
   forge: {{type: github, params: {{repository: {repository}, apiUrl: "{url}"}}}}
 """
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "pull-request-report.md"
 URL = "https://github.example/acme/models/actions/runs/5"
 GATES, APPROVED = "modelops/gates", "modelops/approvals"
 CALLS = {"first": 14, "again": 12, "review": 12}
@@ -298,28 +300,30 @@ def test_two_runs_at_once_leave_one_comment(scene: Scene) -> None:
 # --- the report is data of somebody else
 
 
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"not json", "no report"),
-        (b"[" * 100_000, "no report"),
-        (b'{"report": 2}', "report"),
-        (b'{"x": 1}', "no report"),
-        (b"\xff\xfe", "no report"),
-        (b" " * (reports.LARGEST + 1), "larger than"),
-    ],
-)
-def test_what_is_no_report_is_told_and_passes_nothing(scene: Scene, data: bytes, said: str) -> None:
+def test_what_is_no_report_is_told_and_passes_nothing(scene: Scene) -> None:
     """The checks say so, approvals are judged all the same, and the verb ends with 3."""
     pull = scene.propose()
     path = scene.folder / "report.json"
-    path.write_bytes(data)
+    path.write_bytes(b"not json")
     done = scene.run("publish", str(path), "--match-head-commit", pull.head)
     assert done.code == 3
-    assert said in done.err
+    assert "no report" in done.err
     assert scene.check(GATES)["conclusion"] == "failure"
     assert scene.check(APPROVED)["status"] == "in_progress"
     assert "not known" in scene.comments[0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"[" * 100_000, b'{"report": 2}', b"\xff\xfe", b"", b"null", b" " * (reports.LARGEST + 1), b'{"modelops": NaN}'],
+)
+def test_what_is_no_document_is_refused(tmp_path: Path, data: bytes) -> None:
+    """Neither depth nor size nor bytes that are no text get further than the reader."""
+    path = tmp_path / "report.json"
+    path.write_bytes(data)
+    with pytest.raises(reports.ModelOpsError) as error:
+        reports.read_report(path, "1" * 40)
+    assert error.value.first.code == "report-invalid"
 
 
 @pytest.mark.parametrize(
@@ -438,8 +442,7 @@ def problems(count: int) -> tuple[ProblemReport, ...]:
     )
 
 
-@pytest.mark.parametrize("fault", [None, "lost", "drop"])
-@pytest.mark.parametrize("method", ["POST", "PATCH"])
+@pytest.mark.parametrize(("method", "fault"), [("GET", None), ("POST", "lost"), ("PATCH", "lost"), ("PATCH", "drop")])
 def test_problems_stand_at_their_lines_once(scene: Scene, fault: str | None, method: str) -> None:
     """120 annotations are three requests, each there once, also when an answer was lost or a connection broke."""
     pull = scene.propose()
@@ -612,3 +615,16 @@ def test_how_many_requests_a_pull_request_costs(scene: Scene) -> None:
         action()
         told[name] = len(scene.served.seen)
     assert told == CALLS
+
+
+def test_the_page_of_the_verbs_is_true() -> None:
+    """Every option of the three verbs is on the page, no other is, and it says how many requests they cost."""
+    text = PAGE.read_text(encoding="utf-8")
+    for section in text.split("\n## `modelops pr ")[1:]:
+        verb = pr.command.commands[section.split()[0].rstrip("`")]
+        options = {name for one in verb.params if isinstance(one, click.Option) for name in one.opts}
+        told = set(re.findall(r"--[a-z][a-z-]*", section.partition("Exit")[0]))
+        # --no-build is told, and is the other half of --build.
+        assert told - {"--no-build"} == options - {"--output", "-o", "--build"}
+    numbers = f"{CALLS['first']} for the first report, {CALLS['again']} for a newer one, {CALLS['review']} for a review"
+    assert numbers in " ".join(text.split())
