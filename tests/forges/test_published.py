@@ -53,7 +53,7 @@ spec:
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "pull-request-report.md"
 URL = "https://github.example/acme/models/actions/runs/5"
 GATES, APPROVED = "modelops/gates", "modelops/approvals"
-CALLS = {"first": 14, "again": 12, "review": 12}
+CALLS = {"first": 14, "again": 12, "review": 13}
 """Requests of the second half: for a first report, for the same of a newer run, and for a review."""
 
 
@@ -562,13 +562,19 @@ def test_a_queue_that_tries_something_else_is_not_approved(scene: Scene) -> None
 
 
 def test_two_pull_requests_of_one_commit_are_both_told(scene: Scene) -> None:
-    """Each gets its comment; the checks of the commit are written once."""
+    """Each gets its comment; the check of the commit is that of the least approved, whichever is told last."""
     pull = scene.propose()
+    scene.bob.review(pull.number, "approved", head=pull.head)
     git(scene.world.remote, "update-ref", "refs/heads/twin", pull.head)
     scene.ada.open(title="T", body="", source="twin")
     scene.publish(report(pull.head))
     assert sorted(one["issue"] for one in scene.served.comments) == [1, 2]
-    assert len(scene.served.runs) == 2
+    assert [run["name"] for run in scene.served.runs] == [GATES, APPROVED]
+    assert scene.run("approvals", "1").code == 0
+    assert scene.check(APPROVED)["status"] == "in_progress"
+    scene.bob.review(2, "approved", head=pull.head)
+    assert scene.run("approvals", "1").code == 0
+    assert scene.check(APPROVED)["conclusion"] == "success"
 
 
 def test_a_review_of_nobody_and_too_many_commits_are_no_approval(scene: Scene) -> None:

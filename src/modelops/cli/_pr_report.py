@@ -34,7 +34,9 @@ def _address(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
-_pull_option = click.option("--pull", "number", type=click.IntRange(min=1), help="Only this pull request.")
+_pull_option = click.option(
+    "--pull", "number", type=click.IntRange(min=1), help="Only if it is this pull request's head."
+)
 _url_option = click.option("--details-url", "url", default="", callback=_address, help="Where the run can be read.")
 _head_option = click.option(
     "--match-head-commit", "head", metavar="SHA", callback=_whole_id, help="The commit that was measured, in full."
@@ -110,18 +112,17 @@ def publish(file: Path | None, head: str | None, number: int | None, url: str, o
         raise click.UsageError("--match-head-commit is needed: a report is of one commit, and the event says which")
     workspace = _open()
     found, why = _read(file, head)
-    told = []
-    for place in publishing.places(workspace.forge, head, number):
-        stood = publishing.stand(workspace, place)
-        checked = view.gates(found, why, publishing.measuring(stood), url)
-        approved = view.approvals(stood.verdict, stood.trouble, url)
+    stood = [(one, publishing.stand(workspace, one)) for one in publishing.places(workspace.forge, head, number)]
+    approved = [view.approvals(one.verdict, one.trouble, url) for _, one in stood]
+    least, told = view.of_commit(approved), []
+    for (place, one), mine in zip(stood, approved, strict=True):
+        checked = view.gates(found, why, publishing.measuring(one), url)
         checks = [
             (publishing.GATES_CHECK, checked.conclusion, checked.said),
-            (publishing.APPROVALS_CHECK, approved.conclusion, approved.said),
+            (publishing.APPROVALS_CHECK, least.conclusion, least.said),
         ]
-        body = view.comment(place.pull, found, checked, approved)
-        publishing.speak(workspace.forge, place, checks, body)
-        told.append({**_place(place), "gates": checked.conclusion, "approvals": approved.conclusion})
+        publishing.speak(workspace.forge, place, checks, view.comment(place.pull, found, checked, mine))
+        told.append({**_place(place), "gates": checked.conclusion, "approvals": mine.conclusion})
     emit(output, told, lambda: "\n".join(map(view.line, told)))
     if why is not None:
         raise why
@@ -154,15 +155,14 @@ def approvals(number: int | None, head: str | None, url: str, output: str) -> in
     if number is None and head is None:
         raise click.UsageError("name the pull request, or the commit that is its head with --match-head-commit")
     workspace = _open()
-    told = []
-    for place in publishing.places(workspace.forge, head, number):
-        stood = publishing.stand(workspace, place)
-        approved = view.approvals(stood.verdict, stood.trouble, url)
-        body = publishing.renewed(workspace.forge, place, partial(view.renewed, approved=approved))
-        publishing.speak(
-            workspace.forge, place, [(publishing.APPROVALS_CHECK, approved.conclusion, approved.said)], body
-        )
-        told.append({**_place(place), "approvals": approved.conclusion, "title": approved.said.title})
+    stood = [(one, publishing.stand(workspace, one)) for one in publishing.places(workspace.forge, head, number)]
+    approved = [view.approvals(one.verdict, one.trouble, url) for _, one in stood]
+    least, told = view.of_commit(approved), []
+    for (place, _), mine in zip(stood, approved, strict=True):
+        body = publishing.renewed(workspace.forge, place, partial(view.renewed, approved=mine))
+        check = (publishing.APPROVALS_CHECK, least.conclusion, least.said)
+        publishing.speak(workspace.forge, place, [check], body)
+        told.append({**_place(place), "approvals": mine.conclusion, "title": mine.said.title})
     emit(output, told, lambda: "\n".join(map(view.line, told)))
     return 0
 

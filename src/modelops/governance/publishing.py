@@ -51,22 +51,22 @@ class Stand:
 def places(forge: Forge, commit: str | None, number: int | None) -> tuple[Place, ...]:
     """Return the open pull requests that a commit is the head of, else the one that a merge queue tries as it.
 
-    With a number only that one, whose head has to be the commit if one is given.
+    With a number that one has to be among them; without a commit it is that one's head. Checks are of a commit, so that
+    all of them are asked about.
     """
-    if number is not None:
-        pull = forge.get(number)
-        if pull.state != "open" or commit not in (None, pull.head):
-            raise _stale(f"#{number} is {pull.state}, and its head is {pull.head[:12]}", commit or pull.head)
-        return (Place(pull, pull.head),)
     if commit is None:
-        raise failure("report-stale", "neither a pull request nor a commit is named", exit=Exit.USAGE)
+        if number is None:
+            raise failure("report-stale", "neither a pull request nor a commit is named", exit=Exit.USAGE)
+        commit = forge.get(number).head
     found = tuple(Place(pull, commit) for pull in forge.find(head=commit))
-    if found:
-        return found
-    queued = forge.queued(commit)
-    if queued is None:
+    queued = forge.queued(commit) if not found else None
+    if queued is not None:
+        found = (Place(queued[0], commit, queued[1]),)
+    if number not in (None, *(one.pull.number for one in found)):
+        raise _stale(f"it is not the head of #{number}, or that is not open", commit)
+    if not found:
         raise _stale("it is the head of no open pull request, and in no merge queue", commit)
-    return (Place(queued[0], commit, queued[1]),)
+    return found
 
 
 def _stale(why: str, commit: str) -> ModelOpsError:

@@ -16,7 +16,7 @@ from modelops.governance.approvals import ApprovalVerdict, RuleVerdict
 from modelops.markup import Markup, code, escape, interval, number, plain, table
 from modelops.releases.markdown import WORDS
 
-__all__ = ["Told", "approvals", "comment", "gates", "headline", "line", "renewed"]
+__all__ = ["Told", "approvals", "comment", "gates", "headline", "line", "of_commit", "renewed"]
 
 LIMIT = 60_000
 """Characters of a comment; GitHub takes 65,536."""
@@ -109,6 +109,11 @@ def approvals(verdict: ApprovalVerdict | None, trouble: str | None, url: str) ->
         )
     title = "; ".join(map(_missing, missing)) or "not approved"
     return Told("pending", Explanation(plain(title)[:250], _who(verdict), url=url))
+
+
+def of_commit(every: Sequence[Told]) -> Told:
+    """Return what a check of a commit says that is the head of several pull requests: that of the least approved."""
+    return min(every, key=lambda one: ("failure", "pending", "neutral", "success").index(one.conclusion))
 
 
 def _missing(rule: RuleVerdict) -> str:
