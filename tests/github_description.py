@@ -160,6 +160,9 @@ def wrong_answer(method: str, path: str, status: int, document: Any) -> str | No
     if str(status) not in called.said["responses"]:
         return f"{called.method} {called.path} never answers {status}"
     schema = called.schema_of(status)
+    if isinstance(document, list):
+        # Of a long list the ends are looked at: all of 250 commits would take longer than a client waits.
+        document = [*document[:3], *document[3:][-3:]]
     if schema is None:
         return None if document is None else f"{called.path} answers {status} without a body"
     told = _wrong(schema, document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -33,7 +33,7 @@ class OnGitHub(World):
 
     served: FakeGitHub
 
-    token: str | None = "token-of-app"
+    token: str | None = field(default="token-of-app", kw_only=True)
 
     def environ(self) -> dict[str, str]:
         found = {name: value for name, value in super().environ().items() if not name.startswith(("GH_", "GITHUB_"))}
