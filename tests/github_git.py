@@ -250,7 +250,7 @@ def list_deployments(
 ) -> Reply:
     wanted = query.get("environment")
     found = [one for one in fake.deployments if wanted in (None, one["environment"])]
-    return 200, [one for one in found if query.get("sha") in (None, one["sha"])][::-1]
+    return 200, [shown(one) for one in found if query.get("sha") in (None, one["sha"])][::-1]
 
 
 def add_deployment(
@@ -264,7 +264,12 @@ def add_deployment(
     made = {"id": len(fake.deployments) + 1, "sha": body["ref"], "statuses_url": "", **body, "creator": {"login": me}}
     fake.deployments.append(made)
     fake.deployment_statuses[made["id"]] = []
-    return 201, made
+    return 201, shown(made)
+
+
+def shown(made: dict[str, Any]) -> dict[str, Any]:
+    """Return a deployment without what was asked of its making."""
+    return {key: value for key, value in made.items() if key not in ("auto_merge", "required_contexts")}
 
 
 def list_deployment_statuses(
@@ -281,7 +286,8 @@ def add_deployment_status(
     if set(body) - known or body["state"] not in states or len(body.get("description") or "") > 140:
         return 422, {"message": "Validation Failed"}
     number = int(match.group(1))
-    made = {"id": len(fake.deployment_statuses[number]) + 1, "creator": {"login": me}, **body}
+    said = {key: value for key, value in body.items() if key != "auto_inactive"}
+    made = {"id": len(fake.deployment_statuses[number]) + 1, "creator": {"login": me}, **said}
     fake.deployment_statuses[number].append(made)
     return 201, made
 

@@ -1,7 +1,8 @@
 """A GitHub for tests: the calls that modelops makes, over HTTP, about commits of a real git repository.
 
-Its answers have the fields of GitHub's own. What it does not know it refuses with 501, unknown fields of a request with
-422, so that a call which nobody meant does not pass.
+Every request and every answer is held against GitHub's own description of its API, where what it does not name is
+wrong (`github_description`): the world fails at its end if anything was. What the fake does not know it refuses with
+501. Fields that nobody here asks about are filled with the plainest value that the description allows.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import github_git
 from git_world import git
+from github_description import whole, wrong_answer, wrong_request
 from github_git import Installed, Rules
 
 REPOSITORY = "acme/models"
@@ -35,6 +37,14 @@ ACCOUNTS = {
     "github-actions[bot]": {"id": 41898282, "login": "github-actions[bot]", "type": "Bot"},
     "web-flow": {"id": 19864447, "login": "web-flow", "type": "User"},
 }
+_TEXT = "application/json; charset=utf-8"
+_NEEDED = (
+    (r"(POST|PATCH) .*/check-runs.*", "checks=write"),
+    (r"(POST|PATCH|DELETE) .*/issues/.*comments.*", "pull_requests=write"),
+    (r"(POST|PUT|PATCH) .*/pulls.*", "pull_requests=write"),
+    (r"POST .*/statuses/.*", "statuses=write"),
+)
+"""What a token has to be allowed for a request."""
 TOKENS = {f"token-of-{name}": name for name in ("ada", "bob", "grace")} | {"token-of-app": "modelops[bot]"}
 TOKENS |= {"ghs_of_app": "modelops[bot]", "ghs_of_job": "github-actions[bot]"}
 
@@ -45,7 +55,9 @@ Fault = Callable[[str, str, int], tuple[int, dict[str, str], bytes] | str | None
 class FakeGitHub:
     """One repository; ``fault`` says for the n-th request of a method and path what is answered instead.
 
-    ``lost`` does what was asked and drops the connection, ``drop`` does nothing and drops it.
+    ``lost`` does what was asked and drops the connection, ``drop`` does nothing and drops it. ``lacking`` are the
+    permissions that no token has (``checks=write``); ``untrue`` is what the description does not allow, ``sent`` are
+    the digests of the bytes that were answered.
     """
 
     remote: Path
@@ -58,6 +70,9 @@ class FakeGitHub:
     activity: list[dict[str, Any]] = field(default_factory=list)
     seen: list[tuple[str, str]] = field(default_factory=list)
     fault: Fault = lambda method, path, number: None
+    untrue: list[str] = field(default_factory=list)
+    sent: set[str] = field(default_factory=set)
+    lacking: set[str] = field(default_factory=set)
     moment: int = 0
     name: str = REPOSITORY
     rules: Rules | None = None
@@ -118,9 +133,8 @@ class FakeGitHub:
             if self.heads.get(name) != commit:
                 kind = "push" if name in self.heads else "branch_creation"
                 who = self.by_address(self.commit(commit)["commit"]["committer"]["email"])
-                self.activity.append(
-                    {"ref": f"refs/heads/{name}", "activity_type": kind, "actor": who, "after": commit}
-                )
+                told = {"ref": f"refs/heads/{name}", "activity_type": kind, "actor": who, "after": commit}
+                self.activity.append({"id": len(self.activity) + 1, "timestamp": self.now(), **told})
         for pull in self.pulls.values():
             source = pull["head"]["ref"]
             if pull["state"] == "open" and source in now:
@@ -129,8 +143,9 @@ class FakeGitHub:
         self.heads = now
 
     def whole(self, pull: dict[str, Any], *, listed: bool = False) -> dict[str, Any]:
-        """Return a pull request; in lists GitHub leaves out who merged it."""
-        return {key: value for key, value in pull.items() if not (listed and key in ("merged_by", "merged"))}
+        """Return a pull request; in lists GitHub leaves out who merged it, and everywhere who closed it."""
+        hidden = ("closed_by", *(("merged_by", "merged", "maintainer_can_modify") if listed else ()))
+        return {key: value for key, value in pull.items() if key not in hidden}
 
     def answer(
         self, method: str, path: str, query: dict[str, str], body: dict[str, Any], me: str | None
@@ -184,7 +199,7 @@ class FakeGitHub:
         if any(p["state"] == "open" and p["head"]["ref"] == body["head"] for p in self.pulls.values()):
             said = f"A pull request already exists for acme:{body['head']}."
             return 422, {"message": "Validation Failed", "errors": [{"message": said}]}
-        number, repo = len(self.pulls) + 1, {"id": 1, "full_name": REPOSITORY}
+        number, repo = len(self.pulls) + 1, {"id": 1, "full_name": REPOSITORY, "name": "models"}
         self.pulls[number] = {
             "number": number,
             "title": body["title"],
@@ -193,6 +208,7 @@ class FakeGitHub:
             "state": "open",
             "head": {"ref": body["head"], "sha": heads[body["head"]], "repo": repo, "label": f"acme:{body['head']}"},
             "base": {"ref": body["base"], "sha": heads[body["base"]], "repo": repo},
+            "maintainer_can_modify": False,
             "created_at": self.now(),
             "merged_at": None,
             "merged": False,
@@ -215,6 +231,9 @@ class FakeGitHub:
             return 422, {"message": "Validation Failed"}
         if body.get("state") == "closed" and pull["state"] == "open":
             pull |= {"state": "closed", "closed_by": ACCOUNTS[me]}
+        elif body.get("state") == "open" and not pull["merged"]:
+            pull |= {"state": "open", "closed_by": None}
+        pull |= {key: body[key] for key in ("title", "body") if key in body}
         return 200, self.whole(pull)
 
     def get_issue(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
@@ -301,48 +320,99 @@ class FakeGitHub:
         return 200, found
 
     def list_runs(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
-        found = [run for run in self.runs if run["head_sha"] == match.group(1)]
-        return 200, {"total_count": len(found), "check_runs": found[::-1]}
+        newest = {(run["app"]["slug"], run["name"]): run for run in self.runs if run["head_sha"] == match.group(1)}
+        found = [self.shown(run) for run in list(newest.values())[::-1]]
+        return 200, {"total_count": len(found), "check_runs": found}
+
+    def shown(self, run: dict[str, Any]) -> dict[str, Any]:
+        """Return a check run as GitHub shows it: its annotations are counted."""
+        output = {key: value for key, value in run["output"].items() if key != "annotations"}
+        return run | {"output": output | {"annotations_count": len(run["output"].get("annotations", ()))}}
+
+    def written(self, run: dict[str, Any], body: dict[str, Any]) -> tuple[int, Any]:
+        """Write to a check run: annotations are added to those that are there, and a conclusion completes it."""
+        told = body.get("output", {})
+        if len(told.get("annotations", ())) > 50 or len(told.get("summary", "")) > 65_535:
+            return 422, {"message": "Invalid request", "errors": ["too much"]}
+        before = run["output"]
+        added = [*before.get("annotations", ()), *told.get("annotations", ())]
+        run |= {key: value for key, value in body.items() if key != "output"}
+        run |= {"output": {"title": None, "summary": None, "text": None, **before, **told, "annotations": added}}
+        if "conclusion" in body:
+            run |= {"status": "completed", "completed_at": self.now()}
+        elif body.get("status", "queued") != "completed":
+            run |= {"conclusion": None, "completed_at": None}
+        return 200, self.shown(run)
 
     def add_run(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
         if not me.endswith("[bot]"):
             return 403, {"message": "You must authenticate via a GitHub App."}
-        self.runs.append({"id": len(self.runs) + 1, **body})
-        return 201, self.runs[-1]
+        run = {"id": len(self.runs) + 1, "status": "queued", "conclusion": None, "output": {}, "details_url": None}
+        run |= {"app": {"id": 7, "slug": me.removesuffix("[bot]"), "owner": ACCOUNTS[me]}, "external_id": ""}
+        status, told = self.written(run, body)
+        if status == 200:
+            self.runs.append(run)
+        return (201, told) if status == 200 else (status, told)
+
+    def get_run(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        return 200, self.shown(self.runs[int(match.group(1)) - 1])
 
     def patch_run(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
         if not me.endswith("[bot]"):
             return 403, {"message": "You must authenticate via a GitHub App."}
         run = self.runs[int(match.group(1)) - 1]
-        run |= body
-        return 200, run
+        if run["app"]["slug"] != me.removesuffix("[bot]"):
+            return 403, {"message": "Invalid app_id"}
+        return self.written(run, body)
 
     def status(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
         found = {one["context"]: one for one in self.statuses if one["sha"] == match.group(1)}
-        return 200, {"state": "pending", "statuses": list(found.values())}
+        told = [{key: value for key, value in one.items() if key != "sha"} for one in found.values()]
+        return 200, {"state": "pending", "statuses": told, "sha": match.group(1), "total_count": len(told)}
 
     def add_status(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
-        self.statuses.append({"sha": match.group(1), **body})
-        return 201, self.statuses[-1]
+        empty = {"description": None, "target_url": None, "avatar_url": None}
+        self.statuses.append({"sha": match.group(1), "id": len(self.statuses) + 1, **empty, **body})
+        return 201, {key: value for key, value in self.statuses[-1].items() if key != "sha"}
 
     def list_comments(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
-        return 200, [one for one in self.comments if one["issue"] == int(match.group(1))]
+        return 200, [self.said(one) for one in self.comments if one["issue"] == int(match.group(1))]
+
+    def said(self, one: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in one.items() if key != "issue"}
 
     def add_comment(
         self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str
     ) -> tuple[int, Any]:
         if len(body["body"]) > 65_536:
             return 422, {"message": "Validation Failed", "errors": [{"message": "body is too long"}]}
-        one = {"id": len(self.comments) + 1, "issue": int(match.group(1)), "user": ACCOUNTS[me], "body": body["body"]}
+        number = max((one["id"] for one in self.comments), default=0) + 1
+        one = {"id": number, "issue": int(match.group(1)), "user": ACCOUNTS[me], "body": body["body"]}
         self.comments.append(one)
-        return 201, one
+        return 201, self.said(one)
 
     def patch_comment(
         self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str
     ) -> tuple[int, Any]:
-        one = self.comments[int(match.group(1)) - 1]
+        one = next((one for one in self.comments if one["id"] == int(match.group(1))), None)
+        if one is None:
+            return 404, {"message": "Not Found"}
+        if len(body["body"]) > 65_536:
+            return 422, {"message": "Validation Failed", "errors": [{"message": "body is too long"}]}
         one["body"] = body["body"]
-        return 200, one
+        return 200, self.said(one)
+
+    def delete_comment(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        there = [one for one in self.comments if one["id"] != int(match.group(1))]
+        gone, self.comments = len(there) == len(self.comments), there
+        return (404, {"message": "Not Found"}) if gone else (204, None)
+
+    def matching(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        """Return the refs whose names begin so."""
+        start = f"refs/{match.group(1)}"
+        lines = git(self.remote, "for-each-ref", "--format=%(refname) %(objectname)").splitlines()
+        found = (line.split(" ") for line in lines if line.startswith(start))
+        return 200, [{"ref": name, "object": {"type": "commit", "sha": sha}} for name, sha in found]
 
     def list_activity(self, match: re.Match[str], query: dict[str, str], *_: Any) -> tuple[int, Any]:
         return 200, [one for one in self.activity if one["ref"] == query.get("ref", one["ref"])][::-1]
@@ -371,11 +441,14 @@ ROUTES: list[tuple[str, Callable[..., tuple[int, Any]]]] = [
     (r"GET /commits/([0-9a-f]{40})/check-runs", FakeGitHub.list_runs),
     (r"POST /check-runs", FakeGitHub.add_run),
     (r"PATCH /check-runs/(\d+)", FakeGitHub.patch_run),
+    (r"GET /check-runs/(\d+)", FakeGitHub.get_run),
+    (r"GET /git/matching-refs/(.+)", FakeGitHub.matching),
     (r"GET /commits/([0-9a-f]{40})/status", FakeGitHub.status),
     (r"POST /statuses/([0-9a-f]{40})", FakeGitHub.add_status),
     (r"GET /issues/(\d+)/comments", FakeGitHub.list_comments),
     (r"POST /issues/(\d+)/comments", FakeGitHub.add_comment),
     (r"PATCH /issues/comments/(\d+)", FakeGitHub.patch_comment),
+    (r"DELETE /issues/comments/(\d+)", FakeGitHub.delete_comment),
     (r"GET /activity", FakeGitHub.list_activity),
     (r"DELETE /git/refs/heads/(.+)", FakeGitHub.delete_branch),
     *github_git.ROUTES,
@@ -411,11 +484,9 @@ def github(remote: Path) -> Iterator[FakeGitHub]:
                 if fault == "drop":
                     self.close_connection = True
                     return
-                token, body = (
-                    (self.headers.get("Authorization") or "").removeprefix("Bearer "),
-                    json.loads(data or b"{}"),
-                )
-                own = github_git.app_call(state, self.command, parts.path, body, token)
+                token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+                body = json.loads(data) if data else None
+                own = github_git.app_call(state, self.command, parts.path, body or {}, token)
                 if own is not None:
                     self.reply(own[0], {}, json.dumps(own[1]).encode())
                     return
@@ -428,19 +499,39 @@ def github(remote: Path) -> Iterator[FakeGitHub]:
                     said = b'{"message": "Resource not accessible by integration"}'
                     self.reply(403, {"X-Accepted-GitHub-Permissions": lacking}, said)
                     return
-                status, document = state.answer(self.command, parts.path, query, body, me)
+                needed = next(
+                    (name for form, name in _NEEDED if re.fullmatch(form, f"{self.command} {parts.path}")), ""
+                )
+                if needed in state.lacking:
+                    said = b'{"message": "Resource not accessible by integration"}'
+                    self.reply(403, {"X-Accepted-GitHub-Permissions": needed}, said)
+                    return
+                status, document = state.answer(self.command, parts.path, query, body or {}, me)
             if fault == "lost":
                 self.close_connection = True
                 return
             headers: dict[str, str] = {}
             document = self.paged(parts.path, query, document, headers)
+            if parts.path != "/graphql":
+                document = self.held(parts.path, query, body, status, document)
             text = b"" if document is None else json.dumps(document).encode()
             tag = f'"{hashlib.sha256(text).hexdigest()}"'
             if self.command == "GET" and status == 200:
                 headers["ETag"] = tag
                 if self.headers.get("If-None-Match") == tag:
                     status, text = 304, b""
+            state.sent.add(f"sha256:{hashlib.sha256(text).hexdigest()}")
             self.reply(status, headers, text)
+
+        def held(self, path: str, query: dict[str, str], body: Any, status: int, document: Any) -> Any:
+            """Return a whole answer; what is not as GitHub describes it is written down."""
+            wrong = wrong_request(self.command, path, query, body)
+            if status < 300:
+                document = whole(self.command, path, status, document)
+                wrong = wrong or wrong_answer(self.command, path, status, document)
+            if wrong:
+                state.untrue.append(wrong)
+            return document
 
         def paged(self, path: str, query: dict[str, str], document: Any, headers: dict[str, str]) -> Any:
             inside = document["check_runs"] if isinstance(document, dict) and "check_runs" in document else document
@@ -458,6 +549,7 @@ def github(remote: Path) -> Iterator[FakeGitHub]:
             for key, value in headers.items():
                 self.send_header(key, value)
             self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Type", _TEXT)
             self.end_headers()
             self.wfile.write(data)
 
@@ -470,6 +562,7 @@ def github(remote: Path) -> Iterator[FakeGitHub]:
     thread.start()
     try:
         yield state
+        assert not state.untrue, state.untrue[0]
     finally:
         server.shutdown()
         thread.join()

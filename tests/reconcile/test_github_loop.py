@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -33,8 +35,11 @@ class OnGitHub(World):
 
     served: FakeGitHub
 
+    token: str | None = field(default="token-of-app", kw_only=True)
+
     def environ(self) -> dict[str, str]:
-        return super().environ() | {"GH_TOKEN": "token-of-app"}
+        found = {name: value for name, value in super().environ().items() if not name.startswith(("GH_", "GITHUB_"))}
+        return found | ({"GH_TOKEN": self.token} if self.token else {})
 
     def propose(self, files: Mapping[str, str | None], branch: str, title: str = "Change") -> PullRequest:
         self.push(files, title, branch)
@@ -82,6 +87,50 @@ def test_a_model_lives_from_proposal_to_production_on_github(world: OnGitHub) ->
     assert {one["state"] for one in status} == {"merged"}
 
 
+def approval_of(path: str, world: OnGitHub) -> dict[str, Any]:
+    """Return the approval among the signed statements of a file on main."""
+    for line in world.show(path).splitlines():
+        said = json.loads(base64.b64decode(json.loads(line)["payload"]))
+        if said["predicateType"].endswith("/approval/v1"):
+            predicate: dict[str, Any] = said["predicate"]
+            return predicate
+    raise AssertionError(path)
+
+
+def test_approvals_are_signed_with_the_digests_of_what_github_answered(world: OnGitHub) -> None:
+    """People by the number of their account, and each answer about pull request, reviews, commits and pushes."""
+    files = {
+        1: f"models/{MODEL}/releases/1/evidence.intoto.jsonl",
+        2: f"models/{MODEL}/promotions/production-1.intoto.jsonl",
+    }
+    for number, path in files.items():
+        said = approval_of(path, world)
+        assert [(one["login"], one["id"]) for one in said["approvals"]] == [("grace", "13")]
+        calls = {call.partition("?")[0].removeprefix(f"GET /repos/{REPOSITORY}") for call in said["heard"]}
+        pull = f"/pulls/{number}"
+        assert calls == {pull, f"{pull}/reviews", f"{pull}/commits", "/activity"}
+        assert set(said["heard"].values()) <= world.served.sent
+
+
+def test_whoever_asks_later_asks_no_forge(world: OnGitHub) -> None:
+    """In a fresh clone, with GitHub out of reach: who approved what, from signed statements alone."""
+    later = world.clone("later")
+    world.served.seen.clear()
+    world.served.fault = lambda *_: "drop"
+    try:
+        said = world.run("audit", "release", MODEL, "1", "-o", "json", root=later)
+        branch = world.run("audit", "branch", root=later)
+    finally:
+        world.served.fault = lambda *_: None
+    assert (said.code, branch.code) == (0, 0), said.err + branch.err
+    assert said.json["trust"]["status"] == "verified"
+    assert [(one["login"], one["id"]) for one in said.json["approval"]["approvals"]] == [("grace", "13")]
+    by = {one["environment"]: [each["id"] for each in one["approvals"]] for one in said.json["promotions"]}
+    assert by == {"production": ["13"], "staging": []}
+    assert {one["trust"]["status"] for one in said.json["promotions"]} == {"verified"}
+    assert world.served.seen == []
+
+
 def test_a_token_that_has_expired_stops_nothing_for_good(world: OnGitHub) -> None:
     """A token that has expired is told with exit 4, and nothing is changed; afterwards it goes on."""
     text = world.show(f"models/{MODEL}/model.yaml").replace("C: 1.0", "C: 0.6") + "\n"
@@ -95,6 +144,59 @@ def test_a_token_that_has_expired_stops_nothing_for_good(world: OnGitHub) -> Non
     world.served.fault = lambda *_: None
     world.ok("release", "--yes")
     assert world.show(f"models/{MODEL}/releases/2/release.yaml")
+
+
+def measured(world: OnGitHub, head: str, *words: str, code: int) -> dict[str, Any]:
+    """Run the first half on a commit as a job without any token does, and return its report."""
+    folder = world.clone(f"job-{head[:8]}-{len(words)}")
+    git(folder, "checkout", "-q", head)
+    world.token = None
+    try:
+        done = world.run("pr", "report", "--since", "origin/main", "--out", "report.json", *words, root=folder)
+    finally:
+        world.token = "token-of-app"
+    assert done.code == code, done.err
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_a_pull_request_is_told_what_its_model_is_worth(world: OnGitHub) -> None:
+    """The first half builds and judges with no token, the second publishes it: numbers beside stable, plan, gates."""
+    text = world.show(f"models/{MODEL}/model.yaml").replace("C: 0.6", "C: 0.9") + "\n"
+    pull = world.propose({f"models/{MODEL}/model.yaml": text}, "measured", "Tune")
+    world.served.seen.clear()
+    found = measured(world, pull.head, "--summary", "summary.md", code=0)
+    assert world.served.seen == []
+    (build,) = found["builds"]
+    assert (build["model"], build["outcome"], build["stable"]) == (MODEL, "passed", 1)
+    assert len(build["metrics"][0]["stable"]) == 3
+    assert [one["gate"] for one in build["verdicts"]] == ["ranks"]
+    assert any("release churn" in one["text"] for one in found["plan"])
+    assert found["rules"] == [{"change": "model", "minimum": 1, "approvers": ["ada", "grace"]}]
+    assert "### ✅ passed: churn" in (world.folder / f"job-{pull.head[:8]}-2" / "summary.md").read_text()
+    report = world.folder / f"job-{pull.head[:8]}-2" / "report.json"
+    world.ok("pr", "publish", str(report), "--match-head-commit", pull.head)
+    (comment,) = [one["body"] for one in world.served.comments if one["issue"] == pull.number]
+    assert "| `easy/ranks` | ✅ pass |" in comment
+    assert "ask grace" in comment
+    unbuilt = measured(world, pull.head, "--no-build", code=0)
+    assert (unbuilt["unmeasured"], unbuilt.get("builds")) == ([MODEL], None)
+
+
+def test_what_is_wrong_is_reported_with_its_line(world: OnGitHub) -> None:
+    """A file that is wrong, a build that fails and a project that cannot be opened leave a report, too."""
+    text = world.show(f"models/{MODEL}/model.yaml")
+    wrong = world.propose({f"models/{MODEL}/model.yaml": text.replace("seed: 1", "sede: 1")}, "wrong", "Break")
+    (problem, *_) = measured(world, wrong.head, code=3)["problems"]
+    line = 1 + text[: text.index("seed: 1")].count("\n")
+    assert (problem["level"], problem["path"], problem["line"]) == ("failure", f"models/{MODEL}/model.yaml", line)
+    failing = {f"models/{MODEL}/train.py": world.show(f"models/{MODEL}/train.py") + "\nraise ValueError('no')\n"}
+    found = measured(world, world.propose(failing, "failing", "Break").head, code=3)
+    assert found["unmeasured"] == [MODEL]
+    assert any("no" in one["message"] for one in found["problems"])
+    project = {"policies/project.yaml": "kind: Project\n"}
+    found = measured(world, world.propose(project, "project", "Break").head, code=3)
+    assert {one["path"] for one in found["problems"]} == {"policies/project.yaml"}
 
 
 def test_what_nobody_approved_is_not_released(world: OnGitHub) -> None:

@@ -70,7 +70,7 @@ def told(record: BuildRecord, verdicts: Any = VERDICTS, **changes: Any) -> str:
         ("one\ntwo\r\n\tthree", "one two three"),
         ("<b>&", "&lt;b&gt;&amp;"),
         ("# title", r"\# title"),
-        ("#1", "#1"),
+        ("#1", "#&#8203;1"),
         ("1. item", r"1\. item"),
         ("0.88 is", "0.88 is"),
         ("- item", r"\- item"),

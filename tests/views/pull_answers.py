@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from modelops.errors import Exit, Location, Problem
 from modelops.governance.approvals import ApprovalVerdict, Change, RuleVerdict
 from modelops.governance.pulls import Look
 from modelops.governance.results import Comparison, Difference, Result, Shown, Side
+from modelops.reconcile.measured import Measured
 from modelops.spec.kinds.promotion import Approval
-from views.loop_answers import AT, COMMIT, HOSTILE
+from views.loop_answers import AT, BUILT, COMMIT, HOSTILE, PLAN, PLANNED, WAIVED, WAIVERS
 
 RESULT = Result(COMMIT, COMMIT, COMMIT, ("models/fraud/environments/production.yaml", HOSTILE), f"not so {HOSTILE}")
 RULE = RuleVerdict(
@@ -37,4 +39,11 @@ COMPARED = Comparison(
         f"--- a/x\n+++ b/x\n@@ -1 +1 @@\n-{HOSTILE}\n+a\u00a0=\u2028b\r\n ::add-mask::x ##[group]\n".encode()
         + b"+\xff\n",
     ),
+)
+
+MEASURED = Measured(
+    *(COMMIT, "1" * 40, COMMIT, "", PLAN, PLANNED, WAIVERS, (BUILT, WAIVED), ("other",), (RULE,)),
+    problems=(Problem("unknown-key", f"no key {HOSTILE}", Location("models/fraud/model.yaml", 3, 5), None, HOSTILE),),
+    warnings=(Problem("removed", f"{HOSTILE} is gone", Location(f"models/{HOSTILE}")),),
+    exit=Exit.FILES,
 )

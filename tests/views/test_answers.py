@@ -34,13 +34,17 @@ from modelops.views import (
 )
 from modelops.views.data import snapshot, travelling
 from modelops.views.proofs import branch, fence, trust, waivers
-from modelops.views.proposals import ending, promotion, restoration, retraining
+from modelops.views.proposals import ending, measured, promotion, published, restoration, retraining
 from modelops.views.trials import picture, rehearsal, replay
 from views import loop_answers as said
 from views import pull_answers as pulls
 from views.test_views import UNSEEN, dumped
 
+REPORT = measured.report(pulls.MEASURED).model_copy(update={"modelops": "0.1.0"})
+CHECKED = published.gates(REPORT, None, (f".github/{said.HOSTILE}",), "https://github.example/runs/1")
+PENDING = published.approvals(pulls.LOOK.verdict, None, "")
 TEXTS = {
+    "measured": measured.text(REPORT),
     "plan": plan.text(said.PLAN, said.PLANNED),
     "plan-nothing": plan.text(said.NOTHING),
     "plan-renders-nothing": plan.text(said.RENDERS_NOTHING),
@@ -90,6 +94,7 @@ TEXTS = {
     "rollback-already": rollback.text(replace(said.ROLLED_BACK, already=f"by ana {said.HOSTILE}")),
 }
 DATA: dict[str, Any] = {
+    "measured": REPORT.model_dump(mode="json", by_alias=True),
     "plan": plan.data(said.PLAN, said.PLANNED),
     "forecasts": forecasts.data(said.PLANNED),
     "reconciliation": reconciliation.data(said.RESULT),
@@ -129,6 +134,8 @@ MARKDOWN = {
     "ending-forgotten": ending.markdown(replace(said.ENDING, state=None)),
     "restoration": restoration.markdown(said.RESTORATION),
     "retraining": retraining.markdown(said.RETRAINING),
+    "published": published.comment(said.PULL, REPORT, CHECKED, PENDING),
+    "published-unknown": published.comment(said.PULL, None, published.gates(None, None, (), ""), PENDING),
 }
 
 
@@ -159,7 +166,7 @@ def test_a_reviewer_reads_no_markup_of_others(name: str, golden: Golden) -> None
     assert not UNSEEN.search(text)
     bare = re.sub(r"(?<![`\\])(`+)(?!`).*?(?<!`)\1(?!`)", "", text)
     assert "<img" not in bare
-    assert not re.search(r"(?<!\\)\]\(", bare)
+    assert not re.search(r"(?<!\\)\]\((?!https://github\.example/runs/1\))", bare)
     assert "\n# h" not in bare
     tables = [block.split("\n") for block in re.findall(r"(?:^\|.*(?:\n|$))+", bare, re.M)]
     for rows in tables:

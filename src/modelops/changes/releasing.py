@@ -53,7 +53,8 @@ def model_approval(workspace: Workspace, graph: Graph, tip: str, model: str) -> 
     if policy is None or not verdict.ok:
         raise _unapproved(model, verdict.reasons)
     reference = pull_reference(workspace.repository, pull, base, commit.id)
-    return ModelApproval("pull-request", commit.id, policy.digest, reference, verdict.counted, pull.title)
+    heard = {one.call: one.digest for one in verdict.heard}
+    return ModelApproval("pull-request", commit.id, policy.digest, reference, verdict.counted, pull.title, heard=heard)
 
 
 def _last_change(workspace: Workspace, tip: str, model: str) -> CommitInfo:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelops.cli import _pr_report
 from modelops.cli.output import emit, note, output_option
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ _MEND = "merge the target branch into yours, resolve the conflict, commit and pu
 @click.group()
 def command() -> None:
     """Pull requests of the project's forge."""
+
+
+for _verb in (_pr_report.report, _pr_report.publish, _pr_report.approvals):
+    command.add_command(_verb)
 
 
 def _open() -> Workspace:

@@ -147,6 +147,9 @@ def check_pull_requests_are_found(ground: Ground) -> None:
     assert forge.find(source="two") == (two,)
     assert forge.find(source="two", label="round") == ()
     assert forge.find(state="all", limit=1) == (two,)
+    assert forge.find(head=one.head) == (one,)
+    assert forge.find(head="0" * 40) == ()
+    assert forge.queued(one.head) is None
     forge.close(one.number)
     assert forge.find(label="red") == (two,)
     assert [pull.number for pull in forge.find(label="round", state="closed")] == [one.number]
@@ -325,6 +328,25 @@ def check_what_is_not_open_is_not_changed(ground: Ground) -> None:
     _refused(lambda: forge.get(99), "no-such-pull", Exit.USAGE)
 
 
+def check_what_was_answered_is_known_by_its_digest(ground: Ground) -> None:
+    """The answers that a judgement rests on have digests, which are others once somebody has reviewed."""
+    pull = _open(ground)
+    forge, base = ground.ada.forge, ground.ada.repository.tip("main")
+
+    def answers() -> dict[str, str]:
+        forge.reviews(forge.get(pull.number).number)
+        forge.involved(pull, base)
+        found = forge.heard(pull)
+        assert all(one.digest.startswith("sha256:") and len(one.digest) == 71 for one in found)
+        return {one.call: one.digest for one in found}
+
+    before = answers()
+    assert before
+    assert answers() == before
+    ground.bob.forge.review(pull.number, "approved", head=pull.head)
+    assert answers() != before
+
+
 def check_the_pull_request_behind_a_commit_is_found(ground: Ground) -> None:
     """Its merge and every commit that it brought lead to it; commits that came in another way to none."""
     before = ground.ada.repository.tip("main")
@@ -387,6 +409,7 @@ CHECKS: tuple[Callable[[Ground], None], ...] = (
     check_the_exact_head_is_merged,
     check_a_review_says_what_the_target_was,
     check_nothing_is_decided_after_the_merge,
+    check_what_was_answered_is_known_by_its_digest,
     check_what_was_judged_is_merged,
     check_a_merge_said_twice_is_one_merge,
     check_what_is_not_open_is_not_changed,

@@ -173,16 +173,19 @@ def approval(
     evidence: str | None = None,
     at: str | None = None,
     line: Mapping[str, Any] | None = None,
+    heard: Mapping[str, str] | None = None,
     waivers: Sequence[WaiverUse] = (),
 ) -> dict[str, Any]:
     """Return our predicate of an approval: who said yes to which exact head, under which policy.
 
     ``policy`` is the digest of the approval policy that was applied; ``evidence`` that of the release's evidence.
     ``line`` says up to which commit the whole branch was judged, and what was met; without it nothing is said of that.
-    ``waivers`` are the exceptions that it relied on, named only where there are some.
+    ``waivers`` are the exceptions that it relied on, and ``heard`` the digests of the forge's answers by call, both
+    named only where there are some: who keeps an answer can show that it is the one.
     """
     return {
         **({"line": dict(line)} if line is not None else {}),
+        **({"heard": dict(heard)} if heard else {}),
         "change": change,
         "model": model,
         "release": release,

@@ -25,13 +25,16 @@ __all__ = [
     "MACHINE",
     "PROTOCOL",
     "Account",
+    "Annotation",
     "Check",
     "Comment",
     "Decision",
     "Deployed",
     "Examined",
+    "Explanation",
     "Forge",
     "ForgeModule",
+    "Heard",
     "Opened",
     "Opening",
     "Point",
@@ -102,6 +105,27 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Annotation:
+    """What a check says about a line of a file of the project; lines count from 1."""
+
+    path: str
+    line: int
+    level: Literal["failure", "warning", "notice"]
+    message: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a check says beside its conclusion: a title in one line, Markdown, and where all of it can be read."""
+
+    title: str
+    summary: str = ""
+    annotations: tuple[Annotation, ...] = ()
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PullRequest:
     """A pull request as the forge holds it.
 
@@ -125,6 +149,14 @@ class PullRequest:
     merge: str | None = None
     merged_by: Account | None = None
     closed_by: Account | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An answer as it came: what was asked, and the SHA-256 of the bytes that were answered."""
+
+    call: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +187,18 @@ class Forge(Protocol):
         *,
         label: str | None = None,
         source: str | None = None,
+        head: str | None = None,
         state: State | Literal["all"] = "open",
         limit: int | None = None,
     ) -> tuple[PullRequest, ...]:
-        """Return the pull requests with a label, from a branch and in a state, the newest first."""
+        """Return the pull requests with a label, from a branch, with a head and in a state, the newest first."""
+        ...
+
+    def queued(self, commit: str) -> tuple[PullRequest, str] | None:
+        """Return the pull request that a merge queue tries as this commit, and the commit it is tried on.
+
+        Both commits are in the clone. None for any other commit, and on a forge without queues.
+        """
         ...
 
     def merged_with(self, commit: str) -> PullRequest | None:
@@ -182,6 +222,13 @@ class Forge(Protocol):
 
         The pull request is one that this forge has just returned, and ``base`` a commit that the clone has.
         Somebody whom the forge cannot tell is among them with an empty id.
+        """
+        ...
+
+    def heard(self, pull: PullRequest) -> tuple[Heard, ...]:
+        """Return what was answered about a pull request since this forge was opened: of each call the last answer.
+
+        It is what a record of approvals rests on, and is signed with it. Nothing is asked.
         """
         ...
 
@@ -210,8 +257,13 @@ class Forge(Protocol):
         """Write a comment; the account's own one with the same key is replaced where it stands."""
         ...
 
-    def check(self, number: int, name: str, conclusion: str) -> None:
-        """Set the conclusion of a named check for the head."""
+    def check(
+        self, number: int, name: str, conclusion: str, *, commit: str | None = None, said: Explanation | None = None
+    ) -> None:
+        """Set the conclusion of a named check for the head, or for another commit that is tried for it.
+
+        ``pending`` is no conclusion yet. What is said already is not said again.
+        """
         ...
 
     def merge(self, number: int, *, head: str, base: str | None = None) -> PullRequest:

@@ -6,16 +6,19 @@ The first version knew people by login alone, which still is all that there is t
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from modelops.errors import Exit, failure
-from modelops.forges import Decision, State
+from modelops.digests import digest_bytes
+from modelops.errors import Exit, ModelOpsError, failure
+from modelops.forges import Decision, Heard, State
 from modelops.spec.meta import Strict
 
 REF = "refs/modelops/pulls"
+_LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}(\[bot\])?")
 
 
 def _instant(text: str) -> str:
@@ -82,6 +85,34 @@ def file_of(pull: StoredPull) -> dict[str, bytes | None]:
     """Return the file of a pull request."""
     data = pull.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return {f"{pull.number}.json": (json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()}
+
+
+def checked_login(login: str) -> str:
+    """Return a login, or refuse what is none."""
+    if not _LOGIN.fullmatch(login):
+        raise failure("bad-login", f"{login!r} is not a login", exit=Exit.USAGE, hint="use letters and digits")
+    return login
+
+
+def checked_title(title: str) -> str:
+    """Return a title without spaces around it, or refuse what is none."""
+    title = title.strip()
+    if not title or not title.isprintable():
+        raise failure("bad-title", f"{title!r} is not a title", exit=Exit.USAGE, hint="write one line of text")
+    return title
+
+
+def heard_of(pull: StoredPull | None) -> tuple[Heard, ...]:
+    """Return the digest of the file of a pull request, if there is one."""
+    files = file_of(pull) if pull is not None else {}
+    return tuple(Heard(f"{REF} {path}", digest_bytes(data)) for path, data in files.items() if data is not None)
+
+
+def not_open(pull: StoredPull) -> ModelOpsError:
+    """Return the refusal to change what is merged or closed."""
+    who = pull.merged_by or pull.closed_by
+    by = f" (by {who})" if who else ""
+    return failure("pull-not-open", f"pull request #{pull.number} is {pull.state}{by}", exit=Exit.NO)
 
 
 def parse(path: str, data: bytes) -> StoredPull:

@@ -10,9 +10,9 @@ Who one is here is declared, not proven: whoever may push to the repository may 
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Literal, get_args
 
 from modelops.clock import format_instant
@@ -23,12 +23,14 @@ from modelops.forges import (
     Check,
     Comment,
     Decision,
+    Explanation,
+    Heard,
     Opened,
     Opening,
     PullRequest,
     Review,
     State,
-)
+)  # fmt: skip
 from modelops.forges._stored import (
     REF,
     Pulls,
@@ -36,7 +38,11 @@ from modelops.forges._stored import (
     StoredComment,
     StoredPull,
     StoredReview,
+    checked_login,
+    checked_title,
     file_of,
+    heard_of,
+    not_open,
     parse,
     require_base,
     require_head,
@@ -45,32 +51,12 @@ from modelops.repository import Person, Swap
 from modelops.spec.meta import Strict
 
 _ATTEMPTS = 16
-_LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}(\[bot\])?")
 
 
 class Params(Strict):
     """Settings of the embedded forge: the branch that pull requests are merged into, the project's by default."""
 
     branch: str | None = None
-
-
-def _not_open(pull: StoredPull) -> ModelOpsError:
-    who = pull.merged_by or pull.closed_by
-    by = f" (by {who})" if who else ""
-    return failure("pull-not-open", f"pull request #{pull.number} is {pull.state}{by}", exit=Exit.NO)
-
-
-def _checked_login(login: str) -> str:
-    if not _LOGIN.fullmatch(login):
-        raise failure("bad-login", f"{login!r} is not a login", exit=Exit.USAGE, hint="use letters and digits")
-    return login
-
-
-def _checked_title(title: str) -> str:
-    title = title.strip()
-    if not title or not title.isprintable():
-        raise failure("bad-title", f"{title!r} is not a title", exit=Exit.USAGE, hint="write one line of text")
-    return title
 
 
 def _account(login: str) -> Account:
@@ -94,7 +80,7 @@ class Embedded:
 
     def whoami(self) -> Account:
         """Return who one says one is: by default what stands before the @ of git's user.email."""
-        return _account(_checked_login(self.acting or self.repository.user().login))
+        return _account(checked_login(self.acting or self.repository.user().login))
 
     # --- reading
 
@@ -107,10 +93,11 @@ class Embedded:
         *,
         label: str | None = None,
         source: str | None = None,
+        head: str | None = None,
         state: State | Literal["all"] = "open",
         limit: int | None = None,
     ) -> tuple[PullRequest, ...]:
-        """Return the pull requests with a label, from a branch and in a state, the newest first."""
+        """Return the pull requests with a label, from a branch, with a head and in a state, the newest first."""
         self.repository.fetch()
         pulls = [
             pull
@@ -119,7 +106,12 @@ class Embedded:
             and source in (None, pull.source)
             and (label is None or label in pull.labels)
         ]
-        return tuple(self._live(pull) for pull in pulls[:limit])
+        live = (self._live(pull) for pull in pulls)
+        return tuple(islice((pull for pull in live if head in (None, pull.head)), limit))
+
+    def queued(self, commit: str) -> tuple[PullRequest, str] | None:
+        """Return None: here nothing waits, what is merged is merged at once."""
+        return None
 
     def merged_with(self, commit: str) -> PullRequest | None:
         """Return the pull request whose merge brought a commit to the branch; None if it came in another way."""
@@ -156,6 +148,10 @@ class Embedded:
         commits = self.repository.log(revision=pull.head, excluding=[base])
         people = {person.login for commit in commits for person in commit.people}
         return tuple(_account(login) for login in sorted({stored.author.lower(), *stored.pushers, *people}))
+
+    def heard(self, pull: PullRequest) -> tuple[Heard, ...]:
+        """Return the digest of the file that holds the pull request."""
+        return heard_of(self._load(self._tip()).get(pull.number))
 
     def _tip(self) -> str | None:
         return self.repository.find_ref(REF)
@@ -282,7 +278,7 @@ class Embedded:
                 exit=Exit.USAGE,
                 hint="run `git switch -c my-change`, commit there and push that branch",
             )
-        title, me = _checked_title(title), self.whoami()
+        title, me = checked_title(title), self.whoami()
 
         def change(pulls: Pulls) -> StoredPull:
             same = self._asking(pulls, source, unless)
@@ -374,7 +370,7 @@ class Embedded:
             if _standing(pull, new) is not None:
                 return {}
             if pull.state != "open":
-                raise _not_open(pull)
+                raise not_open(pull)
             if state != "commented" and me.id == pull.author.lower():
                 raise failure("self-review", f"{me} opened #{number} and cannot review it", exit=Exit.NO)
             return {"reviews": [*pull.reviews, new.model_copy(update={"base": pull.base})]}
@@ -382,15 +378,19 @@ class Embedded:
         pull, _ = self._edit(number, edit, f"Review #{{number}}: {state}")
         return _review(_standing(pull, new) or new, pull)
 
-    def check(self, number: int, name: str, conclusion: str) -> None:
-        """Set the conclusion of a named check for the head."""
+    def check(
+        self, number: int, name: str, conclusion: str, *, commit: str | None = None, said: Explanation | None = None
+    ) -> None:
+        """Set the conclusion of a named check for the head; what else it says is not kept."""
 
         def edit(pull: StoredPull) -> dict[str, object]:
+            if commit is not None:
+                require_head(pull, commit)
             new = StoredCheck(conclusion=conclusion, commit=pull.head)
             if pull.checks.get(name) == new:
                 return {}
             if pull.state != "open":
-                raise _not_open(pull)
+                raise not_open(pull)
             return {"checks": {**pull.checks, name: new}}
 
         self._edit(number, edit, "Check #{number}")
@@ -405,7 +405,7 @@ class Embedded:
 
         def edit(pull: StoredPull) -> dict[str, object]:
             if pull.state == "closed":
-                raise _not_open(pull)
+                raise not_open(pull)
             require_head(pull, head)
             if pull.state == "merged":
                 return {}
@@ -453,7 +453,7 @@ class Embedded:
 
         def edit(pull: StoredPull) -> dict[str, object]:
             if pull.state == "merged":
-                raise _not_open(pull)
+                raise not_open(pull)
             return {} if pull.state == "closed" else {"state": "closed", "closed_by": me.login}
 
         pull, _ = self._edit(number, edit, "Close #{number}")

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from modelops.clock import format_instant, parse_instant, wall_clock
 from modelops.errors import ModelOpsError
-from modelops.forges import MACHINE, Account, Forge, PullRequest, Review
+from modelops.forges import MACHINE, Account, Forge, Heard, PullRequest, Review
 from modelops.governance.results import Result, result_of, why_stale
 from modelops.repository import Repository
 from modelops.spec.kinds import Resource, place
@@ -33,6 +33,7 @@ __all__ = [
     "models_at",
     "policy_at",
     "risks_at",
+    "rules_asked",
 ]
 
 ChangeKind = Literal["promotion", "model", "policy", "waiver"]
@@ -84,7 +85,8 @@ class RuleVerdict:
 class ApprovalVerdict:
     """Whether a change may go ahead, the approvals that counted, and sentences that say why.
 
-    Of a whole pull request: what it makes of its base, what that amounts to, and what each rule says of it.
+    Of a whole pull request: what it makes of its base, what that amounts to, what each rule says of it, and which
+    answers of the forge that rests on.
     """
 
     ok: bool
@@ -94,6 +96,7 @@ class ApprovalVerdict:
     changes: tuple[Change, ...] = ()
     risks: tuple[tuple[str, Risk], ...] = ()
     result: Result | None = None
+    heard: tuple[Heard, ...] = ()
 
 
 def classify(paths: Iterable[str], models: Collection[str] = ()) -> tuple[Change, ...]:
@@ -190,10 +193,7 @@ def judge_approvals(
     what = f"{change} in {environment}" if environment else change
     if pull.state == "closed" or not pull.head:
         return ApprovalVerdict(False, (), (f"pull request #{pull.number} is {pull.state} and cannot be approved",))
-    rules = [rule for rule in policy.spec.rules if _matches(rule, change, environment, risk)]
-    if not rules and change == "waiver":
-        # Who says nothing of exceptions lets those grant them who may change what they are exceptions from.
-        rules = [rule for rule in policy.spec.rules if _matches(rule, "policy", environment, risk)]
+    rules = _rules_of(policy.spec, change, environment, risk)
     if not rules:
         return ApprovalVerdict(False, (), (f"no rule of {policy.path} says who may approve a {what} ({risk} risk)",))
     decisions = _decisions(asked.reviews)
@@ -206,6 +206,19 @@ def judge_approvals(
     counted = {approval.login.lower(): approval for found in judged for approval in found.counted}
     approvals = tuple(counted[login] for login in sorted(counted))
     return ApprovalVerdict(all(one.ok for one in judged), approvals, tuple(dict.fromkeys(reasons)), tuple(judged))
+
+
+def rules_asked(
+    policy: Resource[ApprovalPolicySpec], changes: Sequence[Change], risks: Mapping[str, Risk]
+) -> tuple[RuleVerdict, ...]:
+    """Return what the rules ask of some changes before anybody has said anything, each once."""
+    found: dict[RuleVerdict, None] = {}
+    for change in changes:
+        kind, environment = change.kind, change.environment
+        for rule in _rules_of(policy.spec, kind, environment, risks.get(change.model or "")):
+            eligible = tuple(sorted(_eligible(policy.spec, rule)[0]))
+            found[RuleVerdict(kind, environment, rule.minimum, eligible, rule.minimum == 0, ())] = None
+    return tuple(found)
 
 
 def judge_pull(
@@ -269,7 +282,17 @@ def judge_whole(
     at = repository.commit(pull.merge).time if pull.state == "merged" and pull.merge else now or wall_clock()
     stale = why_stale(repository, pull, result)
     asked = Judged(pull, forge.reviews(pull.number), forge.involved(pull, base), at, stale)
-    return policy, replace(judge_pull(policy, asked, changes, risks), result=result)
+    return policy, replace(judge_pull(policy, asked, changes, risks), result=result, heard=forge.heard(pull))
+
+
+def _rules_of(
+    policy: ApprovalPolicySpec, change: ChangeKind, environment: str | None, risk: Risk | None
+) -> list[ApprovalRule]:
+    rules = [rule for rule in policy.rules if _matches(rule, change, environment, risk)]
+    if not rules and change == "waiver":
+        # Who says nothing of exceptions lets those grant them who may change what they are exceptions from.
+        rules = [rule for rule in policy.rules if _matches(rule, "policy", environment, risk)]
+    return rules
 
 
 def _matches(rule: ApprovalRule, change: ChangeKind, environment: str | None, risk: Risk | None) -> bool:

@@ -330,11 +330,12 @@ def record_promotion(
             raise failure(refusal.code, refusal.reason, exit=Exit.NO, hint=refusal.hint)
         if missing is None or missing.commit != commit:
             return None
-        spec = _promotion(claim, missing)
+        spec, heard = _promotion(claim, missing)
         existing = records_ever(workspace.repository, tip, seat.model)
         met = stretch(workspace, tip).data()
         at = next_promotion(seat.environment, existing)
-        files = promotion_files(spec, number=at, signer=workspace.signer_for("promotion", tip), line=met)
+        signer = workspace.signer_for("promotion", tip)
+        files = promotion_files(spec, number=at, signer=signer, line=met, heard=heard)
         return Landing(
             {in_model(seat.model, path): data for path, data in files.items()} | dict(more(tip)),
             f"Record {seat.model} release {number} as {role} in {seat.environment}",
@@ -343,8 +344,11 @@ def record_promotion(
     return land(workspace, change, "promotion")
 
 
-def _promotion(claim: Claim, moment: Moment) -> PromotionSpec:
-    """Return the record that a change deserves; a change without its pull request or approvals is an error."""
+def _promotion(claim: Claim, moment: Moment) -> tuple[PromotionSpec, dict[str, str]]:
+    """Return the record that a change deserves, and the digests of what the forge answered, by call.
+
+    A change without its pull request or approvals is an error.
+    """
     name, number = claim.seat.environment, claim.release
     concluded = False
     if claim.role == "stable":
@@ -365,7 +369,7 @@ def _promotion(claim: Claim, moment: Moment) -> PromotionSpec:
     returned = left_by_return(claim.history)
     if pull is None and claim.role == "stable" and returned is not None and returned[0] == moment:
         login = require_allowed(claim.workspace.repository, claim.seat, moment)
-        return _returned(claim, moment, login)
+        return _returned(claim, moment, login), {}
     if pull is None:
         raise failure(
             "no-pull-request",
@@ -447,8 +451,8 @@ def pull_reference(repository: Repository, pull: PullRequest, base: str, merge: 
 
 def _approved(
     claim: Claim, moment: Moment, pull: PullRequest, path: Literal["pull-request", "emergency"]
-) -> PromotionSpec:
-    """Judge a merged promotion by the approval policy of its base commit, and describe it."""
+) -> tuple[PromotionSpec, dict[str, str]]:
+    """Judge a merged promotion by the approval policy of its base commit, and describe it with what that rests on."""
     base = moment.parent or moment.commit
     workspace = claim.workspace
     release: ReleaseSpec = model_entry(claim.graph, claim.seat.model).releases[claim.release].spec
@@ -461,7 +465,7 @@ def _approved(
             exit=Exit.NO,
             hint="revert it and merge it again with approvals",
         )
-    return PromotionSpec(
+    spec = PromotionSpec(
         model=claim.seat.model,
         environment=claim.seat.environment,
         release=release.version,
@@ -478,3 +482,4 @@ def _approved(
         if path != "emergency"
         else (),
     )
+    return spec, {one.call: one.digest for one in verdict.heard}

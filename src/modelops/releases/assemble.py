@@ -150,4 +150,5 @@ def _approval(spec: ReleaseSpec, approved_by: ModelApproval) -> dict[str, object
         approvals=approved_by.approvals,
         reason=approved_by.reason,
         line=approved_by.line,
+        heard=approved_by.heard,
     )

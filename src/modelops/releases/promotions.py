@@ -32,12 +32,18 @@ def next_promotion(environment: str, existing: Iterable[str]) -> int:
 
 
 def promotion_files(
-    spec: PromotionSpec, *, number: int, signer: Signer, line: Mapping[str, Any] | None = None
+    spec: PromotionSpec,
+    *,
+    number: int,
+    signer: Signer,
+    line: Mapping[str, Any] | None = None,
+    heard: Mapping[str, str] | None = None,
 ) -> dict[str, bytes]:
     """Return the record and its signed approval by path below the model's folder.
 
     The approval is about the artifact, the bytes of the record and, for a pull request, the trees of head and merge. It
-    says what was met on the branch, ``line``, where that was looked at.
+    says what was met on the branch, ``line``, where that was looked at, and which answers of a forge it rests on,
+    ``heard``: their digests by call.
     """
     name = f"{spec.environment}-{number}"
     path = PROMOTION.path(spec.model, name)
@@ -48,6 +54,7 @@ def promotion_files(
         if spec.pull_request.result is not None:
             subjects["result-tree"] = f"gitTree:{spec.pull_request.result}"
     said = promotion_approval(spec) | ({"line": dict(line)} if line is not None else {})
+    said |= {"heard": dict(heard)} if heard else {}
     signed = sign(statement(APPROVAL, subjects, said), signer)
     folder = model_folder(spec.model)
     return {path.removeprefix(folder): document, promotion_evidence(path).removeprefix(folder): signed}

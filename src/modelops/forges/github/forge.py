@@ -6,6 +6,7 @@ that is asked twice ends once: what is there already is found before anything is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from modelops.forges import (
     Comment,
     Decision,
     Deployed,
+    Explanation,
+    Heard,
     Opened,
     Opening,
     Point,
@@ -36,10 +39,10 @@ from modelops.forges.github.records import (
     not_open,
     review_of,
     trailers,
-    with_key,
 )
 from modelops.forges.github.session import Session
 from modelops.forges.github.settings import API, Params
+from modelops.forges.github.speaking import Speaker, runs_of
 
 __all__ = ["GitHub"]
 
@@ -48,6 +51,7 @@ _COMMITS = 250
 _WEB = "web-flow"
 """The account that GitHub itself commits as, for whoever uses its pages."""
 _EVENTS = {"approved": "APPROVE", "changes-requested": "REQUEST_CHANGES", "commented": "COMMENT"}
+_QUEUED = re.compile(r"/pr-(\d{1,9})-([0-9a-f]{40})\Z")
 
 
 class GitHub:
@@ -157,10 +161,11 @@ class GitHub:
         *,
         label: str | None = None,
         source: str | None = None,
+        head: str | None = None,
         state: State | Literal["all"] = "open",
         limit: int | None = None,
     ) -> tuple[PullRequest, ...]:
-        """Return the pull requests with a label, from a branch and in a state, the newest first."""
+        """Return the pull requests with a label, from a branch, with a head and in a state, the newest first."""
         wanted = {"merged": "closed"}.get(state, state)
         asked = {"state": wanted, "base": self.branch, "sort": "created", "direction": "desc"}
         if source is not None:
@@ -176,9 +181,24 @@ class GitHub:
                 continue
             if source is not None and document["head"]["ref"] != source:
                 continue
+            if head is not None and document["head"]["sha"] != head:
+                continue
             # Who merged it stands only in the whole document.
             found.append(self._pull(self._document(document["number"]) if merged else document))
         return tuple(found)
+
+    def queued(self, commit: str) -> tuple[PullRequest, str] | None:
+        """Return what the merge queue tries as a commit: GitHub names a branch after the number and what is below."""
+        heads = f"heads/gh-readonly-queue/{self.branch}/"
+        for one in self._api.get(f"{self._at}/git/matching-refs/{heads}").document:
+            found = _QUEUED.search(one["ref"])
+            if one["object"]["sha"] != commit or found is None:
+                continue
+            number, below = int(found.group(1)), found.group(2)
+            if not self.repository.bring(one["ref"], commit, f"refs/modelops-queue/{commit}"):
+                continue
+            return self.get(number), below if self.repository.find(below) else self.repository.tip(self.branch)
+        return None
 
     def merged_with(self, commit: str) -> PullRequest | None:
         """Return the pull request whose merge brought a commit to the branch; None if it came in another way."""
@@ -213,12 +233,9 @@ class GitHub:
         """Return the check runs and statuses of the present head, by name."""
         head = self.get(number).head
         found = {one["context"]: one["state"] for one in self._statuses(head)}
-        for run in self._runs(head):
+        for run in sorted(runs_of(self._api, self._at, head), key=lambda run: int(run["id"])):
             found[run["name"]] = run.get("conclusion") or run["status"]
         return tuple(Check(name, conclusion) for name, conclusion in sorted(found.items()))
-
-    def _runs(self, head: str) -> Iterator[Any]:
-        return self._api.pages(f"{self._at}/commits/{head}/check-runs", {"filter": "latest"})
 
     def _statuses(self, head: str) -> list[Any]:
         found = self._api.get(f"{self._at}/commits/{head}/status", {"per_page": 100}).document
@@ -244,6 +261,12 @@ class GitHub:
                 found.add(known.get(address.lower()) or by_address(name, address, self._noreply))
         found |= set(self._pushers(pull))
         return tuple(sorted(found, key=lambda one: (one.login.lower(), one.id)))
+
+    def heard(self, pull: PullRequest) -> tuple[Heard, ...]:
+        """Return the digests of what GitHub answered about a pull request, its reviews, commits and pushes."""
+        told = self._api.heard(f"{self._at}/pulls/{pull.number}")
+        told += self._api.heard(f"{self._at}/activity", {"ref": f"refs/heads/{pull.source}"})
+        return tuple(Heard(call, digest) for call, digest in sorted(told))
 
     def _pushers(self, pull: PullRequest) -> Iterator[Account]:
         if ":" in pull.source:
@@ -340,45 +363,19 @@ class GitHub:
             return None
         return last if last.body == body or (decides and not body) else None
 
+    @property
+    def _speaker(self) -> Speaker:
+        return Speaker(self._api, self._at, self.whoami())
+
     def comment(self, number: int, key: str, body: str) -> None:
         """Write a comment; the account's own one with the same key is replaced where it stands."""
-        text = with_key(body, key)
-        there = self._own_comment(number, key)
-        if there is None:
-            path = f"{self._at}/issues/{number}/comments"
-            self._api.create(path, {"body": text}, lambda: self._own_comment(number, key))
-        elif (there.get("body") or "").replace("\r\n", "\n") != text:
-            self._api.change("PATCH", f"{self._at}/issues/comments/{there['id']}", {"body": text})
+        self._speaker.comment(number, key, body)
 
-    def _own_comment(self, number: int, key: str) -> Any | None:
-        me = self.whoami()
-        found = self._api.pages(f"{self._at}/issues/{number}/comments")
-        return next(
-            (one for one in found if comment_of(one).key == key and account_of(one.get("user")).id == me.id), None
-        )
-
-    def check(self, number: int, name: str, conclusion: str) -> None:
-        """Set the conclusion of a named check for the head: a check run, or a status where the token is a person's."""
-        head = self.get(number).head
-        runs = [run for run in self._runs(head) if run["name"] == name]
-        if runs and runs[0].get("conclusion") == conclusion:
-            return
-        asked = {"name": name, "head_sha": head, "status": "completed", "conclusion": conclusion}
-        try:
-            if runs:
-                self._api.change("PATCH", f"{self._at}/check-runs/{runs[0]['id']}", asked)
-                return
-            self._api.create(f"{self._at}/check-runs", asked, lambda: self._concluded(head, name, conclusion))
-        except ModelOpsError as error:
-            # Only apps may write check runs.
-            if error.first.code != "forge-forbidden":
-                raise
-            state = "success" if conclusion in ("success", "neutral", "skipped") else "failure"
-            self._api.change("POST", f"{self._at}/statuses/{head}", {"state": state, "context": name})
-
-    def _concluded(self, head: str, name: str, conclusion: str) -> bool | None:
-        found = (run for run in self._runs(head) if run["name"] == name)
-        return any(run.get("conclusion") == conclusion for run in found) or None
+    def check(
+        self, number: int, name: str, conclusion: str, *, commit: str | None = None, said: Explanation | None = None
+    ) -> None:
+        """Conclude a named check of the head: a check run, or a status where the token is a person's."""
+        self._speaker.check(commit or self.get(number).head, name, conclusion, said)
 
     def merge(self, number: int, *, head: str, base: str | None = None) -> PullRequest:
         """Merge the exact head with a merge commit and delete its branch; GitHub's rules for the branch hold.

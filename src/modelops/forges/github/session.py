@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from modelops.digests import digest_bytes
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.forges.github.credentials import Credentials
 
@@ -29,15 +30,15 @@ _PATIENCE = 90.0
 """Seconds that one request may be waited for, limits of the API included; whoever waits longer is told until when."""
 _WRITES, _MINUTE = 60, 60.0
 """GitHub lets 80 requests a minute make something that people see."""
-_KEPT = 256
+_KEPT, _HEARD = 256, 4096
 _LARGEST = 64 << 20
 
 
 class Answer:
-    """What was answered: the status and the document."""
+    """What was answered: the status, the document and the digest of its bytes."""
 
-    def __init__(self, status: int, document: Any, following: str | None = None) -> None:
-        self.status, self.document, self.following = status, document, following
+    def __init__(self, status: int, document: Any, following: str | None = None, digest: str = "") -> None:
+        self.status, self.document, self.following, self.digest = status, document, following, digest
 
 
 class Session:
@@ -61,6 +62,7 @@ class Session:
         self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(30.0, connect=10.0), follow_redirects=False)
         weakref.finalize(self, self._client.close)
         self._known: OrderedDict[str, tuple[str, Answer]] = OrderedDict()
+        self._heard: OrderedDict[str, str] = OrderedDict()
         self._written: deque[float] = deque()
         self._asked_pause = 0.0
 
@@ -104,7 +106,9 @@ class Session:
         """Put, patch or delete: what is sent twice changes nothing more."""
         return self._patiently(lambda: self._sent(method, self._url(path), body))
 
-    def create(self, path: str, body: Mapping[str, Any], look: Callable[[], T | None]) -> Answer | T:
+    def create(
+        self, path: str, body: Mapping[str, Any], look: Callable[[], T | None], *, method: str = "POST"
+    ) -> Answer | T:
         """Post; after a fault that leaves open whether it was done, ``look`` tells, and only then is it sent again."""
         first = True
 
@@ -115,9 +119,20 @@ class Session:
                 if found is not None:
                     return found
             first = False
-            return self._sent("POST", self._url(path), body)
+            return self._sent(method, self._url(path), body)
 
         return self._patiently(attempt)
+
+    def heard(self, path: str, params: Mapping[str, Any] | None = None) -> list[tuple[str, str]]:
+        """Return the call and the digest of each answer about a path, its pages and what lies below it."""
+        wanted = set((params or {}).items())
+        found = []
+        for url, digest in self._heard.items():
+            asked = httpx.URL(url)
+            same = asked.path == httpx.URL(self.base).path.rstrip("/") + path or f"{path}/" in asked.path
+            if same and wanted <= set(asked.params.items()):
+                found.append((f"GET {url.removeprefix(self.base)}", digest))
+        return found
 
     def _url(self, path: str) -> str:
         if path.startswith("/"):
@@ -132,6 +147,10 @@ class Session:
         if answer.status == 304:
             self._known.move_to_end(url)
             return self._known[url][1]
+        self._heard[url] = answer.digest
+        self._heard.move_to_end(url)
+        while len(self._heard) > _HEARD:
+            self._heard.popitem(last=False)
         if headers.get("ETag"):
             self._known[url] = (headers["ETag"], answer)
             while len(self._known) > _KEPT:
@@ -163,7 +182,8 @@ class Session:
             if found.status_code not in (301, 302, 307, 308):
                 break
             url = self._url(str(found.next_request.url) if found.next_request is not None else "")
-        answer = Answer(found.status_code, _document(data), found.links.get("next", {}).get("url"))
+        following = found.links.get("next", {}).get("url")
+        answer = Answer(found.status_code, _document(data), following, digest_bytes(data))
         if not (found.is_success or found.status_code == 304):
             raise self._refusal(found, answer, method, urlsplit(url).path)
         if found.status_code in (200, 201) and not isinstance(answer.document, dict | list):

@@ -1,0 +1,127 @@
+"""Speaking on pull requests about what was measured elsewhere: which they are, and what counts of who approved them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from modelops.errors import Exit, ModelOpsError, failure
+from modelops.forges import Explanation, Forge, PullRequest
+from modelops.governance.approvals import ApprovalVerdict, judge_whole
+from modelops.governance.judged import policies_at
+from modelops.governance.pulls import look
+from modelops.governance.results import Result
+from modelops.project.workspace import Workspace
+
+__all__ = [
+    "APPROVALS_CHECK",
+    "COMMENT",
+    "GATES_CHECK",
+    "Place",
+    "Stand",
+    "measuring",
+    "places",
+    "renewed",
+    "speak",
+    "stand",
+]
+
+COMMENT = "modelops/report"
+GATES_CHECK, APPROVALS_CHECK = "modelops/gates", "modelops/approvals"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A pull request and the commit that checks are of: its head, or what a merge queue tries on ``base``."""
+
+    pull: PullRequest
+    commit: str
+    base: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How the approvals of a place stand; without a verdict ``trouble`` says why there can be none."""
+
+    verdict: ApprovalVerdict | None
+    result: Result | None
+    trouble: str | None
+
+
+def places(forge: Forge, commit: str | None, number: int | None) -> tuple[Place, ...]:
+    """Return the open pull requests that a commit is the head of, else the one that a merge queue tries as it.
+
+    With a number that one has to be among them; without a commit it is that one's head. Checks are of a commit, so that
+    all of them are asked about.
+    """
+    if commit is None:
+        if number is None:
+            raise failure("report-stale", "neither a pull request nor a commit is named", exit=Exit.USAGE)
+        commit = forge.get(number).head
+    found = tuple(Place(pull, commit) for pull in forge.find(head=commit))
+    queued = forge.queued(commit) if not found else None
+    if queued is not None:
+        found = (Place(queued[0], commit, queued[1]),)
+    if number not in (None, *(one.pull.number for one in found)):
+        raise _stale(f"it is not the head of #{number}, or that is not open", commit)
+    if not found:
+        raise _stale("it is the head of no open pull request, and in no merge queue", commit)
+    return found
+
+
+def _stale(why: str, commit: str) -> ModelOpsError:
+    hint = "the run of the newer head speaks of it; nothing was written"
+    return failure("report-stale", f"nothing is said of {commit[:12]}: {why}", exit=Exit.NO, hint=hint)
+
+
+def stand(workspace: Workspace, place: Place) -> Stand:
+    """Ask who has reviewed, and judge by the policies of the base: of the target, or of what a queue tries it on."""
+    repository, forge, now = workspace.repository, workspace.forge, workspace.clock()
+    if place.base is None:
+        seen = look(repository, forge, place.pull, now, policies_at(workspace, workspace.tip()))
+        return Stand(seen.verdict, seen.result, seen.result.trouble)
+    _, verdict = judge_whole(repository, forge, place.pull, place.base, now=now)
+    result = verdict.result
+    trouble = result.trouble if result is not None else None
+    if trouble is None and result is not None and result.tree != repository.tree_id(place.commit, ""):
+        trouble = f"the queue tries {place.commit[:12]}, which is not what merging it into {place.base[:12]} makes"
+    return Stand(verdict, result, trouble)
+
+
+def measuring(found: Stand) -> tuple[str, ...]:
+    """Return the files of a change that say how it is measured: the workflows of the forge and what they install."""
+    paths = found.result.paths if found.result is not None else ()
+    return tuple(path for path in paths if ".github" in path.split("/"))
+
+
+def renewed(forge: Forge, place: Place, change: Callable[[str], str | None]) -> str | None:
+    """Return what the comment of a pull request is to say after a change; None where there is nothing to change."""
+    if place.base is not None:
+        return None
+    me = forge.whoami().id
+    own = [one for one in forge.comments(place.pull.number) if one.key == COMMENT and one.by.id == me]
+    return change(own[0].body) if own else None
+
+
+def speak(
+    forge: Forge,
+    place: Place,
+    checks: Sequence[tuple[str, str, Explanation]],
+    body: str | None,
+) -> None:
+    """Write checks and, unless it is None, the comment; what may not be written keeps nothing else from being."""
+    problems: list[ModelOpsError] = []
+    for name, conclusion, said in checks:
+        try:
+            forge.check(place.pull.number, name, conclusion, commit=place.commit, said=said)
+        except ModelOpsError as error:
+            problems.append(error)
+    if body is not None and place.base is None:
+        try:
+            forge.comment(place.pull.number, COMMENT, body)
+        except ModelOpsError as error:
+            problems.append(error)
+    if problems:
+        told = dict.fromkeys(problem for error in problems for problem in error.problems)
+        retryable = any(error.retryable for error in problems)
+        raise ModelOpsError(*told, exit=max(error.exit for error in problems), retryable=retryable)
