@@ -129,7 +129,7 @@ def test_a_release_shows_everything_that_its_gates_found(site: Site, on_trial: H
 
 
 def test_a_timeline_has_every_change_with_its_commit_and_pull_request(site: Site, on_trial: Hostile) -> None:
-    """Every commit that changed what a seat runs is there, newest first, with the pull request that its record names."""
+    """Every commit that changed what a seat runs is there, newest first, with the pull request of its record."""
     page = site.read(links.seat(MODEL, "production"))
     changed = on_trial.git("log", "--first-parent", "--format=%h", "--", PRODUCTION).split()
     turns = page.one("ol", **{"class": "timeline"}).each("li")
