@@ -38,13 +38,6 @@ _WEB = "web-flow"
 _EVENTS = {"approved": "APPROVE", "changes-requested": "REQUEST_CHANGES", "commented": "COMMENT"}
 
 
-def pages(params: Params) -> str:
-    """Return where people see the repository; without a word in the file it is GitHub's own site."""
-    parts = urlsplit(params.api_url or API)
-    host = parts.netloc.removeprefix("api.") if parts.netloc == "api.github.com" else parts.netloc
-    return f"{parts.scheme}://{host}/{params.repository}"
-
-
 class GitHub:
     """The pull requests of one repository on GitHub, read and changed as whoever the token stands for."""
 
