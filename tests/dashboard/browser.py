@@ -84,10 +84,10 @@ class Browser:
     def faults(self) -> list[str]:
         """Return what axe-core finds serious or critical on the page."""
         self.run(AXE.read_text(encoding="utf-8") + "\nwindow.axe = axe;")
-        script = "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then((r) => done(r.violations))"
+        script = "axe.run(document, {resultTypes: ['violations']}).then((r) => arguments[0](r.violations))"
         found = self.run(script, later=True)
         return [
-            f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0].get('failureSummary', '')[:300]}"
+            f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0].get('failureSummary')}"
             for one in found
             if one["impact"] in ("serious", "critical")
         ]
@@ -96,7 +96,8 @@ class Browser:
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
     """Start a browser that keeps everything of it in a folder."""
-    assert CHROMIUM is not None and DRIVER is not None
+    assert CHROMIUM is not None
+    assert DRIVER is not None
     with subprocess.Popen(
         [DRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder
     ) as driver:

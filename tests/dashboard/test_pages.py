@@ -16,6 +16,7 @@ from git_world import git
 from modelops.dashboard import links
 from modelops.dashboard.look import House
 from modelops.dashboard.pages import Pages
+from modelops.forges import github
 from modelops.project.workspace import open_workspace
 from modelops.serving.guard.visible import Sight
 from world.hostile import PRODUCTION, Hostile
@@ -129,7 +130,7 @@ def test_a_release_shows_everything_that_its_gates_found(site: Site, on_trial: H
 
 
 def test_a_timeline_has_every_change_with_its_commit_and_pull_request(site: Site, on_trial: Hostile) -> None:
-    """Every commit that changed what a seat runs is there, newest first, with the pull request that its record names."""
+    """Every commit that changed what a seat runs is there, newest first, with the pull request of its record."""
     page = site.read(links.seat(MODEL, "production"))
     changed = on_trial.git("log", "--first-parent", "--format=%h", "--", PRODUCTION).split()
     turns = page.one("ol", **{"class": "timeline"}).each("li")
@@ -287,3 +288,33 @@ def test_a_key_for_some_models_sees_nothing_of_others(put: Put) -> None:
     told = json.loads(world.run("audit", "prediction", id, "-o", "json").out)
     assert "0 predictions" in site.read("audit.html", mine, entity=told["entity"]).text
     assert "0 models" in site.read("index.html", none).text
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"repository": "team/models"}, "https://github.com/team/models"),
+        ({"repository": "t/m", "api_url": "https://api.eu.ghe.com"}, "https://eu.ghe.com/t/m"),
+        ({"repository": "t/m", "api_url": "https://git.example/api/v3"}, "https://git.example/t/m"),
+    ],
+)
+def test_commits_and_pull_requests_lead_to_the_forge(put: Put, params: dict[str, str], expected: str) -> None:
+    """Where the project's forge has pages, every commit and pull request leads there, and nobody asks it for them."""
+    site = Site(put(), static=True)
+    site.pages.elsewhere = links.Elsewhere(github.pages(github.Params(**params)))
+    page = site.read(links.seat(MODEL, "production"))
+    out = [link.attributes["href"] for link in page.each("a", **{"class": "out"})]
+    assert f"{expected}/pull/6" in out
+    assert any(re.fullmatch(rf"{re.escape(expected)}/commit/[0-9a-f]{{40}}", link) for link in out)
+
+
+def test_the_forge_of_the_project_says_where_its_pages_are(put: Put) -> None:
+    """A project on GitHub leads to its pages there; the embedded forge has none."""
+    world = put()
+    assert links.elsewhere(open_workspace(world.root, world.environ())).root is None
+    text = world.text("policies/project.yaml")
+    hosted = text.replace("forge: {type: embedded}", "forge: {type: github, params: {repository: team/models}}")
+    assert hosted != text
+    (world.root / "policies" / "project.yaml").write_text(hosted)
+    dirty = open_workspace(world.root, world.environ(), dirty=True)
+    assert links.elsewhere(dirty).root == "https://github.com/team/models"

@@ -55,13 +55,13 @@ def asked(*words: object, **more: object) -> httpx.Response:
 
 
 @pytest.fixture
-def guarded(put: Put) -> Iterator[Starlette]:
+def guarded(put: Put) -> Starlette:
     """Return the application of a repository whose access policy names who may look."""
     world = put()
     digests = {name: hashlib.sha256(key.encode()).hexdigest() for name, key in KEYS.items()}
     world.settle("say-who", {"policies/access/people.yaml": POLICY.format(**digests)})
     pages = Site(world).pages
-    yield application(pages, door=Door(pages, "people"))
+    return application(pages, door=Door(pages, "people"))
 
 
 def basic(key: str) -> dict[str, str]:

@@ -121,6 +121,10 @@ class Pages:
         """Return a page, one that says what is wrong where nothing can be seen; the path has no leading slash."""
         try:
             look = self.house.look()
+            if self._is_home(path):
+                # The page that most people look at waits for nobody who asks for something long.
+                room = self._home(look, path, query or {}, sight)
+                return self._laid_out(room or _nothing(path), path, look, sight)
             with self.house.lock:
                 room = self._room(look, path, query or {}, sight)
                 return self._laid_out(room or _nothing(path), path, look, sight)
@@ -132,18 +136,27 @@ class Pages:
         return self._laid_out(Room("trouble.html", "Nothing to show", {"problems": problems}, status), path, None, ALL)
 
     def rows(self, look: Look) -> tuple[Row, ...]:
-        """Return how every model stands, made once for a look."""
-        if self._rows is None or self._rows[0] is not look:
-            self._rows = (look, standings_of(look))
-        return self._rows[1]
+        """Return how every model stands, made once for a look, with everything that home asks git for."""
+        known = self._rows
+        if known is not None and known[0] is look:
+            return known[1]
+        with self.house.lock:
+            if self._rows is None or self._rows[0] is not look:
+                _ = look.retired
+                self._rows = (look, standings_of(look))
+            return self._rows[1]
+
+    def _is_home(self, path: str) -> bool:
+        return path == links.HOME or path.startswith(("by/", "index."))
+
+    def _home(self, look: Look, path: str, query: Mapping[str, str], sight: Sight) -> Room | None:
+        return home(look, self.rows(look), sight, path, "" if self.static else query.get("q", "").strip()[:200])
 
     def _room(self, look: Look, path: str, query: Mapping[str, str], sight: Sight) -> Room | None:
         if path == "audit.html":
             return questions(look, sight, {} if self.static else query)
         if path == "maturity.html":
             return maturity(look, sight)
-        if path == links.HOME or path.startswith(("by/", "index.")):
-            return home(look, self.rows(look), sight, path, "" if self.static else query.get("q", "").strip()[:200])
         found = _PAGE.fullmatch(path)
         if found is None:
             return None

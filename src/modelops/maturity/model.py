@@ -10,6 +10,7 @@ from modelops import audit
 from modelops.audit.moments import Moments
 from modelops.errors import ModelOpsError
 from modelops.maturity import Criterion, Maturity
+from modelops.project.standing import UNAPPROVED
 from modelops.project.workspace import Workspace
 from modelops.repository import Repository
 from modelops.spec.graph import Graph
@@ -55,7 +56,8 @@ def of_model(
 
 
 def _checked(repository: Repository, graph: Graph, tip: str, entry: ModelEntry) -> Iterator[Criterion]:
-    troubles = graph.troubles(entry.name)
+    # What nobody approved is another matter: it may be sound.
+    troubles = [one for one in graph.troubles(entry.name) if one.code not in UNAPPROVED]
     said = str(troubles[0].message) if troubles else "its files are sound"
     yield Criterion(1, "spec", "Its spec stands", not troubles, said, "modelops validate")
     code = in_model(entry.name, entry.model.spec.training.entrypoint)

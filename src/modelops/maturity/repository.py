@@ -9,6 +9,7 @@ from modelops.governance.judged import unapproved
 from modelops.locks import pins_of
 from modelops.maturity import Criterion, Maturity
 from modelops.maturity.workflows import running, workflows_at
+from modelops.project.standing import UNAPPROVED
 from modelops.project.workspace import Workspace
 from modelops.spec.graph import Graph
 from modelops.spec.layout import APPROVALS, LOCK, PROJECT
@@ -40,7 +41,7 @@ def _checked(workspace: Workspace, graph: Graph, tip: str, paths: Iterable[str])
     check = running(workflows, {"validate", "plan", "build"}, "pull_request")
     said = check.path if check is not None else "no workflow checks pull requests with modelops"
     yield Criterion(1, "checked-changes", "Every pull request is checked", check is not None, said, _SCAFFOLD)
-    wrong = sorted(graph.stalled)
+    wrong = sorted(path for path, found in graph.stalled.items() if any(one.code not in UNAPPROVED for one in found))
     said = (
         f"{wrong[0]} and {len(wrong) - 1} more are wrong" if len(wrong) > 1 else f"{wrong[0]} is wrong" if wrong else ""
     )

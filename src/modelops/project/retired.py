@@ -110,16 +110,28 @@ def numbers_at(repository: Repository, commit: str, model: str) -> tuple[int, ..
 def former_names(repository: Repository, commit: str, model: str) -> tuple[str, ...]:
     """Return what a model of a commit says it was called before."""
     path = MODEL.path(model)
+    if path not in repository.paths(commit):
+        return ()
     with suppress(ModelOpsError):
-        if path in repository.paths(commit):
-            return tuple(load_resource(repository.read(commit, path), path).spec.formerly)
+        return _formerly(repository.read(commit, path), path)
+    return ()
+
+
+def _formerly(data: bytes, path: str) -> tuple[str, ...]:
+    with suppress(ModelOpsError):
+        return tuple(load_resource(data, path).spec.formerly)
     return ()
 
 
 def successor(repository: Repository, tip: str, model: str) -> str | None:
     """Return the model of a tip that says it was called so before, if there is one."""
-    named = (found[1] for path in repository.paths(tip, MODELS) if (found := MODEL.parse(path)) is not None)
-    return next((name for name in sorted(named) if model in former_names(repository, tip, name)), None)
+    named = {path: found[1] for path in repository.paths(tip, MODELS) if (found := MODEL.parse(path)) is not None}
+    ids = repository.ids(tip, named)
+    contents = repository.blobs(ids.values(), SIZE_LIMIT)
+    texts = {path: data for path, id in ids.items() if isinstance(data := contents[id], bytes)}
+    # Of many models hardly any has another name, and only a file that has the word, or can escape it, says one.
+    telling = (path for path, data in texts.items() if b"formerly" in data or b"\\" in data)
+    return min((named[path] for path in telling if model in _formerly(texts[path], path)), default=None)
 
 
 def lineage(repository: Repository, tip: str, model: str) -> tuple[str, ...]:
