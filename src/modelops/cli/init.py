@@ -64,8 +64,7 @@ def command(
 ) -> int:
     """Scaffold DIRECTORY (this folder unless given): policies where there are none yet, then a model.
 
-    Nothing that exists is overwritten, and nothing is left behind by a failure. What is inferred from data is
-    written down with the reasons, for review.
+    Nothing that exists is overwritten, nothing is left behind by a failure, and what is inferred has its reasons.
     """
     from modelops.scaffold.example import add_example
     from modelops.scaffold.own import Order, add_model
