@@ -7,22 +7,30 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: demo test test-all tutorial lint format install lock docs clean
+.PHONY: demo test test-all tutorial story-github lint format install lock docs clean
 
 demo: $(STAMP)
 	$(BIN)/modelops demo
 
 # TESTS leaves some of them out or names some, as pytest takes it.
 TESTS ?=
+# Tests wait for servers and git half of their time, so there are more processes than cores. What lies beside each
+# other shares what is expensive to make: each process begins with a part of its own.
+PYTEST = $(BIN)/python -m pytest --dist worksteal -n $(shell "$(PYTHON)" -c 'import os; print(os.cpu_count() * 3 // 2)')
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m "not slow and not benchmark" $(TESTS)
+	$(PYTEST) -m "not slow and not benchmark" $(TESTS)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m "not benchmark"
+	$(PYTEST) -m "not benchmark"
 
 tutorial: $(STAMP)
-	$(BIN)/python -m pytest -n auto tests/docs/test_tutorial.py tests/docs/test_demo.py tests/workflows -m slow
+	$(PYTEST) tests/docs/test_tutorial.py tests/docs/test_demo.py -m slow
+
+# The scaffolded workflows, step by step, on GitHub's own parser and expression engine; needs Node and a registry.
+story-github: $(STAMP)
+	npm ci --prefix tests/workflows/engine --no-audit --no-fund --silent
+	$(BIN)/python -m pytest -s tests/workflows -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

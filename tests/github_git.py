@@ -120,7 +120,8 @@ def forbidden(fake: FakeGitHub, pull: dict[str, Any], me: str) -> str | None:
     ]
     if len(given) < rules.reviews:
         return f"At least {rules.reviews} approving review is required by reviewers with write access."
-    passed = {run["name"] for run in fake.runs if run["head_sha"] == head and run.get("conclusion") == "success"}
+    let_through = ("success", "neutral", "skipped")  # as GitHub counts what a rule requires
+    passed = {run["name"] for run in fake.runs if run["head_sha"] == head and run.get("conclusion") in let_through}
     missing = [name for name in rules.checks if name not in passed]
     return f'Required status check "{missing[0]}" is expected.' if missing else None
 
@@ -312,3 +313,81 @@ ROUTES = [
     (r"GET /deployments/(\d+)/statuses", list_deployment_statuses),
     (r"POST /deployments/(\d+)/statuses", add_deployment_status),
 ]
+
+
+# --- settings, which administrators see
+
+GOOD_RULES = [
+    {
+        "type": "pull_request",
+        "ruleset_id": 5,
+        "ruleset_source": "acme/models",
+        "ruleset_source_type": "Repository",
+        "parameters": {
+            "required_approving_review_count": 1,
+            "dismiss_stale_reviews_on_push": True,
+            "require_code_owner_review": True,
+            "require_last_push_approval": True,
+            "required_review_thread_resolution": False,
+        },
+    },
+    {
+        "type": "required_status_checks",
+        "ruleset_id": 5,
+        "ruleset_source": "acme/models",
+        "ruleset_source_type": "Repository",
+        "parameters": {
+            "strict_required_status_checks_policy": False,
+            "required_status_checks": [{"context": "modelops/gates"}, {"context": "modelops/approvals"}],
+        },
+    },
+    {"type": "non_fast_forward", "ruleset_id": 5, "ruleset_source": "acme/models", "ruleset_source_type": "Repository"},
+    {"type": "deletion", "ruleset_id": 5, "ruleset_source": "acme/models", "ruleset_source_type": "Repository"},
+]
+
+
+def good_settings() -> dict[str, Any]:
+    """Return the settings of a repository in which everything holds, by path."""
+    selected = {"protected_branches": False, "custom_branch_policies": True}
+    actor = {"actor_id": 4711, "actor_type": "Integration", "bypass_mode": "always"}
+    return {
+        "/rules/branches/main": json.loads(json.dumps(GOOD_RULES)),
+        "/rulesets/5": {"id": 5, "name": "main", "enforcement": "active", "bypass_actors": [actor]},
+        "/actions/secrets": {"total_count": 0, "secrets": []},
+        "/environments": {
+            "total_count": 1,
+            "environments": [{"id": 1, "name": "release", "deployment_branch_policy": selected}],
+        },
+        "/environments/release/secrets": {"total_count": 1, "secrets": [{"name": "MODELOPS_SIGNING_KEY"}]},
+        "/environments/release/deployment-branch-policies": {"total_count": 1, "branch_policies": [{"name": "main"}]},
+        "/actions/permissions": {"enabled": True, "allowed_actions": "selected"},
+        "/actions/permissions/workflow": {
+            "default_workflow_permissions": "read",
+            "can_approve_pull_request_reviews": False,
+        },
+        "/actions/permissions/fork-pr-contributor-approval": {"approval_policy": "all_external_contributors"},
+        "/codeowners/errors": {"errors": []},
+    }
+
+
+OPEN = (
+    "/rules/branches/main",
+    "/environments",
+    "/codeowners/errors",
+    "/environments/release/deployment-branch-policies",
+)
+"""What whoever may read the repository may see, too."""
+
+
+def setting(fake: FakeGitHub, path: str, me: str) -> Reply | None:
+    """Answer a question about the settings; who may not see them is refused."""
+    if path not in fake.settings and path not in good_settings() and not path.endswith("/protection"):
+        return None
+    if me not in fake.admins and path not in OPEN:
+        return 403, {"message": "Resource not accessible by integration"}
+    found = fake.settings.get(path)
+    if found is None:
+        return 404, {"message": "Not Found"}
+    if path.startswith("/rulesets/") and me not in fake.admins:
+        found = {key: value for key, value in found.items() if key != "bypass_actors"}
+    return 200, found

@@ -76,6 +76,9 @@ class FakeGitHub:
     moment: int = 0
     name: str = REPOSITORY
     rules: Rules | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    admins: frozenset[str] = frozenset()
+    about: dict[str, Any] = field(default_factory=dict)
     deployments: list[dict[str, Any]] = field(default_factory=list)
     deployment_statuses: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     clock: Callable[[], str] = lambda: "2026-03-01T12:00:00Z"
@@ -162,12 +165,18 @@ class FakeGitHub:
             match = re.fullmatch(pattern, f"{method} {path.removeprefix(AT)}")
             if match:
                 return handler(self, match, query, body, me or "")
+        asked = github_git.setting(self, path.removeprefix(AT), me or "") if method == "GET" else None
+        if asked is not None:
+            return asked
         return 501, {"message": f"the fake does not know {method} {path}"}
 
     # --- one method per call
 
-    def repository(self, *_: Any) -> tuple[int, Any]:
-        return 200, {"id": 1, "full_name": REPOSITORY, "default_branch": "main"}
+    def repository(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
+        ways = dict.fromkeys(("allow_merge_commit", "allow_squash_merge", "allow_rebase_merge"), True)
+        may = {"admin": me in self.admins, "push": True, "pull": True}
+        about = {"id": 1, "full_name": self.name, "default_branch": "main", "private": False, "permissions": may}
+        return 200, about | ways | self.about
 
     def list_pulls(self, match: re.Match[str], query: dict[str, str], *_: Any) -> tuple[int, Any]:
         state, head, base = query.get("state", "open"), query.get("head"), query.get("base")

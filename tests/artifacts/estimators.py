@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,6 +107,7 @@ UNCALIBRATED = (
 )  # fmt: skip
 
 
+@cache
 def _predicting() -> tuple[type, ...]:
     return tuple({made for kind in ("classifier", "regressor") for _, made in all_estimators(type_filter=kind)})
 

@@ -119,6 +119,15 @@ ROWS = {
         ab(metric="correct", min_minutes=600.0), Shape(labels="unflagged"), end="promote", stable=MISSES,
         candidate=WORSE, rate=1000.0, every=60.0, hours=40.0,
     ),
+    "outcome guard, losses of 5 %": Row(LABELS, stable=Truth(loss=0.05), **DAY),
+    "outcome guard, losses of 0.5 %": Row(LABELS, stable=Truth(loss=0.005), **DAY),
+    "outcome guard, losses lognormal 1": Row(LABELS, Shape(tails=1.0), **DAY),
+    "outcome guard, losses lognormal 2": Row(LABELS, Shape(tails=2.0), **DAY),
+    "outcome guard, losses lognormal 3": Row(LABELS, Shape(tails=3.0), **DAY),
+    "bandit, no effect: promoted (states no alpha)": Row(
+        ("bandit", {"epoch_minutes": 360.0, "slow": None, **RATES}), nominal=None, rate=100.0, every=360.0, hours=336.0,
+        end="promote",
+    ),
     "labels for 30 %, no effect: void (held)": Row(LABELS, nominal=0.01, end="hold", **DAY),
     "errors 1 % to 2 % at 50 %: seen by the forecast": Row(
         canary([(0.5, 10**6)]), nominal=0.72, least=True, candidate=Truth(errors=0.02), every=5.0, hours=9118 / 3600

@@ -77,7 +77,11 @@ def test_no_serious_fault_for_people(chromium: Browser, address: str, site: Site
     """Nothing that axe-core calls serious or critical, by light and by dark."""
     chromium.dark(dark)
     try:
-        audits = ["audit.html", f"audit.html?id={prediction_ids(ASSETS[0])[0]}", "audit.html?environment=production&at=2026-05-05"]
+        audits = [
+            "audit.html",
+            f"audit.html?id={prediction_ids(ASSETS[0])[0]}",
+            "audit.html?environment=production&at=2026-05-05",
+        ]
         for path in [*of_interest(site), *audits, "nowhere.html"]:
             visited(chromium, address, path, f"{path.replace('/', '_')}-dark" if dark else "")
             assert not chromium.faults(), path

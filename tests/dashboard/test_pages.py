@@ -91,7 +91,9 @@ def test_a_model_shows_the_numbers_of_its_releases(site: Site, on_trial: Hostile
     assert 1 <= len(pictures) <= 4
     for release in status["releases"]:
         number, metrics = release["release"], release["metrics"]
-        row = next(one for one in page.each("tr") if one.each("th", scope="row") and one.each("th")[0].text == str(number))
+        row = next(
+            one for one in page.each("tr") if one.each("th", scope="row") and one.each("th")[0].text == str(number)
+        )
         assert release["snapshot"] in row.text
         assert any(f"{value:.4g} [" in row.text for value in metrics.values())
 
@@ -214,8 +216,11 @@ def test_hostile_values_are_shown_and_do_nothing(put: Put) -> None:
     world = put()
     path = f"models/{MODEL}/model.yaml"
     text = world.text(path)
-    evil = f"\"{SCRIPT} \\u202Egnp.exe\\u202C שלום {'x' * 200}\""
-    world.push("Describe <img src=x onerror=alert(1)>", {path: re.sub(r"description: .*", lambda _: f"description: {evil}", text, count=1)})
+    evil = f'"{SCRIPT} \\u202Egnp.exe\\u202C שלום {"x" * 200}"'
+    world.push(
+        "Describe <img src=x onerror=alert(1)>",
+        {path: re.sub(r"description: .*", lambda _: f"description: {evil}", text, count=1)},
+    )
     world.push("Add one", {f"models/{SCRIPT.replace('/', '')}/model.yaml": "apiVersion: modelops/v1\nkind: Model\n"})
     world.push("And another", {f"models/{'n' * 200}/model.yaml": "kind: <b>x</b>\n"})
     site = Site(world)

@@ -219,6 +219,14 @@ def test_what_is_wrong_with_a_file_is_named_with_its_place(
     assert problem.location.path == name
 
 
+def test_a_first_line_that_is_no_header_is_what_the_hint_is_about(project: Project) -> None:
+    """Where all rows agree with each other and not with the first line, quoting would mend nothing."""
+    project.write({"d/a.csv": b"3,2,no,yes\n" + b"1,2,3,4,5,6\n" * 3})
+    with pytest.raises(ModelOpsError) as caught:
+        project.take()
+    assert "names of the columns into the first line" in (problem_of(caught.value).hint or "")
+
+
 def test_a_ragged_row_deep_in_a_large_file_is_named_by_row_and_line(project: Project) -> None:
     """The row is found wherever the fast reader gave up, also behind quoted line breaks."""
     lines = [f"{n},{n * 2}" for n in range(200_000)]

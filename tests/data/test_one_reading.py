@@ -22,7 +22,7 @@ from modelops.data.texts import USUAL, read_texts
 from modelops.spec.kinds.model import Feature, ModelData, ModelSpec
 from modelops.spec.meta import FeatureType
 from modelops.spec.texts.reading import DATE_FORMATS, EPOCHS, FORMATS, UNFIT, ColumnReading, TextReading, numbers_of
-from modelops.spec.texts.words import MONTH_NAMES, PAIRS
+from modelops.spec.texts.words import MONTH_NAMES, PAIRS, WEEKDAY_NAMES
 
 MONTHS = st.sampled_from([name for names in MONTH_NAMES for name in sorted(names)])
 PIECES = st.one_of(
@@ -30,6 +30,7 @@ PIECES = st.one_of(
         ["1", "12", "2024", "98", "-", "+", ".", ",", "'", " ", "e5", "inf", "NA", "nan", "0", "00", ":", "/"]
     ),
     st.sampled_from(["AM", "pm", "T", "de", "31", "29", "02", "-999", "\u00a0", "x", "1.234", "1,5"]),
+    st.sampled_from(["€", "%", "kr", "(", ")", "$", "1.234,50"]),
     MONTHS,
 )
 TEXTS = st.lists(PIECES, max_size=7).map("".join)
@@ -40,6 +41,8 @@ def dates(form: str) -> st.SearchStrategy[str]:
     parts = {"%Y": st.integers(1, 9999).map("{:04d}".format), "%y": st.integers(0, 99).map("{:02d}".format)}
     few = st.integers(0, 32).flatmap(lambda n: st.sampled_from([str(n), f"{n:02d}"]))
     parts |= {"%b": st.builds(lambda name, dot: name + dot, MONTHS, st.sampled_from(["", "."]))}
+    days = st.sampled_from([name for names in WEEKDAY_NAMES for name in sorted(names)])
+    parts |= {"%a": st.builds(lambda name, end: name + end, days, st.sampled_from(["", ".", ","]))}
     parts |= {"%p": st.sampled_from(["AM", "pm", "Pm"]), "%M": few, "%S": few}
     wanted = [form[at : at + 2] for at in range(len(form)) if form[at] == "%"]
     return st.tuples(*(parts.get(part, few) for part in wanted)).map(lambda values: _filled(form, wanted, values))
@@ -51,9 +54,10 @@ def _filled(form: str, wanted: list[str], values: tuple[str, ...]) -> str:
     return form
 
 
+DRESSED = ("1234,5 %", "1.234,5 €", "1 234,5 kr", "(1,234.5)", "(1,234.5 $)")
 FORMS = st.one_of(
     st.sampled_from(["number", "integer"]).flatmap(
-        lambda kind: st.tuples(st.just(kind), st.sampled_from([*FORMATS]), TEXTS)
+        lambda kind: st.tuples(st.just(kind), st.sampled_from([*FORMATS, *DRESSED]), TEXTS)
     ),
     st.tuples(st.just("boolean"), st.none(), st.one_of(TEXTS, st.sampled_from([w for p in PAIRS for w in sorted(p)]))),
     st.tuples(st.just("category"), st.none(), TEXTS),
@@ -94,6 +98,14 @@ GUESSED = [
     (["01/13/2020 1:30 PM", "01/02/2020 2:30 AM"], "%m/%d/%Y %I:%M %p"),
     (["12.06.98", "30.01.99"], "%d.%m.%y"),
     ([f"202401{day:02d}" for day in range(1, 32)], "%Y%m%d"),
+    (["Mo, 03.02.2025", "Di, 04.02.2025"], "%a %d.%m.%Y"),
+    (["Monday 3 February 2025", "Tuesday 4 February 2025"], "%a %d %b %Y"),
+    (["lun. 3 févr. 2025", "mar. 4 févr. 2025"], "%a %d %b %Y"),
+    (["lunes, 3 de febrero de 2025", "martes, 4 de febrero de 2025"], "%a %d de %b de %Y"),
+    (["So 02.02.2025", "sob. 08.02.2025"], "%a %d.%m.%Y"),
+    (["Mon, 03 Feb 2025 10:00:00 GMT", "Tue, 04 Feb 2025 11:00:00 GMT"], "%a %d %b %Y %H:%M:%S GMT"),
+    (["Mon 02/03/2025", "Wed 03/05/2025", "Thu 02/13/2025"], "%a %m/%d/%Y"),
+    (["Mo, 04.02.2025", "Di, 04.02.2025"], None),
     (["01/02/98", "03/04/98"], None),
     (["30. Feb 2020", "1. Jan 2020"], None),
     (["20240131", "20240132", *(f"202401{day:02d}" for day in range(1, 30))], None),
@@ -106,6 +118,35 @@ def test_dates_are_known_in_the_forms_that_people_write(texts: list[str], form: 
     guess = Guess()
     guess.see(pa.array(texts))
     assert guess.result().format == form
+
+
+AMOUNTS = [
+    (["12,5 %", "0,25 %", "-3,1%"], "1234,5 %", [12.5, 0.25, -3.1]),
+    (["€ 1.234,50", "€ 3,20", "-€ 5,00"], "1.234,5 €", [1234.5, 3.2, -5.0]),
+    (["1 234,50 kr", "12,00 kr", "3\u00a0000 kr"], "1 234,5 kr", [1234.5, 12.0, 3000.0]),
+    (["(1,234.50)", "3.25", "1,000.00"], "(1,234.5)", [-1234.5, 3.25, 1000.0]),
+    (["$-5", "$10", "-$3.5", "$1,234.00"], "1,234.5 $", [-5.0, 10.0, -3.5, 1234.0]),
+    (["($5.00)", "$10.00", "$(3.50)"], "(1234.5 $)", [-5.0, 10.0, -3.5]),
+    (["CHF 1'234.50", "CHF 12.00"], "1'234.5 CHF", [1234.5, 12.0]),
+    (["€ 1.234", "€ 5.678"], None, None),
+    (["$5", "€6", "$7"], None, None),
+    (["5 %", "6", "7 %"], None, None),
+]
+
+
+@pytest.mark.parametrize(("texts", "format", "values"), AMOUNTS, ids=[each[0][0] for each in AMOUNTS])
+def test_percent_and_money_are_numbers_on_every_side(
+    project: Project, texts: list[str], format: str | None, values: list[float] | None
+) -> None:
+    """One unit in every row, brackets for a minus; two units, none in some rows, and two readings leave a text."""
+    rows = "".join(f'"{text}";{place % 2}\n' for place, text in enumerate(texts))
+    project.write({"d/a.csv": f"x;y\n{rows}".encode()})
+    spec = project.take(target="y")
+    found = column(spec, "x")
+    assert (found.type, found.format) == (("number", format) if values else ("category", None))
+    reading = spec.reading()
+    assert reading is not None
+    assert [reading.value("x", found.type, text) for text in texts] == (values or texts)
 
 
 @pytest.mark.parametrize(

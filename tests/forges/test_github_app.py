@@ -227,6 +227,16 @@ def test_main_that_moved_is_left_as_it_is(scene: Scene) -> None:
     assert git(scene.world.remote, "ls-tree", "--name-only", "main").split() >= ["first", "late"]
 
 
+def test_a_checkout_that_rewound_the_branch_does_not_matter(scene: Scene) -> None:
+    """As a job's checkout does it: what the clone believes to be main is older, and the commit is on the true tip."""
+    tip, commit = scene.commit("first")
+    forge = scene.forge()
+    first = forge.put(tip, commit)
+    git(scene.clone.root, "update-ref", "refs/remotes/origin/main", tip)
+    landed = scene.clone.land("main", lambda tip: Landing({"second": b"1"}, "Second\n"), ADA, NOON, put=forge.put)
+    assert (landed, git(scene.world.remote, "rev-parse", "main^")) == (scene.main(), first)
+
+
 def test_a_lost_answer_with_more_on_top_is_found(scene: Scene) -> None:
     """The branch moved, the answer was lost and somebody else was there since: it is there, and not made again."""
     tip, commit = scene.commit()
@@ -285,6 +295,14 @@ def test_the_permission_to_write_is_named(scene: Scene) -> None:
         forge.put(*scene.commit())
     assert caught.value.first.code == "forge-forbidden"
     assert "contents=write" in str(caught.value.first)
+
+
+def test_a_job_that_only_reads_may_have_another_way_to_push(scene: Scene) -> None:
+    """Where a job's token may not write by the API, git is tried with what the clone has, such as a deploy key."""
+    refused = b'{"message": "Resource not accessible by integration"}'
+    scene.served.fault = lambda method, path, number: (403, {}, refused) if path.endswith("/git/trees") else None
+    tip, commit = scene.commit()
+    assert scene.forge({"GITHUB_TOKEN": "ghs_of_job"}).put(tip, commit) == commit == scene.main()
 
 
 def test_an_enterprise_server_is_asked_at_its_own_place(scene: Scene) -> None:

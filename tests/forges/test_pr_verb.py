@@ -134,6 +134,21 @@ def test_from_branch_to_merge(
     assert (again.code, again.out) == (0, f"#1 was merged by bob already, as {world.tip()[:12]}\n")
 
 
+def test_an_approval_by_whoever_may_not_give_it_counts_for_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is kept, said to count for nothing with the reason, and ends with 1; so the pull request is not approved."""
+    propose(folder, {"models/notes/readme.txt": "y"})
+    Run(capsys, folder, "create")
+    found = Run(capsys, folder, "review", "1", "--approve", "--as", "mallory")
+    assert found.code == 1
+    assert "counts for nothing: no rule names mallory as an approver, those named are bob, cy" in found.out
+    assert "approved #1" not in found.out
+    assert Run(capsys, folder, "merge", "1", "--as", "mallory").code == 1
+    assert Run(capsys, folder, "review", "1", "--comment", "-b", "Hm", "--as", "mallory").code == 0
+    assert Run(capsys, folder, "review", "1", "--approve", "--as", "cy").code == 0
+
+
 def test_an_approval_does_not_survive_a_push(world: World, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """After one more commit the approval is of another head, and the merge is refused."""
     propose(folder, {"models/notes/readme.txt": "y"})

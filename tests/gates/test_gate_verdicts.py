@@ -592,3 +592,81 @@ def test_robustness_of_a_regression_is_a_share_of_the_spread():
     assert found.verdict == "pass"
     constant = subject(200, model=model("regression"), predict=answers_by(np.zeros_like))
     assert run("robustness", {"maximum": 0.1}, constant).verdict == "no-data"
+
+
+def weighed(n: int = 800, heavy: float = 9.0):
+    """The good candidate, whose test rows count for 1 or for more; every fourth does."""
+    whole = subject(n)
+    weight = np.where(np.arange(n) % 4 == 0, heavy, 1.0)
+    data = whole.model.data.model_copy(update={"weight": "w"})
+    return whole.with_parts(
+        {
+            "model": whole.model.model_copy(update={"data": data}),
+            "train": whole.train.assign(w=weight),
+            "test": whole.test.assign(w=weight),
+            "holdout": replace(whole.holdout, sample_weight=weight),
+            "champion": replace(whole.champion, sample_weight=weight),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "params"),
+    [
+        ("metric", {"metric": "roc-auc", "minimum": 0.6}),
+        ("champion", {"metric": "accuracy", "margin": 0.3}),
+        ("fairness", {"metric": "equalized-odds", "column": "sex", "maximum": 0.9}),
+        ("robustness", {"maximum": 0.5}),
+    ],
+)
+def test_verdicts_on_weighted_rows_are_weighted_and_say_so(key, params):
+    """The value is another one than of rows that count the same, the interval wider, the reason names the column."""
+    plain, found = run(key, params, subject()), run(key, params, weighed())
+    assert found.verdict == "pass", found.reason
+    assert "weighted by w, worth" in found.reason
+    assert found.value != plain.value
+    assert found.upper - found.lower > plain.upper - plain.lower
+    alike = weighed(heavy=1.0)
+    same = run(key, params, alike)
+    assert (same.value, same.lower, same.upper, same.reason) == (plain.value, plain.lower, plain.upper, plain.reason)
+
+
+def test_a_few_rows_that_weigh_all_are_no_data():
+    """Gates count what rows are worth, not how many there are; data quality says what weights leave."""
+    heavy = weighed(heavy=1.0)
+    weight = np.ones(800)
+    weight[:10] = 1e6
+    few = heavy.with_parts(
+        {
+            "test": heavy.test.assign(w=weight),
+            "holdout": replace(heavy.holdout, sample_weight=weight),
+            "champion": replace(heavy.champion, sample_weight=weight),
+        }
+    )
+    assert run("metric", {"metric": "accuracy", "minimum": 0.1}, few).verdict == "no-data"
+    assert run("champion", {"metric": "accuracy", "margin": 0.5}, few).verdict == "no-data"
+    fair = run("fairness", {"metric": "demographic-parity", "column": "sex", "maximum": 0.9}, few)
+    assert "rows' worth" in fair.reason
+    quality = run("data-quality", {"maximumMissing": 0.99}, few)
+    assert quality.verdict == "no-data"
+    assert "leave what 10 are worth" in quality.reason
+
+
+@pytest.mark.parametrize("copied", [0, 120])
+def test_copies_among_one_feature_are_seen(copied):
+    """One column of numbers has as many values as rows and is no column of few values: rows that are copied fail."""
+    whole = subject(400)
+    only = tuple(feature for feature in whole.model.data.features if feature.name == "income")
+    data = whole.model.data.model_copy(update={"features": only, "sensitive": (), "id": None})
+    parts = {
+        name: pd.DataFrame({"income": part["income"], "repaid": part["repaid"]})
+        for name, part in (("train", whole.train), ("test", whole.test))
+    }
+    if copied:
+        parts["test"].iloc[:copied] = parts["train"].iloc[:copied]
+    one = replace(whole, model=whole.model.model_copy(update={"data": data}), declared_columns={}).with_parts(parts)
+    found = run("data-quality", {"maximumAssociation": 1.0}, one)
+    assert found.verdict == ("fail" if copied else "pass"), found.reason
+    if copied:
+        assert "repeat an earlier row" in found.reason
+        assert "features of a training row" in found.reason

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from git_world import git
+from modelops.cli import main
 from modelops.errors import ModelOpsError
 from modelops.locks import compare_lock, environment_lock, installed_packages, pins_of, resolve, resolving
-from modelops.locks.resolving import read_requirements
+from modelops.locks.resolving import read_requirements, unlocked
 
 ROOT = Path(__file__).parents[2]
 NOW = "{}.{}".format(*sys.version_info[:2])
@@ -98,6 +100,33 @@ def test_requirements_are_names_and_versions(line: str) -> None:
     assert read_requirements(b"lightgbm>=4 # why\n", "requirements.in") == ["lightgbm>=4"]
 
 
+def test_what_requirements_ask_for_after_the_lock_is_told() -> None:
+    """A package without a pin and a pin that does not do; what is for another Python or met is none."""
+    lock = b"lightgbm==4.5.0 \\\n    --hash=sha256:aa\nscipy==1.0\n"
+    wanted = ["lightgbm>=4.6", "scipy", "polars>1", "old==1; python_version < '3'"]
+    assert unlocked(wanted, lock) == ("lightgbm>=4.6 (the pin is 4.5.0)", "polars>1 (no pin)")
+
+
+def test_the_verb_checks_requirements_and_refuses_extras_that_there_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--check looks at requirements.in too, and an extra that modelops lacks is refused with those it has."""
+    git(tmp_path, "init", "-q")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "requirements.lock").write_bytes((ROOT / "requirements.lock").read_bytes())
+    (tmp_path / "requirements.in").write_text("polars\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["lock", "--check"])
+    assert ended.value.code == 1
+    assert "requirements.in asks for polars (no pin): modelops lock" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["lock", "--extra", "nix"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "modelops has no extra 'nix'" in said
+    assert "xgboost" in said
+
+
 def test_what_modelops_ships_is_a_whole_lock() -> None:
     """Where just that is installed, a new repository gets a lock with hashes for every Python and machine."""
     shipped = (ROOT / "requirements.lock").read_bytes()
@@ -127,3 +156,23 @@ def test_pins_for_other_pythons_do_not_count() -> None:
     ).encode()
     found = compare_lock(lock, {"numpy": "2.0", "scipy": "1"})
     assert (found.pins, found.hashed, found.other, found.absent) == (2, 1, (), ())
+
+
+def test_the_serving_part_keeps_pins_as_they_are_and_names_what_is_absent() -> None:
+    """Hashes and conditions stay with their pins, other engines need the whole, and a lock without them is an error."""
+    from modelops.locks import serving_part
+
+    names = [
+        "click", "httptools", "httpx", "msgspec", "numpy", "onnx", "onnxruntime", "orjson", "prometheus-client",
+        "pydantic", "uvloop",
+    ]  # fmt: skip
+    lock = "".join(f"{name}==1.0 ; python_version >= '3' \\\n    --hash=sha256:{name}\n" for name in names)
+    lock += "pandas==1.0 \\\n    --hash=sha256:p\npydantic-core==1.0 \\\n    --hash=sha256:c\n"
+    part = serving_part(lock.encode()).decode()
+    assert "pandas" not in part
+    assert part.partition("\n")[2] == lock.replace("pandas==1.0 \\\n    --hash=sha256:p\n", "")
+    assert serving_part(lock.encode(), ["onnx", "scikit-learn"]) == lock.encode()
+    with pytest.raises(ModelOpsError) as caught:
+        serving_part(lock.replace("onnx==1.0", "other==1.0").encode())
+    assert caught.value.first.code == "lock-incomplete"
+    assert "no onnx," in caught.value.first.message

@@ -263,6 +263,19 @@ def test_below_its_size_an_interval_decides_nothing(name, rows, said):
     assert found is None if said is None else said in found
 
 
+def test_a_few_large_errors_of_a_good_model_do_not_hide_that_it_is_better_than_none():
+    """How good it is rests on two rows and is not told; that r2 is above 0 rests on all, near its value it does not."""
+    truth = np.random.default_rng(4).normal(size=120)
+    said = truth + np.where(np.arange(120) < 2, 1.2, 0.01)
+    rows = Predictions("regression", truth, said, said)
+    assert "2 of 120 rows" in (unsettled("r2", rows) or "")
+    assert unsettled("r2", rows, limit=0.0) is None
+    assert unsettled("r2", rows, limit=0.97) is not None
+    worse = Predictions("regression", truth, truth + 0.02, truth + 0.02)
+    assert unsettled("r2", worse, rows) is not None
+    assert unsettled("r2", worse, rows, limit=-0.5) is None
+
+
 def test_equal_models_differ_by_nothing_whatever_the_rows():
     """A retraining that gives the same answers is no worse, on as few rows as there may be."""
     rows = regression(10)

@@ -149,6 +149,17 @@ def test_what_the_caller_sent_comes_before_what_the_log_knows() -> None:
     ]
 
 
+def test_rows_that_were_sent_without_a_weight_are_not_trained_on() -> None:
+    """Where the model weights its rows, what a row counts for has to be known: it comes with the request, or not."""
+    old = snapshot()
+    old = old.model_copy(update={"columns": (*old.columns, Column(name="w", type="number", missing=0, distinct=2))})
+    columns = {"amount": [1.0, 2.0, 3.0], "w": [2.5, None, -1.0]}
+    found = new_rows(log(columns, truth=["0", "1", "1"]), model(weight="w"), old)
+    assert (found.labelled, found.fresh, found.unweighted) == (3, 1, 2)
+    assert found.table.column("w").to_pylist() == [2.5]
+    assert new_rows(log(columns, truth=["0", "1", "1"]), model(), old).fresh == 3
+
+
 def test_rows_of_the_previous_snapshot_come_first() -> None:
     """With the old rows the new snapshot is their union, in the old one's columns and types."""
     fresh = labelled_rows(table(), model(), snapshot())

@@ -121,6 +121,49 @@ def test_a_log_that_was_deleted_under_its_writer_begins_anew(tmp_path: Path) -> 
     assert count(path) == 1
 
 
+LABELS = """
+import sys
+from pathlib import Path
+from modelops.predictions import PredictionLog
+
+with PredictionLog(Path(sys.argv[1])) as log:
+    print([outcome.name for outcome in log.feedback([(sys.argv[2], "1", 1.0, "fraud")])])
+"""
+
+
+def test_a_label_from_another_process_takes_no_journal_away(tmp_path: Path) -> None:
+    """What is written after another process labelled a row of the file, opening and closing it, is read and stays."""
+    path = tmp_path / "predictions"
+    id = server_id(START)
+    with PredictionLog(path) as log:
+        log.write([make_row(id)])
+        log.write([make_row("second")])
+        done = subprocess.run([sys.executable, "-c", LABELS, str(path), id], capture_output=True, text=True, check=True)
+        assert done.stdout == "['NEW']\n"
+        log.write([make_row("third")])
+        assert read_window(path, "fraud").column("id").to_pylist() == [id, "second", "third"]
+    assert read_window(path, "fraud").column("id").to_pylist() == [id, "second", "third"]
+
+
+def test_a_file_that_was_replaced_is_gone_on_in(tmp_path: Path) -> None:
+    """A copy put in the place of the open file is where the next rows go: readers see no other file."""
+    path = tmp_path / "predictions"
+    with PredictionLog(path) as log:
+        log.write([make_row("first")])
+    (file,) = path.glob("*.sqlite")
+    with PredictionLog(path) as log:
+        log.write([make_row("lost with its file")])
+        copy = tmp_path / "copy.sqlite"
+        with sqlite3.connect(file) as source, sqlite3.connect(copy) as target:
+            source.execute("PRAGMA wal_checkpoint")
+            source.backup(target)
+        for each in path.glob("*.sqlite-*"):
+            each.unlink()
+        copy.rename(file)
+        log.write([make_row("behind")])
+    assert read_window(path, "fraud").column("id").to_pylist() == ["first", "lost with its file", "behind"]
+
+
 def test_old_files_are_dropped_whole_and_needed_ones_stay(tmp_path: Path) -> None:
     """Retention counts whole days, keeps what windows and labels need, and never takes today's file."""
     path = tmp_path / "predictions"

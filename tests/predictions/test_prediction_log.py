@@ -413,6 +413,40 @@ def test_a_full_disk_refuses_acknowledged_rows_keeps_buffered_ones_and_heals(tmp
     assert find(path, "one too many") is None
 
 
+ENDS_FULL = """
+import json, resource, signal, sys
+from pathlib import Path
+from modelops.predictions import PredictionLog
+from test_rows import make_row
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+log = PredictionLog(path, window_seconds=60)
+log.write([make_row("before")])
+size = max(file.stat().st_size for file in path.iterdir())
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 300_000, hard))
+for i in range(200):
+    log.append(make_row(f"kept-{i}")._replace(features="x" * 4000))
+log.close()
+print(json.dumps({"lost": log.lost, "written": log.stats.written, "dropped": log.stats.dropped}))
+"""
+
+
+def test_what_still_fits_is_kept_when_a_log_ends_on_a_full_disk(tmp_path: Path) -> None:
+    """The oldest buffered rows are written as far as there is room, and the others are counted as lost."""
+    script = tmp_path / "writer.py"
+    script.write_text(ENDS_FULL.replace("from test_rows import make_row", ROWS), encoding="utf-8")
+    path = tmp_path / "predictions"
+    command = [sys.executable, str(script), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    kept = [find(path, f"kept-{i}") is not None for i in range(200)]
+    assert 0 < sum(kept) < 200
+    assert kept == sorted(kept, reverse=True)
+    assert seen == {"lost": 200 - sum(kept), "written": 1 + sum(kept), "dropped": 200 - sum(kept)}
+
+
 @pytest.mark.parametrize("bad", [{"status": 2**70}, {"entity": None}, {"time": float("nan")}, {"label": "\udc80"}])
 def test_a_row_that_cannot_be_held_fails_alone(tmp_path: Path, bad: dict[str, object]) -> None:
     """Rows that share a commit with a bad one are written; whoever waits for the bad one is told."""

@@ -12,8 +12,10 @@ import pytest
 
 from forges.forge_world import github_forge
 from git_world import git
+from github_git import good_settings
 from github_world import REPOSITORY, FakeGitHub, github
 from modelops.forges import PullRequest
+from modelops.forges.github import session
 from modelops.repository import Repository
 from reconcile.loop_world import MODEL, World, begin
 
@@ -208,10 +210,33 @@ def test_what_nobody_approved_is_not_released(world: OnGitHub) -> None:
     assert f"#{pull.number}" in done.err + done.out
 
 
+def test_the_doctor_examines_the_repository_too(world: OnGitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a clone: settings of GitHub, store and runners, with what mends them; a token that sees less says so."""
+    monkeypatch.setattr(session, "_PAUSES", (0.01,))
+    world.served.settings = good_settings()
+    flow = "jobs:\n  go:\n    runs-on: ubuntu-24.04\n    steps: [{run: modelops reconcile staging --yes}]\n"
+    world.push({".github/workflows/loop.yml": flow, ".github/CODEOWNERS": "* @grace\n"}, "Add a workflow")
+    done = world.run("doctor", "-o", "json")
+    points = {one["name"]: one for one in done.json["repository"]}
+    assert done.code == 1
+    assert (points["store"]["state"], "oci-registry" in points["store"]["mend"]) == ("fails", True)
+    assert (points["reviews"]["state"], points["job-token"]["state"]) == ("holds", "unseen")
+    assert "cannot see" in points["job-token"]["said"]
+    assert "[ephemeral-target]" in points["runner"]["said"]
+    world.served.fault = lambda *_: (503, {}, b"")
+    told = world.run("doctor")
+    world.served.fault = lambda *_: None
+    assert "CANNOT SEE     forge" in told.out
+    assert "DOES NOT HOLD  runner: .github/workflows/loop.yml: go runs on ubuntu-24.04" in told.out
+    assert "holds          codeowners-file: .github/CODEOWNERS" in told.out
+    assert "token-of-app" not in told.out + told.err + done.out + done.err
+
+
 def test_a_push_that_nobody_approved_does_not_say_whom_to_ask(world: OnGitHub) -> None:
     """Another forge in the Project of the tip is not believed: no request and no secret goes there."""
     with github(world.remote) as evil:
         world.push({"policies/project.yaml": PROJECT.format(repository=REPOSITORY, url=evil.url)}, "Ask elsewhere")
         listed = world.ok("pr", "list", "--state", "all", "-o", "json").json
         assert len(listed) == len(world.served.pulls)
+        world.run("doctor")
         assert evil.seen == []

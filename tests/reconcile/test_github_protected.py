@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from forges.forge_world import github_forge
-from git_world import git
+from git_world import ADA, NOON, git
 from github_git import Rules, protect
 from github_world import REPOSITORY, github
 from modelops.forges import PullRequest
 from modelops.governance.judged import course_of
+from modelops.governance.judging.line import judge_steps
 from modelops.repository import Repository
 from reconcile.loop_world import MODEL, begin
 from reconcile.test_github_loop import PROJECT, OnGitHub
@@ -73,6 +74,52 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         made.stop()
 
 
+def _hold_to_what_was_signed(world: Protected, head: str) -> None:
+    """A merge of a fact counts if it makes what was signed of what was found, and in no other case."""
+    workspace = world.workspace()
+    workspace.fetch()
+    repository, tip = workspace.repository, workspace.tip()
+    release = f"models/{MODEL}/releases/1/release.yaml"
+
+    def judged(commit: str, base: str = tip) -> list[str]:
+        course = course_of(workspace, base).copy()
+        judge_steps(workspace, course, repository.steps(commit, base))
+        return [one.code for one in course.open]
+
+    def merge(files: Mapping[str, bytes | None], base: str = tip, second: str = head) -> str:
+        """Make a merge by hand, with more in it than what is merged."""
+        made = repository.merge_commits(base, second, "Merge", ADA, workspace.clock())
+        if not files:
+            return made
+        tree = git(world.root, "rev-parse", f"{repository.commit_files(made, files, 'More', ADA, NOON)}^{{tree}}")
+        return git(world.root, "commit-tree", tree, "-p", base, "-p", second, "-m", "Merge")
+
+    assert judged(merge({})) == []
+    squashed = git(world.root, "commit-tree", f"{head}^{{tree}}", "-p", tip, "-m", "Squash")
+    assert judged(squashed) == []
+    text = repository.read(head, release)
+    for more in ({"README.md": b"more\n"}, {release: text + b"# more\n"}, {release: None}, {"models/x/y.py": b"1\n"}):
+        assert judged(merge(more)), more
+    unsigned = repository.commit_files(
+        tip, {path: repository.read(head, path) for path in repository.changed_paths(tip, head)}
+        | {f"models/{MODEL}/environments/production.yaml": b"x: 1\n"}, "Not the loop's", ADA, NOON,
+    )  # fmt: skip
+    assert judged(merge({}, second=unsigned))
+    merged = merge({})
+    again = git(world.root, "commit-tree", f"{tip}^{{tree}}", "-p", merged, "-m", "Take it back by hand")
+    twice = git(world.root, "commit-tree", f"{merged}^{{tree}}", "-p", again, "-p", head, "-m", "Merge it again")
+    assert len(judged(twice, merged)) == 2
+
+
+def _respect_who_closes(world: Protected, pull: dict[str, Any]) -> None:
+    """A person who closes it is asked to open it again, and no other one is opened."""
+    github_forge(world.served, Repository.discover(world.root), "token-of-grace").close(pull["number"])
+    done = world.run("release", "--yes")
+    assert (done.code, "facts-closed" in done.err, f"gh pr reopen {pull['number']}" in done.err) == (1, True, True)
+    assert world.facts() == []
+    pull |= {"state": "open", "closed_by": None}
+
+
 def test_a_model_lives_where_main_is_protected(world: Protected) -> None:
     """Released, proven in staging, promoted and proven in production; every commit of main counts."""
     by_app = "MODELOPS_APP_ID" in world.given
@@ -85,6 +132,8 @@ def test_a_model_lives_where_main_is_protected(world: Protected) -> None:
         world.ok("release", "--yes")
         assert world.facts() == [pull]
         assert world.tip(pull["head"]["ref"]) == head
+        _hold_to_what_was_signed(world, head)
+        _respect_who_closes(world, pull)
         world.merge(pull["number"])
     assert "version: 1" in world.show(f"models/{MODEL}/releases/1/release.yaml")
     world.settle("staging")

@@ -84,6 +84,13 @@ def test_old_predictions_are_dropped_when_nobody_needs_them(live: Live) -> None:
     assert (len(both), len(days())) == (2, 1)
     assert days() < both
 
+    # After a whole window without a request nothing is known any more, and that is no success.
+    world.at("2026-04-21T12:00:00Z")
+    code, found = monitored(world)
+    assert (code, "no request came in 30 days" in str(found["silent"])) == (1, True)
+    text = world.run("monitor", "production", "--yes").out
+    assert "silent: no request came in 30 days, and release 1 takes the traffic since 2026-03-01T12:00:00Z" in text
+
 
 def test_monitor_needs_something_to_watch(live: Live) -> None:
     """A model without a stable release is not watched; an unknown environment is named."""

@@ -158,17 +158,16 @@ def test_nothing_is_stopped_outside_of_the_runtimes(seen: World) -> None:
 
 
 def test_what_ends_with_its_job_proves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a runner that is thrown away a rollout is not concluded from a server that goes with it."""
+    """On a runner that is thrown away nothing is started, and so nothing is concluded from what goes with it."""
     monkeypatch.setattr(World, "environ", _hosted(World.environ))
     world.change_model([("C: 1.0", "C: 0.5")], "softer")
     world.run("release", "--yes")
     before = world.tip()
     done = world.run("reconcile", "staging", "--yes", "-o", "json")
-    assert done.code == 1, done.err
-    (condition,) = done.json["conditions"]
-    assert (condition["type"], condition["reason"]) == ("Stalled", "ephemeral-target")
+    assert (done.code, "[ephemeral-target]" in done.err, "self-hosted" in done.err) == (1, True, True)
+    assert "serve" not in done.err
     assert world.deployment("staging")["stable"] == 1
-    assert "stable" not in git(world.remote, "log", "--format=%s", f"{before}..main")
+    assert world.tip() == before
     assert "[ephemeral-target]" in world.run("monitor", "staging", "--yes").err
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -100,6 +101,17 @@ def test_traffic_is_drawn_as_it_is_said_to_be(folder, capsys) -> None:
                            "--world", "all", "-o", "json")[1])  # fmt: skip
     kinds = ["even", "heavy", "entities", "bad", "bursts", "day", "outages", "incident", "labels", "novelty", "tails"]
     assert [one["name"] for one in found["scenarios"]] == [f"{kind}: no effect" for kind in kinds]
+
+
+def test_a_hold_says_what_it_waited_for(folder, capsys) -> None:
+    """Where the time is over before a decision, the reasons of the last looks are told with how often each was met."""
+    _, out, _ = simulated(capsys, "--effect", "errors=1x", "--traffic", "60/h")
+    assert re.search(r"held in 10 of 10 runs: \S+", out)
+    (scenario,) = json.loads(simulated(capsys, "--effect", "errors=1x", "--traffic", "60/h", "-o", "json")[1])[
+        "scenarios"
+    ]
+    assert sum(one["runs"] for one in scenario["holds"]) == 10
+    assert all(one["reason"] for one in scenario["holds"])
 
 
 def test_a_picture_is_drawn(folder, capsys) -> None:

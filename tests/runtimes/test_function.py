@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +19,7 @@ from modelops.artifacts import columns, load_predictor, open_artifact, package, 
 from modelops.artifacts.predictor import Predictor
 from modelops.errors import ModelOpsError
 from modelops.runtimes import Asked, python
+from modelops.runtimes._state import dump_state
 from modelops.training import recheck
 from modelops.training.building import divided
 from modelops.training.worker import kept_model
@@ -160,6 +167,29 @@ def process_of(workshop: Workshop, predictor: Predictor) -> str:
     with pytest.raises(ModelOpsError, match=r"process \d+") as caught:
         predictor.predict_columns(rows(workshop, predictor, 1012.0))
     return caught.value.first.message
+
+
+KILLED = """
+import os, signal, sys
+from modelops.runtimes._function import Function
+
+facts = {"entrypoint": "f.py", "predict": "predict", "seconds": 30, "memory": 2048}
+code = b"def predict(state, features):\\n    return features['a'].to_numpy()\\n"
+Function({"f.py": code}, bytes.fromhex(sys.argv[1]), facts)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_who_is_killed_leaves_no_folder_of_a_function(tmp_path: Path) -> None:
+    """The process that guards the function clears away for a server that cannot."""
+    state = dump_state({"mean": 1.0}).hex()
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", KILLED, state], env=environment, check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    deadline = time.monotonic() + 60
+    while list(tmp_path.glob("modelops-function-*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_other_code_than_the_revision_has_is_not_signed(made: tuple[Workshop, Any, Any]) -> None:

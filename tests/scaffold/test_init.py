@@ -22,6 +22,7 @@ from git_world import commit, git
 from modelops.cli import cli
 from modelops.errors import Exit, ModelOpsError
 from modelops.evidence import Signer
+from modelops.project.settings import settings_of
 from modelops.project.workspace import open_workspace
 from modelops.repository import Repository
 from modelops.scaffold import files
@@ -77,14 +78,12 @@ def error_of(init: Init, *arguments: object) -> ModelOpsError:
 
 
 def test_a_new_repository_is_valid_and_complete(init: Init) -> None:
-    """git, policies, workflows, lock, key and schemas are there, and every file is right."""
+    """git, policies, lock, key and schemas are there, and every file is right; no forge is thought of."""
     found = init()
     root = Path.cwd()
     graph = graph_here()
     assert sorted(graph.environments) == ["local", "production", "staging"]
-    assert {path.name for path in (root / ".github/workflows").iterdir()} == {
-        "pull-request.yml", "release.yml", "reconcile.yml", "monitor.yml",
-    }  # fmt: skip
+    assert not (root / ".github").exists()
     assert {path.stem for path in (root / ".modelops/schema").iterdir()} == set(KINDS)
     assert "scikit-learn==" in (root / "requirements.lock").read_text()
     assert "policies/project.yaml" in found["files"]
@@ -135,12 +134,13 @@ def test_init_inside_a_repository_uses_it(init: Init) -> None:
 def test_a_folder_of_a_larger_repository_is_a_project_of_its_own(init: Init) -> None:
     """Nothing is written outside of it but its workflows, which run in it; a second team has a project beside it."""
     subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
+    git(Path.cwd(), "remote", "add", "origin", "https://github.com/acme/monorepo.git")
     top = Path.cwd()
     Path("ml/churn").mkdir(parents=True)
     for folder in ("ml/churn", "ml/risk"):
         if folder == "ml/churn":
             os.chdir(folder)
-        found = init(*([folder] if folder == "ml/risk" else []))
+        found = init("--github", *([folder] if folder == "ml/risk" else []))
         os.chdir(top)
         assert Path(found["root"]).samefile(folder)
         assert (top / folder / ".modelops/keys/local.pem").exists()
@@ -165,7 +165,7 @@ def test_what_is_to_be_typed_next_begins_where_init_was_typed(init: Init, folder
     subprocess.run(["bash", "-e", "-c", typed], check=True, capture_output=True)
     root = Path.cwd() if folder == "ml/churn" else Path(folder)
     begun = git(root, "ls-tree", "-r", "--name-only", "main").splitlines()
-    assert any(path.startswith(".github/workflows/") for path in begun)
+    assert any(path.endswith("policies/project.yaml") for path in begun)
     assert not any("models/left" in path for path in begun)
     assert "models/left/model.yaml" in git(root, "ls-tree", "-r", "--name-only", "propose-left")
     assert not any(line.startswith("cd ") for line in initialise_again(init, Path(folder), data))
@@ -179,20 +179,29 @@ def initialise_again(init: Init, folder: Path, data: Path) -> list[str]:
 
 
 def test_the_branch_and_the_remote_are_those_of_git(init: Init, tmp_path: Path) -> None:
-    """A clone of a repository on trunk, whose remote has another name, is told of neither main nor origin."""
+    """What a clone calls its remote is its own affair: it types that, and the shared files name none but the usual."""
     git(tmp_path, "init", "-q", "--bare", "-b", "trunk", "theirs.git")
     Path.cwd().rmdir()
     git(tmp_path, "clone", "-q", "--origin", "upstream", "theirs.git", "work")
     os.chdir(tmp_path / "work")
-    found = init("--approver", "grace")
+    git(Path.cwd(), "remote", "set-url", "upstream", "https://github.com/acme/theirs.git")
+    found = init("--github", "--approver", "grace")
     project = load_resource(Path("policies/project.yaml").read_bytes(), "policies/project.yaml").spec
-    assert (project.branch, project.remote) == ("trunk", "upstream")
+    assert (project.branch, project.remote) == ("trunk", "origin")
     workflow = Path(".github/workflows/pull-request.yml").read_text()
     assert 'branches: ["trunk"]' in workflow
-    assert "git remote rename origin upstream" in workflow
-    assert "--since upstream/trunk" in workflow
+    assert "git remote rename" not in workflow
+    assert "origin/trunk" in workflow
     assert "git push --set-upstream upstream trunk" in found["next"]
     assert "what is on `trunk` is what runs" in Path("README.md").read_text()
+    git(Path.cwd(), "add", "-A")
+    git(Path.cwd(), "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "-qm", "Begin")
+    git(Path.cwd(), "push", "-q", "upstream", "trunk")
+    git(tmp_path, "clone", "-q", "theirs.git", "plain")
+    for clone, remote in (("work", "upstream"), ("plain", "origin")):
+        repository = Repository.discover(tmp_path / clone)
+        settings_of(repository)
+        assert repository.remote == remote
 
 
 def test_bytes_of_data_stay_what_the_snapshot_pinned_whatever_git_does_to_text(init: Init, tmp_path: Path) -> None:
@@ -237,13 +246,13 @@ def test_a_second_init_is_refused(initialised: Init) -> None:
 
 def test_existing_policies_are_named_and_left_alone(init: Init) -> None:
     """Every file that is in the way is named; nothing is written, no key made."""
-    for path in ("policies/trust.yaml", ".github/workflows/release.yml"):
-        Path(path).parent.mkdir(parents=True)
+    for path in ("policies/trust.yaml", "policies/environments/staging.yaml"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text("mine")
     error = error_of(init)
     assert [problem.code for problem in error.problems] == ["file-exists", "file-exists"]
     assert [str(problem.location) for problem in error.problems] == [
-        ".github/workflows/release.yml", "policies/trust.yaml",
+        "policies/environments/staging.yaml", "policies/trust.yaml",
     ]  # fmt: skip
     assert not Path(".modelops/keys").exists()
     assert Path("policies/trust.yaml").read_text() == "mine"
@@ -442,6 +451,12 @@ def test_what_was_decided_about_a_file_is_said_with_counts_and_can_be_overridden
         (("--missing", "Altr=-999"), "unknown-column"),
         (("--sheet", "Kunden"), "unknown-sheet"),
         (("--positive", "4711", "--target", "Alter"), "bad-positive"),
+        (("--missing", "Region=Mars"), "bad-missing"),
+        (("--decimal", "."), "bad-decimal"),
+        (("--weight", "Region"), "bad-weight"),
+        (("--weight", "teuer"), "bad-weight"),
+        (("--weight", "Alter", "--exclude", "Alter"), "bad-weight"),
+        (("--weight", "Altr"), "unknown-column"),
     ],
 )
 def test_what_is_asked_of_columns_is_checked_against_the_data(
@@ -492,6 +507,21 @@ def test_rows_that_belong_together_are_on_one_side(initialised: Init) -> None:
     path = "policies/gates/copies.yaml"
     (gate,) = (one for one in load_resource(Path(path).read_bytes(), path).spec.gates if one.name == "data-quality")
     assert "maximumLeakage" not in gate.params
+
+
+def test_a_column_of_weights_is_no_feature_and_reaches_the_training_code(initialised: Init) -> None:
+    """It is checked, described, written into the model, read as numbers, and what train.py gives to its last step."""
+    weight = np.where(np.arange(300) % 3 == 0, 0, 1)
+    path = write_csv("people.csv", people().assign(survey_weight=weight))
+    said = initialised("--model", "w", "--data", path, "--target", "left", "--weight", "survey_weight")
+    assert "from 0 to 1; 100 rows count for nothing" in said["read"]["survey_weight"]
+    assert "survey_weight" not in said["features"]
+    entry = graph_here().models["w"]
+    assert entry.model.spec.data.weight == "survey_weight"
+    columns = {column.name: column.type for column in entry.snapshots["initial"].spec.columns}
+    assert columns["survey_weight"] == "number"
+    assert "tune_threshold" not in entry.model.spec.training.parameters
+    assert "model__sample_weight=sample_weight" in Path("models/w/train.py").read_text()
 
 
 def test_the_rate_of_requests_is_that_of_the_column_of_time(initialised: Init) -> None:

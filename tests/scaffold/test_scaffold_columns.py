@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from modelops.scaffold.columns import Finding, examine
+from modelops.scaffold.personal import personal
 
 N = 100
 
@@ -121,3 +122,55 @@ def test_amounts_written_for_people_are_no_identifiers(form: str) -> None:
     found = examine("amount", pa.chunked_array([[form.format(1000 + 37.25 * row) for row in range(100)]]))
     assert (found.type, found.identifies) == (None, False)
     assert "1234.5" in found.remark
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "identifies", "groups"),
+    [
+        # Ids are given out in order, with gaps where some were not given out or left again.
+        ([10_056 + 37 * k + k % 5 for k in range(300)], "pidnum", True, False),
+        # Four rows of each person, one after the other.
+        ([1 + k // 4 for k in range(400)], "individual", False, True),
+    ],
+)
+def test_whole_numbers_that_stand_in_their_order_name_rows_or_groups_of_them(
+    values: list[object], name: str, identifies: bool, groups: bool
+) -> None:
+    """Numbers that grow through the file say where a row stands in it: they are no measure, whatever their name."""
+    found = finding(values, name)
+    assert (found.type, found.identifies, found.groups) == (None, identifies, groups)
+    assert "--feature keeps it" in found.remark
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ([18 + k // 5 for k in range(400)], "age"),  # a file in the order of a measure, which does not begin at 1
+        ([(7 * k) % 90 for k in range(400)], "individual"),  # not in order
+        ([k // 20 for k in range(400)], "dose"),  # few levels
+        ([90_000 - 290 * k for k in range(300)], "sales"),  # the largest first, as measures are listed
+        ([1950 + k // 4 for k in range(400)], "year"),
+    ],
+)
+def test_a_measure_in_order_stays_a_feature(values: list[object], name: str) -> None:
+    """Only counting from 0 or 1 through many groups, or rising without a repeat, is taken for numbering."""
+    assert finding(values, name).type == "integer"
+
+
+def test_a_flag_is_no_data_about_persons() -> None:
+    """Whether an address is in the link is no address; the same name with many values is one."""
+    table = pa.table({"ip_in_url": repeat(0, 1), "has_phone": repeat(True, False), "phone": list(range(N))})
+    assert set(personal(table)) == {"phone"}
+
+
+def test_whole_numbers_called_a_date_are_no_feature() -> None:
+    """A date keeps growing however it is written; one that cannot be read is left out, and may be asked for."""
+    found = finding(repeat(111597, 121897, 10398), "date")
+    assert (found.type, found.keeps) == (None, "integer")
+    assert finding(repeat(3, 5, 8), "time").type == "integer", "a duration is a measure"
+
+
+def test_a_code_among_codes_is_not_remarked_on_as_a_missing_value() -> None:
+    """ND among the states is North Dakota; n.d. among words may mean that there is nothing."""
+    assert finding(repeat("ND", "NY", "CA", "TX"), "state").said == ""
+    assert "--missing" in finding(repeat("n.d.", "red", "green", "blue"), "colour").said

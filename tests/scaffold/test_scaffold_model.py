@@ -262,15 +262,15 @@ def quality(found: Draft) -> dict[str, object]:
 
 @pytest.mark.parametrize("times", [2, 8])
 def test_no_limit_is_fitted_to_copies_of_rows(times: int) -> None:
-    """Rows that repeat beyond what coarse values account for are said, and the limit for leaked rows stays."""
+    """Rows that repeat beyond what coarse values account for are said, and the limits for them stay as they are."""
     rng = np.random.default_rng(9)
     rows = np.tile(np.column_stack([rng.normal(size=(150, 3)).round(1), rng.integers(0, 2, 150)]), (times, 1))
     columns = {name: rows[:, place] for place, name in enumerate("abc")}
     found = draft(pa.table({**columns, "churned": rows[:, 3].astype(np.int64)}))
     assert quality(found).get("maximumLeakage", 0.05) <= 0.1
     policy = load_resource(found.files["policies/gates/churn.yaml"], "policies/gates/churn.yaml").spec
-    copies = next(gate for gate in policy.gates if gate.name == "copies")
-    assert (copies.block, copies.advice, "maximumDuplicates" in copies.params) == ((), True, False)
+    assert "maximumDuplicates" not in quality(found)
+    assert "fail" in next(gate.block for gate in policy.gates if gate.name == "data-quality")
     assert f"{1 - 1 / times:.0%} of the rows repeat another" in found.warnings[0]
 
 
@@ -307,6 +307,25 @@ def test_a_high_risk_model_gets_what_the_rules_ask_for() -> None:
     assert "inconclusive" in policy.spec.gates[0].block
     monitor = load_resource(found.files["models/churn/monitor.yaml"], "models/churn/monitor.yaml")
     assert monitor.spec.retraining is None
+
+
+def test_groups_whose_rows_are_like_those_of_others_leave_equal_rows_together() -> None:
+    """A split by groups would test rows that training has seen of another group, and fail the gate that init writes."""
+    places = np.arange(1200)
+    table = pa.table(
+        {
+            "student_id": places // 12 + 1000,
+            "lecturer": places * 7 % 29,
+            "dept": places * 5 % 6,
+            "rating": np.where(places * 11 % 17 > 8, "good", "bad"),
+        }
+    )
+    found = draft(table, target="rating")
+    split = found.spec.training.split
+    assert (split.type, split.equal_rows, found.spec.data.id) == ("random", "together", None)
+    assert any("--id student_id keeps all rows of one" in hint for hint in found.roles.hints)
+    asked = draft(table, target="rating", id="student_id")
+    assert (asked.spec.training.split.type, asked.spec.data.id) == ("hash", "student_id")
 
 
 def test_the_named_time_and_id_are_used_and_are_no_features() -> None:

@@ -143,6 +143,13 @@ def test_the_admin_plane_answers_to_names_of_the_machine_only(guarded: tuple[Run
         assert plane.ask("/modelops/status", headers={"Host": host}).status == status, host
 
 
+def test_where_keys_are_asked_for_any_name_is_answered(guarded: tuple[Running, str]) -> None:
+    """A proxy may hand on the Host that its callers said."""
+    server, _ = guarded
+    assert server.ask("/v2", headers={"host": "models.example"}).status == 200
+    assert server.ask("/v2/models/fraud", headers=sent("app") | {"host": "models.example"}).status == 200
+
+
 def test_rates_and_budgets_say_when_to_come_back(
     guarded: tuple[Running, str], capfd: pytest.CaptureFixture[str]
 ) -> None:

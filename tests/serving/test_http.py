@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import gzip
 import json
 import socket
@@ -15,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from modelops.serving.http import Limits
+from modelops.serving.http import Answer, HttpServer, Limits, Request
+from modelops.serving.http.connection import Connection
 from modelops.serving.inputs import Bound
 from modelops.serving.table import LoadedArm
 from modelops.stores import Store
@@ -78,6 +81,101 @@ def test_a_request_may_come_in_any_pieces(server: Running, size: int) -> None:
         first, second = answers(connection, 2)
     assert first[0] == second[0] == 200
     assert json.loads(first[2])["outputs"] == json.loads(second[2])["outputs"]
+
+
+HEADS = [
+    "",
+    "Connection: keep-alive\r\n",
+    "Expect: 100-continue\r\n",
+    "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+    "X-Long: " + "a" * 3000 + "\r\n",
+]
+
+
+@pytest.mark.parametrize("extra", HEADS, ids=["plain", "keep-alive", "expect", "upgrade", "long"])
+def test_a_head_means_the_same_every_time(server: Running, extra: str) -> None:
+    """A head that came before is answered by what follows it: another body, in pieces, or with a request behind it."""
+    other = BODY.replace(b"0.25", b"0.75")
+    assert len(other) == len(BODY)
+    head, _, _ = post(extra=extra).partition(b"\r\n\r\n")
+    head += b"\r\n\r\n"
+    with connect(server) as connection:
+        found = []
+        for data in (head + BODY, head + BODY, head + other):
+            connection.sendall(data)
+            found += answers(connection, 1)
+        connection.sendall(head)
+        connection.sendall(other)
+        found += answers(connection, 1)
+        connection.sendall(head + other + head + BODY + b"\r\n" + head + other[:9])
+        found += answers(connection, 2)
+        connection.sendall(other[9:])
+        found += answers(connection, 1)
+        connection.sendall(head + b"x" * len(BODY))
+        found += answers(connection, 1)
+        connection.sendall(b"HEAD /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\nnonsense\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 200 OK\r\n")
+    assert [status for status, _, _ in found] == [200] * 7 + [400]
+    said = [json.loads(body)["outputs"][0]["data"] for _, _, body in found[:7]]
+    assert said[0] == said[1] == said[5] != said[2]
+    assert said[2] == said[3] == said[4] == said[6]
+
+
+def test_a_defect_is_answered_whether_the_head_is_known_or_not() -> None:
+    """A handler that raises is answered with 500 on a connection that closes, and the event loop gets the error."""
+    reported: list[object] = []
+
+    def handle(request: Request) -> Answer:
+        if request.body == b"bad":
+            raise UserWarning("a defect of the server")
+        return Answer(200, b"{}")
+
+    async def ask(port: int, *bodies: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for body in bodies:
+            writer.write(post(body))
+            await writer.drain()
+            head = await reader.readuntil(b"\r\n\r\n")
+        rest = await reader.read() if b"close" in head else b""
+        writer.close()
+        return head.partition(b"\r\n")[0] + rest
+
+    async def run() -> list[bytes]:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+        server = HttpServer(handle, lambda: Answer(500, b"{}"))
+        listener = await loop.create_server(server.protocol, "127.0.0.1", 0)
+        port = listener.sockets[0].getsockname()[1]
+        found = [await ask(port, b"bad"), await ask(port, b"yes"), await ask(port, b"bad"), await ask(port, b"yes")]
+        listener.close()
+        return found
+
+    good, bad = b"HTTP/1.1 200 OK", b"HTTP/1.1 500 Internal Server Error{}"
+    assert asyncio.run(run()) == [bad, good, bad, good]
+    assert [type(each) for each in reported] == [UserWarning, UserWarning]
+
+
+def test_a_connection_that_ended_leaves_nothing_in_memory(server: Running) -> None:
+    """Nor does its last request, however large: nobody has to look for what is held by itself alone."""
+
+    def left() -> int:
+        return sum(isinstance(each, Connection) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = left()
+        for _ in range(5):
+            with connect(server) as connection:
+                connection.sendall(post(extra="Connection: close\r\n"))
+                assert answers(connection)[0][0] == 200
+        deadline = time.monotonic() + 60
+        while left() > before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 def test_pipelined_requests_are_answered_in_order(server: Running) -> None:
@@ -209,7 +307,7 @@ def test_a_request_past_the_deadline_that_it_set_is_its_callers(server: Running)
     late = server.ask(INFER, rows, headers={"X-Request-Timeout-Ms": "1"})
     assert late.status == 408
     assert "within 0.001 s, which the request allowed" in late.json["error"]
-    assert server.ask(INFER, rows, headers={"X-Request-Timeout-Ms": "20000"}).status == 200
+    assert server.ask(INFER, LARGE, headers={"X-Request-Timeout-Ms": "20000"}).status == 200
 
 
 def test_only_so_many_requests_wait(

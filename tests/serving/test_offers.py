@@ -151,6 +151,30 @@ def test_pages_of_named_origins_may_ask(tmp_path: Path, store: Store, digests: d
         assert (reply.status, told(reply)["access-control-allow-origin"]) == (200, "null")
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("evil.example", 421),
+        ("evil.example:80", 421),
+        ("EVIL.Example.", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("[::1].evil.example", 400),
+        ("localhost", 200),
+        ("localhost:8080", 200),
+        ("app.localhost", 200),
+        ("127.0.0.1:8080", 200),
+        ("10.1.2.3", 200),
+        ("[::1]:8080", 200),
+        ("server", 200),
+    ],
+)
+def test_a_server_for_one_machine_answers_to_no_name_of_others(server: Running, host: str, status: int) -> None:
+    """A page whose name leads here reads nothing where only the address keeps others away."""
+    for path, body in (("/v2", None), (PREDICT, ROW)):
+        assert server.ask(path, body, headers={"host": host}).status == status
+
+
 @pytest.mark.parametrize("origin", ["app.example", "https://App.example", "https://app.example/", "ftp://x", ""])
 def test_what_is_no_origin_is_a_usage_error(tmp_path: Path, origin: str) -> None:
     """It is said before anything is opened."""

@@ -14,14 +14,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import modelops
 from git_world import commit, git
 from modelops.clock import wall_clock
 from modelops.errors import Exit, ModelOpsError
+from modelops.locks import normal_name, pins_of, serving_part
 from modelops.predictions import count, find
 from modelops.serving import Service
 from modelops.spec.routing import RoutingTable
@@ -32,6 +35,7 @@ from waiting import PATIENCE, wait_for
 
 MATRIX = {"inputs": [tensor("features", "FP64", [0.5, 0.25], [1, 2])]}
 INFER = "/v2/models/fraud/infer"
+LOCK = Path(__file__).parents[2] / "requirements.lock"
 
 
 @contextmanager
@@ -213,6 +217,59 @@ def test_serving_onnx_imports_nothing_that_only_building_needs(
         told = process.stderr.read().split("modules ")[-1].split()
     assert {"modelops.serving.app", "onnxruntime"} <= set(told)
     assert [name for name in told if FOREIGN.match(name)] == []
+    # All of it is in the part of the lock that an image for such releases installs.
+    found = packages_distributions()
+    imported = {normal_name(each) for name in told for each in found.get(name, ())} - {"modelops", "setuptools"}
+    part = {pin.name for pin in pins_of(serving_part(LOCK.read_bytes()))}
+    assert imported <= part
+    assert "onnxruntime" in imported
+    assert part.isdisjoint({"pandas", "scikit-learn", "scipy", "skops", "pyarrow", "skl2onnx", "gitpython"})
+
+
+@pytest.mark.slow
+def test_an_environment_of_the_serving_part_serves(tmp_path: Path, store: Store, models: dict[str, Any]) -> None:
+    """What `modelops lock --serving` prints, installed by its hashes and alone, answers releases in ONNX."""
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    if uv is None:
+        pytest.skip("uv is not installed")
+    part, environment = tmp_path / "serving.lock", tmp_path / "environment"
+    part.write_bytes(serving_part(LOCK.read_bytes()))
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
+    python = environment / "bin" / "python"
+    install = [uv, "pip", "install", "--quiet", "--offline", "--require-hashes", "--no-deps", "--python", python]
+    if subprocess.run([*install, "-r", part], check=False).returncode:
+        pytest.skip("the cache of uv does not hold the packages of the lock")
+    write_table(tmp_path / "table.json", {"fraud": models["fraud"] | {"log": "acknowledged"}})
+    command = [python, "-m", "modelops", "serve", "production", "--port", "0", "--table", tmp_path / "table.json"]
+    command += ["--runtime", tmp_path / "runtime", "--store", str(store.folder)]
+    alone = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(modelops.__file__).parents[1])}
+    with ended(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd="/", env=alone)) as process:
+        assert process.stderr is not None
+        server = Running(tmp_path / "runtime", process.stderr.readline().split()[-1])
+        server.await_status(lambda status: status["table"] is not None)
+        assert server.ask(INFER, MATRIX).status == 200
+        large = {"inputs": [tensor("features", "FP64", [0.512345, 0.25] * 20_000, [20_000, 2])]}
+        assert server.ask(INFER, large).status == 200
+        assert server.ask("/v2/models/fraud/predict", {"x": 0.5, "y": 0.25}).status == 200
+        assert server.ask("/metrics").status == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits of another process are set on Linux alone")
+def test_rows_that_no_disk_has_taken_are_said_at_the_end(tmp_path: Path, store: Store, models: dict[str, Any]) -> None:
+    """A server that ends while its disk is full says how many answered rows are not in the log, and exits with 4."""
+    import resource
+
+    with serve(tmp_path, store, {"fraud": models["fraud"] | {"log": "buffered"}}) as (server, process):
+        assert server.ask(INFER, MATRIX).status == 200
+        server.await_status(lambda status: status["log"]["written"] == 1)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        assert [server.ask(INFER, MATRIX).status for _ in range(20)] == [200] * 20
+        process.terminate()
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert process.wait(timeout=60) == Exit.WORLD
+    assert re.search(r"\b20 rows that were answered are not in the log: .*\[log-rows-lost\]", said), said
+    assert count(server.log) == 1
 
 
 def test_no_routing_table_is_exit_3(tmp_path: Path) -> None:

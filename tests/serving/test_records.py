@@ -164,3 +164,50 @@ def test_outputs_have_the_names_that_other_servers_give_them(
     refused = server.ask(path, {"inputs": inputs, "outputs": [{"name": "transform"}]})
     assert refused.status == 400
     assert "predict, output-0" in refused.json["error"]
+
+
+ONE = '{"amount": 3.5, "items": 2, "country": "DE", "abroad": false, "opened": "2026-01-03T00:00:00Z"'
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (ONE + "}", 200),
+        (ONE + ', "amount": 4.5}', 400),
+        (ONE + ', "amount"\n: 4.5}', 400),
+        (ONE + ', "\\u0061mount":4.5}', 400),
+        ("[" + ONE + "}, " + ONE + ', "amount":3.5}]', 400),
+        ('{"records": [' + ONE + '}], "parameters": {"a": "\\":", "b": 1}}', 200),
+        ('{"records": [' + ONE + '}], "records": [' + ONE + "}]}", 400),
+        ('{"records": [' + ONE + '}], "parameters": {"a": 1, "a": 1}}', 400),
+        ('{"dataframe_split": {"columns": ["amount"], "data": [[1.0]], "data": [[2.0]]}}', 400),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused_by_name(server: Running, body: str, status: int) -> None:
+    """Nobody could say which of the two was meant; texts with colons are no keys."""
+    reply = server.ask(PREDICT, body.encode())
+    assert reply.status == status, reply.json
+    assert status == 200 or "given twice" in reply.json["error"]
+
+
+TENSOR = '{"name": "x", "shape": [1], "datatype": "FP64", "data": [0.5]'
+OTHER = '{"name": "y", "shape": [1], "datatype": "FP64", "data": [0.5]}'
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ('{"inputs": [' + TENSOR + "}, " + OTHER + "]}", 200),
+        ('{"id": null, "inputs": [' + TENSOR + ', "parameters": {"a": ": :"}}, ' + OTHER + "]}", 200),
+        ('{"inputs": [' + TENSOR + ', "data": [0.25]}, ' + OTHER + "]}", 400),
+        ('{"inputs": [' + TENSOR + ', "parameters": {"a": 1, "a": 2}}, ' + OTHER + "]}", 400),
+        ('{"parameters": {"a": 1}, "parameters": {"a": 1}, "inputs": [' + TENSOR + "}, " + OTHER + "]}", 400),
+        ('{"inputs": [' + TENSOR + "}, " + OTHER + '], "outputs": [{"name": "label", "name": "label"}]}', 400),
+        ('{"inputs": [' + TENSOR + "}, " + OTHER + '], "more": {"a": 1, "a": 2}}', 400),
+    ],
+)
+def test_a_key_of_a_tensor_that_is_given_twice_is_refused_by_name(server: Running, body: str, status: int) -> None:
+    """Also of a parameter, of an output and of what is passed over."""
+    reply = server.ask("/v2/models/fraud/infer", body.encode())
+    assert reply.status == status, reply.json
+    assert status == 200 or "given twice" in reply.json["error"]

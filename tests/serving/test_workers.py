@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ MATRIX = {"inputs": [tensor("features", "FP64", [0.5, 0.25], [1, 2])]}
 
 
 @contextmanager
-def workers(folder: Path, store: Any, models: dict[str, Any]) -> Iterator[tuple[Running, subprocess.Popen[str]]]:
+def workers(
+    folder: Path, store: Any, models: dict[str, Any], env: Mapping[str, str] | None = None
+) -> Iterator[tuple[Running, subprocess.Popen[str]]]:
     write_table(folder / "routes.json", models)
     command = [sys.executable, "-m", "modelops", "serve", "production", "--port", "0", "--workers", "2"]
     command += ["--runtime", str(folder), "--store", str(store.folder)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
@@ -89,12 +91,17 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, store: Any, models: dict
 
 @pytest.mark.slow
 def test_workers_do_not_outlive_their_parent(tmp_path: Path, store: Any, models: dict[str, Any]) -> None:
-    """When the parent is killed its workers drain and end by themselves."""
-    with workers(tmp_path, store, {"fraud": models["fraud"] | {"log": "off"}}) as (server, process):
+    """When the parent is killed its workers drain, end by themselves and leave nothing of what they shared."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    only = {"fraud": models["fraud"] | {"log": "off"}}
+    with workers(tmp_path, store, only, env=os.environ | {"TMPDIR": str(shared)}) as (server, process):
         pids = [each["pid"] for each in server.status()["workers"]]
+        assert len(list(shared.glob("modelops-*"))) == 1
         process.kill()
         process.wait()
         wait_for(lambda: all(map(gone, pids)))
+    assert list(shared.glob("modelops-*")) == []
 
 
 def test_workers_that_cannot_start_are_an_error(tmp_path: Path, store: Any, models: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -94,6 +95,25 @@ def test_a_copied_runtime_directory_is_another_place(tmp_path: Path) -> None:
         assert not local.observe(params, elsewhere).running
     finally:
         local.stop(params, here)
+
+
+@pytest.mark.parametrize("place", ["port", "adminPort"])
+def test_a_port_that_is_taken_before_the_server_has_it_is_chosen_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Another program may listen there by the time that the server starts: it starts all the same, elsewhere."""
+    site = Site("staging", tmp_path / "runtime", Address(f"oci-layout:{tmp_path / 'store'}"))
+    choose = local._choose_port
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        chosen = iter([taken] if place == "port" else [choose(local.LOOPBACK, 0, 0), taken])
+        monkeypatch.setattr(local, "_choose_port", lambda *given: next(chosen, None) or choose(*given))
+        try:
+            assert local.apply(local.Params(), site, EMPTY).running
+            record = json.loads((site.runtime / "server.json").read_text())
+            assert taken not in (record["port"], record["adminPort"])
+        finally:
+            local.stop(local.Params(), site)
 
 
 def test_what_the_server_writes_is_found_in_its_log(tmp_path: Path) -> None:

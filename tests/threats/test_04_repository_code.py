@@ -340,7 +340,7 @@ def test_the_limits_of_a_command(tmp_path: Path) -> None:
         "children = 0\n"
         "try:\n"
         "    for _ in range(80):\n"
-        "        if os.fork() == 0: __import__('time').sleep(5); os._exit(0)\n"
+        "        if os.fork() == 0: __import__('time').sleep(60); os._exit(0)\n"
         "        children += 1\n"
         "except OSError: print('processes', children < 64)\n"
     )

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from git_world import git, write
-from modelops.scaffold.repository import repository_files
+from modelops.locks.wheel import Wheel
+from modelops.scaffold.surroundings.workflows import Home, action_files, workflow_files
 
 USES = re.compile(r"^\s*(?:-\s+)?uses:\s*['\"]?([^\s'\"#]+)", re.MULTILINE)
 
@@ -20,9 +21,10 @@ def movable(root: Path) -> list[str]:
 
 
 def test_every_action_is_pinned_by_its_commit(tmp_path: Path) -> None:
-    """What `modelops init` writes uses no tag and no branch, and the look would find one."""
+    """What `modelops init --github` writes uses no tag and no branch, and the look would find one."""
+    files = workflow_files(Home()) | action_files(Home(), Wheel("modelops.whl", "0" * 64, "here"))
     git(tmp_path, "init", "-q")
-    write(tmp_path, {path: data.decode() for path, data in repository_files("", ("grace",)).items()})
+    write(tmp_path, {path: data.decode() for path, data in files.items()})
     assert movable(tmp_path) == []
     write(tmp_path, {".github/workflows/more.yml": "jobs: {a: {steps: [\n- uses: actions/checkout@v4\n]}}\n"})
     assert movable(tmp_path) == ["actions/checkout@v4"]

@@ -17,19 +17,22 @@ from typing import Any
 import pytest
 import yaml
 
+from actions_world import Engine, Refused, needs_engine
 from modelops.cli import VERBS
-from modelops.scaffold.files import project_folder
-from modelops.scaffold.repository import repository_files
-from modelops.scaffold.surroundings.workflows import WORKFLOWS
+from modelops.scaffold.files import TEMPLATES, project_folder
+from modelops.scaffold.surroundings.workflows import WORKFLOWS, Home, workflow_files
 
 FOLDER = project_folder() / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
 SCAFFOLDED = [FOLDER / name for name in WORKFLOWS]
+ACTION_FILES = [FOLDER.parent / "actions" / "modelops" / "action.yml", TEMPLATES / "action.yml"]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 SETUP = (
-    "python -m pip install --constraint requirements.lock --requirement .github/requirements.txt",
-    'git config user.name "github-actions[bot]"\ngit config user.email "github-actions[bot]@users.noreply.github.com"',
+    'git config user.name "github-actions[bot]"\ngit config user.email "github-actions[bot]@users.noreply.github.com"'
 )
+FIRST_HALF = ("pull-request", "review")
+"""Workflows that run what a pull request proposes."""
+WITH_KEY = ("release", "reconcile", "monitor")
 
 
 def load(path: Path) -> dict[Any, Any]:
@@ -43,29 +46,46 @@ def steps(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, step
 
 
-def test_every_workflow_fits_the_schema_of_github() -> None:
+@pytest.mark.parametrize(
+    ("schema", "files"), [("vendor.github-workflows", FILES), ("vendor.github-actions", ACTION_FILES)]
+)
+def test_every_file_fits_the_schema_of_github(schema: str, files: list[Path]) -> None:
     """A wrong event, key or type is found before GitHub sees it."""
-    command = [SCRIPTS / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *FILES]
+    command = [SCRIPTS / "check-jsonschema", "--builtin-schema", schema, *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@needs_engine
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_github_s_own_parser_takes_every_workflow(path: Path) -> None:
+    """What GitHub would refuse, such as a name that an expression may not use where it stands, is refused here."""
+    engine = Engine()
+    try:
+        engine.check(path.name, path.read_text(encoding="utf-8"))
+        with pytest.raises(Refused, match="nmae"):
+            engine.check("x.yml", "on: push\njobs: {a: {runs-on: x, steps: [{run: a, nmae: b}]}}")
+    finally:
+        engine.close()
+
+
 def test_the_security_audit_finds_nothing() -> None:
     """Zizmor reads every file and has no finding at any severity."""
-    command = [SCRIPTS / "zizmor", "--offline", "--no-progress", "--format=json", *FILES]
+    files = [*FILES, *ACTION_FILES]
+    command = [SCRIPTS / "zizmor", "--offline", "--no-progress", "--format=json", *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, json.loads(done.stdout)) == (0, []), done.stderr
     assert "failed to validate" not in done.stderr
-    assert done.stderr.count("completed") == len(FILES)
+    assert done.stderr.count("completed") == len(files)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_actions_are_pinned_by_commit_with_their_version(path: Path) -> None:
     """A tag can be moved, a commit cannot; the comment says which release it was."""
     uses = re.findall(r"^\s*(?:- )?uses: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    assert uses
+    assert uses or path.stem == "review"
     for action in uses:
-        assert action.startswith("./") or re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+        assert action.startswith("./.github/") or re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
 
 
 def test_one_action_has_one_version() -> None:
@@ -85,13 +105,25 @@ def _uses(path: Path) -> list[str]:
 def test_each_step_is_one_verb(path: Path) -> None:
     """What a workflow runs, a person can type: one existing verb of modelops a step, after the set-up."""
     runs = [step["run"].strip() for _, step in steps(path) if "run" in step]
-    verbs = [run for run in runs if run not in SETUP]
-    assert verbs
+    verbs = [run for run in runs if run not in (SETUP, "true")]
+    assert verbs or path.stem == "review"
     for run in verbs:
         words = shlex.split(run)
         assert words[0] == "modelops"
         assert words[1] in VERBS
         assert not {";", "&&", "||", "|"} & set(words)
+
+
+@pytest.mark.parametrize("name", ["promote", "rollback"])
+def test_what_is_typed_into_a_button_is_never_an_option_or_a_program(name: str) -> None:
+    """Every input is a variable in quotation marks, bound to its option or behind the last one."""
+    (run,) = (step["run"] for _, step in steps(FOLDER / f"{name}.yml") if "run" in step and step["run"] != SETUP + "\n")
+    bare = re.sub(r'--[a-z]+="\$[A-Z]+"', "", run)
+    assert re.findall(r"\$[A-Z]+", bare) == ["$MODEL"]
+    assert bare.endswith(' -- "$MODEL"')
+    inputs = load(FOLDER / f"{name}.yml")[True]["workflow_dispatch"]["inputs"]
+    assert inputs["environment"]["type"] == "choice"
+    assert inputs["model"]["required"] is True
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -108,41 +140,67 @@ def test_no_permission_is_given_by_default(path: Path) -> None:
     assert all("permissions" in job for job in workflow["jobs"].values())
 
 
-def test_proposed_code_sees_no_secret_and_no_writing_token() -> None:
-    """pull_request, never pull_request_target; read-only; credentials are not kept; no secret is named."""
-    path = FOLDER / "pull-request.yml"
-    workflow = load(path)
-    assert set(workflow[True]) == {"pull_request"}
+@pytest.mark.parametrize("name", FIRST_HALF)
+def test_proposed_code_sees_no_secret_and_no_writing_token(name: str) -> None:
+    """The job that builds holds nothing; the one that may read the registry runs no proposed code and sees none."""
+    path = FOLDER / f"{name}.yml"
     assert "secrets." not in path.read_text(encoding="utf-8")
-    assert "github.token" not in path.read_text(encoding="utf-8")
-    for job in workflow["jobs"].values():
-        assert job["permissions"] == {"contents": "read"}
-    checkouts = [step for _, step in steps(path) if "checkout" in step.get("uses", "")]
-    assert [step["with"]["persist-credentials"] for step in checkouts] == [False, False]
+    for job, one in load(path)["jobs"].items():
+        assert one["permissions"] in ({}, {"contents": "read"}, {"contents": "read", "packages": "read"})
+        told = yaml.safe_dump(one)
+        builds = any("pr report" in step.get("run", "") for step in one["steps"])
+        assert builds == (job == "report")
+        assert ("github.token" in told) == (one["permissions"].get("packages") == "read")
+        assert not builds or one["permissions"] == {"contents": "read"}
+        assert all(
+            step["with"]["persist-credentials"] is False
+            for step in one["steps"]
+            if "with" in step and "checkout" in step["uses"]
+        )
     assert all("pull_request_target" not in file.read_text(encoding="utf-8") for file in FILES)
 
 
-def test_forks_are_validated_and_planned_but_their_code_is_not_run() -> None:
-    """Only the build job runs proposed code, and it skips forks."""
+def test_a_public_repository_hands_no_artifact_of_a_private_registry_on() -> None:
+    """The job with a token of the registry is for private repositories, whose readers may read it anyway."""
     jobs = load(FOLDER / "pull-request.yml")["jobs"]
-    runs = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
-    assert not any("build" in run for run in runs["check"])
-    assert "head.repo.full_name == github.repository" in jobs["build"]["if"]
+    assert jobs["fetch"]["if"] == "github.event.repository.private"
 
 
-@pytest.mark.parametrize("name", ["release", "reconcile", "monitor"])
-def test_secrets_reach_only_the_step_that_needs_them(name: str) -> None:
-    """The signing key and the token are in the environment of one step, of a job with a protected environment."""
+def test_the_second_half_runs_main_and_waits_for_both_first_halves() -> None:
+    """It checks out no head, names the workflows that it follows as they call themselves, and hears the merge queue."""
+    publish = load(FOLDER / "publish.yml")
+    assert publish[True]["workflow_run"]["workflows"] == [load(FOLDER / f"{name}.yml")["name"] for name in FIRST_HALF]
+    (checkout,) = (step for _, step in steps(FOLDER / "publish.yml") if "checkout" in step.get("uses", ""))
+    assert "ref" not in checkout["with"]
+    assert "merge_group" in load(FOLDER / "pull-request.yml")[True]
+    assert set(publish["jobs"]["publish"]["permissions"]) == {"actions", "checks", "contents", "pull-requests"}
+
+
+@pytest.mark.parametrize("name", WITH_KEY)
+def test_the_key_reaches_only_the_step_that_needs_it(name: str) -> None:
+    """The signing key is in the environment of one step, of a job of the environment `release`, and of no other."""
     workflow = load(FOLDER / f"{name}.yml")
     assert "env" not in workflow
     for job in workflow["jobs"].values():
         assert "env" not in job
         if "steps" not in job:
+            assert job["secrets"] == {n: f"${{{{ secrets.{n} }}}}" for n in job["secrets"]}
             continue
-        with_secrets = [step["run"] for step in job["steps"] if "env" in step]
-        assert len(with_secrets) == 1
-        assert with_secrets[0].startswith("modelops ")
-        assert job["environment"]
+        assert job["environment"] == "release"
+        with_key = [step["run"] for step in job["steps"] if "MODELOPS_SIGNING_KEY" in step.get("env", {})]
+        assert len(with_key) == 1
+        assert with_key[0].startswith("modelops ")
+
+
+def test_a_called_workflow_is_passed_every_secret_that_it_declares() -> None:
+    """What is not passed is empty there, and the run red."""
+    declared = load(FOLDER / "reconcile.yml")[True]["workflow_call"]["secrets"]
+    (call,) = (job for job in load(FOLDER / "release.yml")["jobs"].values() if "uses" in job)
+    assert call["secrets"].keys() == declared.keys()
+    named = set(re.findall(r"secrets\.([A-Z_]+)", (FOLDER / "reconcile.yml").read_text()))
+    assert named == declared.keys()
+    needed = [job["permissions"] for job in load(FOLDER / "reconcile.yml")["jobs"].values()]
+    assert all(needs.items() <= call["permissions"].items() for needs in needed)
 
 
 def test_an_environment_is_reconciled_by_one_run_at_a_time() -> None:
@@ -152,16 +210,71 @@ def test_an_environment_is_reconciled_by_one_run_at_a_time() -> None:
     assert groups == {
         name: {"group": f"reconcile-{name}", "cancel-in-progress": False} for name in ("staging", "production")
     }
-    assert {"schedule", "workflow_dispatch", "workflow_call"} == set(load(FOLDER / "reconcile.yml")[True])
+    assert {"workflow_dispatch", "workflow_call"} == set(load(FOLDER / "reconcile.yml")[True])
+
+
+def test_no_store_travels_in_a_cache() -> None:
+    """A cache can be read by every fork; what is cached are packages, whose hashes are checked again."""
+    for path in [*FILES, *ACTION_FILES]:
+        assert "actions/cache" not in path.read_text()
+    for path in ACTION_FILES:
+        installs = [step["run"] for step in load(path)["runs"]["steps"] if "run" in step]
+        assert installs
+        assert all("--require-hashes" in run or "--no-index" in run for run in installs)
+
+
+def minutes_a_month(files: list[Path], minutes_a_job: int) -> int:
+    """Return what GitHub bills of a repository in which nothing happens: every job of every run of a schedule."""
+    total = 0
+    for path in files:
+        workflow = load(path)
+        for entry in workflow[True].get("schedule", ()) if isinstance(workflow[True], dict) else ():
+            minute, hour, *rest = entry["cron"].split()
+            assert (minute.isdigit(), hour.isdigit(), rest) == (True, True, ["*", "*", "*"])
+            jobs = 0
+            for job in workflow["jobs"].values():
+                called = load(FOLDER / Path(job["uses"]).name)["jobs"] if "uses" in job else [job]
+                jobs += len(called)
+            total += 31 * jobs * minutes_a_job
+    return total
+
+
+def test_a_quiet_repository_costs_less_than_300_minutes_a_month() -> None:
+    """Release, two environments and monitoring look once a day: four jobs, of two billed minutes at most."""
+    assert minutes_a_month(SCAFFOLDED, 2) == 248
 
 
 def test_what_is_scaffolded_is_what_the_project_runs() -> None:
-    """One source of truth: the four workflows are copied byte by byte."""
-    scaffolded = repository_files("", ("grace",))
+    """One source of truth: the workflows are copied byte by byte; the action differs in what it installs alone."""
+    scaffolded = workflow_files(Home())
     for path in SCAFFOLDED:
         assert scaffolded[f".github/workflows/{path.name}"] == path.read_bytes()
-    assert scaffolded[".github/requirements.txt"].startswith(b"modelops==")
-    assert (project_folder() / ".github" / "requirements.txt").read_text().strip() == "."
+    ours, theirs = (load(path) for path in ACTION_FILES)
+    assert ours["runs"]["steps"][0]["uses"] == theirs["runs"]["steps"][0]["uses"]
+
+
+@needs_engine
+def test_other_names_environments_and_folders_make_valid_workflows(tmp_path: Path) -> None:
+    """A branch, a remote, a folder and a chain of three environments of other names go through GitHub's parser."""
+    made = workflow_files(Home("trunk", "upstream", "ml/churn"), ("dev", "qa", "live"))
+    engine = Engine()
+    try:
+        for path, data in made.items():
+            engine.check(path, data.decode())
+    finally:
+        engine.close()
+    jobs = yaml.safe_load(made[".github/workflows/modelops-ml-churn-reconcile.yml"])["jobs"]
+    assert list(jobs) == ["dev", "qa", "live"]
+    due = [[s["run"] for s in job["steps"] if "promote" in s.get("run", "")] for job in jobs.values()]
+    assert due == [["modelops promote --to qa --due --yes"], ["modelops promote --to live --due --yes"], []]
+    text = b"\n".join(made.values()).decode()
+    assert "staging" not in text
+    assert "origin/main" not in text
+    assert "uses: ./.github/actions/modelops-ml-churn #" in text
+    publish = yaml.safe_load(made[".github/workflows/modelops-ml-churn-publish.yml"])
+    named = {yaml.safe_load(made[f".github/workflows/modelops-ml-churn-{n}.yml"])["name"] for n in FIRST_HALF}
+    assert set(publish[True]["workflow_run"]["workflows"]) == named
+    assert {s["if"].split("'")[1] for s in publish["jobs"]["publish"]["steps"] if "if" in s} == named
 
 
 def test_every_python_that_is_promised_has_a_job() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -60,6 +60,8 @@ def session(data: bytes) -> Any:
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 4
+    # Rows are small and come one by one: keeping memory of its own is slower than asking for some, and is never freed.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     try:
@@ -116,11 +118,14 @@ def _finisher(signature: Signature) -> Callable[[Array], FloatArray]:
         return lambda found: np.asarray(found, dtype=np.float64).reshape(-1, width)
     if signature.task == "regression":
         return lambda found: np.asarray(found, dtype=np.float64).reshape(-1)
-    return lambda found: _positive(np.asarray(found, dtype=np.float64))
+    return _positive
 
 
-def _positive(scores: FloatArray) -> FloatArray:
+def _positive(found: Array) -> FloatArray:
     """Return P(positive) from probabilities of shape (n, 2), or as it is from shape (n,) or (n, 1)."""
+    scores = np.asarray(found, dtype=np.float64)
+    if scores.ndim == 1:
+        return scores
     return np.ascontiguousarray(scores[:, 1]) if scores.size == 2 * len(scores) else scores.reshape(-1)
 
 
@@ -165,7 +170,7 @@ def _native(loaded: Any) -> Callable[..., list[Array]]:
     if native is None:
         found: Callable[..., list[Array]] = loaded.run
         return found
-    return lambda outputs, feed: native.run(outputs, feed, None)
+    return cast("Callable[..., list[Array]]", native.run)
 
 
 def _guarded(run: Callable[..., list[Array]], outputs: list[str]) -> Callable[[dict[str, Array]], Array]:
@@ -173,7 +178,7 @@ def _guarded(run: Callable[..., list[Array]], outputs: list[str]) -> Callable[[d
 
     def guarded(feed: dict[str, Array]) -> Array:
         try:
-            return run(outputs, feed)[0]
+            return run(outputs, feed, None)[0]
         except errors as error:
             known = _KNOWN.search(str(error))
             said = f"one is not among the {known[1]}" if known else _said(error)

@@ -18,9 +18,9 @@ class BuildRecord(Strict):
     """A build: deterministic, so that equal inputs give equal bytes on any machine of the same architecture.
 
     ``holdout`` is the digest of a Parquet blob with one line per test row: ``row`` (position in the snapshot),
-    ``y_true`` and ``y_pred`` as in ``metrics.Predictions``, and the scores (``score``, or ``score_0`` and up). ``spec``
-    is the digest of what in the model's spec changes the result, not of the whole file. Rows whose target is missing
-    are in neither part.
+    ``y_true`` and ``y_pred`` as in ``metrics.Predictions``, the scores (``score``, or ``score_0`` and up), and
+    ``weight`` where the model has a column of weights, which the record names. ``spec`` is the digest of what in the
+    model's spec changes the result, not of the whole file. Rows whose target is missing are in neither part.
     """
 
     model: ModelName
@@ -44,12 +44,13 @@ class BuildRecord(Strict):
     score_profile: Summary | None = None
     baseline: Baseline | None = None
     confusion: Confusion | None = None
+    weight: str | None = None
     holdout: Digest
 
     def dump(self) -> bytes:
         """Return the canonical JSON of the record; its SHA-256 is the digest of the build."""
         document = self.model_dump(mode="json", by_alias=True)
-        for name in ("search", "baseline", "confusion"):
+        for name in ("search", "baseline", "confusion", "weight"):
             # Records from before there was one keep their bytes.
             if document[name] is None:
                 del document[name]

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from modelops import data, monitoring
 from modelops.changes.building import materialiser, reader
 from modelops.changes.retention import forget_old_predictions
+from modelops.changes.silence import silence
 from modelops.clock import format_instant, parse_instant
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.files import write_atomically
@@ -42,7 +43,8 @@ from modelops.targets import Site
 class Watched:
     """What the monitor found about one model, and the retraining pull request that is due, if one is.
 
-    ``already`` tells that another machine opened it just now, ``lacks`` why there is none although one is due.
+    ``already`` tells that another machine opened it just now, ``lacks`` why there is none although one is due;
+    ``silent`` that traffic is missing which should be there.
     """
 
     seat: Seat
@@ -52,6 +54,7 @@ class Watched:
     pull: PullRequest | None
     already: bool = False
     lacks: str = ""
+    silent: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,11 @@ def watch_environment(
         deployment = entry.deployments.get(name)
         if entry.monitor is None or deployment is None or deployment.spec.stable is None:
             continue
-        found.append(_watch(workspace, graph, tip, Seat(model, name), body))
+        seat, log = Seat(model, name), target_of(workspace, graph, name).log()
+        watched = _watch(workspace, graph, tip, seat, body)
+        days = entry.monitor.spec.silent_after_days or entry.monitor.spec.window_days
+        silent = silence(workspace, tip, seat, watched.release, log, days, workspace.clock())
+        found.append(replace(watched, silent=silent))
     forget_old_predictions(workspace, graph, name)
     return tuple(found)
 
@@ -226,7 +233,11 @@ def _lacks(rows: monitoring.NewRows, retraining: Retraining) -> str:
         return ""
     less = [
         f"{many} {what}"
-        for many, what in ((rows.known, "are in its snapshot already"), (rows.repeated, "were delivered twice"))
+        for many, what in (
+            (rows.known, "are in its snapshot already"),
+            (rows.repeated, "were delivered twice"),
+            (rows.unweighted, "were sent without the column of weights"),
+        )
         if many
     ]
     why = f" ({rows.labelled} have a label, {', '.join(less)})" if less else ""

@@ -44,7 +44,7 @@ VERBS: dict[str, str] = {
     "reproduce": "Rebuild a release from git and compare digests.",
     "pr": "Pull requests of the embedded forge.",
     "schema": "Write a JSON Schema for every kind.",
-    "doctor": "Measure how far this machine fences code of the repository, and say where keys lie.",
+    "doctor": "Measure what this machine and the repository on its forge really protect, and say how to mend it.",
     "demo": "Tell the whole story on this machine, offline.",
 }
 

@@ -18,6 +18,7 @@ from modelops.cli.output import emit, note, output_option
 @click.option("--target", metavar="COLUMN", help="The column to predict.")
 @click.option("--time", metavar="COLUMN", help="The event time; the last rows become the test part.")
 @click.option("--id", "identity", metavar="COLUMN", help="The row identity; its hash decides which rows test.")
+@click.option("--weight", metavar="COLUMN", help="What each row counts for, in training and in every metric.")
 @click.option("--decimal", type=click.Choice([".", ","]), help="The decimal mark of CSV files, where two readings fit.")
 @click.option(
     "--missing",
@@ -35,6 +36,7 @@ from modelops.cli.output import emit, note, output_option
 @click.option("--positive", metavar="LABEL", help="The label that counts as positive in a binary task.")
 @click.option("--risk", type=click.Choice(["minimal", "limited", "high"]), default="limited", show_default=True)
 @click.option("--owner", metavar="TEAM", help="Who answers for the model; your git name unless given.")
+@click.option("--github", is_flag=True, help="Set it up on the GitHub that its remote is; said again, what is left.")
 @click.option("--approver", "approvers", multiple=True, metavar="LOGIN", help="Who may approve; repeat for more.")
 @output_option
 def command(
@@ -45,6 +47,7 @@ def command(
     target: str | None,
     time: str | None,
     identity: str | None,
+    weight: str | None,
     decimal: str | None,
     missing: tuple[str, ...],
     encoding: str | None,
@@ -55,10 +58,11 @@ def command(
     positive: str | None,
     risk: str,
     owner: str | None,
+    github: bool,
     approvers: tuple[str, ...],
     output: str,
 ) -> int:
-    """Scaffold DIRECTORY (this folder unless given): policies and workflows where there are none yet, then a model.
+    """Scaffold DIRECTORY (this folder unless given): policies where there are none yet, then a model.
 
     Nothing that exists is overwritten, and nothing is left behind by a failure. What is inferred from data is
     written down with the reasons, for review.
@@ -76,7 +80,7 @@ def command(
     given = {
         "--data": data, "--target": target, "--time": time, "--id": identity, "--decimal": decimal, "--task": task,
         "--positive": positive, "--missing": missing, "--encoding": encoding, "--sheet": sheet, "--feature": features,
-        "--exclude": exclude,
+        "--exclude": exclude, "--weight": weight,
     }  # fmt: skip
     if model and not (data and target):
         raise click.UsageError("--model needs --data and --target")
@@ -85,7 +89,12 @@ def command(
     with ExitStack() as undo:
         site = open_site(directory, undo)
         fresh = not site.initialised
-        if not fresh and not example and not model:
+        hub = None
+        if github:
+            from modelops.scaffold.surroundings.hub import hub_of
+
+            hub = hub_of(site)
+        if not fresh and not example and not model and not github:
             raise already_initialised(site)
         if example or model:
             require_new_model(site, example or model or "")
@@ -97,13 +106,17 @@ def command(
         if model and data and target:
             order = Order(
                 model, data, target, time, identity, task, positive, risk, owner, decimal, missing or None, features,
-                exclude, encoding, sheet,
+                exclude, encoding, sheet, weight,
             )  # fmt: skip
             add_model(site, order, result)
+        if hub is not None:
+            from modelops.scaffold.surroundings.github import add_github, remaining
+
+            add_github(site, hub, result)
         hour = hour_of(site)
         if fresh:
             add_readme(site, result, hour)
-        result.next = next_steps(result, hour)
+        result.next = next_steps(result, hour) if hub is None else remaining(site, hub, hour, result)
         undo.pop_all()
     emit(output, view.data(result), lambda: view.text(result))
     return 0

@@ -16,7 +16,7 @@ from modelops.errors import Exit
 def command(environment: str, model: str | None, yes: bool, output: str) -> int:
     """Score the recent traffic of ENVIRONMENT and open a retraining pull request when it is due.
 
-    Exits with 1 when drift or a fallen metric was found.
+    Exits with 1 when drift or a fallen metric was found, and when traffic is missing that should be there.
     """
     from modelops.changes.alerting import tell_of_windows
     from modelops.changes.retraining import watch_environment
@@ -31,4 +31,4 @@ def command(environment: str, model: str | None, yes: bool, output: str) -> int:
     watched = watch_environment(workspace, environment, retraining.markdown, model)
     emit(output, view.data(environment, watched), lambda: view.text(environment, watched))
     show_problems(tell_of_windows(workspace, environment, watched, began))
-    return Exit.NO if any(found.report.level == "alert" for found in watched) else Exit.OK
+    return Exit.NO if any(found.report.level == "alert" or found.silent for found in watched) else Exit.OK

@@ -224,7 +224,15 @@ def diff(number: int, output: str) -> int:
 def review(
     number: int, state: str | None, body: str, seen: str | None, result: str | None, login: str | None, output: str
 ) -> int:
-    """Review what a pull request makes of its target; who has said the same of it before adds nothing."""
+    """Review what a pull request makes of its target; who has said the same of it before adds nothing.
+
+    An approval by somebody who may not give it is kept and counts for nothing: the exit code is then 1.
+    """
+    from modelops.errors import Exit
+    from modelops.governance.judged import policies_at
+    from modelops.governance.pulls import look, void
+    from modelops.views import pull_requests as views
+
     if state is None:
         raise click.UsageError("say --approve, --request-changes or --comment")
     if state != "approved" and not body:
@@ -235,10 +243,12 @@ def review(
     _require_result(workspace.repository, pull, result)
     before = forge.reviews(number)
     given = forge.review(number, _decision(state), head=_seen(pull, seen), body=body)
-    already = " already" if given in before else ""
-    said = f"{given.by} {state.replace('-', ' ')} #{number} at {given.commit[:12]}{already}"
-    _emit(output, forge, pull, said)
-    return 0
+    policies = policies_at(workspace, workspace.tip())
+    why = void(look(workspace.repository, forge, pull, workspace.clock(), policies), given)
+    _emit(output, forge, pull, views.review_text(number, given, why, already=given in before))
+    if why is not None and output == "json":
+        note(views.review_text(number, given, why))
+    return Exit.OK if why is None else Exit.NO
 
 
 def _decision(state: str) -> Decision:
@@ -395,3 +405,30 @@ def _clears(workspace: Workspace, pull: PullRequest) -> tuple[Violation, ...]:
     from modelops.governance.judged import cleared_by
 
     return cleared_by(workspace, pull) if pull.state == "open" else ()
+
+
+@command.command()
+@click.option("--since", metavar="REV", required=True, help="What the checked-out commit would be merged into.")
+@click.option("--to", "address", metavar="STORE", required=True, help="A folder, or the address of a store.")
+@output_option
+def fetch(since: str, address: str, output: str) -> int:
+    """Copy what the builds of a change are compared with from the project's store to another one.
+
+    A machine that runs proposed code builds with MODELOPS_STORE set to that one, and needs no way to the project's.
+    """
+    from dataclasses import asdict
+
+    from modelops.changes.fetching import fetch_compared
+    from modelops.governance.judged import by_approved_project
+    from modelops.project.workspace import open_workspace
+    from modelops.stores import open_at
+
+    workspace = open_workspace(warn=note)
+    by_approved_project(workspace)
+    found = fetch_compared(workspace, open_at(address, Path.cwd(), workspace.environ), since, note)
+    for one in found:
+        if one.missing is not None:
+            note(f"warning: {one.model} will not be compared with release {one.release}: {one.missing}")
+    Path(address).mkdir(parents=True, exist_ok=True) if ":" not in address else None
+    emit(output, [asdict(one) for one in found], f"{sum(one.missing is None for one in found)} releases fetched")
+    return 0

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 @click.option("--release", "number", type=click.IntRange(min=1), help="Use this release; by default the newest one.")
 @click.option("--only", is_flag=True, help="Leave out the columns of FILE.")
 @click.option("--decimal", type=click.Choice([".", ","]), help="The decimal mark of the numbers in FILE.")
+@click.option("--encoding", metavar="NAME", help="The encoding of FILE, where its bytes do not tell.")
+@click.option("--sheet", metavar="NAME", help="The sheet of a workbook, where it has several.")
 @output_option
 def command(
     model: str,
@@ -39,13 +41,15 @@ def command(
     number: int | None,
     only: bool,
     decimal: Decimal | None,
+    encoding: str | None,
+    sheet: str | None,
     output: str,
 ) -> int:
     """Predict every row of FILE with MODEL.
 
-    FILE is CSV, Parquet or JSON (a list of records, or one a line in .jsonl); so is OUT, by its name. Without OUT the
-    rows are printed, as CSV or with --output json as JSON. Columns that the model does not take come along; the answers
-    are prediction, probability where there are classes, and release.
+    FILE is CSV, Parquet, a workbook or JSON (a list of records, or one a line in .jsonl); OUT is one of these but a
+    workbook, by its name. Without OUT the rows are printed, as CSV or with --output json as JSON. Columns that the
+    model does not take come along; the answers are prediction, probability where there are classes, and release.
 
     A release is loaded in this process and nothing is logged. With --env or --url a server answers: the rows are routed
     and logged as all others, and each has its prediction_id for feedback. An API key is taken from MODELOPS_API_KEY.
@@ -55,17 +59,19 @@ def command(
     if not file.is_file():
         raise click.BadParameter(f"there is no file {file}", param_hint="FILE")
     from modelops.scoring.files import score, score_into
+    from modelops.scoring.rows import Said
     from modelops.views import scoring as view
 
+    said = Said(decimal, encoding, sheet)
     with _answering(model, environment, url, number) as answering:
         if out is None:
             # Printed when it is whole, as a file is written.
             printed, suffix = io.BytesIO(), ".json" if output == "json" else ".csv"
-            found = score_into(file, printed, suffix, answering, only=only, decimal=decimal)
+            found = score_into(file, printed, suffix, answering, only=only, said=said)
             click.echo(printed.getvalue().decode(), nl=False)
             note(view.text(found, model))
         else:
-            found = score(file, out, answering, only=only, decimal=decimal)
+            found = score(file, out, answering, only=only, said=said)
             emit(output, view.data(found, model), lambda: view.text(found, model))
     return Exit.OK
 

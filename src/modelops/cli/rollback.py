@@ -36,14 +36,40 @@ to_option = click.option(
 @click.option("--environment", "-e", required=True, metavar="ENV", help="Where.")
 @to_option
 @reason_option
+@click.option("--propose", is_flag=True, help="Open the pull request that does it, and change nothing yet.")
 @yes_option
 @output_option
-def command(model: str, environment: str, to: int | None, reason: str, yes: bool, output: str) -> int:
+def command(model: str, environment: str, to: int | None, reason: str, propose: bool, yes: bool, output: str) -> int:
     """Return MODEL to its last stable release in an environment at once, without analysis, and record it.
 
     It needs neither the remote nor the rest of the repository; said twice, it is done once.
     """
+    if propose:
+        return _propose(model, environment, reason, yes, output, to)
     return retreat(model, environment, "rollback", reason, yes, output, to)
+
+
+def _propose(model: str, environment: str, reason: str, yes: bool, output: str, to: int | None) -> int:
+    """Open the pull request of a rollback; what is gone already needs none."""
+    from modelops.governance.pending import Intent
+    from modelops.governance.proposals import propose_return
+    from modelops.governance.rollback import intended
+    from modelops.project.workspace import open_workspace
+    from modelops.spec.layout import Seat
+    from modelops.views import pull_requests as pulls
+    from modelops.views import rollback as view
+
+    workspace = open_workspace()
+    workspace.desired()
+    found = intended(workspace, Seat(model, environment), "rollback", reason, to)
+    if not isinstance(found, Intent):
+        emit(output, view.data(found, None), view.text(found))
+        return 0
+    confirm(f"Open a pull request that takes {model} back in {environment}?", yes)
+    opened = propose_return(workspace, found)
+    said = "is open already:" if opened.already else "opened"
+    emit(output, {"pullRequest": opened.pull.number, "branch": opened.pull.source}, f"{said} {pulls.line(opened.pull)}")
+    return 0
 
 
 def retreat(

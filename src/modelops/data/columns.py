@@ -5,20 +5,30 @@ Taking a snapshot and reading it for training use the same conversions, so they 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelops.data.dates import dated, epoch_form, fitting_forms
-from modelops.data.numbers import Shape, plain
+from modelops.data.numbers import Dress, Shape, plain
 from modelops.spec.kinds.data_snapshot import Column
 from modelops.spec.meta import FeatureType
 from modelops.spec.texts.reading import EPOCHS, TextReading, numbers_of
 from modelops.spec.texts.words import NO, PAIRS, YES
 
-__all__ = ["ARROW", "ColumnForm", "Guess", "arrow_feature_type", "converted", "first_unfit", "forms_of"]
+__all__ = [
+    "ARROW",
+    "ColumnForm",
+    "Guess",
+    "arrow_feature_type",
+    "as_asked",
+    "converted",
+    "first_unfit",
+    "forms_of",
+    "with_missing",
+]
 
 ARROW: dict[FeatureType, pa.DataType] = {
     "number": pa.float64(),
@@ -61,6 +71,18 @@ def forms_of(columns: tuple[Column, ...], text: TextReading) -> dict[str, Column
 
 def _numbers(kind: FeatureType, text: TextReading, name: str) -> tuple[float, ...]:
     return numbers_of(text.missing_in(name)) if kind in ("number", "integer") else ()
+
+
+def as_asked(kind: FeatureType, found: ColumnForm) -> ColumnForm:
+    """Return the form of a column that has to be of another type than it looks like."""
+    if {found.type, kind} <= {"number", "integer"}:
+        return ColumnForm(kind, found.format)
+    return ColumnForm(kind)
+
+
+def with_missing(form: ColumnForm, words: tuple[str, ...]) -> ColumnForm:
+    """Return a form that knows which numbers stand for a missing value."""
+    return replace(form, missing=numbers_of(words)) if form.type in ("number", "integer") else form
 
 
 def converted(values: pa.Array, form: ColumnForm) -> pa.Array | None:
@@ -228,6 +250,7 @@ class Guess:
 
     def __init__(self, *, label: bool = False, timely: bool = False) -> None:
         self.shape = Shape()
+        self.dress = Dress()
         self._label = label
         self._timely = timely
         self._words: set[str] | None = set()
@@ -247,6 +270,7 @@ class Guess:
         if self._words is not None:
             self._see_words(values)
         self._dates = fitting_forms(values, self._dates)
+        self.dress.see(values)
         if not self._forms and not self.shape.numeric:
             return
         if any(form.type != "datetime" for form in self._forms) and _is_code(values):

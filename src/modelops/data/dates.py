@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelops.spec.texts.reading import DATE_FORMATS, EPOCHS, YEARS, date_pattern, is_written
-from modelops.spec.texts.words import MONTH_NAMES
+from modelops.spec.texts.words import MONTH_NAMES, WEEKDAY_NAMES
 
 __all__ = ["dated", "epoch_form", "fitting_forms", "may_be_dates", "timely"]
 
@@ -121,7 +121,20 @@ def _composed(texts: pa.Array, form: str) -> pa.Array | None:
         pc.binary_join_element_wise(hour, part.get("M", zero), part.get("S", zero), ":"),
         "T",
     )
-    return iso.cast(pa.timestamp("us")).cast(_INSTANT)
+    found = iso.cast(pa.timestamp("us"))
+    if "a" in part and not _on_their_days(part["a"], found):
+        return None
+    return found.cast(_INSTANT)
+
+
+def _on_their_days(words: pa.Array, instants: pa.Array) -> bool:
+    """Tell whether each date is on the day of the week that its word names."""
+    names, days = pc.utf8_lower(pc.utf8_rtrim(words, ".,")), pc.day_of_week(instants)
+    right = pa.array([False] * len(words))
+    for day, known in enumerate(WEEKDAY_NAMES):
+        named = pc.is_in(names, value_set=pa.array(sorted(known), pa.string()))
+        right = pc.or_(right, pc.and_(named, pc.fill_null(pc.equal(days, day), False)))
+    return bool(pc.all(pc.or_(right, pc.is_null(words))).as_py() in (True, None))
 
 
 def _two(texts: pa.Array) -> pa.Array:

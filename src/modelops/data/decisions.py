@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from modelops.data.numbers import FORMATS, said
+from modelops.data.numbers import Written, said
 from modelops.spec.kinds.data_snapshot import Column, DataSnapshotSpec
-from modelops.spec.texts.reading import EPOCHS
+from modelops.spec.texts.reading import EPOCHS, written_as
 
 __all__ = ["of_column", "of_table"]
 
@@ -54,6 +54,7 @@ def _written(column: Column, rows: int) -> str:
         since = {"epoch": "seconds since 1970", "epoch-ms": "milliseconds since 1970"}.get(form)
         years = "; years of two digits are 1969 to 2068" if "%y" in form else ""
         months = "; %b is the name of a month" if "%b" in form else ""
-        return f"{since if form in EPOCHS else f'dates written as {form}'} ({filled:,} rows){years}{months}"
+        days = "; %a is the day of the week, and has to be that of the date" if "%a" in form else ""
+        return f"{since if form in EPOCHS else f'dates written as {form}'} ({filled:,} rows){years}{months}{days}"
     largest = f"; the largest is {column.maximum}" if column.maximum is not None else ""
-    return f"{column.type}, {said(FORMATS[column.format])} ({filled:,} rows){largest}"
+    return f"{column.type}, {said(written_as(column.format) or Written())} ({filled:,} rows){largest}"

@@ -7,15 +7,25 @@ than seventeen hundred in another. What other columns settle is taken; what noth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import cast, get_args
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelops.spec.texts.reading import FORMATS, SPACES, Decimal, Written
+from modelops.errors import Exit, Location, failure
+from modelops.spec.texts.reading import SPACES, UNITS, Decimal, Written, written_as
 
-__all__ = ["FORMATS", "Decimal", "Shape", "Written", "decimal_mark", "plain", "said"]
+__all__ = [
+    "Decimal",
+    "Dress",
+    "Shape",
+    "Written",
+    "decimal_mark",
+    "plain",
+    "require_agreed",
+    "said",
+]
 
 _OTHER: dict[str, Decimal] = {".": ",", ",": "."}
 _GROUPED = r"^[+-]?[1-9]\d{0,2}"
@@ -23,7 +33,11 @@ _GROUPED = r"^[+-]?[1-9]\d{0,2}"
 
 def plain(values: pa.Array, format: str | None) -> pa.Array:
     """Return texts with a decimal point and ungrouped; those that are not written in the format stay no numbers."""
-    written = FORMATS[format]
+    written = written_as(format)
+    if written is None:
+        return pc.binary_join_element_wise("?", values, "")
+    if written.unit is not None or written.brackets:
+        values = undressed(values, written)
     if written.thousands is not None:
         grouped = pc.match_substring_regex(values, written.grouped)
         # What has the other mark and is not grouped by it is not written in this way: it stays no number.
@@ -35,11 +49,91 @@ def plain(values: pa.Array, format: str | None) -> pa.Array:
     return values
 
 
+def undressed(values: pa.Array, written: Written) -> pa.Array:
+    """Return numbers without what is written around them; those that are not written that way stay no numbers."""
+    bare = pc.if_else(pc.is_null(values), None, "?")
+    for pattern, left in written.dressed:
+        fits = pc.match_substring_regex(values, pattern)
+        bare = pc.if_else(fits, pc.replace_substring_regex(values, pattern, left), bare)
+    return bare
+
+
+class Dress:
+    """What the texts of one column show around their numbers: one unit in every row, brackets for negative ones."""
+
+    def __init__(self) -> None:
+        self.inner = Shape()
+        self.units: set[str] = set()
+        self.odd = ""
+        self._alive = True
+        self._bare = False
+        self._brackets = False
+
+    @property
+    def written(self) -> Written | None:
+        """How the numbers are dressed, their marks left open; None where they are not, or not all in one way."""
+        if not self._alive or len(self.units) > 1 or (self.units and self._bare) or not (self.units or self._brackets):
+            return None
+        return Written(unit=next(iter(self.units), None), brackets=self._brackets)
+
+    @property
+    def mixed(self) -> str:
+        """Why numbers with something around them are not read, empty where they are, or are none."""
+        if not self._alive or not self.units or not (len(self.units) > 1 or self._bare):
+            return ""
+        named = " and ".join(sorted(self.units)[:3])
+        return f"numbers of {named}" + (
+            ", and some of neither"
+            if self._bare and len(self.units) > 1
+            else ", and some without"
+            if self._bare
+            else ""
+        )
+
+    def see(self, values: pa.Array) -> None:
+        """Look at texts without missing ones."""
+        if not self._alive or not len(values):
+            return
+        every = pc.unique(values)
+        for part in (every.slice(0, 30), every) if len(every) > 30 else (every,):
+            if not pc.all(pc.match_substring_regex(part, _DRESSED)).as_py():
+                self._alive = False
+                return
+        brackets = pc.match_substring_regex(every, r"\(")
+        self._brackets |= bool(pc.any(brackets).as_py())
+        left = every
+        for unit in UNITS:
+            if not len(left):
+                break
+            ways = [Written(unit=unit, brackets=flag) for flag in (False, True)]
+            fits = pc.not_equal(undressed(left, ways[1]), "?")
+            if pc.any(fits).as_py():
+                self.units.add(unit)
+                self.inner.see(undressed(left.filter(fits), ways[1]))
+                left = left.filter(pc.invert(fits))
+        if not len(left):
+            return
+        plain_ones = undressed(left, Written(brackets=True))
+        if pc.any(pc.equal(plain_ones, "?")).as_py():
+            self._alive = False
+            return
+        self._bare = True
+        self.inner.see(plain_ones)
+
+
+_ANY = "|".join(re.escape(unit) for unit in UNITS)
+_SIGNED = rf"[+-]?[{SPACES}]*(?:{_ANY})?[{SPACES}]*[+-]?[{SPACES}]*"
+_DRESSED = rf"^(?:{_ANY})?[{SPACES}]*[(]?{_SIGNED}[\d.,'{SPACES}]+(?:{_ANY})?[{SPACES}]*[)]?$"
+"""Numbers with anything around them that may be a unit or brackets; most texts are none."""
+
+
 def said(written: Written) -> str:
     """Return the marks in words."""
     names = {".": "a point", ",": "a comma", " ": "a space", "'": "an apostrophe"}
     grouped = f", {names[written.thousands]} groups thousands" if written.thousands else ""
-    return f"{names[written.decimal]} is the decimal mark{grouped}"
+    unit = f"without the {written.unit} that each is written with, " if written.unit else ""
+    brackets = ", brackets are a minus" if written.brackets else ""
+    return f"{unit}{names[written.decimal]} is the decimal mark{grouped}{brackets}"
 
 
 class Shape:
@@ -144,3 +238,31 @@ def decimal_mark(shapes: Iterable[Shape], *, separates: bool) -> Decimal | None:
     if not proven and separates:
         return "."
     return next(iter(proven)) if len(proven) == 1 else None
+
+
+def require_agreed(chunks: Callable[[], Iterable[Any]], decimal: Decimal, shapes: Mapping[str, Shape]) -> None:
+    """Refuse a decimal mark that no number of the file has, where some of them show that it is the other one."""
+    numeric = {name: shape for name, shape in shapes.items() if shape.numeric}
+    if any(decimal in shape.fractions for shape in numeric.values()):
+        return
+    for name, shape in numeric.items():
+        for chunk in chunks() if _OTHER[decimal] in shape.fractions or decimal in shape.groups else ():
+            texts = chunk.batch.column(name).to_pylist()
+            index = _first_against(texts, decimal)
+            if index is not None:
+                path, row = chunk.where(index)
+                said = f"--decimal {decimal}: row {row} of {path} has {texts[index]!r} in column {name!r}"
+                hint = f"{_OTHER[decimal]!r} is the decimal mark there: leave --decimal out, or say that one"
+                raise failure("bad-decimal", said, exit=Exit.USAGE, location=Location(path), hint=hint)
+
+
+def _first_against(texts: Iterable[str | None], decimal: Decimal) -> int | None:
+    """Return the place of the first text that shows another decimal mark by itself, None where none does."""
+    for place, text in enumerate(texts):
+        dress, bare = Dress(), Shape()
+        for each in (dress, bare):
+            each.see(pa.array([text], pa.string()).drop_null())
+        shape = bare if dress.written is None else dress.inner
+        if _OTHER[decimal] in shape.fractions or decimal in shape.groups:
+            return place
+    return None

@@ -82,7 +82,10 @@ def wanted_by(model: ModelSpec) -> Wanted:
     """Return what a model file says about its data."""
     data = model.data
     names = dict.fromkeys([*(feature.name for feature in data.features), *data.sensitive])
-    return Wanted(data.target, data.time, tuple(names), {feature.name: feature.type for feature in data.features})
+    types: dict[str, FeatureType] = {feature.name: feature.type for feature in data.features}
+    # Weights of 0 and 1 alone would be taken for a boolean.
+    types |= {data.weight: "number"} if data.weight is not None else {}
+    return Wanted(data.target, data.time, tuple(names), types)
 
 
 def pin(source: Source, place: Place, paths: Sequence[str] = (), progress: Progress | None = None) -> str | None:

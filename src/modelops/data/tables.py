@@ -10,17 +10,25 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from modelops.data.columns import ColumnForm, Guess, arrow_feature_type, converted, first_unfit
+from modelops.data.columns import (
+    ColumnForm,
+    Guess,
+    arrow_feature_type,
+    as_asked,
+    converted,
+    first_unfit,
+    with_missing,
+)
 from modelops.data.dates import may_be_dates, timely
 from modelops.data.formats import Format, Part, columnar, csvfile, jsonrows, parts_of, sheets
 from modelops.data.formats.csvfile import Delimiter, Form
 from modelops.data.formats.encodings import encoding_of, known_encoding
 from modelops.data.formats.folders import held_by, with_columns
-from modelops.data.numbers import FORMATS, Decimal, Shape, decimal_mark
+from modelops.data.numbers import Decimal, Dress, Shape, decimal_mark, require_agreed
 from modelops.data.texts import USUAL, is_text, read_texts
 from modelops.errors import Location, ModelOpsError, failure
 from modelops.spec.meta import FeatureType
-from modelops.spec.texts.reading import TextReading, numbers_of
+from modelops.spec.texts.reading import TextReading, written_as
 
 __all__ = ["Asked", "Chunk", "Opening", "RawTable", "infer", "open_table", "typed"]
 
@@ -363,7 +371,13 @@ def infer(table: RawTable, asked: Asked) -> dict[str, ColumnForm]:
             for name, guess in guesses.items():
                 guess.see(_as_text(chunk.batch.column(name)))
     forms |= {name: ColumnForm("integer") for name in _whole(table, forms)}
-    shapes = {name: guess.shape for name, guess in guesses.items() if name not in table.declared}
+    shapes = {
+        name: guess.shape if guess.dress.written is None else guess.dress.inner
+        for name, guess in guesses.items()
+        if name not in table.declared
+    }
+    if asked.decimal is not None:
+        require_agreed(table.chunks, asked.decimal, shapes)
     decimal = asked.decimal or decimal_mark(shapes.values(), separates=table.format != "csv" or table.delimiter == ",")
     for name, guess in guesses.items():
         found = guess.result()
@@ -373,12 +387,14 @@ def infer(table: RawTable, asked: Asked) -> dict[str, ColumnForm]:
         if asked.formats.get(name) in guess.dates and found.type == "category":
             found = ColumnForm("datetime", asked.formats[name])  # as the snapshot before read it
         forms[name] = found
-        if guess.shape.marked and forms[name].type in ("number", "category"):
+        if guess.dress.written is not None and forms[name].type == "category":
+            forms[name] = _dressed(table, asked, name, guess.dress, decimal)
+        elif guess.shape.marked and forms[name].type in ("number", "category"):
             forms[name] = _numbers(table, asked, name, guess.shape, decimal, forms[name])
     for name, kind in asked.types.items():
         if name in forms and forms[name].type != kind:
-            forms[name] = _as_asked(kind, forms[name])
-    return {name: _with_missing(forms[name], table.text.missing_in(name)) for name in table.names}
+            forms[name] = as_asked(kind, forms[name])
+    return {name: with_missing(forms[name], table.text.missing_in(name)) for name in table.names}
 
 
 def _whole(table: RawTable, forms: Mapping[str, ColumnForm]) -> list[str]:
@@ -405,17 +421,6 @@ def _as_text(values: pa.Array) -> pa.Array:
     return values if pa.types.is_string(values.type) or not len(values) else values.cast(pa.string())
 
 
-def _as_asked(kind: FeatureType, found: ColumnForm) -> ColumnForm:
-    """Return the form of a column that has to be of another type than it looks like."""
-    if {found.type, kind} <= {"number", "integer"}:
-        return ColumnForm(kind, found.format)
-    return ColumnForm(kind)
-
-
-def _with_missing(form: ColumnForm, words: tuple[str, ...]) -> ColumnForm:
-    return replace(form, missing=numbers_of(words)) if form.type in ("number", "integer") else form
-
-
 def _numbers(
     table: RawTable, asked: Asked, name: str, shape: Shape, decimal: Decimal | None, otherwise: ColumnForm
 ) -> ColumnForm:
@@ -425,7 +430,7 @@ def _numbers(
     if written is None:
         if wanted not in ("number", "integer"):
             return ColumnForm("category")
-        if asked.formats.get(name, "") not in FORMATS:
+        if written_as(asked.formats.get(name, "")) is None:
             raise _ambiguous(table, name, shape)
         # As the snapshot before read it, whose values the model knows.
         return ColumnForm(wanted, asked.formats[name])
@@ -436,6 +441,20 @@ def _numbers(
         return otherwise
     fits = all(converted(chunk.batch.column(name), form) is not None for chunk in table.chunks())
     return form if fits else otherwise
+
+
+def _dressed(table: RawTable, asked: Asked, name: str, dress: Dress, decimal: Decimal | None) -> ColumnForm:
+    """Return the form of a column of numbers with a unit or brackets around; they are numbers, whole or not."""
+    around, inner = dress.written, dress.inner.written(decimal)
+    assert around is not None
+    before = written_as(asked.formats.get(name, ""))
+    if inner is None and before is not None and (before.unit, before.brackets) == (around.unit, around.brackets):
+        inner = before  # as the snapshot before read it, whose values the model knows
+    if inner is None:
+        if asked.types.get(name) in ("number", "integer"):
+            raise _ambiguous(table, name, dress.inner)
+        return ColumnForm("category")
+    return ColumnForm("number", replace(around, decimal=inner.decimal, thousands=inner.thousands).format)
 
 
 def _ambiguous(table: RawTable, name: str, shape: Shape) -> ModelOpsError:

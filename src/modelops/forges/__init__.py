@@ -30,12 +30,14 @@ __all__ = [
     "Comment",
     "Decision",
     "Deployed",
+    "Examined",
     "Explanation",
     "Forge",
     "ForgeModule",
     "Heard",
     "Opened",
     "Opening",
+    "Point",
     "PullRequest",
     "Review",
     "Shows",
@@ -308,6 +310,25 @@ class Shows(Protocol):
         self, environment: str, model: str, commit: str, arms: Sequence[Deployed], failed: Collection[int]
     ) -> int:
         """Show the arms of a model, and of its other releases that they failed or are gone; return what was written."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One thing that the loop relies on: it holds, or fails with what mends it, or cannot be seen."""
+
+    name: str
+    state: Literal["holds", "fails", "unseen"]
+    said: str
+    mend: str | None = None
+
+
+@runtime_checkable
+class Examined(Protocol):
+    """A forge with settings of its own, on which it depends what a review is worth."""
+
+    def examine(self, secrets: Sequence[str]) -> tuple[Point, ...]:
+        """Return how the repository is set up there; ``secrets`` are the names of those that sign."""
         ...
 
 

@@ -30,6 +30,13 @@ def at_most(what: str, value: float, lower: float, upper: float, limit: float, n
     return Verdict(word, _sentence(what, value, lower, upper, "at most", limit, n, word), value, lower, upper, limit, n)
 
 
+def weighed(found: Verdict, column: str | None, worth: int | None) -> Verdict:
+    """Say of a verdict on weighted rows what weighs them, and how many they are worth."""
+    if worth is None:
+        return found
+    return replace(found, reason=f"{found.reason}; weighted by {column}, worth {worth} rows")
+
+
 def _sentence(
     what: str, value: float, lower: float, upper: float, side: str, limit: float, n: int, word: VerdictWord
 ) -> str:

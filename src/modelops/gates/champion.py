@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import at_least, no_data
+from modelops.gates._findings import at_least, no_data, weighed
 from modelops.metrics import (
     ComparableMetricName,
     Difference,
@@ -75,6 +75,7 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
         return replace(found, reason=found.reason + left_out, details=details)
     what = f"improvement of {params.metric} over {stable}"
     verdict = at_least(what, found.value, found.lower, found.upper, -params.margin, found.n)
+    verdict = weighed(verdict, subject.model.data.weight, None if found.effective is None else found.rests_on)
     return replace(verdict, reason=verdict.reason + left_out, details=details)
 
 
@@ -88,7 +89,9 @@ def _compared(params: Params, candidate: Predictions, champion: Predictions, see
     found = paired_difference(params.metric, *pair, level=params.level, seed=seed)
     if found is None:
         return no_data("candidate and stable release were not measured on the same rows", len(candidate))
-    if found.n < params.minimum_rows:
-        return no_data(f"{params.metric} is compared on {found.n} rows, fewer than {params.minimum_rows}", found.n)
-    small = unsettled(params.metric, *pair)
+    if found.rests_on < params.minimum_rows:
+        worth = "the worth of " if found.effective is not None else ""
+        said = f"{params.metric} is compared on {worth}{found.rests_on} rows, fewer than {params.minimum_rows}"
+        return no_data(said, found.n)
+    small = unsettled(params.metric, *pair, limit=-params.margin)
     return found if small is None else no_data(small, found.n)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -16,9 +16,8 @@ from modelops.gates._findings import no_data, worst
 from modelops.spec.meta import Share, Strict
 from modelops.statistics.association import association
 from modelops.statistics.determination import determining
-
-if TYPE_CHECKING:
-    import pandas as pd
+from modelops.statistics.repeats import by_chance, keyed, most, repeated
+from modelops.statistics.weighted import worth
 
 __all__ = ["NEEDS", "Params", "evaluate", "vacuous"]
 
@@ -33,8 +32,9 @@ class Params(Strict):
 
     ``maximumMissing`` holds for every nullable feature unless ``missing`` names its own limit. ``maximumDuplicates``
     is the share of rows that repeat an earlier row in every column. ``maximumLeakage`` is the share of test rows whose
-    feature values all occur in one training row; neither is asked where the columns have so few values that there are
-    fewer combinations than rows. ``maximumSharedIds`` is the share of test rows whose id does.
+    feature values all occur in one training row; of both as much is allowed as columns of few values give by chance.
+    ``minimumRows`` holds for what weights leave of each part, too. ``maximumSharedIds`` is the share of test rows whose
+    id does.
     ``maximumAssociation`` bounds how well any single feature ranks the target alone (area under the ROC curve, or
     absolute rank correlation for regression): above it the feature probably contains the answer, and fails unless so
     few rows say so that 0.95 is not shown; what ranks by more than 0.95 is asked about in the verdict. Features that
@@ -91,6 +91,7 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
         _duplicates(params, subject),
         _leakage(params, train, test),
         *_shared_ids(params, subject),
+        *_weights(params, subject),
         *_answers(params, subject, train, test),
     ]
     found = worst(findings)
@@ -144,43 +145,63 @@ def _values(params: Params, subject: Subject, train: Columns) -> Iterator[Verdic
             yield Verdict("fail", f"{feature.name} has the same value in all {n} training rows", 1.0, limit=0.0, n=n)
 
 
-def _row_hashes(rows: pd.DataFrame) -> Array:
+def _hashes(train: Mapping[str, Any], test: Mapping[str, Any]) -> list[Array]:
+    """Return hashes of the values of all rows, training rows first, column by column; equal ones of equal values."""
     import pandas as pd
 
-    return pd.util.hash_pandas_object(rows, index=False).to_numpy()
+    def hashed(values: Any) -> Array:
+        return pd.util.hash_pandas_object(pd.Series(values), index=False).to_numpy()
 
-
-def _few_combinations(rows: pd.DataFrame) -> bool:
-    """Tell whether rows have to repeat: their columns allow no more combinations than there are rows."""
-    combinations = 1
-    for name in rows.columns:
-        combinations *= max(1, rows[name].nunique(dropna=False))
-        if combinations > len(rows):
-            return False
-    return True
+    return [np.concatenate([hashed(train[name]), hashed(test[name])]) for name in train]
 
 
 def _duplicates(params: Params, subject: Subject) -> Verdict:
-    import pandas as pd
-
     shared = [name for name in subject.train.columns if name in subject.test.columns]
-    hashes = np.concatenate([_row_hashes(part[shared]) for part in (subject.train, subject.test)])
-    if _few_combinations(pd.concat([part[shared] for part in (subject.train, subject.test)], ignore_index=True)):
-        unlike = len(np.unique(hashes))
-        return Verdict("pass", f"rows repeat, as their columns have few values: {unlike} are unlike")
-    share = 1 - len(np.unique(hashes)) / len(hashes)
-    return _at_most("share of rows that repeat an earlier row", share, params.maximum_duplicates, len(hashes))
+    columns = _hashes(*({name: part[name] for name in shared} for part in (subject.train, subject.test)))
+    n = len(columns[0])
+    what = "share of rows that repeat an earlier row"
+    return _beyond_chance(what, repeated(columns), repeated(by_chance(columns)), params.maximum_duplicates, n)
 
 
 def _leakage(params: Params, train: Columns, test: Columns) -> Verdict:
-    import pandas as pd
+    columns, first = _hashes(train, test), len(next(iter(train.values())))
 
-    frames = [pd.DataFrame(part) for part in (train, test)]
-    if _few_combinations(pd.concat(frames, ignore_index=True)):
-        return Verdict("pass", "test rows have the features of training rows, as these have few values")
-    known, asked = map(_row_hashes, frames)
-    share = float(np.isin(asked, known).mean())
-    return _at_most("share of test rows with features of a training row", share, params.maximum_leakage, len(asked))
+    def share(values: list[Array]) -> float:
+        rows = keyed(values)
+        return float(np.isin(rows[first:], rows[:first]).mean())
+
+    what, n = "share of test rows with features of a training row", len(columns[0]) - first
+    return _beyond_chance(what, share(columns), share(by_chance(columns)), params.maximum_leakage, n)
+
+
+def _beyond_chance(what: str, share: float, chance: float, limit: float, n: int) -> Verdict:
+    """Hold a share against its limit, or against what columns of few values give by chance where that is more."""
+    allowed = most(chance, n)
+    if share <= limit or allowed <= limit:
+        return _at_most(what, share, limit, n)
+    few = f"as their columns have few values, chance gives {chance:.4g}"
+    if share <= allowed:
+        return Verdict("pass", f"{what}: {share:.4g}, {few}", share, limit=limit, n=n)
+    return Verdict("fail", f"{what}: {share:.4g}, above {limit:g}; {few}", share, limit=limit, n=n)
+
+
+def _weights(params: Params, subject: Subject) -> Iterator[Verdict]:
+    """Look at what rows count for: weights that leave the worth of a few rows make every number one of chance."""
+    name = subject.model.data.weight
+    if name is None:
+        return
+    for what, part in (("training", subject.train), ("test", subject.test)):
+        weight, n = part[name].to_numpy(dtype=np.float64, na_value=np.nan), len(part)
+        if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+            reason = f"the weight {name} is missing, infinite, negative or 0 throughout in the {what} rows"
+            yield Verdict("fail", reason, n=n)
+            continue
+        left = worth(weight)
+        said = f"the weights of {n} {what} rows ({name}) leave what {left:.0f} are worth"
+        if left < params.minimum_rows:
+            yield Verdict("no-data", f"{said}: each part needs {params.minimum_rows}", left, n=n)
+        else:
+            yield Verdict("pass", said, left, n=n)
 
 
 def _shared_ids(params: Params, subject: Subject) -> Iterator[Verdict]:

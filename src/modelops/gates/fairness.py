@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
@@ -13,11 +13,12 @@ from pydantic import Field, model_validator
 from modelops.artifacts import columns
 from modelops.artifacts.pandas_columns import raw_values
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import no_data
+from modelops.gates._findings import no_data, weighed
 from modelops.metrics import Predictions
 from modelops.spec.kinds.model import Feature
 from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.disparity import Gap, GroupRate, largest_gap, mean, proportion
+from modelops.statistics.weighted import trials, worth
 
 __all__ = ["NEEDS", "Params", "evaluate", "vacuous"]
 
@@ -52,7 +53,8 @@ class Params(Strict):
     crossed: a model can treat each sex and each age alike, and young women unlike everybody else. A group needs
     ``minimumGroup`` rows, and ``minimumLabels`` rows of the true label that a rate is conditioned on; with less the
     verdict is inconclusive, unless the group is listed under ``waive``: then it is reported but not judged. A group
-    below 10 rows is nowhere named, unless the policy waives it by name.
+    below 10 rows is nowhere named, unless the policy waives it by name. Where rows have weights, rates and means are
+    weighted, and a group has as many rows as its are worth.
     """
 
     metric: FairnessMetric
@@ -95,6 +97,22 @@ class _Quantity:
     counted: Array
     of: Array
     is_proportion: bool = True
+    weight: Array | None = None
+
+    def rows(self, member: Array) -> Array:
+        """Return which rows of a group count."""
+        counted: Array = member & self.counted
+        return counted if self.weight is None else counted & (self.weight > 0)
+
+    def size(self, member: Array) -> int:
+        """Return how many rows of a group count, and of weighted ones how many they are worth."""
+        rows = self.rows(member)
+        return int(rows.sum()) if self.weight is None or not rows.any() else int(worth(self.weight[rows]))
+
+    def mean(self, member: Array) -> float:
+        """Return the mean of a group, each row counted for its weight."""
+        rows = self.rows(member)
+        return float(np.average(self.of[rows], weights=None if self.weight is None else self.weight[rows]))
 
 
 def vacuous(params: Params) -> Iterator[tuple[str, str]]:
@@ -117,7 +135,8 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
     if len(set(labels.tolist())) > _MOST_GROUPS:
         count = len(set(labels.tolist()))
         return no_data(f"{params.by} has {count} values, more than {_MOST_GROUPS}: group it first", len(labels))
-    quantities = _quantities(params, predictions)
+    weight = None if predictions.counted().sample_weight is None else predictions.sample_weight
+    quantities = tuple(replace(one, weight=weight) for one in _quantities(params, predictions))
     members = {group: np.any([one == group for one in families], axis=0) for group in groups}
     small = {group: why for group in groups if (why := _too_small(params, quantities, members[group]))}
     judged = [group for group in groups if group not in small and group not in params.waive]
@@ -132,7 +151,8 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
     gap = largest_gap(compared, params.level) if compared else None
     table = _table(params, quantities, members, small)
     unjudged = _listed({group: why for group, why in small.items() if group not in params.waive}, members)
-    return _verdict(params, gap, unjudged, table, len(labels))
+    found = _verdict(params, gap, unjudged, table, len(labels))
+    return found if weight is None else weighed(found, subject.model.data.weight, int(worth(weight[weight > 0])))
 
 
 def _unusable(params: Params, subject: Subject) -> str | None:
@@ -218,21 +238,26 @@ def _binned(values: Array, edges: Array) -> Array:
 
 
 def _too_small(params: Params, quantities: tuple[_Quantity, ...], member: Array) -> str | None:
-    n = int(member.sum())
+    every = replace(quantities[0], counted=np.ones(len(member), dtype=bool))
+    n, of = every.size(member), "rows" if every.weight is None else "rows' worth"
     if n < params.minimum_group:
-        return f"{n} rows"
+        return f"{n} {of}"
     for quantity in quantities:
-        counted = int((member & quantity.counted).sum())
+        counted = quantity.size(member)
         if counted < (n if quantity.counted.all() else params.minimum_labels):
-            return f"{counted} rows for its {quantity.name}"
+            return f"{counted} {of} for its {quantity.name}"
     return None
 
 
 def _rate(quantity: _Quantity, group: str, member: Array, generator: np.random.Generator) -> GroupRate:
-    values = quantity.of[member & quantity.counted]
-    if quantity.is_proportion:
+    rows = quantity.rows(member)
+    values, weight = quantity.of[rows].astype(np.float64), None if quantity.weight is None else quantity.weight[rows]
+    if not quantity.is_proportion:
+        return mean(group, values, generator, weight)
+    if weight is None:
         return proportion(group, int(values.sum()), len(values), generator)
-    return mean(group, values.astype(np.float64), generator)
+    share, size = trials(values, weight)
+    return proportion(group, share * size, size, generator)
 
 
 def _table(
@@ -249,9 +274,11 @@ def _table(
         status = "waived" if group in params.waive else f"too small: {small[group]}" if group in small else "judged"
         row: dict[str, object] = {"group": group, "n": int(member.sum()), "status": status}
         for quantity in quantities:
-            values = quantity.of[member & quantity.counted]
-            row[quantity.name] = float(values.mean()) if len(values) >= _DISCLOSURE else None
-            row[f"{quantity.name}Rows"] = len(values)
+            rows_of = int(quantity.rows(member).sum())
+            row[quantity.name] = quantity.mean(member) if rows_of >= _DISCLOSURE else None
+            row[f"{quantity.name}Rows"] = rows_of
+            if quantity.weight is not None:
+                row[f"{quantity.name}Worth"] = quantity.size(member)
         rows.append(row)
     return rows
 

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import at_least, at_most, no_data
+from modelops.gates._findings import at_least, at_most, no_data, weighed
 from modelops.metrics import MetricName, measure, undefined, unsettled
 from modelops.metrics.catalog import metric
 from modelops.spec.meta import OpenShare, Strict
@@ -24,7 +24,8 @@ class Params(Strict):
 
     ``level`` is that of the two-sided interval, so the bound that decides holds with confidence (1 + level) / 2.
     ``minimumRows`` is the least n of the metric (for recall the positives, for roc-auc the rarer class) below which
-    there is no verdict; nor is there one where the rows are too few, or too unlike, for the interval to hold at all.
+    there is no verdict, and of weighted rows the least that they are worth; nor is there one where the rows are too
+    few, or too unlike, for the interval to hold at all.
     ``threshold`` replaces the model's own for binary labels.
     """
 
@@ -67,13 +68,19 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
     measured = None if why_not else measure(params.metric, holdout, level=params.level, seed=subject.seed)
     if measured is None:
         return no_data(why_not or f"{params.metric} is undefined", len(holdout))
-    if measured.n < params.minimum_rows:
-        return no_data(f"{params.metric} rests on {measured.n} rows, fewer than {params.minimum_rows}", measured.n)
-    small = unsettled(params.metric, holdout)
+    if measured.rests_on < params.minimum_rows:
+        worth = "the worth of " if measured.effective is not None else ""
+        said = f"{params.metric} rests on {worth}{measured.rests_on} rows, fewer than {params.minimum_rows}"
+        return no_data(said, measured.n)
+    limit = params.minimum if params.minimum is not None else params.maximum
+    small = unsettled(params.metric, holdout, limit=limit)
     if small is not None:
         return no_data(small, measured.n)
     interval = (measured.value, measured.lower, measured.upper)
+    rows = None if measured.effective is None else measured.rests_on
     if params.minimum is not None:
-        return at_least(params.metric, *interval, params.minimum, measured.n)
-    assert params.maximum is not None
-    return at_most(params.metric, *interval, params.maximum, measured.n)
+        found = at_least(params.metric, *interval, params.minimum, measured.n)
+    else:
+        assert params.maximum is not None
+        found = at_most(params.metric, *interval, params.maximum, measured.n)
+    return weighed(found, subject.model.data.weight, rows)

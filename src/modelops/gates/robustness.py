@@ -9,10 +9,11 @@ from pydantic import Field
 
 from modelops.artifacts.pandas_columns import feature_columns
 from modelops.gates import Answers, Need, Subject, Verdict
-from modelops.gates._findings import at_most, no_data
+from modelops.gates._findings import at_most, no_data, weighed
 from modelops.spec.kinds.model import Feature
 from modelops.spec.meta import OpenShare, Strict
-from modelops.statistics.intervals import student, wilson
+from modelops.statistics.intervals import ratio_interval, student, wilson
+from modelops.statistics.weighted import trials, worth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,14 +60,32 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
     if changes is None:
         return no_data("the answers to all test rows are the same", n)
     details: dict[str, object] = {"noise": params.noise, "alone": _alone(subject, plain, noise)}
-    value = float(changes.mean())
-    if subject.model.task == "regression":
+    what = "mean change of the answer" if subject.model.task == "regression" else "share of labels that change"
+    weight, column = _weights(subject), subject.model.data.weight
+    if weight is not None and len(np.unique(weight[weight > 0])) > 1:
+        changes, weight = changes[weight > 0], weight[weight > 0]
+        value, size = trials(changes, weight)
+        if subject.model.task == "regression":
+            lower, upper = ratio_interval(weight * changes, weight, params.level)
+        else:
+            lower, upper = wilson(value * size, size, params.level)
+        rows = int(worth(weight))
+        found = weighed(at_most(what, value, max(0.0, lower), upper, params.maximum, n), column, rows)
+    elif subject.model.task == "regression":
+        value = float(changes.mean())
         lower, upper = student(changes, params.level)
-        found = at_most("mean change of the answer", value, max(0.0, lower), upper, params.maximum, n)
+        found = at_most(what, value, max(0.0, lower), upper, params.maximum, n)
     else:
+        value = float(changes.mean())
         lower, upper = wilson(float(changes.sum()), n, params.level)
-        found = at_most("share of labels that change", value, lower, upper, params.maximum, n)
+        found = at_most(what, value, lower, upper, params.maximum, n)
     return Verdict(found.verdict, found.reason, value, found.lower, found.upper, params.maximum, n, details)
+
+
+def _weights(subject: Subject) -> Array | None:
+    """Return what each test row counts for, None where the model has no weight column."""
+    name = subject.model.data.weight
+    return None if name is None else subject.test[name].to_numpy(dtype=np.float64)
 
 
 def _disturbed(params: Params, subject: Subject) -> list[Feature] | str:

@@ -60,7 +60,10 @@ def _forge(workspace: Workspace) -> Forge | None:
     try:
         forge = workspace.forge_as(LOGIN)
         _ = forge.inscribes
-    except ModelOpsError:
+    except ModelOpsError as error:
+        if error.first.code.startswith("app-"):
+            # Whoever gave a key meant it to be used: what is wrong with it is not hidden behind a refused push.
+            raise
         return None
     return forge
 

@@ -82,7 +82,8 @@ def _bytes(workspace: Workspace, revision: str, path: str) -> bytes:
     return workspace.repository.read(revision, path) if path in workspace.repository.paths(revision) else b""
 
 
-def _previous(graph: Graph, name: str) -> str | None:
+def previous(graph: Graph, name: str) -> str | None:
+    """Return the environment before another one in the order of promotion."""
     order = environment(graph, name).spec.order
     if order is None:
         return None
@@ -129,16 +130,16 @@ def refusals(
         )
     if role == "candidate":
         found += _plan_refusals(graph, seat)
-    previous = _previous(graph, seat.environment)
-    if previous is not None:
-        proven = ever_stable(deployment_history(workspace.repository, revision, Seat(seat.model, previous)))
+    before = previous(graph, seat.environment)
+    if before is not None:
+        proven = ever_stable(deployment_history(workspace.repository, revision, Seat(seat.model, before)))
         if number not in proven:
             found.append(
                 Refusal(
                     role,
                     "not-proven",
-                    f"release {number} has never been stable in {previous}",
-                    _way_there(entry, Seat(seat.model, previous), number),
+                    f"release {number} has never been stable in {before}",
+                    _way_there(entry, Seat(seat.model, before), number),
                 )
             )
     problem = _unproven(workspace, graph, revision, release)
@@ -382,16 +383,16 @@ def _promotion(claim: Claim, moment: Moment) -> tuple[PromotionSpec, dict[str, s
 
 def _require_proven_before(claim: Claim) -> None:
     """Refuse a trial of what only a file calls stable in the environment before, and nothing that is signed."""
-    previous = _previous(claim.graph, claim.seat.environment)
-    if previous is None:
+    before = previous(claim.graph, claim.seat.environment)
+    if before is None:
         return
-    seat = Seat(claim.seat.model, previous)
+    seat = Seat(claim.seat.model, before)
     if claim.release not in proven_stable(claim.workspace, claim.graph, claim.tip, seat):
         raise failure(
             "not-proven",
-            f"nothing that is signed says that release {claim.release} was stable in {previous}",
+            f"nothing that is signed says that release {claim.release} was stable in {before}",
             exit=Exit.NO,
-            hint=f"reconcile {previous} first; the way there is modelops promote {claim.seat.model} --to {previous}",
+            hint=f"reconcile {before} first; the way there is modelops promote {claim.seat.model} --to {before}",
         )
 
 

@@ -1,4 +1,4 @@
-"""Proposing a promotion: the one-line pull request, and the older ones that it supersedes."""
+"""Proposing a promotion, or the way back: the pull request of one file, and the older ones that it supersedes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from modelops import strategies
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.forges import PullRequest
+from modelops.forges import Opened, PullRequest
 from modelops.governance.asks import PromotionAsk, ask_in, asks_for, with_ask
-from modelops.governance.history import arms_of
+from modelops.governance.endings import without_trial
+from modelops.governance.history import arms_of, deployment_bytes, deployment_of
 from modelops.governance.judged import desired
-from modelops.governance.promotions import refusals, waiver_refusals
+from modelops.governance.pending import Intent
+from modelops.governance.promotions import previous, refusals, waiver_refusals
 from modelops.governance.pulls import open_pull, same_change
 from modelops.governance.waivers import require_sound
 from modelops.project.workspace import Workspace, environment, model_entry
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     # What answers requests is slow to import, and who proposes nothing else pays for it.
     from modelops.rollouts.rehearsing import Rehearsed
 
-__all__ = ["PromotionCase", "Proposal", "propose"]
+__all__ = ["PromotionCase", "Proposal", "due", "propose", "propose_return"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,56 @@ def propose(
     return _open(workspace, tip, seat, chosen, role, said)
 
 
+def due(workspace: Workspace, environment_name: str) -> tuple[tuple[str, int], ...]:
+    """Return the models, each with the release that is stable in the environment before this one and is newer here.
+
+    What is on trial here is not disturbed, what was denied, or whose pull request somebody closed, is not asked for
+    again: that takes a person, who names the release.
+    """
+    graph = desired(workspace)[1]
+    before = previous(graph, environment_name)
+    found = []
+    for name, entry in sorted(graph.models.items()) if before is not None else ():
+        there, here = entry.deployments.get(before or ""), entry.deployments.get(environment_name)
+        if there is None or here is None or there.spec.stable is None:
+            continue
+        number, arms = there.spec.stable, arms_of(here.spec)
+        if arms.keys() - {"stable"} or number <= (here.spec.stable or 0):
+            continue
+        if any(one.release == number for one in here.spec.denied):
+            continue
+        branch = f"{_folder(Seat(name, environment_name))}{number}"
+        if not workspace.forge.find(source=branch, state="closed", limit=1):
+            found.append((name, number))
+    return tuple(found)
+
+
+def propose_return(workspace: Workspace, intent: Intent) -> Opened:
+    """Open the pull request that takes a model back: the one file of the environment, as a revert would change it."""
+    tip, graph = desired(workspace)
+    seat, path = intent.seat, intent.seat.deployment
+    deployment = deployment_of(workspace, graph, seat)
+    why = f"{intent.by}: {intent.reason}"
+    data = without_trial(deployment_bytes(workspace, tip, seat), deployment, path)
+    if intent.stable != deployment.stable:
+        data = set_value(data, "spec.stable", intent.stable, path)
+    for number in intent.leaves:
+        if all(one.release != number for one in deployment.denied):
+            data = append(data, "spec.denied", {"release": number, "reason": why}, path)
+    gone = " and ".join(map(str, intent.leaves))
+    title = f"Roll {seat} back" + (f" to release {intent.stable}" if intent.stable is not None else "")
+    body = f"Withdraws release {gone} of {seat.model} from {seat.environment} without analysis.\n\n{why}"
+    branch = f"modelops/return/{slug(seat.model)}/{seat.environment}/{gone.replace(' and ', '-')}"
+    commit = workspace.repository.commit_files(tip, {path: data}, title, workspace.person, workspace.clock())
+
+    def same(head: str) -> bool:
+        changed = workspace.repository.changed_paths(tip, head)
+        return set(changed) == {path} and workspace.repository.read(head, path) == data
+
+    label = f"return:{seat.model}:{seat.environment}"
+    return open_pull(workspace, branch, commit, title, body, label, workspace.login, same)
+
+
 def _rehearsed(
     workspace: Workspace, graph: Graph, seat: Seat, number: int, say: Callable[[str], None]
 ) -> Rehearsed | None:
@@ -155,7 +207,7 @@ def _open(workspace: Workspace, tip: str, seat: Seat, chosen: int, role: Role, s
     path = seat.deployment
     label = f"promote:{seat.model}:{seat.environment}"
     data = workspace.repository.read(tip, path)
-    folder = f"modelops/promote/{slug(seat.model)}/{seat.environment}/"
+    folder = _folder(seat)
     if role == "candidate":
         branch = f"{folder}{chosen}"
         title = f"Promote {seat.model} release {chosen} to {seat.environment}"
@@ -179,6 +231,11 @@ def _open(workspace: Workspace, tip: str, seat: Seat, chosen: int, role: Role, s
         workspace.forge.comment(old.number, "modelops/superseded", f"Superseded by #{opened.pull.number}.")
         workspace.forge.close(old.number)
     return Proposal(opened.pull, chosen, tuple(old.number for old in older), opened.already)
+
+
+def _folder(seat: Seat) -> str:
+    """Return what the branches of promotions to a seat begin with."""
+    return f"modelops/promote/{slug(seat.model)}/{seat.environment}/"
 
 
 def _supersedes(repository: Repository, tip: str, ask: PromotionAsk, old: PullRequest, folder: str) -> bool:

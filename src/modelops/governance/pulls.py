@@ -14,7 +14,7 @@ from modelops.governance.results import Result, base_of, policy_digest, result_o
 from modelops.project.workspace import Workspace
 from modelops.repository import Repository
 
-__all__ = ["Discussion", "Look", "discussion", "look", "open_pull", "same_change"]
+__all__ = ["Discussion", "Look", "discussion", "look", "open_pull", "same_change", "void"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,23 @@ def look(repository: Repository, forge: Forge, pull: PullRequest, now: datetime,
     _, verdict = judge_whole(repository, forge, pull, base, policies, now=now)
     result = verdict.result or result_of(repository, pull, base)
     return Look(result, verdict, policy_digest(repository, base), moved)
+
+
+def void(shown: Look, given: Review) -> str | None:
+    """Say why an approval counts for nothing, None where it counts for some rule, or is none."""
+    verdict = shown.verdict
+    if given.state != "approved" or verdict is None:
+        return None
+    login = given.by.login.lower()
+    if any(one.login.lower() == login for one in verdict.counted):
+        return None
+    if shown.result.trouble is not None or not verdict.rules:
+        return "; ".join(verdict.reasons) or "nobody may approve it"
+    own = [reason for reason in verdict.reasons if given.by.login in reason]
+    named = sorted({name for rule in verdict.rules for name in rule.approvers})
+    if login not in named and f"id:{given.by.id.lower()}" not in named:
+        return f"no rule names {given.by.login} as an approver, those named are {', '.join(named) or 'nobody'}"
+    return "; ".join(own) or "whoever opened, wrote or pushed a change never counts as its approver"
 
 
 def same_change(repository: Repository, tip: str, ask: Ask, path: str, data: bytes) -> Callable[[str], bool]:

@@ -3,6 +3,7 @@
 from modelops.locks.installed import environment_lock, installed_packages
 from modelops.locks.pins import LockDifferences, Pin, compare_lock, normal_name, pins_of
 from modelops.locks.resolving import Resolved, resolve
+from modelops.locks.serving import serving_part
 
 __all__ = [
     "LockDifferences",
@@ -14,4 +15,5 @@ __all__ = [
     "normal_name",
     "pins_of",
     "resolve",
+    "serving_part",
 ]

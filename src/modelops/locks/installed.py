@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from modelops.locks.pins import compare_lock, normal_name, pins_of
 
-__all__ = ["environment_lock", "installed_packages", "needs"]
+__all__ = ["environment_lock", "extras_of", "installed_packages", "needs"]
 
 
 def installed_packages() -> dict[str, str]:
@@ -44,6 +44,12 @@ def needs(package: str, extras: frozenset[str] = frozenset()) -> list[Requiremen
         if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in chosen | {""}):
             asked.append(requirement)
     return asked
+
+
+def extras_of(package: str) -> tuple[str, ...]:
+    """Return the extras that an installed package has, sorted."""
+    found = _found(package)
+    return tuple(sorted(found.metadata.get_all("Provides-Extra") or ())) if found is not None else ()
 
 
 def _closure(package: str) -> dict[str, str]:

@@ -18,9 +18,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from modelops.errors import Exit, Location, failure
 from modelops.locks.installed import needs
-from modelops.locks.pins import normal_name
+from modelops.locks.pins import normal_name, pins_of
 
-__all__ = ["Resolved", "read_requirements", "resolve"]
+__all__ = ["Resolved", "read_requirements", "resolve", "unlocked"]
 
 _SECONDS = 900
 
@@ -53,6 +53,25 @@ def read_requirements(data: bytes, path: str) -> list[str]:
             )
         found.append(text)
     return found
+
+
+def unlocked(wanted: Sequence[str], lock: bytes) -> tuple[str, ...]:
+    """Return the requirements that no pin of a lock meets, each with why: what they ask for came after the lock.
+
+    What holds for other Pythons or machines only is not asked for here.
+    """
+    pins = {pin.name: pin.version for pin in pins_of(lock) if pin.counts}
+    found = []
+    for text in wanted:
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        pinned = pins.get(normal_name(requirement.name))
+        if pinned is None:
+            found.append(f"{text} (no pin)")
+        elif not requirement.specifier.contains(pinned, prereleases=True):
+            found.append(f"{text} (the pin is {pinned})")
+    return tuple(found)
 
 
 def resolve(

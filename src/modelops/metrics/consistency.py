@@ -13,6 +13,8 @@ a confusion matrix (P positives, C predicted positive, TP hits, N rows):
   log-loss >= 2.455 * brier, which holds for every row (-ln(1 - e) >= 2.455 e**2 on [0, 1));
 - several classes: log-loss >= (1 - accuracy) ln 2, for a wrong row gives its class at most one half;
 - regression: rmse >= mae >= |bias|.
+
+Weighted rows are no whole numbers: recall, precision and accuracy give their matrix as shares of all weight.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ _ANY = frozenset({"bias", "r2"})
 _WORST = -math.log(2.0**-52)
 """The log-loss of one row can be no larger: probabilities are clipped to machine epsilon."""
 _BRIER_FACTOR = 2.455
+_SOLVED = 1e-3
+"""Below this a share that is found by dividing by it is too unsure to be held against anything."""
 _ALL_ROWS = ("accuracy", "log-loss", "brier", "mae", "rmse", "r2", "bias", "mape", "macro-f1")
 
 Found = Mapping[str, MetricValue]
@@ -95,7 +99,8 @@ def _whole(metric: MetricValue) -> Iterator[str]:
 
 
 def _binary(found: Found, threshold: float) -> Iterator[str]:
-    for name in ("recall", "precision", "accuracy"):
+    weighted = any(metric.effective is not None for metric in found.values())
+    for name in () if weighted else ("recall", "precision", "accuracy"):
         if name in found:
             yield from _whole(found[name])
     brier, loss = found.get("brier"), found.get("log-loss")
@@ -103,15 +108,18 @@ def _binary(found: Found, threshold: float) -> Iterator[str]:
         yield f"log-loss {loss.value:.6g} is below {_BRIER_FACTOR} times brier {brier.value:.6g}"
     if "recall" not in found or "precision" not in found:
         return
+    if weighted:
+        yield from _shares(found, threshold)
+        return
     hits, again = (round(found[name].value * found[name].n) for name in ("recall", "precision"))
     if hits != again:
         yield f"recall finds {hits} positives, precision {again}"
         return
-    yield from _matrix(found, found["recall"].n, found["precision"].n, hits, threshold)
+    yield from _counted(found, found["recall"].n, found["precision"].n, hits, threshold)
 
 
-def _matrix(found: Found, positives: int, chosen: int, hits: int, threshold: float) -> Iterator[str]:
-    """Check what follows from a confusion matrix, which recall, precision and a count of all rows give."""
+def _counted(found: Found, positives: int, chosen: int, hits: int, threshold: float) -> Iterator[str]:
+    """Check what follows from the counts of a matrix, which recall, precision and a count of all rows give."""
     if "f1" in found:
         yield from _equal(found["f1"], 2 * hits / (positives + chosen))
         if found["f1"].n != positives + chosen - hits:
@@ -119,18 +127,42 @@ def _matrix(found: Found, positives: int, chosen: int, hits: int, threshold: flo
     total = next((found[name].n for name in ("accuracy", "log-loss", "brier") if name in found), None)
     if total is None:
         return
-    negatives, missed, wrong = total - positives, positives - hits, chosen - hits
+    negatives, wrong = total - positives, chosen - hits
     if negatives < wrong:
         yield f"{positives} positives and {wrong} false alarms are more than {total} rows"
         return
     if "accuracy" in found:
-        yield from _equal(found["accuracy"], (total - missed - wrong) / total)
+        yield from _equal(found["accuracy"], (total - (positives - hits) - wrong) / total)
     if negatives < 1:
         return
     for name in ("roc-auc", "balanced-accuracy"):
         rarer = min(positives, negatives)
         if name in found and found[name].n != rarer:
             yield f"{name} rests on {found[name].n} rows of the rarer class, of which there are {rarer}"
+    yield from _matrix(found, (total, positives, chosen, hits), threshold)
+
+
+def _shares(found: Found, threshold: float) -> Iterator[str]:
+    """Check what follows from weighted recall, precision and accuracy: the matrix, as shares of all weight."""
+    recall, precision = found["recall"].value, found["precision"].value
+    if "f1" in found and recall + precision > 0:
+        yield from _equal(found["f1"], 2 * recall * precision / (recall + precision))
+    off = 1 + recall / precision - 2 * recall if precision > 0 else 0.0
+    if "accuracy" not in found or off < _SOLVED:
+        return
+    positives = (1 - found["accuracy"].value) / off
+    hits = recall * positives
+    chosen = hits / precision
+    if 1 - positives < chosen - hits - CLOSE:
+        yield f"recall, precision and accuracy make {positives:.4g} of all weight positive, and leave too few negatives"
+    elif 1 - positives > _SOLVED and chosen > 0:
+        yield from _matrix(found, (1.0, positives, chosen, hits), threshold)
+
+
+def _matrix(found: Found, shares: tuple[float, float, float, float], threshold: float) -> Iterator[str]:
+    """Check what follows from a confusion matrix: all rows, positives, those called positive and hits."""
+    total, positives, chosen, hits = shares
+    negatives, missed, wrong = total - positives, positives - hits, chosen - hits
     found_rate, alarm_rate = hits / positives, wrong / negatives
     if "balanced-accuracy" in found:
         yield from _equal(found["balanced-accuracy"], (found_rate + 1 - alarm_rate) / 2)
@@ -139,7 +171,7 @@ def _matrix(found: Found, positives: int, chosen: int, hits: int, threshold: flo
     yield from _losses(found, (hits, negatives - wrong, missed, wrong), threshold)
 
 
-def _losses(found: Found, matrix: tuple[int, int, int, int], threshold: float) -> Iterator[str]:
+def _losses(found: Found, matrix: tuple[float, float, float, float], threshold: float) -> Iterator[str]:
     """Check the losses of scores against what their labels at a threshold allow."""
     hits, quiet, missed, wrong = matrix
     total, above, below = sum(matrix), threshold, 1 - threshold
@@ -166,7 +198,8 @@ def _between(metric: MetricValue, least: float, most: float) -> Iterator[str]:
 def _multiclass(found: Found) -> Iterator[str]:
     if "accuracy" not in found:
         return
-    yield from _whole(found["accuracy"])
+    if found["accuracy"].effective is None:
+        yield from _whole(found["accuracy"])
     if "log-loss" in found:
         yield from _between(found["log-loss"], (1 - found["accuracy"].value) * math.log(2), _WORST)
 

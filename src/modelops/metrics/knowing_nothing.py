@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from modelops.spec.kinds.release import Baseline, Confusion
 __all__ = ["baseline", "confusion"]
 
 
-def baseline(predictions: Predictions, trained: FloatArray, names: Sequence[str]) -> Baseline | None:
+def baseline(
+    predictions: Predictions, trained: FloatArray, names: Sequence[str], weight: FloatArray | None = None
+) -> Baseline | None:
     """Return the metrics of one answer for every test row: the most frequent class of the training rows, or their mean.
 
     Parameters
@@ -25,21 +28,24 @@ def baseline(predictions: Predictions, trained: FloatArray, names: Sequence[str]
     names : sequence of str
         Metrics of the task; those that such an answer leaves undefined, as precision where nobody is positive, are
         left out.
+    weight : array of float, shape (m,), optional
+        What each training row counts for; all the same unless given.
     """
     n = len(predictions)
     if not len(trained) or n < 2:
         return None
     if predictions.task == "regression":
-        mean = float(np.mean(trained))
+        mean = float(np.average(trained, weights=weight))
         constant = np.full(n, mean)
-        answers, said = Predictions(predictions.task, predictions.y_true, constant, constant), mean
+        answers, said = replace(predictions, y_pred=constant, y_score=constant), mean
     else:
-        shares = np.bincount(trained.astype(np.intp), minlength=max(2, len(predictions.classes))) / len(trained)
+        total = len(trained) if weight is None else float(weight.sum())
+        shares = np.bincount(trained.astype(np.intp), weight, max(2, len(predictions.classes))) / total
         usual = int(np.argmax(shares))
         binary = predictions.task == "binary-classification"
         scores = np.full(n, shares[1]) if binary else np.tile(shares, (n, 1))
         labels = np.full(n, float(usual))
-        answers = Predictions(predictions.task, predictions.y_true, labels, scores, predictions.classes)
+        answers = replace(predictions, y_pred=labels, y_score=scores)
         said = usual
     values = {name: found.value for name in names if (found := measure(name, answers)) is not None}
     label = said if predictions.task == "regression" or not predictions.classes else predictions.classes[int(said)]
@@ -47,7 +53,10 @@ def baseline(predictions: Predictions, trained: FloatArray, names: Sequence[str]
 
 
 def confusion(predictions: Predictions, threshold: float) -> Confusion | None:
-    """Return how many test rows of each class were taken for each; None for regression, and for too many classes."""
+    """Return how many test rows of each class were taken for each; None for regression, and for too many classes.
+
+    They are rows, whatever each counts for.
+    """
     count = 2 if predictions.task == "binary-classification" else len(predictions.classes)
     if predictions.task == "regression" or count > MOST:
         return None

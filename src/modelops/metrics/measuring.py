@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from modelops.errors import failure
 from modelops.metrics.catalog import Metric, metric
+from modelops.metrics.cells import cells_of
 from modelops.metrics.rows import FloatArray, Predictions, alike
+from modelops.metrics.support import support, supported
 from modelops.metrics.values import (
     average_precision,
     proportion_rows,
@@ -29,7 +31,7 @@ from modelops.statistics.intervals import (
     ratio_interval,
     recovered,
 )
-from modelops.statistics.weighted import from_cells
+from modelops.statistics.weighted import from_cells, trials
 
 _TRUSTED = 100.0
 """Positives up to which average precision is worth no more of them than there are."""
@@ -42,7 +44,8 @@ Estimate = tuple[float, float, float, int, str]
 class Difference:
     """First minus second of a metric on the same rows, in the metric's own unit, with its interval.
 
-    ``n`` is what the metric is a share of, as for ``measure``; where the two differ in it, the smaller.
+    ``n`` is what the metric is a share of, as for ``measure``; where the two differ in it, the smaller. ``effective``
+    is of how many equally weighted ones they are worth, where rows have weights.
     """
 
     value: float
@@ -50,6 +53,12 @@ class Difference:
     upper: float
     n: int
     method: str
+    effective: float | None = None
+
+    @property
+    def rests_on(self) -> int:
+        """How many rows it rests on: of weighted ones only as many as they are worth."""
+        return self.n if self.effective is None else max(1, int(self.effective))
 
 
 def undefined(name: str, predictions: Predictions) -> str | None:
@@ -57,7 +66,7 @@ def undefined(name: str, predictions: Predictions) -> str | None:
 
     A value that is not finite makes a metric undefined; rows are never dropped silently.
     """
-    found = _of_task(name, predictions)
+    found, predictions = _of_task(name, predictions), predictions.counted()
     if len(predictions) < 2:
         return f"{len(predictions)} rows are too few to measure {name}"
     for what, values in (("truth", predictions.y_true), ("prediction", predictions.y_pred)):
@@ -128,32 +137,40 @@ def measure(
     rmse: the wider of Student's t and Hall's. r2: Fieller's, with these. f1, macro-f1 and balanced-accuracy: the
     posterior of the confusion matrix under a Dirichlet prior of 1/K a cell (Goutte and Gaussier, ECIR 2005; Brodersen
     et al., ICPR 2010), 2,000 draws. ``unsettled`` says below which size they do not hold.
+
+    Of weighted rows a mean is one of two: Fieller's, with these. Shares have Korn and Graubard's interval, of as many
+    trials as their linearised variance and their weights leave; ranks DeLong's variance linearised, and Newcombe's of
+    the rows that each class is worth; cells those that their rows are worth. Rows of weight 0 are not counted, and
+    weights that are all alike are none.
     """
-    predictions = predictions.at(threshold)
+    predictions = predictions.at(threshold).counted()
     if undefined(name, predictions) is not None:
         return None
-    family = metric(name).interval
+    weight, family = predictions.sample_weight, metric(name).interval
     if family == "proportion":
         value, lower, upper, n, method = _proportion(name, predictions, level)
     elif family == "cells":
         value, lower, upper, n, method = _cells(name, predictions, level, seed)
     elif family == "mean":
         terms = row_terms(name, predictions)
-        value, n, method = float(terms.mean()), len(terms), "student and hall"
-        lower, upper = mean_interval(terms, level)
+        value, n, method = float(np.average(terms, weights=weight)), len(terms), "student and hall"
+        lower, upper = _mean_bounds(terms, weight, level)
         if float(np.ptp(terms)) == 0:
             most = unlike(name, predictions, level)
             lower, upper = value - most, value + most
         lower = lower if name == "bias" else max(0.0, lower)
     elif family == "rank":
-        value, lower, upper, method = auc.interval(predictions.y_true, predictions.y_score, level)
-        n = _support(name, predictions)
+        value, lower, upper, method = auc.interval(predictions.y_true, predictions.y_score, level, weight)
+        n = support(name, predictions)
     elif name == "average-precision":
         value, lower, upper, n, method = _average_precision(predictions, level)
     else:
         value, lower, upper, n, method = _squared(name, predictions, level)
+    lower, upper, worth_rows = min(lower, value), max(upper, value), None
+    if weight is not None:
+        worth_rows, method = supported(name, predictions), f"{method}, weighted"
     return MetricValue(
-        name=name, value=value, lower=min(lower, value), upper=max(upper, value), level=level, n=n, method=method
+        name=name, value=value, lower=lower, upper=upper, level=level, n=n, method=method, effective=worth_rows
     )
 
 
@@ -165,78 +182,44 @@ def measure_all(
     return tuple(value for value in found if value is not None)
 
 
-def _support(name: str, predictions: Predictions) -> int:
-    """Return what a metric is a share of, see ``measure``: a difference on few positives is no surer for many rows."""
-    positive, chosen = predictions.y_true == 1, predictions.y_pred == 1
-    match name:
-        case "recall" | "average-precision":
-            return int(positive.sum())
-        case "precision":
-            return int(chosen.sum())
-        case "f1":
-            return int((positive | chosen).sum())
-        case "roc-auc" | "balanced-accuracy":
-            return _rarest(predictions)
-        case _:
-            return len(predictions)
+def _weighed(values: FloatArray, weight: FloatArray | None) -> FloatArray:
+    return values if weight is None else weight * values
 
 
-def _rarest(predictions: Predictions) -> int:
-    return int(np.unique(predictions.y_true, return_counts=True)[1].min())
+def _mean_bounds(terms: FloatArray, weight: FloatArray | None, level: float) -> tuple[float, float]:
+    """Return the bounds of a mean; a weighted one is a ratio of two, for weights are drawn with the rows."""
+    return mean_interval(terms, level) if weight is None else ratio_interval(weight * terms, weight, level)
 
 
 def _proportion(name: str, predictions: Predictions, level: float) -> Estimate:
     counted, hit = proportion_rows(name, predictions)
-    k, n = int((counted & hit).sum()), int(counted.sum())
+    n = int(counted.sum())
+    if predictions.sample_weight is not None:
+        share, size = trials(hit[counted].astype(np.float64), predictions.sample_weight[counted])
+        return share, *exact_proportion(share * size, size, level), n, "korn and graubard"
+    k = int((counted & hit).sum())
     return k / n, *exact_proportion(k, n, level), n, "clopper-pearson"
 
 
-def _cell_counts(columns: tuple[FloatArray, ...]) -> tuple[FloatArray, tuple[FloatArray, ...], float]:
-    """Count the cells of label columns; return counts, the labels of every cell, and the prior of a cell.
-
-    The first column is the truth: labels that are only ever predicted share one code, which is right for no row. With
-    more than 10 classes only occupied cells are kept and there is no prior (Rubin's Bayesian bootstrap): a prior on
-    thousands of empty cells would outweigh the data.
-    """
-    labels = np.unique(columns[0])
-    labels = np.array([0.0, 1.0]) if set(labels) <= {0.0, 1.0} else labels
-    k = len(labels)
-    codes = []
-    for column in columns:
-        place = np.minimum(np.searchsorted(labels, column), k - 1)
-        codes.append(np.where(labels[place] == column, place, k))
-    shape = (k, *(k + 1 for _ in columns[1:]))
-    flat = np.ravel_multi_index(tuple(codes), shape)
-    if k > 10:
-        occupied, counts = np.unique(flat, return_counts=True)
-        prior = 0.0
-    else:
-        counts = np.bincount(flat, minlength=int(np.prod(shape)))
-        # Cells of a label that occurs in no truth stay empty unless a row is in them.
-        grid = np.unravel_index(np.arange(len(counts)), shape)
-        occupied = np.flatnonzero((counts > 0) | np.all([axis < k for axis in grid], axis=0))
-        counts, prior = counts[occupied], 1.0 / k ** (len(columns) - 1)
-    of_cells = tuple(axis.astype(np.float64) for axis in np.unravel_index(occupied, shape))
-    return counts.astype(np.float64), of_cells, prior
-
-
 def _cells(name: str, predictions: Predictions, level: float, seed: int) -> Estimate:
-    counts, (true, predicted), prior = _cell_counts((predictions.y_true, predictions.y_pred))
-    value = float(from_cells(name, counts[None, :], true, predicted)[0])
-    draws = [from_cells(name, weights, true, predicted) for weights in posterior_cells(counts, prior, seed)]
-    n = _support(name, predictions)
+    cells = cells_of((predictions.y_true, predictions.y_pred), predictions.sample_weight)
+    true, predicted = cells.labels
+    value = float(from_cells(name, cells.totals, true, predicted)[0])
+    drawn = posterior_cells(cells.counts, cells.prior, seed, scale=cells.scale)
+    draws = [from_cells(name, weights, true, predicted) for weights in drawn]
+    n = support(name, predictions)
     return value, *percentile(np.concatenate(draws), level), n, "dirichlet posterior, 2000 draws"
 
 
 def _average_precision(predictions: Predictions, level: float) -> Estimate:
     """Return average precision with the exact interval of a share of as many positives as it is worth."""
     value, terms = average_precision(predictions)
-    positives = _support("average-precision", predictions)
-    worth = _worth(value, terms, positives)
-    return value, *exact_proportion(value * worth, worth, level), positives, "clopper-pearson, effective positives"
+    size = _worth(value, terms, supported("average-precision", predictions))
+    positives = support("average-precision", predictions)
+    return value, *exact_proportion(value * size, size, level), positives, "clopper-pearson, effective positives"
 
 
-def _worth(value: float, terms: FloatArray, positives: int) -> float:
+def _worth(value: float, terms: FloatArray, positives: float) -> float:
     """Return of how many positives a share of the same value would vary as much as average precision does.
 
     Never more than there are, up to 100 positives: a few of them do not show how the rest is ranked. Beyond that the
@@ -256,13 +239,15 @@ def _squared(name: str, predictions: Predictions, level: float) -> Estimate:
     if not errors.any():
         most, perfect = unlike(name, predictions, level), float(name == "r2")
         return perfect, perfect * (1 - most), perfect + (1 - perfect) * most, n, "clopper-pearson, no error seen"
+    weight = predictions.sample_weight
+    mean = float(np.average(errors, weights=weight))
     if name == "rmse":
-        lower, upper = mean_interval(errors, level)
+        lower, upper = _mean_bounds(errors, weight, level)
         low, high = float(np.sqrt(max(0.0, lower))), float(np.sqrt(max(0.0, upper)))
-        return float(np.sqrt(errors.mean())), low, high, n, "student and hall, of the squared errors"
+        return float(np.sqrt(mean)), low, high, n, "student and hall, of the squared errors"
     spread = squared_spread(predictions)
-    lower, upper = ratio_interval(errors, spread, level)
-    value = 1 - float(errors.mean() / spread.mean())
+    lower, upper = ratio_interval(_weighed(errors, weight), _weighed(spread, weight), level)
+    value = 1 - mean / float(np.average(spread, weights=weight))
     return value, 1 - upper, min(1.0, 1 - lower), n, "fieller, student and hall"
 
 
@@ -287,21 +272,40 @@ def paired_difference(
     bounds of both, put together by the correlation of the posterior of the joint cells of truth and both labels.
     ``unsettled`` says below which size they do not hold.
     """
-    first, second = first.at(threshold), second.at(threshold)
+    first, second = first.at(threshold).counted(), second.at(threshold).counted()
     _of_task(name, first)
-    if len(first) != len(second) or not np.array_equal(first.y_true, second.y_true):
+    if (
+        len(first) != len(second)
+        or not np.array_equal(first.y_true, second.y_true)
+        or not _weighed_alike(first, second)
+    ):
         return None
     if undefined(name, first) is not None or undefined(name, second) is not None:
         return None
-    n, family = min(_support(name, first), _support(name, second)), metric(name).interval
+    n, weight = min(support(name, first), support(name, second)), first.sample_weight
     if alike(first, second):
         return Difference(0.0, 0.0, 0.0, n, "the same answers")
+    found = _paired(name, first, second, level, seed, n)
+    if weight is None:
+        return found
+    size = min(supported(name, first), supported(name, second))
+    return replace(found, method=f"{found.method}, weighted", effective=size)
+
+
+def _weighed_alike(first: Predictions, second: Predictions) -> bool:
+    one, other = first.sample_weight, second.sample_weight
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))
+
+
+def _paired(name: str, first: Predictions, second: Predictions, level: float, seed: int, n: int) -> Difference:
+    weight, family = first.sample_weight, metric(name).interval
     if family == "rank":
-        found = auc.paired(first.y_true, first.y_score, second.y_score, level)
+        found = auc.paired(first.y_true, first.y_score, second.y_score, level, weight)
         return Difference(*found, n, "newcombe score and delong, paired")
     if family == "mean":
         terms = row_terms(name, first) - row_terms(name, second)
-        return Difference(float(terms.mean()), *mean_interval(terms, level), n, "student and hall, paired")
+        value = float(np.average(terms, weights=weight))
+        return Difference(value, *_mean_bounds(terms, weight, level), n, "student and hall, paired")
     if name in ("accuracy", "recall"):
         return _paired_proportion(name, first, second, level)
     if name == "average-precision":
@@ -314,6 +318,13 @@ def paired_difference(
 def _paired_proportion(name: str, first: Predictions, second: Predictions, level: float) -> Difference:
     counted, hit_first = proportion_rows(name, first)
     _, hit_second = proportion_rows(name, second)
+    weight = first.sample_weight
+    if weight is not None:
+        apart = (hit_first[counted].astype(np.float64) - hit_second[counted].astype(np.float64)), weight[counted]
+        value, size = trials(*apart)
+        shares = [float(np.average(apart[0] == side, weights=apart[1])) * size for side in (1, -1)]
+        bounds = paired_proportions(shares[0], shares[1], size, level)
+        return _difference(value, bounds, int(counted.sum()), "tango, discordant pairs")
     only_first = int((counted & hit_first & ~hit_second).sum())
     only_second = int((counted & hit_second & ~hit_first).sum())
     n = int(counted.sum())
@@ -327,18 +338,20 @@ def _paired_cells(name: str, first: Predictions, second: Predictions, level: flo
     assert one is not None
     assert other is not None
     value, n = one.value - other.value, min(one.n, other.n)
-    method = f"{one.method}, paired by joint cells"
-    counts, (true, said, rather), prior = _cell_counts((first.y_true, first.y_pred, second.y_pred))
+    method = f"{one.method.removesuffix(', weighted')}, paired by joint cells"
+    cells = cells_of((first.y_true, first.y_pred, second.y_pred), first.sample_weight)
+    true, said, rather = cells.labels
     draws = [
         (from_cells(name, weights, true, said), from_cells(name, weights, true, rather))
-        for weights in posterior_cells(counts, prior, seed)
+        for weights in posterior_cells(cells.counts, cells.prior, seed, scale=cells.scale)
     ]
     drawn = np.hstack([np.stack(pair) for pair in draws])
     drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
     varies = drawn.shape[1] > 1 and bool((np.ptp(drawn, axis=1) > 0).all())
     correlation = float(np.corrcoef(drawn[0], drawn[1]).flat[1]) if varies else 0.0
     parts = (one.value, (one.lower, one.upper)), (other.value, (other.lower, other.upper))
-    bounds = recovered(value, *parts, correlation, n, level)
+    rows = min(one.effective or one.n, other.effective or other.n)
+    bounds = recovered(value, *parts, correlation, rows, level)
     return _difference(value, bounds, n, method)
 
 
@@ -349,21 +362,21 @@ def _paired_average_precision(first: Predictions, second: Predictions, level: fl
     together = float(np.sqrt(np.square(terms[0]).sum() * np.square(terms[1]).sum()))
     correlation = float((terms[0] * terms[1]).sum()) / together if together > 0 else 0.0
     parts = (one[0], (one[1], one[2])), (other[0], (other[1], other[2]))
-    bounds = recovered(value, *parts, correlation, one[3], level)
+    bounds = recovered(value, *parts, correlation, supported("average-precision", first), level)
     return _difference(value, bounds, one[3], method)
 
 
 def _paired_squared(name: str, first: Predictions, second: Predictions, level: float) -> Difference:
-    one, other = squared_errors(first), squared_errors(second)
+    one, other, weight = squared_errors(first), squared_errors(second), first.sample_weight
     if name == "r2":
         spread = squared_spread(first)
-        value = float((other - one).mean() / spread.mean())
-        bounds = ratio_interval(other - one, spread, level)
+        value = float(np.average(other - one, weights=weight) / np.average(spread, weights=weight))
+        bounds = ratio_interval(_weighed(other - one, weight), _weighed(spread, weight), level)
         return _difference(value, bounds, len(first), "fieller, student and hall, paired")
-    terms = rmse_terms(one, other)
-    value = float(np.sqrt(one.mean()) - np.sqrt(other.mean()))
-    lower, upper = mean_interval(terms, level)
-    shift = value - float(terms.mean())
+    terms = rmse_terms(one, other, weight)
+    value = float(np.sqrt(np.average(one, weights=weight)) - np.sqrt(np.average(other, weights=weight)))
+    lower, upper = _mean_bounds(terms, weight, level)
+    shift = value - float(np.average(terms, weights=weight))
     return _difference(value, (lower + shift, upper + shift), len(first), "student and hall, paired")
 
 

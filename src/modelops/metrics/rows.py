@@ -21,7 +21,8 @@ class Predictions:
     For a binary task ``y_score`` is the probability of the positive class, shape (n,), and ``y_true`` and ``y_pred``
     are 1.0 for the positive class and 0.0 otherwise. For a multiclass task ``y_true`` and ``y_pred`` are indices into
     ``classes`` and ``y_score`` has shape (n, len(classes)). For regression all are values and ``y_score`` is
-    ``y_pred``.
+    ``y_pred``. ``sample_weight`` is what each row counts for, shape (n,), not negative, in any unit; None where all
+    count the same.
     """
 
     task: Task
@@ -29,13 +30,25 @@ class Predictions:
     y_pred: FloatArray
     y_score: FloatArray
     classes: tuple[Scalar, ...] = ()
+    sample_weight: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.y_true)
 
     def take(self, rows: np.ndarray[Any, Any]) -> Predictions:
         """Return the predictions of a selection of rows (mask or indices)."""
-        return Predictions(self.task, self.y_true[rows], self.y_pred[rows], self.y_score[rows], self.classes)
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return Predictions(self.task, self.y_true[rows], self.y_pred[rows], self.y_score[rows], self.classes, weight)
+
+    def counted(self) -> Predictions:
+        """Return the rows that count for anything, without weights where these are all alike: then they say nothing."""
+        weight = self.sample_weight
+        if weight is None:
+            return self
+        above = weight > 0
+        some = self if above.all() else self.take(above)
+        alike = len(np.unique(weight[above])) < 2
+        return replace(some, sample_weight=None) if alike else some
 
     def at(self, threshold: float | None) -> Predictions:
         """Return the same scores with the labels of another threshold; only a binary task has one."""

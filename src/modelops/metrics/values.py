@@ -9,7 +9,7 @@ import numpy as np
 from modelops.metrics.rows import FloatArray, Predictions
 from modelops.statistics.intervals import exact_proportion
 from modelops.statistics.losses import log_loss, squared_loss
-from modelops.statistics.weighted import influence_of_average_precision, weighted_average_precision
+from modelops.statistics.weighted import influence_of_average_precision, weighted_average_precision, worth
 
 
 def row_terms(name: str, predictions: Predictions) -> FloatArray:
@@ -41,9 +41,10 @@ def proportion_rows(name: str, predictions: Predictions) -> tuple[Any, Any]:
 
 def average_precision(predictions: Predictions) -> tuple[float, FloatArray]:
     """Return average precision, and what each row adds to it: its empirical influence function, shape (n,)."""
-    true, score = predictions.y_true, predictions.y_score
-    value = float(weighted_average_precision(true, score)(np.ones((1, len(true))))[0])
-    return value, influence_of_average_precision(true, score)
+    true, score, weight = predictions.y_true, predictions.y_score, predictions.sample_weight
+    counts = np.ones((1, len(true))) if weight is None else weight[None, :]
+    value = float(weighted_average_precision(true, score)(counts)[0])
+    return value, influence_of_average_precision(true, score, weight)
 
 
 def squared_errors(predictions: Predictions) -> FloatArray:
@@ -53,13 +54,15 @@ def squared_errors(predictions: Predictions) -> FloatArray:
 
 def squared_spread(predictions: Predictions) -> FloatArray:
     """Return the squared distance of each true value from their mean, shape (n,)."""
-    spread: FloatArray = np.square(predictions.y_true - predictions.y_true.mean())
+    mean = np.average(predictions.y_true, weights=predictions.sample_weight)
+    spread: FloatArray = np.square(predictions.y_true - mean)
     return spread
 
 
-def rmse_terms(first: FloatArray, second: FloatArray) -> FloatArray:
+def rmse_terms(first: FloatArray, second: FloatArray, weight: FloatArray | None = None) -> FloatArray:
     """Return what each row adds to a difference of two root mean squared errors, shape (n,), from squared errors."""
-    slopes = [1 / (2 * float(np.sqrt(errors.mean()))) if errors.any() else 0.0 for errors in (first, second)]
+    roots = [float(np.sqrt(np.average(errors, weights=weight))) for errors in (first, second)]
+    slopes = [1 / (2 * root) if root > 0 else 0.0 for root in roots]
     terms: FloatArray = slopes[0] * first - slopes[1] * second
     return terms
 
@@ -70,20 +73,22 @@ def unlike(name: str, predictions: Predictions, level: float) -> float:
     So many rows as a share of none allows, each wrong by as much as an answer that is the same for all rows. An upper
     bound of rmse, of log-loss, mae, mape, brier and bias, and of 1 - r2.
     """
-    true, n = predictions.y_true, len(predictions)
+    true, weight = predictions.y_true, predictions.sample_weight
+    n = len(true) if weight is None else worth(weight)
     share = exact_proportion(0, n, level)[1]
-    around = true - true.mean()
+    around = true - np.average(true, weights=weight)
     match name:
         case "r2":
             return share
         case "rmse":
-            return float(np.sqrt(share * np.square(around).mean()))
+            return float(np.sqrt(share * np.average(np.square(around), weights=weight)))
         case "brier":
-            return share * float(np.square(around).mean())
+            return share * float(np.average(np.square(around), weights=weight))
         case "log-loss":
-            shares = np.unique(true, return_counts=True)[1] / n
+            places = np.unique(true, return_inverse=True)[1]
+            shares = np.bincount(places, weights=weight) / (len(true) if weight is None else float(weight.sum()))
             return share * float(-(shares * np.log(shares)).sum())
         case "mape":
-            return share * float((np.abs(around) / np.abs(true)).mean())
+            return share * float(np.average(np.abs(around) / np.abs(true), weights=weight))
         case _:
-            return share * float(np.abs(around).mean())
+            return share * float(np.average(np.abs(around), weights=weight))

@@ -127,6 +127,8 @@ def performance_of(
         )
 
     share = f"{labelled} of {answered} predictions have a label"
+    if model.data.weight is not None:
+        share += f", each counted once: labels bring no {model.data.weight}, which weights the metrics of releases"
     if labelled < watched.minimum_labels:
         return report("no-data", f"{watched.metric} is not measured: {share}, {watched.minimum_labels} are needed")
     parts = _parts(model, rows, known)

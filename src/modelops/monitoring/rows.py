@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,8 @@ class NewRows:
     """The rows of a new snapshot, those of the old one first.
 
     Of ``labelled`` rows of the log ``fresh`` are new: ``repeated`` were delivered before, and ``known`` are in the old
-    snapshot, ``corrected`` of them with another truth, which they have now.
+    snapshot, ``corrected`` of them with another truth, which they have now. ``unweighted`` have no weight, where the
+    model has a column of weights.
     """
 
     table: pa.Table
@@ -51,6 +52,7 @@ class NewRows:
     repeated: int = 0
     known: int = 0
     corrected: int = 0
+    unweighted: int = 0
 
 
 def labelled_rows(
@@ -76,9 +78,10 @@ def new_rows(
     Columns and types are those of the old snapshot, and texts are read as its texts were. Features come from the log,
     the target from feedback, the event time from the time of the prediction, the column that traffic is assigned by
     from the logged entity, and a row's id that is not that column from the prediction's id; other columns are null
-    unless the caller sent them. Where the model declares no time, a column for that of the prediction is added. A truth
-    that is no value of the target's type is left out, as is every row that was delivered twice or that ``previous``
-    holds.
+    unless the caller sent them. Where the model has a column of weights, rows whose caller sent none are left out: what
+    they count for is known to nobody. Where the model declares no time, a column for that of the prediction is added. A
+    truth that is no value of the target's type is left out, as is every row that was delivered twice or that
+    ``previous`` holds.
     """
     target = model.data.target
     kinds = {column.name: column.type for column in old.columns}
@@ -99,8 +102,20 @@ def new_rows(
         columns[name] = truth if name == target else _filled(logged.column(name), name, kind, model, rows, timed)
     schema = pa.schema([pa.field(name, _ARROW[kind]) for name, kind in kinds.items()])
     fresh = pa.table(columns).cast(schema)
+    weighed, labelled = _weighed(fresh, model), fresh.num_rows
+    fresh, rows, logged = (each.filter(weighed) for each in (fresh, rows, logged))
     held = None if previous is None else _with_columns(previous, schema)
-    return _joined(fresh, rows, held, model, logged, timed)
+    joined = _joined(fresh, rows, held, model, logged, timed)
+    return replace(joined, labelled=labelled, unweighted=labelled - fresh.num_rows)
+
+
+def _weighed(fresh: pa.Table, model: ModelSpec) -> pa.Array:
+    """Tell which rows count for something that is known."""
+    name = model.data.weight
+    if name is None or name not in fresh.column_names:
+        return pa.array(np.ones(fresh.num_rows, dtype=np.bool_))
+    values = fresh.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+    return pa.array(np.isfinite(values) & (values >= 0))
 
 
 def time_column(model: ModelSpec, kinds: Mapping[str, FeatureType]) -> str:

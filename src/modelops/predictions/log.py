@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -73,7 +72,8 @@ class PredictionLog:
     ``append_acknowledged``, ``write`` and ``feedback`` are done when the rows are on disk. When ``capacity`` rows
     wait, appending raises ``log-full`` instead of taking more memory. While the disk refuses, those who wait for an
     acknowledgement get ``log-unwritable`` and buffered rows wait, up to the capacity; the next commit that works ends
-    the trouble. A row that the log cannot hold fails alone.
+    the trouble. A row that the log cannot hold fails alone. ``lost`` is how many buffered rows had no room when the log
+    was closed.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class PredictionLog:
         self.path = path
         self.capacity = capacity
         self.stats = LogStats()
+        self.lost = 0
         self._window = window_seconds
         self._files = Writer(path, segment_bytes)
         self._take_over(path.with_name(OLD_NAME))
@@ -261,11 +262,22 @@ class PredictionLog:
         self._urgent = False
 
     def _give_up(self) -> None:
-        """Count and name what the disk has not taken by the end."""
-        left = sum(each.size if isinstance(each, Entry) else 1 for each in (*self._lanes.single, *self._lanes.large))
-        self.stats.dropped += left
-        if left:
-            print(f"{left} rows of the log are lost: {self.stats.error}", file=sys.stderr, flush=True)
+        """Keep what the disk still takes by the end, oldest first, and count the rest."""
+        left = (*self._lanes.single, *self._lanes.large)
+        rows: list[Queued] = [row for each in left for row in (each.rows if isinstance(each, Entry) else (each,))]
+        for _, group in groupby(rows, lambda row: day_of(row.time)):
+            waiting = list(group)
+            step = len(waiting)
+            while waiting and step:
+                try:
+                    written, _ = self._write(waiting[:step])
+                except (*_BAD_ROW, *_BAD_DISK):
+                    step //= 2
+                else:
+                    self.stats.written += written
+                    del waiting[:step]
+            self.lost += len(waiting)
+        self.stats.dropped += self.lost
 
     def _probe(self) -> None:
         """See whether a disk that has refused takes something again."""

@@ -153,6 +153,7 @@ class Writer:
         self._segment_bytes = segment_bytes
         self._segment: Segment | None = None
         self._connection: sqlite3.Connection | None = None
+        self._look: int | None = None
         self._routes: dict[tuple[Any, ...], tuple[int, bytes]] = {}
         self._seq = self._shadow = self._page = 0
         self._link = self._shadow_link = b""
@@ -196,7 +197,9 @@ class Writer:
         if self._connection is not None:
             with suppress(sqlite3.Error):
                 self._connection.close()
-        self._connection = self._segment = None
+        if self._look is not None:
+            os.close(self._look)
+        self._connection = self._segment = self._look = None
 
     def _use(self, segment: Segment) -> sqlite3.Connection:
         """Go on in a file, or in the next one where it cannot be gone on in."""
@@ -210,6 +213,7 @@ class Writer:
                 connection.close()
                 return self._use(behind)
             self._connection, self._segment = connection, segment
+            self._look = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             self._recall(connection)
         except sqlite3.Error as error:
             if not _is_damage(error, file):
@@ -254,14 +258,10 @@ class Writer:
 
     def _for_day(self, day: int) -> sqlite3.Connection:
         """Return the connection to the file that takes rows of a day, opening the next one where it is time."""
-        current = self._segment
-        if current is not None and self._connection is not None and current.day == day:
-            begins = _begins(self.path / current.name)
-            if begins is not None and begins != _MAGIC:
-                # What SQLite keeps in memory would hide it from us, and from nobody else.
-                raise sqlite3.DatabaseError(_OVERWRITTEN)
-            if begins is None:
-                # Somebody deleted it: what is written from now on must be where readers look.
+        current, look = self._segment, self._look
+        if current is not None and self._connection is not None and look is not None and current.day == day:
+            if not self._is_there(self.path / current.name, look):
+                # Somebody deleted or replaced it: what is written from now on must be where readers look.
                 os.close(self._lock)
                 self.path.mkdir(parents=True, exist_ok=True)
                 self.number, self._lock = self._claim()
@@ -272,6 +272,25 @@ class Writer:
             return self._use(Segment(day, self.number, current.number + 1))
         last = max((s.number for s in segments(self.path) if (s.day, s.writer) == (day, self.number)), default=1)
         return self._use(Segment(day, self.number, max(last, first_free(self.path, day, self.number))))
+
+    def _is_there(self, file: Path, look: int) -> bool:
+        """Tell whether the open file still has its name; one that was overwritten meanwhile is an error.
+
+        It is looked at by a descriptor that stays open as long as the connection: whoever closes any descriptor of a
+        file gives up all locks that the process has on it, and another process that labels a row would then take away
+        the journal from under this one.
+        """
+        try:
+            named = file.stat()
+        except FileNotFoundError:
+            return False
+        opened = os.fstat(look)
+        if (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino):
+            return False
+        if os.pread(look, len(_MAGIC), 0) != _MAGIC:
+            # What SQLite keeps in memory would hide it from us, and from nobody else.
+            raise sqlite3.DatabaseError(_OVERWRITTEN)
+        return True
 
     def insert(self, rows: Sequence[Row], shadows: Sequence[ShadowRow]) -> None:
         """Write rows that all belong to the day of the first, in one transaction."""

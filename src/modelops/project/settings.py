@@ -93,10 +93,21 @@ def _starts(repository: Repository) -> Iterator[str]:
 
 def _share(repository: Repository, found: Settings) -> None:
     """Let the repository use the remote that the settings name."""
-    name, remotes = found.spec.remote, repository.remotes
-    if remotes and name not in remotes:
+    remotes = repository.remotes
+    name = _called_here(found.spec.remote, remotes)
+    if remotes and name is None:
         raise ModelOpsError(_unknown_remote(found, remotes), exit=Exit.FILES)
-    repository.remote = name if remotes else None
+    repository.remote = name
+
+
+def _called_here(name: str, remotes: Sequence[str]) -> str | None:
+    """Return what this clone calls the project's remote, None where that is not known.
+
+    The names of remotes are each clone's own: the only one that a clone has is the project's, whatever it is called.
+    """
+    if name in remotes:
+        return name
+    return remotes[0] if len(remotes) == 1 else None
 
 
 def _unknown_remote(found: Settings, remotes: Sequence[str]) -> Problem:
@@ -105,7 +116,7 @@ def _unknown_remote(found: Settings, remotes: Sequence[str]) -> Problem:
         "unknown-remote",
         f"the project's remote is {name!r}, and this clone has {', '.join(map(repr, remotes))}",
         found.where("spec.remote"),
-        hint=f"name it in {_PATH}: `remote: {remotes[0]}`, or run `git remote rename {remotes[0]} {name}`",
+        hint=f"call the one that is it so in this clone: `git remote rename {remotes[0]} {name}`",
     )
 
 
@@ -141,8 +152,9 @@ def _at(repository: Repository, commit: str) -> Settings | None:
 
 def _leads_nowhere(repository: Repository, found: Settings) -> Problem | None:
     """Return what is wrong with the remote or the branch that settings name, None where both are there."""
-    branch, remote, remotes = found.spec.branch, found.spec.remote, repository.remotes
-    if remotes and remote not in remotes:
+    branch, remotes = found.spec.branch, repository.remotes
+    remote = _called_here(found.spec.remote, remotes)
+    if remotes and remote is None:
         return _unknown_remote(found, remotes)
     tip = repository.find(f"refs/remotes/{remote}/{branch}" if remotes else f"refs/heads/{branch}")
     if tip is not None:

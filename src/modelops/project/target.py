@@ -73,7 +73,8 @@ class Target:
                 "ephemeral-target",
                 f"what {self.reference.type} runs for {where} ends with this job, so it proves nothing",
                 exit=Exit.NO,
-                hint="reconcile on a machine that stays, such as a runner of your own",
+                hint="run it on a machine that stays, a runner of your own (runs-on: [self-hosted, modelops]), or "
+                f"give {where} a target that does, in policies/environments/{where}.yaml",
             )
 
 

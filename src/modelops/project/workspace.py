@@ -367,8 +367,17 @@ class Workspace:
         )
 
 
+STORE_VARIABLE = "MODELOPS_STORE"
+"""Names the store of a machine that may not write to the project's, such as one that builds what is only proposed."""
+
+
 def open_store(settings: Settings, folder: Path, environ: Mapping[str, str]) -> Store:
-    """Open the store that settings name; ``folder``, which the paths in them are relative to, holds the state."""
+    """Open the store that settings name; ``folder``, which the paths in them are relative to, holds the state.
+
+    The address in MODELOPS_STORE counts in its place.
+    """
+    if environ.get(STORE_VARIABLE):
+        return stores.open_at(environ[STORE_VARIABLE], folder, environ)
     bound = stores.bind(settings.spec.store, settings.resource, "spec.store")
     return bound.module.open(bound.params, folder, environ)
 

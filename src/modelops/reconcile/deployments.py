@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modelops.digests import digest_bytes
 from modelops.errors import ModelOpsError
@@ -13,25 +12,28 @@ from modelops.files import write_atomically
 from modelops.forges import MACHINE, Deployed, Shows
 from modelops.project.workspace import Workspace
 from modelops.reconcile.facts import ModelFacts
-
-if TYPE_CHECKING:
-    from modelops.reconcile.loop import Seen
+from modelops.targets import Running
 
 __all__ = ["show_deployments"]
 
 _SHOWN = "deployments.json"
 
 
-def show_deployments(workspace: Workspace, seen: Seen, say: Callable[[str], None]) -> None:
+def show_deployments(
+    workspace: Workspace,
+    name: str,
+    tip: str,
+    everything: Sequence[ModelFacts],
+    running: Running,
+    say: Callable[[str], None],
+) -> None:
     """Let the forge show what runs in an environment, if it shows such a thing and something has changed.
 
-    What is only rendered is not observed, so that nothing is said of it. A forge that refuses is told of, once a pass.
+    A forge that refuses is told of, once a pass.
     """
-    if seen.observed is None:
-        return
-    loaded = {(arm.model, arm.release) for arm in seen.observed.arms if arm.ready}
-    wanted = {facts.seat.model: _arms(facts, loaded) for facts in seen.facts if facts.observed.held_by is None}
-    path = workspace.site(seen.plan.environment).runtime / _SHOWN
+    loaded = {(arm.model, arm.release) for arm in running.arms if arm.ready}
+    wanted = {facts.seat.model: _arms(facts, loaded) for facts in everything if facts.observed.held_by is None}
+    path = workspace.site(name).runtime / _SHOWN
     shown = _read(path)
     digests = {model: _digest(arms) for model, arms in wanted.items()}
     changed = [model for model, digest in digests.items() if shown.get(model) != digest]
@@ -42,8 +44,8 @@ def show_deployments(workspace: Workspace, seen: Seen, say: Callable[[str], None
         if not isinstance(forge, Shows):
             return
         for model in changed:
-            denied = next(facts.desired.denied for facts in seen.facts if facts.seat.model == model)
-            forge.deployed(seen.plan.environment, model, seen.tip, wanted[model], denied)
+            denied = next(facts.desired.denied for facts in everything if facts.seat.model == model)
+            forge.deployed(name, model, tip, wanted[model], denied)
             shown[model] = digests[model]
     except ModelOpsError as error:
         say(f"deployments are not shown: {error.first.message}")

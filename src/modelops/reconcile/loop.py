@@ -148,7 +148,7 @@ def reconcile(
     away = workspace.reach()
     workspace.repository.require_history()
     _, graph = known(workspace)
-    target_of(workspace, graph, name)
+    target_of(workspace, graph, name).must_be_durable()
     if away is None:
         _push_kept(workspace, name, say)
     runtime = before_a_pass(workspace, name, away)
@@ -186,7 +186,9 @@ def reconcile(
         if not runtime.frozen:
             set_mark(workspace, name, seen.tip)
             _seal(workspace, seen.graph, name, say)
-            show_deployments(workspace, seen, say)
+            if seen.observed is not None:
+                # What is only rendered is not observed, so that nothing is said of it.
+                show_deployments(workspace, name, seen.tip, seen.facts, seen.observed, say)
     waits = [error for error in left.values() if _only_waits(error)]
     errors = [*([runtime.trouble] if runtime.trouble is not None else []), *left.values()]
     problems = tuple(dict.fromkeys(problem for one in errors if one not in waits for problem in one.problems))

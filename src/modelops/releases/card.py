@@ -21,9 +21,11 @@ from modelops.releases.markdown import (
     equality_table,
     gates_table,
     library,
+    rows_counted,
     search_sentence,
     served_by,
     waivers_table,
+    weight_sentence,
 )
 from modelops.spec.kinds import Resource
 from modelops.spec.kinds.data_snapshot import Column, DataSnapshotSpec
@@ -70,6 +72,7 @@ def model_card(
         approved_by=approved_by,
         search=search_sentence(release.search) if release.search is not None else None,
         metrics=_metrics_table(release.metrics, release.baseline),
+        weight=weight_sentence(release.weight) if release.weight is not None else None,
         question=too_good(release.metrics),
         baseline=baseline_sentence(release.baseline, record.task) if release.baseline is not None else None,
         confusion=_confusion(release, record),
@@ -143,6 +146,7 @@ def _result(release: ReleaseSpec, tag: str) -> dict[str, Any]:
 def _metric_entries(metric: MetricValue) -> list[dict[str, Any]]:
     """Return the entry of a metric and, since the format has no interval, one for each bound."""
     arguments = {"level": metric.level, "n": metric.n, "method": metric.method}
+    arguments |= {} if metric.effective is None else {"effective": metric.effective}
     return [
         {
             "type": metric.name,
@@ -177,7 +181,7 @@ def _metrics_table(metrics: tuple[MetricValue, ...], baseline: Baseline | None) 
             markup.interval(metric.lower, metric.upper),
             *([] if known is None else [markup.number(known.get(metric.name))]),
             f"{metric.level:.0%}",
-            f"{metric.n:,}",
+            rows_counted(metric),
             metric.method,
         )
         for metric in metrics

@@ -68,6 +68,17 @@ def metric_cell(metric: MetricValue | None) -> Markup:
     return Markup("–") if metric is None else Markup(f"{number(metric.value)} ({interval(metric.lower, metric.upper)})")
 
 
+def rows_counted(metric: MetricValue) -> str:
+    """Return how many rows a metric was measured on, and of weighted ones how many they are worth."""
+    return f"{metric.n:,}" if metric.effective is None else f"{metric.n:,}, worth {metric.rests_on:,}"
+
+
+def weight_sentence(column: str) -> str:
+    """Say that rows count for what a column says, in plain text."""
+    said = "training, metrics and baseline count each row for that much; worth is of how many equally weighted rows"
+    return f"weighted by {column}: {said}"
+
+
 def search_sentence(search: Search) -> str:
     """Say what a search over parameters tried and what it found."""
     best = ", ".join(f"{name} {value}" for name, value in search.best.items()) or "no parameter"

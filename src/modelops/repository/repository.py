@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -10,13 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from modelops.errors import Exit, failure
-from modelops.repository import checkout, commits, history, landing, merging, refs
+from modelops.repository import checkout, commits, history, merging, refs
 from modelops.repository.checkout import Warn
 from modelops.repository.differences import Comparison, Difference, compare, differences
 from modelops.repository.history import CommitInfo, Person
 from modelops.repository.inside import Inside, around, folder_of
 from modelops.repository.known import Known
-from modelops.repository.landing import Landing
+from modelops.repository.landing import Landing, Put
 from modelops.repository.line import Line
 from modelops.repository.names import check_ref, check_revision
 from modelops.repository.objects import MAXIMUM_BYTES, Objects, tree_of
@@ -457,7 +459,7 @@ class Repository:
         warn: Warn | None = None,
         sign: commits.Sign | None = None,
         inscribe: commits.Inscribe | None = None,
-        put: landing.Put | None = None,
+        put: Put | None = None,
     ) -> str | None:
         """Put one commit, signed if there is what signs it, on a shared branch by compare-and-swap; return its id.
 
@@ -466,8 +468,26 @@ class Repository:
         ``warn`` hears when a checked-out branch could not follow because of local work, which is never touched.
         ``inscribe`` signs within the message; ``put`` stands in for the push.
         """
-        ways = landing.Ways(attempts, warn, sign, inscribe, put)
-        return landing.land(self, branch, change, person, when, ways)
+        for attempt in range(attempts):
+            self.fetch()
+            tip = self.tip(branch)
+            found = change(tip)
+            if found is None:
+                # Whoever was here before may have been stopped between the push and its own files.
+                self.follow(branch, warn)
+                return None
+            commit = self.commit_files(tip, found.files, found.message, person, when, sign, inscribe)
+            if commit == tip:
+                return None
+            if put is not None and (landed := put(tip, commit)) is not None:
+                self.follow(branch, warn)
+                return landed
+            swap, subject = Swap(HEADS + check_ref(branch), tip, commit), found.message.split("\n", 1)[0]
+            if put is None and self.swap(swap, message=subject, warn=warn):
+                return commit
+            time.sleep(0.02 * (attempt + 1) * (1 + os.getpid() % 4))
+        said = f"{branch} moved {attempts} times while this commit was being made"
+        raise refs.rejected(said, "others push at the same time; run the command again")
 
     def commit_work_tree(self, paths: Sequence[str], message: str, person: Person, when: datetime) -> str:
         """Stage files of the work tree and commit them on the checked-out branch, as a person would."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class Run:
     """How one run ended, when, and after how many requests; ``path`` is the weight on trial from each minute on.
 
     ``bad`` counts errors of arms on trial beyond what stable would have made, ``lost`` the outcomes that the best arm
-    would have had more. A hold ran until the time was over.
+    would have had more. A hold ran until the time was over; ``why`` is what it waited for then.
     """
 
     end: End
@@ -69,6 +70,7 @@ class Run:
     bad: float
     lost: float
     path: tuple[tuple[float, float], ...]
+    why: str = ""
 
 
 @dataclass(slots=True)
@@ -264,6 +266,7 @@ def one_run(strategy: Strategy, params: Any, world: World, seed: np.random.SeedS
     steps = [_Step(1, strategy.begin(params, arms), 0.0)]
     path, smoke, now = [(0.0, _on_trial(steps[0].traffic))], None, 0.0
     crowd.assign(steps[0].traffic)
+    why = ""
     looks = int(world.until / world.every)
     for look in range(1, looks + 1):
         now, running = look * world.every, steps[-1]
@@ -287,12 +290,14 @@ def one_run(strategy: Strategy, params: Any, world: World, seed: np.random.SeedS
             crowd.assign(found.traffic)
         elif found.action == "smoke":
             smoke = _smoke(world, generator, found.requests)
-        elif found.action != "hold":
+        elif found.action == "hold":
+            why = found.reason
+        else:
             tally = _Tally().add(world, steps)
             path.append((now, 1.0 if found.action == "promote" and found.winner != "stable" else 0.0))
             return Run(found.action, found.winner, now, tally.requests, tally.bad, tally.lost, tuple(path))
     tally = _Tally().add(world, steps)
-    return Run("hold", "", now, tally.requests, tally.bad, tally.lost, tuple(path))
+    return Run("hold", "", now, tally.requests, tally.bad, tally.lost, tuple(path), why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +326,19 @@ class Simulation:
         """Return a quantile of a field of Run (minutes, requests, ...) over decided runs, or over those of one end."""
         values = [getattr(run, name) for run in self.runs if (run.end != "hold" if end is None else run.end == end)]
         return float(np.quantile(values, q)) if values else None
+
+    @property
+    def waits(self) -> tuple[tuple[int, str], ...]:
+        """What held runs waited for when the time was over, the most frequent first, with how many waited for it.
+
+        Reasons that differ in their numbers alone are one, told by the first of them.
+        """
+        alike: dict[str, list[str]] = {}
+        for run in self.runs:
+            if run.end == "hold":
+                alike.setdefault(re.sub(r"\d[\d.,]*", "0", run.why), []).append(run.why)
+        found = sorted(alike.values(), key=len, reverse=True)
+        return tuple((len(each), each[0] or "the time was over before anything could be told") for each in found)
 
     @property
     def bad_requests(self) -> tuple[float, float]:

@@ -201,6 +201,9 @@ def main() -> None:
         if os.getppid() != parent:
             running.end()
         time.sleep(0.1)
+    if os.getppid() != parent:
+        # Who asked was killed, and cannot clear away what it made.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _message(descriptor: int) -> bytes:

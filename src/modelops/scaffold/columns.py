@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 
 from modelops.artifacts.frame import column as convert
 from modelops.artifacts.frame import unquoted
-from modelops.data.dates import fitting_forms
-from modelops.data.numbers import Shape
+from modelops.data.dates import fitting_forms, timely
+from modelops.data.numbers import Dress, Shape
 from modelops.errors import ModelOpsError
 from modelops.spec.meta import FeatureType
+from modelops.spec.texts.reading import DATE_FORMATS, is_written
 from modelops.spec.texts.words import PAIRS
 from modelops.summaries import SHARED
 
@@ -30,12 +31,16 @@ _NUMBERED = re.compile(r"(^|[_\s.-])(key|number|no|nr|code|ref|index|row)$", re.
 _INDEX = re.compile(
     r"(column_1|unnamed.*|index|row|rows?[ _.]?(names?|no|nr|num|number|index)|rownames|obs|#|lfd.*)", re.I
 )
+_DATE = re.compile(r"(^|[_\s.-])(date|datum|fecha)$|[a-z]Date$", re.IGNORECASE)
 _YEAR = re.compile(r"(^|[_\s.-])(year|yr|jahr|année|annee|año|anno|ano|jaar|år|rok)$|[a-z]Year$", re.IGNORECASE)
 _PERSONAL_DIGITS = 7
 """Digits from which on whole numbers that all have as many are numbers of persons or things, not amounts."""
 _BY_CHANCE = 5.0
 """Repeats that values drawn at random from the range would have: that none has is then no chance (below 1 %)."""
 _SOME = 50
+_WITH_WEEKDAY = tuple(form for form in DATE_FORMATS if form.startswith("%a "))
+_SEEN = 20
+"""Texts that are looked at for what they are like, where none of them is a value of any type."""
 _PROTECTED = re.compile(
     r"(^|[_\s.-])(sex|gender|races?|ethnicity|ethnic|religion|nationality|marital|disability|disabled|ages?|birth|pregnan\w*)"
     r"($|[_\s.-]|\d)",
@@ -165,6 +170,12 @@ def _numeric(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, 
         return _grouping(name, nullable, distinct, share)
     if whole and named:
         return Finding(name, "category", nullable, "named like an identifier, so its numbers are taken for codes")
+    if whole and not nullable and share < 1 and _numbers_groups(name, values, distinct):
+        why = f"it numbers {distinct:,} groups of rows in their order; --feature keeps it"
+        return Finding(name, None, nullable, why, groups=share <= 1 / 1.5)
+    if whole and distinct > 2 and _DATE.search(name):
+        said = "called a date, which keeps growing, and its whole numbers are read as none; --feature keeps it"
+        return Finding(name, None, nullable, said)
     if distinct == 2 and whole and set(pc.unique(values).drop_null().to_pylist()) == {0, 1}:
         return Finding(name, "boolean", nullable)
     said = sentinels(name, values)
@@ -189,6 +200,8 @@ def _distinct_numbers(
     if named or _NUMBERED.search(name):
         return Finding(name, None, nullable, "100 % distinct: looks like an identifier", identifies=not nullable)
     why = _no_measure(values, distinct)
+    if why is None and not nullable and distinct >= _SOME and not _timed(name) and _ascending(values, strictly=True):
+        why = "all are different and stand in their order"
     if why is None:
         return None
     remark = f"{why}: looks like an identifier; --feature keeps it"
@@ -244,6 +257,22 @@ def _counts(values: pa.ChunkedArray, distinct: int) -> bool:
     return distinct >= 20 and high - low == distinct - 1 and values.to_pylist() == list(range(low, high + 1))
 
 
+def _numbers_groups(name: str, values: pa.ChunkedArray, distinct: int) -> bool:
+    """Return whether whole numbers count groups of rows that stand together: from 0 or 1, in order, without gaps."""
+    low, high = pc.min_max(values).as_py().values()
+    gapless = low in (0, 1) and high - low == distinct - 1
+    return distinct >= _SOME and gapless and not _timed(name) and _ascending(values, strictly=False)
+
+
+def _ascending(values: pa.ChunkedArray, *, strictly: bool) -> bool:
+    steps = np.diff(np.asarray(values.cast(pa.float64(), safe=False), dtype=np.float64))
+    return bool((steps > 0).all() if strictly else (steps >= 0).all())
+
+
+def _timed(name: str) -> bool:
+    return timely(name) or is_year(name)
+
+
 def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, share: float) -> Finding:
     words = [word for word in pc.unique(values).to_pylist() if word]
 
@@ -260,8 +289,10 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
         ways = " or ".join(fitting_forms(pa.array([word.strip() for word in words]), None))
         two = f"two readings fit: {ways}; write them in ISO 8601" if " or " in ways else "that are not in ISO 8601"
         return out(f"dates {two}, such as {_example(words[0], values)}")
+    if all(any(is_written(word.strip(), form) for form in _WITH_WEEKDAY) for word in words[:_SEEN]):
+        return out(f"dates whose day of the week is another one than theirs, such as {_example(words[0], values)}")
     numbers = sum(map(_is_number, words))
-    marks = [word for word in words if word.lower() in _MARKS]
+    marks = [word for word in words if word.lower() in _MARKS and not _one_of_them(word, words)]
     if marks and numbers >= 2 and numbers + len(marks) == len(words):
         shown = ", ".join(f"{mark!r} ({_rows_of(values, mark):,} rows)" for mark in marks[:5])
         ways = " ".join(f"--missing {name}={mark}" for mark in marks[:5])
@@ -270,8 +301,14 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
         stray = next(word for word in words if not _is_number(word))
         few = f"{len(words) - numbers} of its {len(words)} values are no numbers"
         return out(f"{few}, such as {_example(stray, values)}; clean them, or say --missing {name}=WORD")
-    shape = Shape()
-    shape.see(pa.array(words))
+    dress, shape = Dress(), Shape()
+    dress.see(pa.array(words))
+    if dress.mixed:
+        return out(f"{dress.mixed}: one column of numbers has one unit; convert them, or write it in every row")
+    if dress.written is not None:
+        shape = dress.inner
+    else:
+        shape.see(pa.array(words))
     if shape.marked and shape.example:
         shown = re.sub(r"\d", "9", shape.example)
         ways = f"{shown.replace(',', '.')} or {re.sub('[.,]', '', shown)}"
@@ -296,6 +333,11 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
         for mark in marks[:1]
     )
     return Finding(name, "category", nullable, "; ".join(part for part in (_protected(name), said) if part), said=said)
+
+
+def _one_of_them(word: str, words: list[str]) -> bool:
+    """Return whether a word is spelt like all the others, as the state ND is among the states."""
+    return len(words) > 2 and len({(len(each), each.isupper(), each.isalpha()) for each in words}) == 1
 
 
 _MARKS = frozenset(

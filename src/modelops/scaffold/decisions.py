@@ -18,7 +18,7 @@ def decisions(draft: Draft, spec: DataSnapshotSpec) -> dict[str, str]:
     from modelops.scaffold.roles import SPLIT
 
     data = draft.spec.data
-    used = {feature.name for feature in data.features} | {data.target, data.id, data.time}
+    used = {feature.name for feature in data.features} | {data.target, data.id, data.time, data.weight}
     found = of_table(spec)
     if SPLIT in draft.roles.said:
         found[SPLIT] = draft.roles.said[SPLIT]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,8 @@ from modelops.scaffold.target import RARE, Target
 from modelops.spec.kinds.gate_policy import Gate, GatePolicySpec
 from modelops.spec.meta import Risk, VerdictWord
 from modelops.spec.yaml.dump import dump
+from modelops.statistics.repeats import by_chance, keyed, most
+from modelops.statistics.repeats import repeated as repeats
 
 Array = np.ndarray[Any, Any]
 
@@ -30,8 +32,8 @@ _TOLERATED = 0.05
 class Shape:
     """What the data quality gate has to allow, measured: shares of missing values, repeated rows and features.
 
-    ``coarse_rows`` and ``coarse_features`` are the shares that repeat where every column is shuffled by itself: what
-    the few values that columns have account for, without any row being a copy.
+    ``coarse_rows`` and ``coarse_features`` are the shares that repeat by chance (``statistics.repeats``): what the few
+    values that columns have account for, without any row being a copy.
     """
 
     rows: int
@@ -47,17 +49,12 @@ class Shape:
     @property
     def copies(self) -> bool:
         """Whether more rows repeat another one than the gate's default allows and than their few values account for."""
-        return self.repeated_rows > max(_TOLERATED, _most(self.coarse_rows, self.rows))
+        return self.repeated_rows > max(_TOLERATED, most(self.coarse_rows, self.rows))
 
 
 def test_share(target: Target) -> float:
     """Return the share of rows that test: more of them where there are few."""
     return 0.3 if target.rows < 300 else 0.25
-
-
-def _most(share: float, rows: int) -> float:
-    """Return the most of a share that chance gives in so many rows: three standard errors."""
-    return share + max(0.02, 3 * math.sqrt(share * (1 - share) / max(1, rows)))
 
 
 def shape_of(table: pa.Table, target: Target, used: Sequence[Finding], identity: str | None, time: str | None) -> Shape:
@@ -68,10 +65,8 @@ def shape_of(table: pa.Table, target: Target, used: Sequence[Finding], identity:
         pd.util.hash_array(np.asarray(table[name].cast(pa.string()).to_pandas(), dtype=object).astype(str))
         for name in others
     ]
-    rows, _ = _repeated(arrays, keys)
-    random = np.random.RandomState(0)
-    shuffled = {name: values[random.permutation(len(values))] for name, values in arrays.items()}
-    coarse_rows, coarse_features = _repeated(shuffled, [each[random.permutation(len(each))] for each in keys])
+    features = [pd.util.hash_pandas_object(pd.Series(values), index=False).to_numpy() for values in arrays.values()]
+    whole = [*features, *keys]
     empty = {
         name: float(((values == "") if values.dtype == object else np.isnan(values)).mean())
         for name, values in arrays.items()
@@ -83,20 +78,18 @@ def shape_of(table: pa.Table, target: Target, used: Sequence[Finding], identity:
         test=test_share(target),
         chance=_chance(target),
         missing={name: share for name, share in empty.items() if share > 0},
-        repeated_rows=rows,
-        coarse_rows=coarse_rows,
-        coarse_features=coarse_features,
+        repeated_rows=repeats(whole),
+        coarse_rows=repeats(by_chance(whole)),
+        coarse_features=_shared(by_chance(features)),
         repeated_ids=repeated,
         # Only a split by time divides the rows of one id.
         shared_ids=repeated if time else 0.0,
     )
 
 
-def _repeated(arrays: Mapping[str, Array], keys: Sequence[Array]) -> tuple[float, float]:
-    """Return the share of rows that repeat an earlier one in all, and of those with the features of another."""
-    features = pd.util.hash_pandas_object(pd.DataFrame(arrays), index=False).to_numpy()
-    whole = pd.DataFrame({str(number): hashes for number, hashes in enumerate([features, *keys])})
-    return float(whole.duplicated().mean()), float(pd.Series(features).duplicated(keep=False).mean())
+def _shared(columns: Sequence[Array]) -> float:
+    """Return the share of rows that have the values of another one."""
+    return float(pd.Series(keyed(columns)).duplicated(keep=False).mean())
 
 
 def judged_by(target: Target) -> tuple[str, float]:
@@ -129,7 +122,6 @@ def gate_policy(name: str, path: str, target: Target, shape: Shape, risk: Risk) 
     limits: dict[str, Any] = {"metric": metric, "minimum": shape.chance, "minimumRows": least}
     against: dict[str, Any] = {"metric": metric, "margin": margin, "minimumRows": least}
     quality, why = _quality(shape)
-    copies = [Gate(name="copies", type="data-quality", params=_COPIES, block=(), advice=True)] if shape.copies else []
     gates = (
         Gate(name="better-than-chance", type="metric", params=limits, block=block),
         Gate(name="not-worse-than-stable", type="champion", params=against, block=block),
@@ -140,7 +132,6 @@ def gate_policy(name: str, path: str, target: Target, shape: Shape, risk: Risk) 
             params={"p99Ms": 100.0, "maximumBytes": 50_000_000},
             block=("fail", "no-data"),
         ),
-        *copies,
     )
     spec = GatePolicySpec(description=f"What a release of {name} has to show.", gates=gates)
     few = (
@@ -157,24 +148,7 @@ def gate_policy(name: str, path: str, target: Target, shape: Shape, risk: Risk) 
         "spec.gates[2]": why,
         "spec.gates[3]": "Measured on the machine that builds, which may be busy: only a clear failure blocks.",
     }
-    if copies:
-        remarks["spec.gates[4]"] = (
-            f"{shape.repeated_rows:.0%} of the rows repeat another, where their few values account for "
-            f"{shape.coarse_rows:.0%}: this informs of copies and stops nothing. Drop them, or take the gate out."
-        )
     return annotate(dump("GatePolicy", name, spec, None, path), path, remarks)
-
-
-_NOT_HERE = 0.999
-_COPIES: dict[str, Any] = {
-    "minimumRows": 2,
-    "maximumMissing": _NOT_HERE,
-    "maximumLeakage": _NOT_HERE,
-    "maximumSharedIds": _NOT_HERE,
-    "maximumAssociation": _NOT_HERE,
-    "allowConstant": True,
-}
-"""Of the checks of data quality the one for repeated rows."""
 
 
 def _quality(shape: Shape) -> tuple[dict[str, Any], str]:
@@ -196,12 +170,16 @@ def _quality(shape: Shape) -> tuple[dict[str, Any], str]:
         (shape.shared_ids, "maximumSharedIds", test_rows, 0.0, "of the rows share their id"),
     ):
         # In the few rows of a test part a share is off by chance.
-        most = _most(share, count)
-        if share > 0 and most > default:
-            params[key] = math.ceil(100 * min(1.0, max(most, share + _TOLERATED))) / 100
+        allowed = most(share, count)
+        if share > 0 and allowed > default:
+            params[key] = math.ceil(100 * min(1.0, max(allowed, share + _TOLERATED))) / 100
             why.append(f"{share:.0%} {said}")
     said = f"Wider than the defaults, because {'; '.join(why)}." if why else ""
     if shape.copies:
-        params["maximumDuplicates"] = _NOT_HERE
-        said += " Repeated rows are for the gate `copies`: they flatter no metric while equal rows lie on one side."
+        params.pop("maximumDuplicates", None)
+        said += (
+            f" {shape.repeated_rows:.0%} of the rows repeat another, where their few values account for "
+            f"{shape.coarse_rows:.0%}: no limit is widened for copies, and this gate fails until they are dropped. If "
+            "they are no copies, say how many may repeat: maximumDuplicates."
+        )
     return params, said.strip()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
+from modelops.artifacts.frame import spelling
 from modelops.errors import failure
 from modelops.scaffold.annotate import annotate, printable
 from modelops.scaffold.answers import without_answers
@@ -16,6 +17,7 @@ from modelops.scaffold.gates import Shape, gate_policy, judged_by, shape_of, tes
 from modelops.scaffold.roles import Roles, Said, roles_of, settled
 from modelops.scaffold.rollout import hourly, rollout_plan
 from modelops.scaffold.target import Target, infer_target, require_column
+from modelops.scaffold.weighing import Weighing, weighing
 from modelops.spec.kinds.deployment import DeploymentSpec
 from modelops.spec.kinds.model import Feature, ModelData, ModelSpec, Serving, Split, Task, Training
 from modelops.spec.kinds.monitor import MonitorSpec, Performance, Retraining
@@ -48,6 +50,7 @@ class Wish:
     positive: str | None = None
     features: Mapping[str, FeatureType | None] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
+    weight: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def draft_model(
     """
     names = table.column_names
     _refuse_duplicates(names)
-    asked = [(wish.target, "--target"), (wish.id, "--id"), (wish.time, "--time")]
+    asked = [(wish.target, "--target"), (wish.id, "--id"), (wish.time, "--time"), (wish.weight, "--weight")]
     asked += [(name, "--feature") for name in wish.features] + [(name, "--exclude") for name in wish.exclude]
     for column, option in asked:
         if column is not None:
@@ -87,12 +90,17 @@ def draft_model(
             "no-rows", f"the data has {table.num_rows} rows; 10 is the least that a model can be scaffolded from"
         )
     target = infer_target(wish.target, table[wish.target], task=wish.task, positive=wish.positive)
-    said = Said(wish.id, wish.time, wish.features, wish.exclude)
+    said = Said(wish.id, wish.time, wish.features, wish.exclude, wish.weight)
+    weighed = None if wish.weight is None else weighing(table, wish.target, wish.weight, said)
+    table = table.drop_columns([wish.weight]) if wish.weight is not None else table
     share = test_share(target)
-    found = [examine(name, table[name]) for name in names if name not in (wish.target, wish.id, wish.time)]
+    given = (wish.target, wish.id, wish.time, wish.weight)
+    found = [examine(name, table[name]) for name in names if name not in given]
     found = settled(without_answers(table, target, found), found, said)
     used = [finding for finding in found if finding.type is not None]
     roles = roles_of(table, wish.target, found, used, said, share)
+    if weighed is not None:
+        roles = replace(roles, said={weighed.name: weighed.said, **roles.said})
     wish = replace(wish, time=roles.time)
     identity = roles.identity
     used = [finding for finding in used if finding.name not in (roles.time, identity)]
@@ -101,12 +109,14 @@ def draft_model(
     if not used:
         reasons = "; ".join(f"{finding.name}: {finding.remark}" for finding in left_out[:5])
         raise failure(
-            "no-features", f"no column can be used to predict {wish.target!r}: {reasons or 'there is no other'}"
+            "no-features",
+            f"no column can be used to predict {wish.target!r}: {reasons or 'there is no other'}",
+            hint="a model learns from columns beside the target and the time; --feature keeps one that was left out",
         )
     shape = shape_of(table, target, used, identity, wish.time)
     if roles.split.equal_rows is not None:
         shape = replace(shape, coarse_features=0.0)
-    spec = _spec(wish, target, used, identity, shape, roles.split)
+    spec = _spec(wish, target, used, identity, shape, roles.split, weighed)
     files = _files(wish, spec, target, used, left_out, shape, environments, hourly(table, wish.time))
     return Draft(files, spec, target, left_out, roles, tuple(used), tuple(_warnings(shape, identity)))
 
@@ -117,7 +127,8 @@ def _warnings(shape: Shape, identity: str | None) -> Iterator[str]:
         apart = "" if identity else "; --id names what tells them apart"
         yield (
             f"{shape.repeated_rows:.0%} of the rows repeat another one in every column, where the few values that "
-            f"columns have account for {shape.coarse_rows:.0%}: drop the copies if that is what they are{apart}"
+            f"columns have account for {shape.coarse_rows:.0%}: the gate data-quality will fail. Drop the copies if "
+            f"that is what they are, or say in its maximumDuplicates how many may repeat{apart}"
         )
 
 
@@ -134,9 +145,17 @@ def policy_name(wish: Wish) -> str:
 
 
 def _spec(
-    wish: Wish, target: Target, used: Sequence[Finding], identity: str | None, shape: Shape, split: Split
+    wish: Wish,
+    target: Target,
+    used: Sequence[Finding],
+    identity: str | None,
+    shape: Shape,
+    split: Split,
+    weighed: Weighing | None,
 ) -> ModelSpec:
-    parameters = _parameters(target, shape)
+    # A search for the best threshold counts every held back row once.
+    tuned = weighed is None and _tuned(target, shape)
+    parameters = _parameters(shape, tuned=tuned)
     features = tuple(Feature(name=f.name, type=f.type, nullable=f.nullable) for f in used if f.type is not None)
     return ModelSpec(
         description=f"Predicts {wish.target} from {wish.source}.",
@@ -150,7 +169,7 @@ def _spec(
         ),
         data=ModelData(
             snapshot=wish.snapshot, target=wish.target, positive=target.positive, id=identity, time=wish.time,
-            features=features,
+            weight=wish.weight, features=features,
         ),
         training=Training(
             entrypoint="train.py", parameters=parameters, seed=1, split=split,
@@ -158,12 +177,12 @@ def _spec(
         gates=(policy_name(wish),),
         serving=Serving(
             log="acknowledged" if wish.risk == "high" else "buffered", entity=identity,
-            threshold=_threshold(target, shape),
+            threshold=0.5 if tuned else _threshold(target, weighed),
         ),
     )  # fmt: skip
 
 
-def _parameters(target: Target, shape: Shape) -> dict[str, Scalar]:
+def _parameters(shape: Shape, *, tuned: bool) -> dict[str, Scalar]:
     """Return the parameters of the booster: of as many trees as help where rows can be held back to tell, else few."""
     if shape.rows < LARGE:
         return {"learning_rate": 0.1, "n_estimators": 100, "max_depth": 3, "subsample": 0.8, "min_samples_leaf": 3}
@@ -174,7 +193,7 @@ def _parameters(target: Target, shape: Shape) -> dict[str, Scalar]:
         "n_iter_no_change": 20,
         "l2_regularization": 1.0,
     }
-    return found | {"tune_threshold": "f1"} if _tuned(target, shape) else found
+    return found | {"tune_threshold": "f1"} if tuned else found
 
 
 def _tuned(target: Target, shape: Shape) -> bool:
@@ -183,14 +202,14 @@ def _tuned(target: Target, shape: Shape) -> bool:
     return target.task == "binary-classification" and target.rarest < RARE_SHARE * target.rows and enough
 
 
-def _threshold(target: Target, shape: Shape) -> float:
-    """Return the share of positives where they are rare: at one half a good classifier would never say yes.
-
-    Where training chooses one, this one half gives way to it.
-    """
-    if target.task != "binary-classification" or target.rarest >= RARE_SHARE * target.rows or _tuned(target, shape):
+def _threshold(target: Target, weighed: Weighing | None) -> float:
+    """Return the share of positives where they are rare: at one half a good classifier would never say yes."""
+    if target.task != "binary-classification":
         return 0.5
     share = target.counts[target.classes.index(target.positive)] / target.rows
+    share = share if weighed is None else weighed.shares[spelling(target.positive)]
+    if min(share, 1 - share) >= RARE_SHARE:
+        return 0.5
     return round(min(max(share, 0.01), 0.99), 2)
 
 
@@ -263,6 +282,8 @@ def _remarks(
         remarks["spec.data.positive"] = f"Chosen {target.positive_reason}."
     if spec.data.id:
         remarks["spec.data.id"] = _about_id(spec.training.split, grouped=grouped)
+    if spec.data.weight:
+        remarks["spec.data.weight"] = "What a row counts for, in training and in every metric; it is no feature."
     for index, finding in enumerate(used):
         remarks[f"spec.data.features[{index}]"] = finding.remark
     if left_out:
@@ -278,7 +299,7 @@ def _remarks(
         )
     if spec.serving.threshold != 0.5:
         remarks["spec.serving.threshold"] = (
-            "The share of positives, of which too few train to choose it better; `build` shows what it answers. Set it "
-            "by what a miss and a false alarm cost."
+            f"The share of positives, {'weighted' if spec.data.weight else 'of which too few train to choose better'}; "
+            "`build` shows what it answers. Set it by what a miss and a false alarm cost."
         )
     return remarks

@@ -56,6 +56,7 @@ class Order:
     exclude: tuple[str, ...] = ()
     encoding: str | None = None
     sheet: str | None = None
+    weight: str | None = None
 
 
 def add_model(site: Site, order: Order, result: Result) -> None:
@@ -76,11 +77,13 @@ def add_model(site: Site, order: Order, result: Result) -> None:
         encoding=order.encoding, sheet=order.sheet,
     )  # fmt: skip
     first = _take(site, opened, asked)
+    result.warnings += _unmet(order.missing or (), first)
     table = _read(site, first)
     wish = Wish(
         name=order.model, target=order.target, snapshot=SNAPSHOT, owner=owner, source=opened.label,
         risk=cast("Risk", order.risk), id=order.id, time=order.time, task=cast("Task | None", order.task),
         positive=order.positive, features=_features(order.features, table.column_names), exclude=order.exclude,
+        weight=order.weight,
     )  # fmt: skip
     unread = [Finding(name, None, nullable=True, remark=why) for name, why in first.unread.items()]
     draft = draft_model(table, wish, environments(site), unread)
@@ -97,6 +100,25 @@ def add_model(site: Site, order: Order, result: Result) -> None:
     result.warnings += [*about_persons(persons, result.features), *draft.warnings]
     about_git(site, spec, persons, result)
     result.files += _sign(site, order.model, result)
+
+
+def _unmet(words: Sequence[str], spec: DataSnapshotSpec) -> list[str]:
+    """Return what is to be said of words for a missing value that no row has; of one column they are an error."""
+    unmet = []
+    met = {column.name: column.missing_as for column in spec.columns}
+    for given in words:
+        name = max((name for name in met if given.startswith(f"{name}=")), key=len, default=None)
+        word = given if name is None else given[len(name) + 1 :]
+        spellings = {word, f"{float(word):.15g}"} if re.fullmatch(r"-?\d+(\.\d+)?", word) else {word}
+        if not word or any(spellings & set(met[each]) for each in ([name] if name is not None else met)):
+            continue
+        if name is None:
+            unmet.append(f"--missing {given!r}: none of the {spec.rows:,} rows says that")
+            continue
+        said = f"--missing {given!r}: none of the {spec.rows:,} rows of column {name!r} says {word!r}"
+        hint = "leave it out, or write it as the data does"
+        raise failure("bad-missing", said, exit=Exit.USAGE, hint=hint)
+    return unmet
 
 
 def _sign(site: Site, model: str, result: Result) -> list[str]:
@@ -117,7 +139,8 @@ def _for_the_features(snapshot: DataSnapshotSpec, draft: Draft) -> DataSnapshotS
 
     read = {column.name: column.type for column in snapshot.columns}
     features = draft.spec.data.features
-    if any(read[feature.name] != feature.type for feature in features):
+    weight = draft.spec.data.weight
+    if any(read[feature.name] != feature.type for feature in features) or (weight and read[weight] != "number"):
         return None
     profile = {feature.name: snapshot.profile[feature.name] for feature in features if feature.name in snapshot.profile}
     data = draft.spec.data

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from modelops.repository.process import Git
 from modelops.scaffold.result import Result
@@ -60,6 +61,8 @@ def _seems(name: str, values: pa.ChunkedArray) -> str | None:
                 return what
         # A name that comes again and again is that of a kind, not of a person.
         telling = 2 * len(set(some)) > len(some)
+    elif pa.types.is_boolean(values.type) or (pa.types.is_integer(values.type) and len(pc.unique(values)) <= 3):
+        return None  # a flag, of which some may be missing, says whether there is an address, and not which
     for what, pattern in _NAMES.items():
         if pattern.search(words) and (what != "names" or (text and telling)):
             return what

@@ -1,8 +1,9 @@
-"""A new repository's policies, workflows, lock, key and schemas."""
+"""A new repository's policies, lock, key and schemas."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from modelops.project.state import key_in
@@ -11,7 +12,7 @@ from modelops.scaffold.repository import repository_files, schema_files
 from modelops.scaffold.result import Result
 from modelops.scaffold.site import Site, identity
 from modelops.scaffold.surroundings.git_files import ignore
-from modelops.scaffold.surroundings.workflows import workflow_files
+from modelops.scaffold.surroundings.workflows import Home
 from modelops.spec.layout import APPROVALS
 
 _KEPT = (".gitattributes", ".gitignore", "README.md", "requirements.lock")
@@ -19,30 +20,29 @@ _KEPT = (".gitattributes", ".gitignore", "README.md", "requirements.lock")
 
 
 def add_repository(site: Site, approvers: Sequence[str], result: Result) -> None:
-    """Write policies, workflows, lock, key and schemas; a file that many repositories have already is kept."""
+    """Write policies, lock, key and schemas; a file that many repositories have already is kept."""
     from modelops.evidence import generate_key
 
     logins = tuple(approvers) or (identity(site)[1],)
     # Checked with a stand-in first, so that no key is made for a repository that is refused.
-    planned = [path for path in repository_files("", logins, site.home) if path not in _KEPT]
+    # What this clone calls its remote is no business of others, who mostly call it origin, as every checkout does.
+    home = replace(site.home, remote=Home().remote)
+    planned = [path for path in repository_files("", logins, home) if path not in _KEPT]
     refuse_existing(site.root, planned)
-    outside = workflow_files(site.home) if site.home.folder else {}
-    refuse_existing(site.repository.top, outside)
     key = key_in(site.state, "local")
     public = generate_key(key)
     site.undo.callback(key.unlink, missing_ok=True)
     _hide(site)
-    files = repository_files(public, logins, site.home)
+    files = repository_files(public, logins, home)
     for path in _KEPT:
         if (site.root / path).exists():
             result.kept.append(path)
             files.pop(path, None)
     write_new(site.root, files, site.undo)
-    write_new(site.repository.top, outside, site.undo)
     ignore(site, result)
     schemas = {path: data for path, data in schema_files().items() if not (site.root / path).exists()}
     write_new(site.root, schemas, site.undo)
-    result.files += sorted(files) + [f"{'../' * len(Path(site.home.folder).parts)}{path}" for path in sorted(outside)]
+    result.files += sorted(files)
     result.warnings += [] if approvers else [f"only {logins[0]} may approve, and nobody approves own changes: {_ADD}"]
     result.key = _shown(site, key)
 

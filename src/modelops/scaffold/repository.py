@@ -1,16 +1,15 @@
-"""The files of a new repository: policies, workflows, environment lock, and how to begin."""
+"""The files of a new repository: policies, environment lock, and what git is told of them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 
-from modelops import __version__
 from modelops.errors import Exit, failure
 from modelops.locks import environment_lock
 from modelops.scaffold.files import project_folder, read_tree
 from modelops.scaffold.surroundings.git_files import BYTES, IGNORED
-from modelops.scaffold.surroundings.workflows import Home, workflow_files
+from modelops.scaffold.surroundings.workflows import Home
 from modelops.spec.kinds import KINDS
 from modelops.spec.kinds.approval_policy import ApprovalPolicySpec, ApprovalRule
 from modelops.spec.kinds.trust_policy import PURPOSES, TrustedKey, TrustPolicySpec
@@ -25,7 +24,7 @@ _GENERATED = ("releases/", "promotions/")
 def repository_files(public_key: str, approvers: Sequence[str], home: Home = Home()) -> dict[str, bytes]:
     """Return the files of a new repository by path; ``public_key`` is the PEM whose signatures it trusts.
 
-    The workflows of a project that is a folder of a repository are not among them: they lie outside of it.
+    What a forge runs is not among them.
     """
     project = project_folder()
     files = {
@@ -33,9 +32,7 @@ def repository_files(public_key: str, approvers: Sequence[str], home: Home = Hom
         for path, data in read_tree(project / "policies").items()
         if path not in ("approvals.yaml", "trust.yaml")
     }
-    files |= {} if home.folder else workflow_files(home)
     files[PROJECT.path()] = _project(files[PROJECT.path()], home)
-    files[".github/requirements.txt"] = f"modelops=={__version__}\n".encode()
     files[APPROVALS.path()] = _approvals(tuple(approvers))
     files[TRUST.path()] = trust_policy(public_key)
     files[LOCK] = environment_lock((project / LOCK).read_bytes())

@@ -28,6 +28,8 @@ SPLIT = "split of the rows"
 """What a line about the split is called by, beside those of columns."""
 _KINDS = 50
 """Different rows from which on equal ones are kept on one side: with fewer, a part would have none like the other."""
+_TOLERATED = 0.05
+"""Share of rows with the features of a row about something else, from which on a split by what they are about leaks."""
 _PANEL = 20
 """Values of a column from which on equally many rows of each are taken for groups."""
 
@@ -40,6 +42,7 @@ class Said:
     time: str | None = None
     features: Mapping[str, FeatureType | None] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
+    weight: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,11 @@ def roles_of(
         return Roles(identity, time, Split(type="time", test=share), lines, hints)
     equal, kinds, largest = _equal_rows(table, used)
     many = kinds >= _KINDS and largest <= table.num_rows / 10
+    if many and said.id is None and identity is not None and _across(table, used, identity) > _TOLERATED:
+        # Whoever is left out of training, rows like theirs are in it: only equal rows together tell what was learnt.
+        lines.pop(identity)
+        hints = (*hints, f"rows repeat {identity}: --id {identity} keeps all rows of one on one side of the split")
+        identity = None
     if equal and many and not (identity is not None and _repeats(table[identity])) and said.id is None:
         rows = f"{equal:,} of {table.num_rows:,} rows have the features of another"
         lines[SPLIT] = f"{rows}: equal rows are kept on one side"
@@ -128,30 +136,39 @@ def _require_other(said: Said, target: str) -> None:
 def _checked_time(name: str, values: pa.ChunkedArray) -> str:
     """Return what is to be said of the column that a person calls the time; one that is none is an error."""
     kind = values.type
+    if values.null_count == len(values):
+        said = f"--time {name!r} is missing in all {len(values):,} rows"
+        raise failure("bad-time", said, exit=Exit.USAGE, hint="name another column")
     numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     if not pa.types.is_temporal(kind) and not numeric and not _reads_as_time(name, values):
-        shown = next((str(value) for value in values.to_pylist() if value not in (None, "")), "")
+        row, shown = next((row, str(value)) for row, value in enumerate(values.to_pylist(), 1) if value is not None)
         raise failure(
             "bad-time",
-            f"--time {name!r} holds texts such as {shown[:40]!r}, which have no order in time",
+            f"--time {name!r} holds texts such as {shown[:40]!r} (row {row}), which have no order in time",
             exit=Exit.USAGE,
             hint="write dates as 2024-01-31, or name another column",
         )
     if values.null_count:
         raise failure(
             "bad-time",
-            f"--time {name!r} is missing in {values.null_count:,} of {len(values):,} rows, neither before nor after",
+            f"--time {name!r} is missing in {values.null_count:,} of {len(values):,} rows, first in row "
+            f"{_first_missing(values)}, which is neither before nor after",
             exit=Exit.USAGE,
             hint="fill it, drop these rows, or name another column",
         )
     distinct = pc.count_distinct(values).as_py()
     if distinct < 2:
-        raise failure("bad-time", f"--time {name!r} is the same in all rows", exit=Exit.USAGE)
+        said = f"--time {name!r} is {values[0].as_py()} in all {len(values):,} rows"
+        raise failure("bad-time", said, exit=Exit.USAGE, hint="name another column")
     if numeric:
         ends = pc.min_max(values).as_py()
         span = f"the {distinct:,} numbers from {ends['min']} to {ends['max']} are no dates"
         return f"the order of the rows: {span}; the largest test"
     return ""
+
+
+def _first_missing(values: pa.ChunkedArray) -> int:
+    return int(np.argmax(np.asarray(pc.is_null(values).to_numpy(), dtype=np.bool_))) + 1
 
 
 def _reads_as_time(name: str, values: pa.ChunkedArray) -> bool:
@@ -166,6 +183,9 @@ def _identity(
 ) -> tuple[str | None, tuple[str, ...]]:
     """Return the column that names rows or groups of them, and hints about columns that may."""
     if said.id is not None:
+        if table[said.id].null_count == table.num_rows:
+            what = f"--id {said.id!r} is missing in all {table.num_rows:,} rows"
+            raise failure("bad-id", what, exit=Exit.USAGE, hint="name another column")
         lines[said.id] = _about(said.id, table[said.id], _tested(table, said.id, target, share, asked=True))
         return said.id, ()
     groups = [finding.name for finding in found if finding.groups]
@@ -212,7 +232,8 @@ def _tested(table: pa.Table, name: str, target: str, share: float, *, asked: boo
         distinct = len(np.unique(ids))
         raise failure(
             "bad-split",
-            f"--id {name!r} has {distinct} values, and all of them fall on one side of the split",
+            f"--id {name!r} has {distinct} value{'s' * (distinct > 1)}, such as {str(ids[0])[:40]!r} (row 1), and all "
+            "of them fall on one side of the split",
             exit=Exit.USAGE,
             hint="name a column of more values",
         )
@@ -259,10 +280,26 @@ def _in_order(values: pa.ChunkedArray) -> bool:
     return len(np.unique(numbers)) >= _ORDERED and (bool((steps >= 0).all()) or bool((steps <= 0).all()))
 
 
+def _across(table: pa.Table, used: Sequence[Finding], identity: str) -> float:
+    """Return the share of rows whose features are those of a row about something else, 0 where no id repeats."""
+    if not _repeats(table[identity]):
+        return 0.0
+    features = _hashed(table, used)
+    if features is None:
+        return 0.0
+    several = table[identity].to_pandas().groupby(features.to_numpy()).nunique() > 1
+    return float(features.map(several).mean())
+
+
+def _hashed(table: pa.Table, used: Sequence[Finding]) -> pd.Series[int] | None:
+    arrays = {f.name: convert(table[f.name], f.type, f.name) for f in used if f.type is not None}
+    return pd.util.hash_pandas_object(pd.DataFrame(arrays), index=False) if arrays else None
+
+
 def _equal_rows(table: pa.Table, used: Sequence[Finding]) -> tuple[int, int, int]:
     """Count the rows whose features are those of another row, the different ones, and the rows of the most frequent."""
-    arrays = {f.name: convert(table[f.name], f.type, f.name) for f in used if f.type is not None}
-    if not arrays:
+    features = _hashed(table, used)
+    if features is None:
         return 0, 0, 0
-    counts = pd.util.hash_pandas_object(pd.DataFrame(arrays), index=False).value_counts()
+    counts = features.value_counts()
     return int(counts[counts > 1].sum()), len(counts), int(counts.max())

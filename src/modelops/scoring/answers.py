@@ -64,7 +64,7 @@ class FromRelease:
         """Bind the rows as the server does, and predict."""
         binder, names = self._binder, set(self._binder.names)
         try:
-            bound = binder.bind(InferRequest(tensors_of(part.records, binder, names)), names)
+            bound = binder.bind(InferRequest(tensors_of(part.records, binder.declared, names)), names)
         except ModelOpsError as error:
             raise _at(part, error) from None
         try:

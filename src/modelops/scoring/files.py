@@ -15,11 +15,10 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from modelops.data.numbers import Decimal
 from modelops.errors import Exit, Location, failure
 from modelops.files import replacing
 from modelops.scoring.answers import Answering, Kind
-from modelops.scoring.rows import Part, Record, parts
+from modelops.scoring.rows import Part, Record, Said, parts
 
 __all__ = ["SUFFIXES", "Scored", "score", "score_into"]
 
@@ -43,18 +42,18 @@ class Scored:
     written: Path | None = None
 
 
-def score(file: Path, out: Path, answering: Answering, *, only: bool = False, decimal: Decimal | None = None) -> Scored:
+def score(file: Path, out: Path, answering: Answering, *, only: bool = False, said: Said = Said()) -> Scored:
     """Write the answers to a file; it is there whole or not at all."""
     suffix = out.suffix.lower()
     if suffix not in SUFFIXES:
         hint = f"end its name in one of {', '.join(SUFFIXES)}"
         raise failure("bad-output-file", f"{out} is of no form that is written", exit=Exit.USAGE, hint=hint)
     if out.exists() and out.samefile(file):
-        said = f"{out} is the file that is read"
-        raise failure("bad-output-file", said, exit=Exit.USAGE, hint="write to another one")
+        what = f"{out} is the file that is read"
+        raise failure("bad-output-file", what, exit=Exit.USAGE, hint="write to another one")
     try:
         with replacing(out.parent, out.name) as (opened, commit):
-            found = score_into(file, opened, suffix, answering, only=only, decimal=decimal)
+            found = score_into(file, opened, suffix, answering, only=only, said=said)
             commit(out)
     except OSError as error:
         message = f"{out} cannot be written: {error.strerror}"
@@ -70,12 +69,12 @@ def score_into(
     answering: Answering,
     *,
     only: bool = False,
-    decimal: Decimal | None = None,
+    said: Said = Said(),
 ) -> Scored:
     """Write the answers to an open file in the form of a suffix; with ``only`` without the columns of the file."""
     scored = Scored()
     with _writing(opened, suffix, answering.fields, file, only=only) as write:
-        for part in parts(file, answering.inputs, decimal):
+        for part in parts(file, answering.inputs, said):
             answers = answering.answer(part)
             write(part, answers)
             scored.rows += len(answers)

@@ -21,7 +21,7 @@ from modelops.errors import Exit, Location, ModelOpsError, failure
 from modelops.serving.offers.records import records_of
 from modelops.spec.texts.reading import TextReading
 
-__all__ = ["Inputs", "Part", "parts"]
+__all__ = ["Inputs", "Part", "Said", "parts"]
 
 Record = dict[str, Any]
 
@@ -44,7 +44,16 @@ class Part:
     rows: pa.RecordBatch | Sequence[Record]
 
 
-def parts(file: Path, inputs: Inputs, decimal: Decimal | None = None) -> Iterator[Part]:
+@dataclass(frozen=True)
+class Said:
+    """What a person says of a file: its decimal mark, the encoding of its text, and the sheet of a workbook."""
+
+    decimal: Decimal | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+
+
+def parts(file: Path, inputs: Inputs, said: Said = Said()) -> Iterator[Part]:
     """Yield the rows of a CSV, Parquet or JSON file in order; the kind of file is told by its name.
 
     A column that the model takes and the file has not is an error, and so is a value that its type cannot hold.
@@ -53,9 +62,13 @@ def parts(file: Path, inputs: Inputs, decimal: Decimal | None = None) -> Iterato
         yield from _json_parts(file, inputs)
         return
     text = inputs.text or USUAL
-    table = open_table(file.parent, [(file.name, file.stat().st_size)], Opening(text))
+    opening = Opening(text, encoding=said.encoding, sheet=said.sheet)
+    table = open_table(file.parent, [(file.name, file.stat().st_size)], opening)
+    if said.sheet is not None and not table.sheets:
+        what = f"--sheet {said.sheet!r}: {file.name} is no workbook"
+        raise failure("unknown-sheet", what, exit=Exit.USAGE, location=Location(str(file)), hint="leave it out")
     _require(file, inputs, table.names)
-    forms = _forms(table, inputs, decimal)
+    forms = _forms(table, inputs, said.decimal)
     first = 1
     for chunk in table.chunks():
         arrays = typed(chunk, forms)

@@ -137,11 +137,12 @@ class App:
             one, allowed = ("POST", "POST") if kind in _POST else ("GET", "GET, HEAD")
             method = request.method.decode("latin-1")
             raise failure("method-not-allowed", f"{method} is not allowed here, {one} is", dotted=allowed)
-        if kind in _FORMS or kind == "feedback" or kind in _OF_ALL:
+        asked = _FORMS.get(kind)
+        if asked is not None or kind == "feedback" or kind in _OF_ALL:
             hurried = b"x-request-timeout-ms" in request.headers
             patience = patience_of(request, self._limits.request_seconds) if hurried else None
-            question = Question(request, patience, form or _FORMS.get(kind, TENSORS), self.refused)
-            if kind in _FORMS:
+            question = Question(request, patience, form or asked or TENSORS, self.refused)
+            if asked is not None:
                 return self.front.infer(table.models[endpoint.model], endpoint.release, question, caller)
             return self.front.wait(endpoint.model, question, self._slowly(table, endpoint, request, caller))
         return compressed(self._describe(table, endpoint, request), request.headers.get(b"accept-encoding", b""))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from modelops.artifacts import Outputs
 from modelops.errors import ModelOpsError
@@ -12,19 +12,35 @@ from modelops.serving.http import Answer, Request
 from modelops.serving.inputs import Binder
 from modelops.serving.outputs import Encoder
 from modelops.serving.protocol import InferRequest, decode_request, header_length, inflate
-from modelops.serving.table import LoadedArm, LoadedModel
+from modelops.serving.table import LoadedArm
 
-__all__ = ["TENSORS", "Form", "body_of", "explained"]
+__all__ = ["TENSORS", "Form", "Takes", "body_of", "explained"]
 
 _BINARY = b"application/octet-stream"
 
 
-class Form(NamedTuple):
-    """How a body becomes a request, how predictions become an answer, and what a model takes in this form's words."""
+class Takes(Protocol):
+    """What a form has to know of a model: the datatypes of its inputs, and what some arm of it takes."""
 
-    read: Callable[[Request, LoadedModel], InferRequest]
+    @property
+    def declared(self) -> Mapping[str, str]:
+        """Datatypes by name of the input, in order."""
+
+    @property
+    def known(self) -> Collection[str]:
+        """Names of the inputs of all arms."""
+
+
+class Form(NamedTuple):
+    """How a body becomes a request, how predictions become an answer, and what a model takes in this form's words.
+
+    ``apart`` is the name by which another process knows how to read it, where that takes long.
+    """
+
+    read: Callable[[Request, Takes], InferRequest]
     write: Callable[[dict[str, Any], InferRequest, Encoder, Outputs], Answer]
     wanted: Callable[[Binder], str]
+    apart: str = ""
 
 
 def body_of(request: Request) -> bytes:
@@ -41,7 +57,7 @@ def explained(error: ModelOpsError, form: Form, arm: LoadedArm | None) -> ModelO
     return ModelOpsError(replace(problem, hint=form.wanted(arm.binder)), exit=error.exit)
 
 
-def _read_tensors(request: Request, _: LoadedModel) -> InferRequest:
+def _read_tensors(request: Request, _: Takes) -> InferRequest:
     headers = request.headers
     if b"content-encoding" not in headers and b"inference-header-content-length" not in headers:
         return decode_request(request.body, None)
@@ -55,5 +71,5 @@ def _write_tensors(head: dict[str, Any], request: InferRequest, encoder: Encoder
     return Answer(200, body, _BINARY, ((b"inference-header-content-length", b"%d" % json_length),))
 
 
-TENSORS = Form(_read_tensors, _write_tensors, Binder.wanted)
+TENSORS = Form(_read_tensors, _write_tensors, Binder.wanted, "tensors")
 """The protocol's own: one tensor per feature, or one of all of them."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -32,6 +33,8 @@ _DATATYPES: dict[str, frozenset[str]] = {
     "datetime": _NUMERIC | {"BYTES"},
 }
 # A single value of exactly this type is what the frame and the log hold; no conversion is needed.
+_ROWS = 1024
+"""So many rows are turned at once: the interpreter does nothing else meanwhile."""
 _EXACT = {"number": float, "integer": int, "boolean": bool}
 SHOWN = 12
 """Inputs that a sentence names."""
@@ -69,6 +72,7 @@ class Binder:
         self._missing = _missing_numbers(signature)
         self._takes_matrix = takes_matrix
         self._plain = all(f.type == "number" for f in signature.features)
+        self._record = _record_of(self.names)
 
     def metadata(self) -> list[dict[str, Any]]:
         """Return the inputs as the protocol's metadata describes them."""
@@ -121,7 +125,9 @@ class Binder:
 
     def feature_json(self, row: Sequence[Any]) -> bytes:
         """Return a logged row as a JSON object."""
-        return orjson.dumps(dict(zip(self.names, row, strict=True)))
+        if self._record is None:
+            return orjson.dumps(dict(zip(self.names, row, strict=True)))
+        return _ENCODE(self._record(*row))
 
     def _bind_columns(self, tensors: dict[str, Tensor], rows: int) -> Bound:
         values: list[Any] = []
@@ -145,7 +151,9 @@ class Binder:
             logged.append(shown if rows > 1 else shown[0])
         if rows == 1:
             return self._one(values, logged)
-        by_row = list(zip(*logged, strict=True))
+        by_row: list[Any] = []
+        for start in range(0, rows, _ROWS):
+            by_row += zip(*(each[start : start + _ROWS] for each in logged), strict=True)
         if self._takes_matrix:
             return Bound(rows, by_row, np.column_stack(values), {})
         return Bound(rows, by_row, None, dict(zip(self.names, values, strict=True)))
@@ -200,7 +208,7 @@ class Binder:
         data = tensor.data or []
         if self._missing:
             data = [self._unless_missing(position % width, value) for position, value in enumerate(data)]
-        if not self._plain or None in data:
+        if not self._plain or any(None in data[start : start + STEP] for start in range(0, len(data), STEP)):
             for position, (name, kind, nullable, _) in enumerate(self._features):
                 _convert(name, kind, nullable, data[position::width])
         matrix = _float_array(MATRIX, data).reshape(rows, width)
@@ -208,6 +216,18 @@ class Binder:
         if self._takes_matrix:
             return Bound(rows, logged, matrix, {})
         return Bound(rows, logged, None, dict(zip(self.names, matrix.T, strict=True)))
+
+
+_ENCODE = msgspec.json.Encoder().encode
+
+
+def _record_of(names: Sequence[str]) -> type[msgspec.Struct] | None:
+    """Return the class of a row, which is written in half the time of a dictionary; None for names it cannot have."""
+    fields = [f"f{position}" for position in range(len(names))]
+    try:
+        return msgspec.defstruct("Features", fields, rename=dict(zip(fields, names, strict=True)), gc=False)
+    except ValueError:
+        return None
 
 
 _WRITTEN_AS_NUMBERS = frozenset({"%Y%m%d", *EPOCHS})

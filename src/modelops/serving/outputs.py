@@ -39,6 +39,7 @@ class Encoder:
         self.label_type = _label_type(signature.classes)
         self.names = ("prediction",) if self.task == "regression" else ("probability", "label")
         self.class_names = tuple(label_text(label) for label in signature.classes)
+        self._texts = dict(zip(self.classes, self.class_names, strict=True))
         self.label_values = self.class_names if self.label_type == "BYTES" else signature.classes
         self._aliases = _OF_REGRESSION if self.task == "regression" else _OF_CLASSES
 
@@ -58,8 +59,8 @@ class Encoder:
             return outputs.scores.tolist(), [None] * len(outputs.scores)
         scores = outputs.scores if outputs.scores.ndim == 1 else outputs.scores.max(axis=1)
         if len(outputs.labels) == 1:
-            return scores.tolist(), [label_text(outputs.labels[0])]
-        return scores.tolist(), [label_text(label) for label in outputs.labels]
+            return scores.tolist(), [self._texts[outputs.labels[0]]]
+        return scores.tolist(), [self._texts[label] for label in outputs.labels]
 
     def encode(self, head: dict[str, Any], request: InferRequest, outputs: Outputs) -> tuple[bytes, int | None]:
         """Return the body, and the length of its JSON part if binary tensors follow it."""

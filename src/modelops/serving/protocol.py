@@ -13,6 +13,7 @@ import numpy as np
 
 from modelops.errors import ModelOpsError, failure
 from modelops.serving.http import Answer
+from modelops.serving.once import check_once
 
 __all__ = [
     "STATUS",
@@ -86,6 +87,7 @@ _JSON_TYPES = {
 
 _ONE = [1]
 _MOST_DIMENSIONS = 8
+_ALL_FLOATS = {float}
 _EXACT = {"FP64": float, "BYTES": str, "BOOL": bool}
 
 Parameters = dict[str, str | int | float | bool | None]
@@ -186,13 +188,30 @@ def decode_request(body: bytes, header_length: int | None) -> InferRequest:
     """
     if header_length is not None and not 0 < header_length <= len(body):
         raise refusal(f"Inference-Header-Content-Length is {header_length}, the body has {len(body)} bytes")
+    text = body if header_length is None else body[:header_length]
     try:
-        request = _DECODER.decode(body if header_length is None else body[:header_length])
+        request = _DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refusal(f"the request is not valid: {error}") from None
     except RecursionError:
         raise refusal("the request is nested too deeply") from None
+    # The commonest request has nothing but inputs, with a name, a shape, a datatype and data each.
+    if text.count(b":") != 1 + 4 * len(request.inputs):
+        check_once(text, _keys_of(request))
     return completed(request, memoryview(b"" if header_length is None else body[header_length:]))
+
+
+def _keys_of(request: InferRequest) -> int:
+    """Return how many keys a decoded request had, in all its objects."""
+    objects: list[Mapping[str, Any] | None] = [request.parameters]
+    keys = 1 + (request.id is not None) + (request.outputs is not None)
+    for output in request.outputs or ():
+        keys += 1
+        objects.append(output.parameters)
+    for tensor in request.inputs:
+        keys += 3 + (tensor.data is not None)
+        objects.append(tensor.parameters)
+    return keys + sum(1 + len(each) for each in objects if each is not None)
 
 
 def completed(request: InferRequest, rest: memoryview) -> InferRequest:
@@ -200,7 +219,7 @@ def completed(request: InferRequest, rest: memoryview) -> InferRequest:
     if not request.inputs:
         raise refusal("the request has no inputs")
     for tensor in request.inputs:
-        # One value of exactly its datatype has nothing to check, and 30 of them are a common request.
+        # What is exactly of its datatype has nothing to check: 30 single values, or a row of them, are common.
         if not _is_plain(tensor):
             rest = _complete(tensor, rest)
     if len(rest):
@@ -209,10 +228,15 @@ def completed(request: InferRequest, rest: memoryview) -> InferRequest:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    data = tensor.data
-    if data is None or len(data) != 1 or tensor.shape != _ONE or tensor.parameters is not None:
+    """Tell whether a tensor is one value, or a small matrix of numbers, of exactly its datatype."""
+    data, shape = tensor.data, tensor.shape
+    if data is None or tensor.parameters is not None:
         return False
-    return type(data[0]) is _EXACT.get(tensor.datatype)
+    if shape == _ONE:
+        return len(data) == 1 and type(data[0]) is _EXACT.get(tensor.datatype)
+    if tensor.datatype != "FP64" or len(shape) != 2 or shape[0] < 1 or len(data) > STEP:
+        return False
+    return shape[0] * shape[1] == len(data) and set(map(type, data)) == _ALL_FLOATS
 
 
 def _complete(tensor: Tensor, rest: memoryview) -> memoryview:

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import errno
 import gc
+import ipaddress
 import resource
 import signal
 import socket
@@ -43,6 +44,8 @@ LINGER_SECONDS = 0.5
 """How long a draining server waits for a last request on each connection, to answer it and say that it closes."""
 SWITCH_SECONDS = 0.0005
 """How long a thread that is at work on a large request may keep the event loop from going on."""
+FULL_COLLECTIONS = 1000
+"""Of so many collections of what is not quite new one is of everything."""
 SETTLE_SECONDS = 0.1
 """How long connections that had begun before the listening socket took no more have to come through."""
 MOST_SETTLE_SECONDS = 5.0
@@ -98,16 +101,29 @@ class Service:
         )
         limits = _within_open_files(limits or Limits())
         self._app = App(self._watcher, self._log, metrics, clock, limits, peers)
-        self._http = HttpServer(crossing(self._app, self._app.refused, origins), self._app.broken, limits)
+        alone = ipaddress.ip_address(self._socket.getsockname()[0].partition("%")[0]).is_loopback
+        answer = crossing(
+            self._app, self._app.refused, origins, hidden=lambda: alone and self._watcher.table.guard is None
+        )
+        self._http = HttpServer(answer, self._app.broken, limits)
         self._admin_http = HttpServer(self._app.admin, self._app.broken, limits)
         self._limits = limits
         self._stopping = asyncio.Event()
+        self._orphan = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, started: Callable[[], None] | None = None) -> None:
-        """Serve until ``stop`` or, on the main thread, SIGTERM or SIGINT; running requests are answered first."""
+        """Serve until ``stop`` or, on the main thread, SIGTERM or SIGINT; running requests are answered first.
+
+        Answered rows for which a full disk had no room by then are ``log-rows-lost``.
+        """
         with contextlib.closing(self._log), self._socket, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve(started))
+        if self._log.lost:
+            said = f"{self._log.lost} rows that were answered are not in the log: {self._log.stats.error}"
+            raise failure(
+                "log-rows-lost", said, exit=Exit.WORLD, hint="`log: acknowledged` answers no row before it is kept"
+            )
 
     def stop(self) -> None:
         """Stop accepting, answer what runs, and return from ``run``; for any thread."""
@@ -127,6 +143,7 @@ class Service:
     def _orphaned(self) -> None:
         """Drain when the end of the standard input says that the process which started this worker has died."""
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        self._orphan = True
         self.stop()
 
     async def _take_calls(self) -> RpcServer | None:
@@ -165,6 +182,8 @@ class Service:
             # What was imported stays: looking through it again and again is for nothing.
             gc.collect()
             gc.freeze()
+            # Nor does looking through the rows of a large request, which takes milliseconds, find anything.
+            gc.set_threshold(*gc.get_threshold()[:2], FULL_COLLECTIONS)
         await self._stopping.wait()
         # Readiness is false from now on, and each answer closes its connection; balancers need time to look.
         self._http.announce()
@@ -184,6 +203,8 @@ class Service:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         self._app.close()
+        if self._peers is not None and self._orphan:
+            self._peers.clear_away()
 
 
 # Classic BPF over the TCP header: a packet that would begin a connection is dropped, every other one passes.

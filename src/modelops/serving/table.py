@@ -115,6 +115,12 @@ class LoadedModel:
         return next((arm for arm in self.arms if arm.release == release), None)
 
     @property
+    def declared(self) -> Mapping[str, str]:
+        """Datatypes of the inputs of the stable arm, in order."""
+        main = self.main
+        return main.binder.declared if main is not None else {}
+
+    @property
     def ready(self) -> bool:
         """Whether somebody answers every entity: stable, or else all arms that have a weight."""
         loaded = {arm.name for arm in self.arms}

@@ -162,6 +162,11 @@ def workflow(name: str, folder: str = "") -> str:
     return f"{WORKFLOWS}workflows/{_of_project(folder)}{name}"
 
 
+def action(folder: str = "") -> str:
+    """Return the folder of the action that installs modelops, from the top of git's repository."""
+    return f"{WORKFLOWS}actions/{_of_project(folder) or 'modelops-'}"[:-1]
+
+
 def _of_project(folder: str) -> str:
     return f"modelops-{folder.replace('/', '-')}-" if folder else ""
 
@@ -170,10 +175,11 @@ def governs_all(path: str) -> bool:
     """Tell whether all models depend on a file that no kind lives at: the lock, the workflows, git's attributes.
 
     Of the policies, what is no file of a kind counts too: nobody can tell what reads it. Of a larger repository than
-    the project, the workflows that `init` wrote count.
+    the project, the workflows and the action that `init` wrote count.
     """
     if path.startswith("../"):
-        return path.lstrip("./").startswith(f"{WORKFLOWS.lstrip('.')}workflows/modelops-")
+        ours = tuple(f"{WORKFLOWS.lstrip('.')}{kind}/modelops-" for kind in ("workflows", "actions"))
+        return path.lstrip("./").startswith(ours)
     return path in (LOCK, ATTRIBUTES) or path.startswith((WORKFLOWS, POLICIES))
 
 

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from modelops.statistics import Array
+from modelops.statistics.weighted import worth
 
 DRAWS = 4000
 
@@ -18,7 +19,7 @@ class GroupRate:
     """One quantity in one group: the observed ``value``, a smoothed ``centre`` with its error, and posterior draws."""
 
     group: str
-    n: int
+    n: float
     value: float
     centre: float
     error: float
@@ -36,15 +37,15 @@ class Gap:
     between: tuple[str, str]
 
 
-def proportion(group: str, hits: int, n: int, generator: np.random.Generator) -> GroupRate:
+def proportion(group: str, hits: float, n: float, generator: np.random.Generator) -> GroupRate:
     """Return a proportion with its posterior under Jeffreys' Beta(1/2, 1/2) prior, which never collapses at 0 or 1.
 
     Parameters
     ----------
     group : str
         What the group is called.
-    hits, n : int
-        So many of n rows; n is at least 1.
+    hits, n : float
+        So many of n rows; n is at least 1. Of weighted rows, as many as they are worth (``weighted.trials``).
     generator : numpy.random.Generator
         For the draws; the same state gives the same draws.
 
@@ -69,7 +70,7 @@ def proportion(group: str, hits: int, n: int, generator: np.random.Generator) ->
     return GroupRate(group, n, hits / n, a / (a + b), error, generator.beta(a, b, size=DRAWS))
 
 
-def mean(group: str, values: Array, generator: np.random.Generator) -> GroupRate:
+def mean(group: str, values: Array, generator: np.random.Generator, weight: Array | None = None) -> GroupRate:
     """Return a mean, in the unit of ``values`` (n >= 2), with Student's t draws around it.
 
     Parameters
@@ -80,6 +81,8 @@ def mean(group: str, values: Array, generator: np.random.Generator) -> GroupRate
         At least two.
     generator : numpy.random.Generator
         For the draws; the same state gives the same draws.
+    weight : array of shape (n,), optional
+        What each value counts for, above 0; all the same unless given. The variance is then the linearised one.
 
     Returns
     -------
@@ -96,8 +99,12 @@ def mean(group: str, values: Array, generator: np.random.Generator) -> GroupRate
     >>> rate.value, round(rate.error, 4)
     (2.5, 0.6455)
     """
-    n, centre = len(values), float(values.mean())
-    error = max(float(values.std(ddof=1)) / float(np.sqrt(n)), 1e-12)
+    n, centre = float(len(values)), float(np.average(values, weights=weight))
+    if weight is None:
+        error = max(float(values.std(ddof=1)) / float(np.sqrt(n)), 1e-12)
+    else:
+        apart = float(np.square(weight * (values - centre)).sum()) * n / (n - 1)
+        error, n = max(float(np.sqrt(apart)) / float(weight.sum()), 1e-12), max(2.0, worth(weight))
     return GroupRate(group, n, centre, centre, error, centre + error * generator.standard_t(n - 1, size=DRAWS))
 
 

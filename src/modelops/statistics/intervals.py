@@ -316,7 +316,7 @@ def recovered(
     return value - distance(x - x_low, y_high - y), value + distance(x_high - x, y - y_low)
 
 
-def paired_proportions(only_first: int, only_second: int, n: int, level: float) -> Bounds:
+def paired_proportions(only_first: float, only_second: float, n: float, level: float) -> Bounds:
     r"""Return the score interval of a difference of two proportions measured on the same rows.
 
     With b rows that only the first gets right and c that only the second does, it holds the differences :math:`\Delta`
@@ -329,9 +329,10 @@ def paired_proportions(only_first: int, only_second: int, n: int, level: float) 
 
     Parameters
     ----------
-    only_first, only_second : int
-        Rows that one gets right and the other does not: b and c.
-    n : int
+    only_first, only_second : float
+        Rows that one gets right and the other does not: b and c. They need not be whole: of weighted rows they are as
+        many as these are worth.
+    n : float
         All rows.
     level : float
         Two-sided confidence, in (0, 1).
@@ -438,7 +439,9 @@ def percentile(draws: Array, level: float) -> Bounds:
     return float(lower), float(upper)
 
 
-def posterior_cells(counts: Array, prior: float, seed: int, draws: int = RESAMPLES) -> Iterator[Array]:
+def posterior_cells(
+    counts: Array, prior: float, seed: int, draws: int = RESAMPLES, scale: Array | float = 1.0
+) -> Iterator[Array]:
     """Yield draws of unnormalised cell probabilities, shape (chunk, cells), from the Dirichlet posterior of counts.
 
     Unlike resampled counts these do not collapse to a point when a classifier makes no mistake in a small sample.
@@ -453,6 +456,8 @@ def posterior_cells(counts: Array, prior: float, seed: int, draws: int = RESAMPL
         The same seed gives the same draws.
     draws : int
         How many in all; a chunk holds as many as 32 MB take.
+    scale : float or array of shape (cells,)
+        What a row of each cell counts for: of weighted rows a cell has as many as they are worth, at this weight.
 
     Yields
     ------
@@ -472,4 +477,4 @@ def posterior_cells(counts: Array, prior: float, seed: int, draws: int = RESAMPL
     generator = np.random.default_rng(seed)
     chunk = max(1, min(draws, _CHUNK // max(1, len(counts))))
     for start in range(0, draws, chunk):
-        yield generator.standard_gamma(counts + prior, size=(min(chunk, draws - start), len(counts)))
+        yield generator.standard_gamma(counts + prior, size=(min(chunk, draws - start), len(counts))) * scale

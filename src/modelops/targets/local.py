@@ -30,6 +30,8 @@ LOOPBACK = "127.0.0.1"
 STARTUP_SECONDS = 60.0
 DRAIN_SECONDS = 40.0
 """How long a server that was told to end may go on answering; longer than it gives its own requests."""
+START_TRIES = 3
+"""How often a server is started whose ports are taken by others before it has them."""
 RELEASE_SECONDS = 1.0
 """How long a port that a server was just killed on is waited for."""
 PATIENCE_SECONDS = 10.0
@@ -197,19 +199,35 @@ def _spawn(params: Params, site: Site, table: RoutingTable) -> subprocess.Popen[
 
 def _start(params: Params, site: Site, table: RoutingTable) -> None:
     """Start a server and wait until it answers; it gets only the variables it needs, secrets of keys and store too."""
-    process = _spawn(params, site, table)
-    deadline = time.monotonic() + STARTUP_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
+    for left in reversed(range(START_TRIES)):
+        process = _spawn(params, site, table)
+        if _answers(params, site, process):
+            return
+        said = _last_words(site)
+        chosen = [number for name, number in _record(site).items() if name in _free_to_choose(params)]
+        # Between our choice of a port and the server's start another program may have taken it.
+        if not left or not any(f"port {number} of " in said for number in chosen):
             raise failure(
                 "server-died",
-                f"the server of {site.environment} ended with {process.returncode}: {_last_words(site)}",
+                f"the server of {site.environment} ended with {process.returncode}: {said}",
                 exit=Exit.WORLD,
                 retryable=True,
                 hint=f"read {site.runtime / 'server.log'}",
             )
+
+
+def _free_to_choose(params: Params) -> list[str]:
+    return [name for name, fixed in (("port", params.port), ("adminPort", params.admin_port)) if not fixed]
+
+
+def _answers(params: Params, site: Site, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until a server that was started answers; False when it has ended before."""
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            return False
         if _answer(params, site, 2.0).running:
-            return
+            return True
         time.sleep(0.03)
     process.kill()
     raise failure(

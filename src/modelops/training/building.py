@@ -38,6 +38,7 @@ from modelops.training.split import divide
 from modelops.training.stored import Stored, find, keep, record_digest
 from modelops.training.supervise import clean_environment, run_worker
 from modelops.training.target import Target, encode
+from modelops.training.weights import weights
 
 __all__ = ["Build", "Read", "build", "divided", "expected_record", "scored_predictions"]
 
@@ -55,6 +56,11 @@ class Divided:
     target: Target
     train: Array
     test: Array
+    weight: Array | None = None
+
+    def weights(self, rows: Array) -> Array | None:
+        """Return what each of some positions counts for, None where the model has no weight column."""
+        return None if self.weight is None else self.weight[np.searchsorted(self.target.rows, rows)]
 
     def codes(self, rows: Array) -> Array:
         """Return the target codes of some positions."""
@@ -67,7 +73,17 @@ def divided(request: BuildRequest, table: pa.Table) -> Divided:
     target = encode(table, spec.data, spec.task)
     strata = None if spec.task == "regression" else target.values.astype(np.intp)
     train, test = divide(spec.training.split, spec.data, table, target.rows, strata, spec.training.seed)
-    return Divided(table, target, train, test)
+    parts = Divided(table, target, train, test, weights(table, spec.data.weight, target.rows))
+    for what, rows in (("train", train), ("test", test)):
+        found = parts.weights(rows)
+        if found is not None and not found.any():
+            raise failure(
+                "bad-weight",
+                f"spec.data.weight {spec.data.weight!r} is 0 in all {len(rows):,} rows that {what}",
+                dotted="spec.data.weight",
+                hint="divide the rows otherwise, or give some of them a weight",
+            )
+    return parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +256,8 @@ def _prepare(request: BuildRequest, parts: Divided, folder: Path, terms: Terms) 
     for name in names:
         if name not in parts.table.column_names:
             raise failure("missing-column", f"there is no column {name!r}", dotted="spec.data.features")
-    write_rows(child / "train.arrow", parts.table, names, parts.train, parts.codes(parts.train))
+    weight = parts.weights(parts.train)
+    write_rows(child / "train.arrow", parts.table, names, parts.train, parts.codes(parts.train), weight)
     write_rows(folder / "test.arrow", parts.table, names, parts.test, parts.codes(parts.test))
     signature = Signature(
         model=request.model.name,
@@ -273,6 +290,7 @@ def _prepare(request: BuildRequest, parts: Divided, folder: Path, terms: Terms) 
         "withheld": dict(request.withheld),
         "task": spec.task,
         "target": spec.data.target,
+        "weighted": weight is not None,
         "classes": parts.target.classes,
         "features": signature["features"],
         "signature": signature,
@@ -331,7 +349,8 @@ def scored_predictions(request: BuildRequest, parts: Divided, signature: Signatu
     """Return scores of the test rows as predictions, with the truth of the snapshot."""
     spec = request.model.spec
     codes = scores if spec.task == "regression" else class_indices(signature, scores).astype(np.float64)
-    return Predictions(spec.task, parts.codes(parts.test), codes, scores, parts.target.classes)
+    truth, weight = parts.codes(parts.test), parts.weights(parts.test)
+    return Predictions(spec.task, truth, codes, scores, parts.target.classes, weight)
 
 
 def expected_record(
@@ -370,7 +389,10 @@ def expected_record(
         artifact=artifact,
         metrics=measure_all(predictions, seed=spec.training.seed, names=default_metrics(spec.task)),
         score_profile=summaries.summarise(pa.chunked_array([profile_scores(predictions.y_score)]), "number"),
-        baseline=baseline(predictions, parts.codes(parts.train), default_metrics(spec.task)),
+        baseline=baseline(
+            predictions, parts.codes(parts.train), default_metrics(spec.task), parts.weights(parts.train)
+        ),
+        weight=spec.data.weight,
         confusion=confusion(predictions, threshold),
         holdout=holdout,
     )

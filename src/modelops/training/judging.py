@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -176,9 +177,8 @@ def _champion_predictions(
             f"release {champion.version} is a {signature.task} model, the candidate {candidate.task}",
         )
     scores = predictor.predict_columns(columns(test, signature.features)).scores
-    truth = candidate.y_true
     if signature.task == "regression":
-        return Predictions(candidate.task, truth, scores, scores)
+        return replace(candidate, y_pred=scores, y_score=scores)
     if signature.task == "binary-classification":
         if signature.positive != parts.target.positive:
             raise failure(
@@ -187,12 +187,12 @@ def _champion_predictions(
                 f"{parts.target.positive!r}",
             )
         labels = class_indices(signature, scores).astype(np.float64)
-        return Predictions(candidate.task, truth, labels, scores, candidate.classes)
+        return replace(candidate, y_pred=labels, y_score=scores)
     aligned = np.zeros((len(scores), len(candidate.classes)))
     for position, label in enumerate(signature.classes):
         if label in candidate.classes:
             aligned[:, candidate.classes.index(label)] = scores[:, position]
-    return Predictions(candidate.task, truth, np.argmax(aligned, axis=1).astype(float), aligned, candidate.classes)
+    return replace(candidate, y_pred=np.argmax(aligned, axis=1).astype(float), y_score=aligned)
 
 
 def latency_sample(

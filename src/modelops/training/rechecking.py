@@ -145,6 +145,9 @@ def _holdout(rows: Array, stored: Predictions, parts: Divided) -> Iterator[Diffe
     wrong = int((stored.y_true != truth).sum())
     if wrong:
         yield "the target of the test rows", f"another value in {wrong} rows", "that of the snapshot"
+    weights = [one.tolist() if one is not None else None for one in (parts.weights(parts.test), stored.sample_weight)]
+    if weights[0] != weights[1]:
+        yield "the weight of the test rows", "another one", "that of the snapshot"
 
 
 def _scores(

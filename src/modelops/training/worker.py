@@ -135,7 +135,7 @@ def _train(request: dict[str, Any], scratch: Path) -> None:
     sys.path.insert(0, str(scratch / "code"))
     module = _load(scratch / "code" / request["entrypoint"], request["entrypoint"])
     with joblib.parallel_config(backend="threading", n_jobs=request["threads"]):
-        estimator = module.train(features, target, dict(request["parameters"]), request["seed"])
+        estimator = _fitted(module, features, target, request, scratch)
     from modelops.training.rows import KEPT
 
     kept, search = kept_model(estimator, features, target, request)
@@ -150,6 +150,23 @@ def _train(request: dict[str, Any], scratch: Path) -> None:
         "search": search.model_dump(mode="json", by_alias=True) if search is not None else None,
     }
     (scratch / _TRAINED).write_text(json.dumps(said))
+
+
+def _fitted(
+    module: ModuleType, features: pd.DataFrame, target: pd.Series[Any], request: dict[str, Any], scratch: Path
+) -> Any:
+    """Call the model's code, with what each row counts for where the model has weights."""
+    parameters, seed = dict(request["parameters"]), request["seed"]
+    if not request["weighted"]:
+        return module.train(features, target, parameters, seed)
+    from modelops.training.rows import read_weights
+    from modelops.training.weights import not_taken, require_parameter
+
+    require_parameter(module.train, request["entrypoint"])
+    try:
+        return module.train(features, target, parameters, seed, sample_weight=read_weights(scratch / "train.arrow"))
+    except (TypeError, ValueError) as error:
+        raise (not_taken(error, request["entrypoint"]) or error) from None
 
 
 def kept_model(

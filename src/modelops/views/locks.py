@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from modelops.evidence import Making
 from modelops.locks import LockDifferences
 from modelops.markup import plain
-from modelops.spec.layout import LOCK
+from modelops.spec.layout import LOCK, REQUIREMENTS
 
 
-def text(found: LockDifferences) -> str:
-    """Return how a lock fits what is installed, a line for each difference."""
+def text(found: LockDifferences, lacks: Sequence[str] = ()) -> str:
+    """Return how a lock fits what is installed and what ``requirements.in`` asks for, a line for each difference."""
     if not found.pins:
         return "the lock pins nothing: modelops lock"
     hashes = "all with hashes" if found.hashed == found.pins else f"{found.hashed} of them with hashes"
@@ -19,6 +20,7 @@ def text(found: LockDifferences) -> str:
     lines += [f"{name}: pinned {pin}, installed {here}" for name, pin, here in found.other]
     if found.absent:
         lines.append(f"pinned and not installed: {', '.join(found.absent)}")
+    lines += [f"{REQUIREMENTS} asks for {each}: modelops lock" for each in lacks]
     if not found.other and not found.absent:
         lines.append("every pin is what is installed")
     return "\n".join(map(plain, lines))
@@ -35,6 +37,6 @@ def difference(making: Making | None) -> str | None:
     return plain(f"made with {shown}{more}: install {LOCK}, or pin what is installed with modelops lock")
 
 
-def data(found: LockDifferences) -> dict[str, Any]:
+def data(found: LockDifferences, lacks: Sequence[str] = ()) -> dict[str, Any]:
     """Return the comparison as plain data."""
-    return found.recorded()
+    return {**found.recorded(), "unlocked": list(lacks)}

@@ -19,6 +19,8 @@ def text(environment: str, watched: Sequence[Watched]) -> str:
     parts = []
     for found in watched:
         parts.append(f"{found.seat.model} release {found.release} in {environment}\n{report_text(found.report)}")
+        if found.silent:
+            parts.append(f"silent: {plain(found.silent)}")
         if found.decision is not None:
             parts.append(f"retraining: {plain(found.decision.reason)}")
         if found.lacks:
@@ -38,6 +40,7 @@ def data(environment: str, watched: Sequence[Watched]) -> list[dict[str, Any]]:
             "environment": environment,
             "release": found.release,
             "report": report_data(found.report),
+            "silent": found.silent or None,
             "retraining": None
             if found.decision is None
             else {"fire": found.decision.fire, "reason": found.decision.reason, "lacks": found.lacks or None},

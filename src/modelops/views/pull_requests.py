@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from modelops.forges import Account, Opened, PullRequest, without_block
+from modelops.forges import Account, Opened, PullRequest, Review, without_block
 from modelops.governance.approvals import RuleVerdict
 from modelops.governance.pulls import Discussion, Look
 from modelops.markup import plain
@@ -182,6 +182,14 @@ def _seen_text(pull: PullRequest, seen: Look) -> list[str]:
 def _paragraphs(text: str) -> list[str]:
     """Return a text of somebody else line by line, so that no line of it steers a terminal."""
     return [plain(each) for each in text.splitlines()]
+
+
+def review_text(number: int, given: Review, void: str | None, *, already: bool = False) -> str:
+    """Return what somebody said of a pull request, and why it counts for nothing where it does."""
+    at = f"#{number} at {given.commit[:12]}"
+    if void is not None:
+        return plain(f"the approval of {given.by} of {at} counts for nothing: {void}")
+    return plain(f"{given.by} {given.state.replace('-', ' ')} {at}{' already' if already else ''}")
 
 
 def merged_text(before: PullRequest, merged: PullRequest) -> str:

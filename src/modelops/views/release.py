@@ -23,8 +23,10 @@ from modelops.releases.markdown import (
     gates_table,
     library,
     metric_cell,
+    rows_counted,
     search_sentence,
     served_by,
+    weight_sentence,
 )
 from modelops.releases.verdicts import Outcome, let_through, outcome, passed
 from modelops.spec.kinds import Resource
@@ -103,8 +105,11 @@ def _measured(record: BuildRecord) -> list[str]:
     lines = []
     for one in record.metrics:
         beside = f", baseline {known[one.name]:.4g}" if one.name in known else ""
-        interval = f"[{one.lower:.4g}, {one.upper:.4g}] at {one.level:.0%}, n={one.n}"
+        worth = f" worth {one.rests_on}" if one.effective is not None else ""
+        interval = f"[{one.lower:.4g}, {one.upper:.4g}] at {one.level:.0%}, n={one.n}{worth}"
         lines.append(f"{plain(one.name)} {one.value:.4g} {interval}{beside}")
+    if record.weight is not None:
+        lines.append(plain(weight_sentence(record.weight)))
     if record.baseline is not None:
         lines.append(plain(baseline_sentence(record.baseline, record.task)))
     if record.confusion is not None and len(record.classes) <= _CLASSES:
@@ -173,6 +178,7 @@ def _data_of(found: Built) -> dict[str, Any]:
         "question": question(judged.record.metrics),
         "chance": {**asdict(judged.chance), "best": judged.chance.best},
         "metrics": _metrics_data(judged.record),
+        "weight": judged.record.weight,
         "baseline": judged.record.baseline.answer if judged.record.baseline is not None else None,
         "confusion": _confusion_data(judged.record),
         "verdicts": [{**verdict_data(one.record), "details": dict(one.details)} for one in judged.findings],
@@ -300,10 +306,12 @@ def _metrics(record: BuildRecord, champion: ReleaseSpec | None, same_rows: Seque
     headers += [f"Release {champion.version}"] if champion else []
     rows = []
     for metric in record.metrics:
-        row = [code(metric.name), metric_cell(metric), Markup(f"{metric.n:,}")]
+        row = [code(metric.name), metric_cell(metric), Markup(rows_counted(metric))]
         row += [] if known is None else [number(known.get(metric.name))]
         rows.append([*row, metric_cell(before.get(metric.name))] if champion else row)
     text = table(headers, rows, _ROWS)
+    if record.weight is not None:
+        text = Markup(f"{text}\n\n{escape(weight_sentence(record.weight))}")
     if record.baseline is not None:
         text = Markup(f"{text}\n\n{escape(baseline_sentence(record.baseline, record.task))}")
     if record.confusion is not None:

@@ -130,7 +130,7 @@ def require_readable(names: Iterable[str]) -> None:
                 "data-format",
                 f"{name} is {what}, which is not read",
                 location=Location(name),
-                hint="export its table as CSV or Parquet, or name only the files that are meant: --data 'folder/*.csv'",
+                hint="export its table as CSV or Parquet, or name only the files meant, such as 'folder/*.csv'",
             )
 
 

@@ -28,6 +28,8 @@ _BLOCK = 1 << 22
 _LARGEST_BLOCK = 1 << 28
 _SEPARATOR = re.compile(r"sep=([,;\t|])\s*", re.IGNORECASE)
 _COMMENT = "#"
+_FEW = 20
+"""Rows below a first one that has too many fields, which show whether the header is what is wrong."""
 
 
 @dataclass(slots=True)
@@ -265,11 +267,14 @@ def _scan(part: Part, form: Form) -> ModelOpsError | None:
             for row in reader:
                 comment = row and row[0].startswith(_COMMENT)
                 if row and len(row) != width and not comment:
+                    alike = number == 1 and all(len(each) == len(row) for each in itertools.islice(reader, _FEW))
                     return failure(
                         "ragged-row",
                         f"row {number} of {part.label} has {len(row)} fields where the header has {width}",
                         location=Location(part.label, line, 1),
-                        hint="quote fields that hold the delimiter or a line break",
+                        hint="put the names of the columns into the first line, which is not that of the rows below"
+                        if alike
+                        else "quote fields that hold the delimiter or a line break",
                     )
                 number += bool(row) and not (comment and len(row) != width)
                 start, line = line, reader.line_num + 1 + form.before

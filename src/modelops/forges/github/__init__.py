@@ -5,9 +5,9 @@
 
 from modelops.forges import Opening
 from modelops.forges.github.forge import GitHub
-from modelops.forges.github.settings import Params
+from modelops.forges.github.settings import Params, pages
 
-__all__ = ["GitHub", "Params", "open"]
+__all__ = ["GitHub", "Params", "open", "pages"]
 
 
 def open(params: Params, opening: Opening) -> GitHub:

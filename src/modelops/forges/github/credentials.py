@@ -32,6 +32,7 @@ NEEDED: Mapping[str, str] = {
 }
 """What the loop asks of an installation, and no more, whatever the App was given."""
 PAUSES = (0.5, 2.0, 4.0)
+"""Seconds between tries of what an App asks as itself."""
 _EARLY = 300.0
 """Seconds before its end at which a token is not used any more."""
 _SPREAD = 60.0
@@ -116,12 +117,12 @@ class App:
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", app):
             raise failure("app-key-invalid", f"{APP} is no id of a GitHub App", hint="it is on the App's settings page")
         self.name = f"the App {app}"
-        self._app, self._base, self._repository, self._now = app, base.rstrip("/"), repository, now
+        self.id, self._base, self._repository, self._now = app, base.rstrip("/"), repository, now
         self._key, self._permissions = _private(key), permissions
         self._token, self._until, self._renewed, self._skew = "", 0.0, -_AGAIN, 0.0
 
     def __repr__(self) -> str:
-        return f"App({self._app!r}, {self._repository!r})"
+        return f"App({self.id!r}, {self._repository!r})"
 
     def token(self) -> str:
         """Return the installation's token; a new one is asked for before the last one ends."""
@@ -187,7 +188,7 @@ class App:
         at = int(self._now() + self._skew)
         head = {"alg": "RS256", "typ": "JWT"}
         # GitHub advises a minute of leeway for clocks that are a little ahead of its own.
-        claims = {"iat": at - 60, "exp": at - 60 + _LIFE, "iss": self._app}
+        claims = {"iat": at - 60, "exp": at - 60 + _LIFE, "iss": self.id}
         text = b".".join(_encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (head, claims))
         proof = (text + b"." + _encoded(self._sign(text))).decode()
         return {

@@ -22,12 +22,13 @@ from modelops.forges import (
     Heard,
     Opened,
     Opening,
+    Point,
     PullRequest,
     Review,
     State,
 )
-from modelops.forges.github import commits, deployments
-from modelops.forges.github.credentials import credentials_of
+from modelops.forges.github import commits, deployments, examination
+from modelops.forges.github.credentials import App, credentials_of
 from modelops.forges.github.records import (
     STATES,
     account_of,
@@ -51,13 +52,6 @@ _WEB = "web-flow"
 """The account that GitHub itself commits as, for whoever uses its pages."""
 _EVENTS = {"approved": "APPROVE", "changes-requested": "REQUEST_CHANGES", "commented": "COMMENT"}
 _QUEUED = re.compile(r"/pr-(\d{1,9})-([0-9a-f]{40})\Z")
-
-
-def pages(params: Params) -> str:
-    """Return where people see the repository; without a word in the file it is GitHub's own site."""
-    parts = urlsplit(params.api_url or API)
-    host = parts.netloc.removeprefix("api.") if parts.netloc == "api.github.com" else parts.netloc
-    return f"{parts.scheme}://{host}/{params.repository}"
 
 
 class GitHub:
@@ -452,10 +446,20 @@ class GitHub:
         """Put a commit on the branch as an App by the API, as anybody else by a push."""
         if not self.inscribes:
             return commits.push(self.repository, self.branch, tip, commit)
-        return commits.put(self._api, self._at, self.repository, self.branch, tip, commit)
+        try:
+            return commits.put(self._api, self._at, self.repository, self.branch, tip, commit)
+        except ModelOpsError as error:
+            if error.first.code != "forge-forbidden" or isinstance(self._api.credentials, App):
+                raise
+        # The token of a job that only reads, and git may have another way to write.
+        return commits.push(self.repository, self.branch, tip, commit)
 
     def deployed(
         self, environment: str, model: str, commit: str, arms: Sequence[Deployed], failed: Collection[int]
     ) -> int:
         """Let GitHub show what of a model is deployed."""
         return deployments.show(self._api, self._at, environment, model, commit, arms, failed)
+
+    def examine(self, secrets: Sequence[str]) -> tuple[Point, ...]:
+        """Return how the repository is set up on GitHub, as far as the token may see it."""
+        return examination.examine(self._api, self._params.repository, self.branch, secrets)

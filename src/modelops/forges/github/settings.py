@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from modelops.spec.address import is_loopback
 from modelops.spec.meta import Strict
 
-__all__ = ["API", "APP", "APP_KEY", "TOKENS", "Params"]
+__all__ = ["API", "APP", "APP_KEY", "TOKENS", "Params", "pages"]
 
 API = "https://api.github.com"
 TOKENS = ("MODELOPS_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
@@ -38,3 +38,10 @@ class Params(Strict):
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise ValueError("an API without TLS would be told the token in the clear")
         return self
+
+
+def pages(params: Params) -> str:
+    """Return where people see the repository; without a word in the file it is GitHub's own site."""
+    parts = urlsplit(params.api_url or API)
+    host = parts.netloc.removeprefix("api.") if parts.netloc == "api.github.com" else parts.netloc
+    return f"{parts.scheme}://{host}/{params.repository}"

@@ -25,7 +25,7 @@ def signed_step(repository: Repository, base: str, head: str) -> Step | None:
     """Return the one commit that a head has beyond what ``base`` has, where it is a single one."""
     found = repository.find(head)
     parents = repository.commit(found).parents if found is not None else ()
-    if len(parents) != 1 or not repository.is_ancestor(parents[0], base):
+    if len(parents) != 1 or not repository.is_ancestor(parents[0], base) or repository.is_ancestor(head, base):
         return None
     (step,) = repository.steps(head, parents[0])
     return step

@@ -16,10 +16,10 @@ from modelops.spec.kinds.approval_policy import ApprovalPolicySpec
 from modelops.spec.layout import APPROVALS, MODEL, PROJECT
 from modelops.spec.load import load_resource
 
-__all__ = ["EXAMPLE", "Hour", "add_readme", "hour_of", "next_steps"]
+__all__ = ["EXAMPLE", "OTHERWISE", "Hour", "add_readme", "hour_of", "next_steps"]
 
 EXAMPLE = "fraud-detection"
-_OTHERWISE = "# or from your own table: modelops init --model NAME --data FILE --target COLUMN"
+OTHERWISE = "# or from your own table: modelops init --model NAME --data FILE --target COLUMN"
 README = "README.md"
 
 
@@ -85,7 +85,7 @@ def hour_of(site: Site) -> Hour:
     return Hour(
         branch=home.branch,
         remote=home.remote if home.remote in repository.remotes else None,
-        outside=["/".join([".."] * len(home.folder.split("/")) + [".github"])] if home.folder else [],
+        outside=["/".join([".."] * len(home.folder.split("/")) + [".github"])] if _runs_outside(site) else [],
         begun=begun,
         elsewhere=tip is not None and repository.branch != home.branch,
         reviewer=logins[0] if logins else "LOGIN",
@@ -93,6 +93,11 @@ def hour_of(site: Site) -> Hour:
         user=me if repository.find_user() is None else None,
         folder=_folder(site.root.resolve(), Path.cwd().resolve()),
     )
+
+
+def _runs_outside(site: Site) -> bool:
+    """Tell whether something of the project lies outside of its folder: what the forge runs."""
+    return bool(site.home.folder) and (site.repository.top / ".github").exists()
 
 
 def _folder(root: Path, here: Path) -> str | None:
@@ -121,7 +126,7 @@ def next_steps(result: Result, hour: Hour) -> list[str]:
     told += [f"# keep {result.key} safe: it signs releases and is not in git"] if result.key else []
     told += [f"# {line}" for line in result.next]
     if result.model is None:
-        return [*told, *hour.rules(), f"modelops init --example {EXAMPLE}", _OTHERWISE]
+        return [*told, *hour.rules(), f"modelops init --example {EXAMPLE}", OTHERWISE]
     return [*told, f"# read {MODEL.path(result.model)}, and correct it", *hour.rules(), *hour.proposal(result.model)]
 
 

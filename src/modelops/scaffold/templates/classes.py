@@ -4,6 +4,7 @@ Numbers (dates and booleans among them) are taken as they are: histograms have a
 split by what they are worth, those of many values by their order too, as rare ones are too few for the former. A value
 never seen in training counts as missing. With ``tune_threshold``, the score from which the positive class is answered
 is that which does best by this measure on rows held back, over all of the training rows in turn while they are few.
+``sample_weight`` is what each row counts for, None where the model has no column of weights.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ HELD_BACK = 10
 FEW_ROWS = 20_000
 
 
-def train(features: pd.DataFrame, target: pd.Series, parameters: dict[str, Any], seed: int) -> Any:
+def train(
+    features: pd.DataFrame, target: pd.Series, parameters: dict[str, Any], seed: int, sample_weight: Any = None
+) -> Any:
     """Return a fitted pipeline, or one with the threshold that it answers by."""
     parameters = dict(parameters)
     measure = parameters.pop("tune_threshold", None)
@@ -46,7 +49,9 @@ def train(features: pd.DataFrame, target: pd.Series, parameters: dict[str, Any],
     )
     pipeline = Pipeline([("columns", columns), ("model", model)])
     if measure is None:
-        return pipeline.fit(features, target)
+        return pipeline.fit(features, target, model__sample_weight=sample_weight)
+    if sample_weight is not None:
+        raise ValueError("tune_threshold counts every row held back once, whatever its weight: take it out")
     held_back = 5 if len(features) < FEW_ROWS else 0.8
     tuned = TunedThresholdClassifierCV(
         pipeline, scoring=measure, cv=held_back, thresholds=50, response_method="predict_proba", random_state=seed

@@ -2,6 +2,7 @@
 
 Numbers (dates and booleans among them) get the median where they are missing. Categories of few values become one
 indicator column each, of many values one ordinal number; a value never seen in training matches no indicator, or -1.
+``sample_weight`` is what each row counts for, None where the model has no column of weights.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 MOST_INDICATORS = 20
 
 
-def train(features: pd.DataFrame, target: pd.Series, parameters: dict[str, Any], seed: int) -> Pipeline:
+def train(
+    features: pd.DataFrame, target: pd.Series, parameters: dict[str, Any], seed: int, sample_weight: Any = None
+) -> Pipeline:
     """Return a fitted pipeline."""
     # By position, not by name: that works whatever a column is called, also where the model is exported to.
     numbers = [place for place, kind in enumerate(features.dtypes) if kind.kind in "biuf"]
@@ -32,4 +35,4 @@ def train(features: pd.DataFrame, target: pd.Series, parameters: dict[str, Any],
     ]
     columns = ColumnTransformer([step for step in steps if step[2]], sparse_threshold=0)
     model = GradientBoostingClassifier(random_state=seed, **parameters)
-    return Pipeline([("columns", columns), ("model", model)]).fit(features, target)
+    return Pipeline([("columns", columns), ("model", model)]).fit(features, target, model__sample_weight=sample_weight)

@@ -3,6 +3,7 @@
 Numbers (dates and booleans among them) are taken as they are: histograms have a place for missing ones. Categories are
 split by what they are worth, those of many values by their order too, as rare ones are too few for the former. A value
 never seen in training counts as missing.
+``sample_weight`` is what each row counts for, None where the model has no column of weights.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ MANY = 20
 MOST_CATEGORIES = 200
 
 
-def train(features: pd.DataFrame, target: pd.Series, parameters: dict[str, Any], seed: int) -> Pipeline:
+def train(
+    features: pd.DataFrame, target: pd.Series, parameters: dict[str, Any], seed: int, sample_weight: Any = None
+) -> Pipeline:
     """Return a fitted pipeline."""
     # By position, not by name: that works whatever a column is called, also where the model is exported to.
     numbers = [place for place, kind in enumerate(features.dtypes) if kind.kind in "biuf"]
@@ -35,4 +38,4 @@ def train(features: pd.DataFrame, target: pd.Series, parameters: dict[str, Any],
     model = HistGradientBoostingRegressor(
         categorical_features=list(range(len(categories))), random_state=seed, **parameters
     )
-    return Pipeline([("columns", columns), ("model", model)]).fit(features, target)
+    return Pipeline([("columns", columns), ("model", model)]).fit(features, target, model__sample_weight=sample_weight)

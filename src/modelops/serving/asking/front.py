@@ -37,7 +37,8 @@ class Front:
         self._clock = clock
         self._mirrors = Mirrors(log, metrics)
         self._waits = Waits(limits)
-        self.infer = Inference(log, clock, self._waits, self._mirrors.offer).answer
+        self._inference = Inference(log, clock, self._waits, self._mirrors.offer)
+        self.infer = self._inference.answer
         """Answers a question to a model that was found, by a caller who may ask."""
 
     def seen(self, headers: Headers) -> tuple[LoadedTable, Caller | None]:
@@ -75,6 +76,7 @@ class Front:
     def close(self) -> None:
         """End what goes on beside the answers."""
         self._mirrors.close()
+        self._inference.close()
 
 
 def found(table: LoadedTable, name: str, version: str) -> tuple[LoadedModel, int | None]:

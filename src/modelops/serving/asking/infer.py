@@ -14,6 +14,7 @@ from typing import Any
 from modelops.clock import Clock
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions import PredictionLog, Row, label_text
+from modelops.serving.asking.apart import Reader
 from modelops.serving.asking.blame import callers_fault
 from modelops.serving.asking.later import Later, Waits
 from modelops.serving.asking.question import Question
@@ -21,7 +22,7 @@ from modelops.serving.forms import explained
 from modelops.serving.guard import Caller, without_paths
 from modelops.serving.http import Answer
 from modelops.serving.inputs import Bound
-from modelops.serving.protocol import InferRequest, compressed, refusal
+from modelops.serving.protocol import STEP, InferRequest, compressed, refusal
 from modelops.serving.table import LoadedArm, LoadedModel
 from modelops.serving.threads import Threads
 
@@ -75,6 +76,7 @@ class Work:
     held: int = 0
     charged: int = 0
     begun: bool = False
+    abandoned: bool = False
     rows: Sequence[Row] | None = None
     answer: Answer = field(init=False)
     error: str | None = None
@@ -89,8 +91,10 @@ class Inference:
         self._waits = waits
         self._offer = offer
         self._preparing = Threads(1, "preparing")
+        self._reader = Reader()
         self._predicting: dict[tuple[str, str, bool], Threads] = {}
         self._random: list[str] = []
+        self._milliseconds, self._moment = 0, f"{0:012x}"
 
     def answer(
         self, model: LoadedModel, release: int | None, question: Question, caller: Caller | None
@@ -116,12 +120,18 @@ class Inference:
                 self._take_back(work)
         return finished
 
+    def close(self) -> None:
+        """End the process that reads large requests."""
+        self._reader.close()
+
     def _new_id(self, now: float) -> str:
         """Return an id that sorts by time and that nobody can guess."""
         if not self._random:
             drawn = os.urandom(10 * 256).hex()
             self._random = [drawn[start : start + 20] for start in range(0, len(drawn), 20)]
-        return f"{max(int(now * 1000), 0):012x}{self._random.pop()}"
+        if (milliseconds := int(now * 1000)) != self._milliseconds:
+            self._milliseconds, self._moment = milliseconds, f"{max(milliseconds, 0):012x}"
+        return self._moment + self._random.pop()
 
     def _in_thread(self, work: Work, question: Question, *, prepared: bool) -> Later:
         later = self._waits.begin(work.model.name, question)
@@ -132,7 +142,7 @@ class Inference:
         """Predict in a thread of the release: what hangs or takes long there holds up nobody else's requests."""
         if not prepared:
             # Who runs out of time here has met no release: the request is refused, and is nobody's error.
-            await self._preparing.run(_prepare, work)
+            await self._preparing.run(_prepare, work, self._reader)
         finished: Answer | Later | None = None
         try:
             self._admit(work, hold=True)
@@ -205,6 +215,7 @@ class Inference:
 
         The impatience of a caller blames nobody, nor does a queue of other requests that did go forward.
         """
+        work.abandoned = True
         if not work.begun:
             job.cancel()
         left = self._waits.longest - (perf_counter() - work.started)
@@ -226,7 +237,8 @@ class Inference:
         counts.errors += 1
         counts.error_seconds += late.elapsed
         counts.last = work.now
-        if work.model.route.log != "off" and self._log.has_room(work.bound.rows):
+        whole = len(work.bound.logged) == work.bound.rows
+        if whole and work.model.route.log != "off" and self._log.has_room(work.bound.rows):
             self._log.append_all(_rows(late))
 
     def _finish(self, work: Work, question: Question, later: Later | None) -> Answer | Later:
@@ -281,12 +293,13 @@ class Inference:
         return work.answer
 
 
-def _prepare(work: Work) -> None:
+def _prepare(work: Work, reader: Reader | None = None) -> None:
     """Decode, choose the arm and bind the rows to its signature; safe in any thread."""
     model = work.model
     try:
         question = work.question
-        request = work.request = question.form.read(question.request, model)
+        form, asked = question.form, question.request
+        request = work.request = form.read(asked, model) if reader is None else reader.read(form, asked, model)
     except ModelOpsError as error:
         raise explained(error, work.question.form, model.main) from None
     named = _entity(model, request) if request.parameters or model.route.entity is not None else ""
@@ -357,6 +370,21 @@ def _predict_and_note(work: Work) -> None:
     _predict(work)
     if work.logged:
         _note(work)
+    if work.rows is not None or not work.logged:
+        _let_go(work)
+
+
+def _let_go(work: Work) -> None:
+    """Give the values of a large request back part by part: to free them at once takes milliseconds."""
+    if work.model.shadows or work.abandoned:
+        # They are asked the same, later; and what nobody waits for any more may be logged as late.
+        return
+    for tensor in work.request.inputs:
+        while tensor.data:
+            del tensor.data[-STEP:]
+    if isinstance(work.bound.logged, list):
+        while work.bound.logged:
+            del work.bound.logged[-STEP // 32 :]
 
 
 def sanitized(error: BaseException) -> str:

@@ -7,12 +7,23 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import TracebackType
 from typing import cast
 
 import httptools
 import orjson
 
-from modelops.serving.http.head import SINGLE, awaits_word, declared, fault, size_of, without_offer
+from modelops.serving.http.head import (
+    HEAD_END,
+    SINGLE,
+    Heads,
+    Known,
+    awaits_word,
+    declared,
+    fault,
+    size_of,
+    without_offer,
+)
 from modelops.serving.http.messages import JSON, RETRY, Answer, Coming, Handler, Limits, Request
 from modelops.serving.http.outbox import CLOSE, FINISH, Outbox
 
@@ -36,6 +47,7 @@ class Shared:
     receiving_bytes: int = 0
     connections: set[Connection] = field(default_factory=set)
     outbox: Outbox = field(default_factory=Outbox)
+    heads: Heads = field(default_factory=Heads)
 
 
 class Connection(asyncio.Protocol):
@@ -46,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._post = shared.outbox.post
         self._limits = shared.limits
         self._handle = shared.handle
+        self._heads = shared.heads
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Request | Answer] = deque()
         self._running: Request | None = None
@@ -82,9 +95,38 @@ class Connection(asyncio.Protocol):
         self._hold(0)
         self._shared.connections.discard(self)
         self._waiting.clear()
+        # The two know each other, and would stay in memory until somebody looks for such.
+        del self._parser
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; complete requests are answered on the way."""
+        idle = self._phase == _IDLE and self._running is None and not self._waiting and not self._closing
+        if idle:
+            end = data.find(HEAD_END) + len(HEAD_END)
+            known = self._heads.get(data[:end])
+            if known is not None and len(data) - end == known.length:
+                self._count += 1
+                self._fed = 0
+                with self:
+                    self._serve(Request(known.method, known.path, known.headers, data[end:]))
+                return
+        before = self._count
+        self._parse(data)
+        if idle and self._count == before + 1 and self._phase == _IDLE and self._keep and not self._closing:
+            self._heads.keep(data, Known(self._parser.get_method(), self._url, self._headers, self._size))
+
+    def __enter__(self) -> None:
+        """Begin something that may fail on what nobody expected."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        """Report a failure and close after the answer, as where a callback of the parser fails."""
+        if not isinstance(error, Exception):
+            return False
+        self._report(error)
+        self._conclude(self._shared.broken())
+        return True
+
+    def _parse(self, data: bytes) -> None:
         self._fed += len(data)
         if self._closing:
             if self._lingering and self._fed > self._limits.body_bytes:
@@ -263,6 +305,7 @@ class Connection(asyncio.Protocol):
             self._refuse(413, self._too_large())
             return
         body = self._body if isinstance(self._body, bytes) else bytes(self._body)
+        self._body = b""
         request = Request(method, self._url, self._headers, body, keep and method != b"CONNECT")
         if self._running is not None or self._waiting:
             self._waiting.append(request)

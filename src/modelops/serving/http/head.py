@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
-__all__ = ["SINGLE", "awaits_word", "declared", "fault", "size_of", "without_offer"]
+__all__ = ["HEAD_END", "SINGLE", "Heads", "Known", "awaits_word", "declared", "fault", "size_of", "without_offer"]
 
 SINGLE = frozenset(
     {
@@ -46,6 +47,37 @@ def fault(version: str, headers: Mapping[bytes, bytes]) -> tuple[int, str] | Non
     if others:
         return 501, f"the transfer coding {coding[:40].decode('latin-1')!r} is not known here, chunked is"
     return None
+
+
+class Known(NamedTuple):
+    """What the parser made of the bytes of a head, behind which so many bytes of a body follow."""
+
+    method: bytes
+    path: bytes
+    headers: Mapping[bytes, bytes]
+    length: int
+
+
+class Heads(dict[bytes, Known]):
+    """Heads that were read and came whole with their bodies: most clients send the same one again and again.
+
+    What a head means depends on its bytes alone where nothing is said beyond how long the body is.
+    """
+
+    def keep(self, data: bytes, known: Known) -> None:
+        """Remember the head with which the bytes of a whole request begin."""
+        end = len(data) - known.length
+        if end <= _KNOWN_BYTES and data.find(HEAD_END) + len(HEAD_END) == end:
+            if known.method == b"CONNECT" or not _BEYOND.isdisjoint(known.headers):
+                return
+            if len(self) >= _KNOWN_HEADS:
+                self.clear()
+            self[data[:end]] = known
+
+
+HEAD_END = b"\r\n\r\n"
+_KNOWN_BYTES, _KNOWN_HEADS = 1024, 512
+_BEYOND = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 
 
 def size_of(url: bytes, headers: Mapping[bytes, bytes]) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from modelops.errors import ModelOpsError, failure
 from modelops.serving.http import Answer, Coming, Handler, Request
 
-__all__ = ["crossing"]
+__all__ = ["crossing", "is_public"]
 
 _METHODS = b"GET, HEAD, POST"
 _FIELDS = b"authorization, content-type, inference-header-content-length, x-api-key, x-request-timeout-ms"
@@ -18,9 +20,16 @@ _OWN = frozenset({b"same-origin", b"none"})
 
 
 def crossing(
-    handle: Handler, refuse: Callable[[str, ModelOpsError, Request], Answer], origins: Iterable[str] = ()
+    handle: Handler,
+    refuse: Callable[[str, ModelOpsError, Request], Answer],
+    origins: Iterable[str] = (),
+    *,
+    hidden: Callable[[], bool] = lambda: False,
 ) -> Handler:
     """Return the handler that lets pages of ``origins`` ask as well; ``*`` are all.
+
+    A server that is ``hidden``, as all that keeps others away is that it listens on this machine alone, answers to no
+    name that a page of another site could have: such a name may lead here, and the page would read the answers.
 
     Without it, what a page of another origin posts is refused: it could not read the answer, but a prediction would be
     made and logged. Who is no browser sends no Origin and notices nothing.
@@ -28,7 +37,13 @@ def crossing(
     allowed = frozenset(origin.encode() for origin in origins)
 
     def answer(request: Request) -> Answer | Coming:
-        origin = request.headers.get(b"origin")
+        headers = request.headers
+        if is_public(headers.get(b"host", b"")) and hidden():
+            shown = headers[b"host"][:100].decode("latin-1")
+            said = f"this server is for this machine and takes no keys, so it does not answer to {shown!r}"
+            hint = "ask localhost, let a proxy send `Host: localhost`, or give callers keys"
+            return refuse("", failure("wrong-host", said, hint=hint), request)
+        origin = headers.get(b"origin")
         if origin is None:
             return handle(request)
         if origin not in allowed and b"*" not in allowed:
@@ -46,6 +61,17 @@ def crossing(
         return _with(found, told) if isinstance(found, Answer) else _Told(found, told)
 
     return answer
+
+
+_PUBLIC = re.compile(rb".+\.([a-z]{2,}|xn--[a-z0-9-]+)")
+"""Below a domain of the highest level, which is made of letters."""
+
+
+@lru_cache(maxsize=256)
+def is_public(host: bytes) -> bool:
+    """Tell whether a Host, whatever the port, is a name that others can own: no address, and more than one word."""
+    name = host.strip().lower().partition(b":")[0].rstrip(b".")
+    return _PUBLIC.fullmatch(name) is not None and not name.endswith(b".localhost")
 
 
 def _is_foreign(origin: bytes, request: Request) -> bool:

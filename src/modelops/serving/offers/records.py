@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 
 from modelops.artifacts import Outputs
-from modelops.serving.forms import Form, body_of
+from modelops.serving.forms import Form, Takes, body_of
 from modelops.serving.http import Answer, Request
 from modelops.serving.inputs import SHOWN, Binder
+from modelops.serving.once import check_once
 from modelops.serving.outputs import Encoder
 from modelops.serving.protocol import InferRequest, Tensor, refusal
-from modelops.serving.table import LoadedModel
 
 __all__ = ["INVOCATIONS", "RECORDS", "records_of", "rows_of", "tensors_of"]
 
@@ -32,13 +32,15 @@ _KINDS: Mapping[frozenset[type], str] = {
 _RANGE = range(-(1 << 63), 1 << 63)
 
 
-def _read(request: Request, model: LoadedModel) -> InferRequest:
+def _read(request: Request, model: Takes) -> InferRequest:
+    body = body_of(request)
     try:
         # NaN and Infinity are no JSON; an absent value is null.
-        given = orjson.loads(body_of(request))
+        given = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise refusal(f"the request is not valid JSON: {error}") from None
     records, rest = _unwrapped(given)
+    check_once(body, _keys_of(records, rest))
     if not records:
         raise refusal("the request has no records")
     id, parameters = rest.get("id"), rest.get("parameters")
@@ -46,8 +48,7 @@ def _read(request: Request, model: LoadedModel) -> InferRequest:
         raise refusal(f"the id of the request is {str(id)[:40]!r}, not a text")
     if parameters is not None and not _are_parameters(parameters):
         raise refusal("the parameters of the request are not an object of texts, numbers and truths")
-    main = model.main
-    return InferRequest(tensors_of(records, main.binder if main is not None else None, model.known), id, parameters)
+    return InferRequest(tensors_of(records, model.declared, model.known), id, parameters)
 
 
 def _are_parameters(value: Any) -> bool:
@@ -67,6 +68,12 @@ def _unwrapped(given: Any) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     if isinstance(split, dict):
         return _from_split(split), given
     return [given], {}
+
+
+def _keys_of(records: Sequence[Mapping[str, Any]], rest: Mapping[str, Any]) -> int:
+    """Return how many keys a body had, in all its objects."""
+    objects = [rest, *(each for each in (rest.get("parameters"), rest.get(SPLIT)) if isinstance(each, dict))]
+    return sum(map(len, objects)) + (0 if SPLIT in rest else sum(map(len, records)))
 
 
 def records_of(given: Any) -> list[dict[str, Any]]:
@@ -93,13 +100,14 @@ def _from_split(split: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in data]
 
 
-def tensors_of(records: Sequence[Mapping[str, Any]], binder: Binder | None, known: Collection[str]) -> list[Tensor]:
+def tensors_of(
+    records: Sequence[Mapping[str, Any]], declared: Mapping[str, str], known: Collection[str]
+) -> list[Tensor]:
     """Return one tensor per feature; what a record leaves out or gives as null is a missing value.
 
-    Columns keep the order of the model's features, then that in which records name others; ``known`` are the inputs
-    that some arm of the model takes.
+    Columns keep the order of ``declared``, the datatypes of the model's features by name, then that in which records
+    name others; ``known`` are the inputs that some arm of the model takes.
     """
-    declared: Mapping[str, str] = binder.declared if binder is not None else {}
     named = dict.fromkeys(declared)
     for record in records:
         named.update(dict.fromkeys(record))
@@ -172,7 +180,7 @@ def _write_invocations(_: dict[str, Any], request: InferRequest, encoder: Encode
 
 
 _Write = Callable[[dict[str, Any], InferRequest, Encoder, Outputs], Answer]
-RECORDS = Form(_read, _write, _wanted)
+RECORDS = Form(_read, _write, _wanted, "records")
 """Rows in and rows out."""
-INVOCATIONS = Form(_read, _write_invocations, _wanted)
+INVOCATIONS = Form(_read, _write_invocations, _wanted, "records")
 """Rows in, and out what MLflow's server answers: the labels, or the predicted numbers."""

@@ -9,13 +9,21 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from modelops.artifacts import Outputs
-from modelops.serving.forms import Form
+from modelops.serving.forms import Form, Takes
 from modelops.serving.http import Answer, Request
 from modelops.serving.inputs import Binder
 from modelops.serving.outputs import Encoder, raw_values
-from modelops.serving.protocol import FLOATS, InferRequest, Parameters, RequestedOutput, Tensor, completed, refusal
+from modelops.serving.protocol import (
+    FLOATS,
+    STEP,
+    InferRequest,
+    Parameters,
+    RequestedOutput,
+    Tensor,
+    completed,
+    refusal,
+)
 from modelops.serving.rpc.messages import message
-from modelops.serving.table import LoadedModel
 
 __all__ = ["MESSAGES"]
 
@@ -36,7 +44,7 @@ _ASKED_RAW = "raw_contents"
 """Among the parameters of a request: whether its tensors were raw, as those of the answer are then."""
 
 
-def _read(request: Request, _: LoadedModel) -> InferRequest:
+def _read(request: Request, _: Takes) -> InferRequest:
     try:
         asked = _REQUEST.FromString(request.body)
     except DecodeError:
@@ -86,11 +94,14 @@ def _values(name: str, datatype: str, values: Any) -> list[Any]:
             return [value.decode() for value in values]
         except UnicodeDecodeError:
             raise refusal(f"input {name!r} holds a text that is not UTF-8") from None
-    listed = list(values)
-    if datatype in FLOATS and not np.isfinite(listed).all():
-        if np.isinf(listed).any():
-            raise refusal(f"input {name!r} holds an infinite value")
-        return [None if value != value else value for value in listed]
+    listed: list[Any] = []
+    for start in range(0, len(values), STEP):
+        part = list(values[start : start + STEP])
+        if datatype in FLOATS and not np.isfinite(part).all():
+            if np.isinf(part).any():
+                raise refusal(f"input {name!r} holds an infinite value")
+            part = [None if value != value else value for value in part]
+        listed += part
     return listed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ class Peers:
             writer.close()
 
         return await asyncio.start_unix_server(tell, self._own)
+
+    def clear_away(self) -> None:
+        """Leave no socket, and as the last worker no folder: who made it was killed."""
+        self._own.unlink(missing_ok=True)
+        if not any(self.folder.glob("*.sock")):
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     async def others(self) -> list[View]:
         """Return the views of the other workers that answer."""

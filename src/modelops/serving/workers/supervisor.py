@@ -47,6 +47,9 @@ def supervise(
                     running[worker], since[worker] = _start(command(worker)), now
     finally:
         _end(list(running.values()), notice)
+    failed = [process.returncode for process in running.values() if process.returncode == Exit.WORLD]
+    if failed:
+        raise failure("workers-failed", f"a worker ended with {failed[0]}", exit=Exit.WORLD)
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:

@@ -42,7 +42,9 @@ class ModelData(Strict):
 
     ``positive`` is the label counted as positive in a binary task. ``id`` names the row identity (used by the hash
     split and the leakage check), ``time`` the event time (used by the time split), ``sensitive`` the columns that only
-    fairness gates may read; a sensitive column is a feature only if it is listed under ``features`` too.
+    fairness gates may read; a sensitive column is a feature only if it is listed under ``features`` too. ``weight`` is
+    what each row counts for, in training and in every metric: a number that is not negative, in any unit. It is never a
+    feature, so nothing that is served needs it.
     """
 
     snapshot: Name
@@ -50,6 +52,7 @@ class ModelData(Strict):
     positive: Scalar = None
     id: str | None = None
     time: str | None = None
+    weight: str | None = None
     sensitive: tuple[str, ...] = ()
     features: tuple[Feature, ...] = Field(min_length=1)
 
@@ -174,10 +177,18 @@ def _role_problems(model: Resource[ModelSpec]) -> Iterator[Problem]:
         where = f"spec.data.features[{index}].name"
         if feature.name in seen:
             yield at(model, where, "duplicate-name", f"the feature {feature.name!r} is listed twice", "list it once")
+        if feature.name == data.weight:
+            said = f"the weight {data.weight!r} is also a feature"
+            hint = "what a row counts for is not known of a row to come: remove the feature"
+            yield at(model, where, "bad-weight", said, hint)
         if feature.name == data.target:
             said = f"the target {data.target!r} is also a feature"
             yield at(model, where, "target-leak", said, "a model may not see what it predicts: remove the feature")
         seen.add(feature.name)
+    for role, name in (("target", data.target), ("id", data.id), ("time", data.time)):
+        if name is not None and name == data.weight:
+            said = f"the weight {data.weight!r} is the {role} too"
+            yield at(model, "spec.data.weight", "bad-weight", said, "name a column that says what a row counts for")
     if split.type == "hash" and data.id is None:
         yield at(
             model, "spec.training.split.type", "split-needs-id", "a hash split needs data.id", "name the id column"
@@ -206,7 +217,7 @@ def _column_problems(model: Resource[ModelSpec], snapshot: Resource[DataSnapshot
         said = f"the snapshot {snapshot.name!r} has no column {name!r}"
         return at(model, dotted, "unknown-column", said, nearest(name, columns, "columns"))
 
-    for dotted, name in (("target", data.target), ("id", data.id), ("time", data.time)):
+    for dotted, name in (("target", data.target), ("id", data.id), ("time", data.time), ("weight", data.weight)):
         if name is not None and name not in columns:
             yield absent(f"spec.data.{dotted}", name)
     for index, name in enumerate(data.sensitive):
@@ -222,10 +233,25 @@ def _column_problems(model: Resource[ModelSpec], snapshot: Resource[DataSnapshot
     if time is not None and time.type in ("boolean", "category"):
         said = f"the column {time.name!r} is {time.type}, which has no order in time"
         yield at(model, "spec.data.time", "column-type", said, "name a datetime column")
+    yield from _weight_problems(model, columns, snapshot.name)
     balance = snapshot.spec.balance
     if balance and data.positive is not None and not _is_label(data.positive, balance):
         said = f"{show(data.positive)} is not a label of {data.target!r}"
         yield at(model, "spec.data.positive", "bad-positive", said, nearest(str(data.positive), balance, "labels"))
+
+
+def _weight_problems(model: Resource[ModelSpec], columns: dict[str, Column], snapshot: str) -> Iterator[Problem]:
+    """Check what a snapshot says of the column of weights; who reads the rows looks at the values themselves."""
+    data = model.spec.data
+    weight, target = columns.get(data.weight or ""), columns.get(data.target)
+    if weight is None:
+        return
+    if weight.type not in ("number", "integer"):
+        said = f"the weight {weight.name!r} is {weight.type} in the snapshot {snapshot!r}, not a number"
+        yield at(model, "spec.data.weight", "bad-weight", said, "name a column of numbers that are not negative")
+    elif target is not None and weight.missing > target.missing:
+        said = f"the weight {weight.name!r} is missing in {weight.missing:,} rows of the snapshot {snapshot!r}"
+        yield at(model, "spec.data.weight", "bad-weight", said, "fill it, with 0 for rows that count for nothing")
 
 
 def _feature_problems(

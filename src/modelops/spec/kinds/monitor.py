@@ -51,7 +51,11 @@ def _listed(value: Any) -> Any:
 
 
 class MonitorSpec(Strict):
-    """The spec of a Monitor: the window of the prediction log, what is scored in it, and what that triggers."""
+    """The spec of a Monitor: the window of the prediction log, what is scored in it, and what that triggers.
+
+    Where a release takes the traffic for ``silent_after_days``, a whole window by default, and no request came in that
+    time, monitoring has failed.
+    """
 
     window_days: Annotated[float, Field(gt=0)] = 30.0
     minimum_requests: Annotated[int, Field(ge=1)] = 200
@@ -60,6 +64,7 @@ class MonitorSpec(Strict):
     )
     performance: Performance | None = None
     retraining: Retraining | None = None
+    silent_after_days: Annotated[float, Field(gt=0)] | None = None
 
 
 def problems(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from modelops.errors import Problem
 from modelops.spec import layout
@@ -80,7 +80,10 @@ class Search(Strict):
 
 
 class MetricValue(Strict):
-    """A measured metric with its confidence interval."""
+    """A measured metric with its confidence interval.
+
+    ``n`` counts rows; where they have weights, ``effective`` is of how many equally weighted ones they are worth.
+    """
 
     name: str
     value: float
@@ -89,6 +92,18 @@ class MetricValue(Strict):
     level: float
     n: Count
     method: str
+    effective: Annotated[float, Field(gt=0)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _said(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is said of weighted rows alone: what was written of others keeps its bytes."""
+        found: dict[str, Any] = plain(self)
+        return found if self.effective is not None else {key: at for key, at in found.items() if key != "effective"}
+
+    @property
+    def rests_on(self) -> int:
+        """How many rows it rests on: of weighted ones only as many as they are worth."""
+        return self.n if self.effective is None else max(1, int(self.effective))
 
 
 class Baseline(Strict):
@@ -194,6 +209,7 @@ class ReleaseSpec(Strict):
     score_profile: Summary | None = None
     baseline: Baseline | None = None
     confusion: Confusion | None = None
+    weight: str | None = Field(default=None, description="the column that rows were weighted by")
     waivers: tuple[WaiverUse, ...] = Field(default=(), description="the exceptions from rules that it was released by")
 
 

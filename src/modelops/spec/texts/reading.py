@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from pydantic import Field
 
 from modelops.spec.meta import FeatureType, Strict
-from modelops.spec.texts.words import NO, YES, month_of
+from modelops.spec.texts.words import CURRENCIES, NO, YES, month_of, weekdays_of
 
 __all__ = [
     "DATE_FORMATS",
@@ -25,6 +25,7 @@ __all__ = [
     "FORMATS",
     "SPACES",
     "UNFIT",
+    "UNITS",
     "YEARS",
     "ColumnReading",
     "Decimal",
@@ -35,6 +36,7 @@ __all__ = [
     "numbers_of",
     "plain_number",
     "truth",
+    "written_as",
 ]
 
 Decimal = Literal[".", ","]
@@ -55,13 +57,41 @@ class Written:
 
     decimal: Decimal = "."
     thousands: str | None = None
+    unit: str | None = None
+    brackets: bool = False
 
     @property
     def format(self) -> str | None:
         """What a snapshot says of it: a number written that way; None for the usual way."""
+        if self.unit is not None or self.brackets:
+            number = f"1{self.thousands or ''}234{self.decimal}5{f' {self.unit}' if self.unit else ''}"
+            return f"({number})" if self.brackets else number
         if self.thousands is None:
             return None if self.decimal == "." else ","
         return f"1{self.thousands}234{self.decimal}5"
+
+    @property
+    def dressed(self) -> tuple[tuple[str, str], ...]:
+        """The patterns of numbers with all that is written around them, each with what leaves the number alone.
+
+        Whatever fits none of them is no number of the column.
+        """
+        blank = f"[{SPACES}]*"
+        number = rf"([+-]?){blank}(\d(?:[\d.,'{SPACES}]*\d)?[.,]?|[.,]\d+)"
+        bare = [(f"^{number}$", r"\1\2")]
+        if self.unit is not None:
+            unit = re.escape(self.unit)
+            bare = [
+                (f"^([+-]?){blank}{unit}{blank}{number}$", r"\1\2\3"),
+                (f"^{number}{blank}{unit}$", r"\1\2"),
+            ]
+        if not self.brackets:
+            return tuple(bare)
+        inside = [(rf"^\({blank}{pattern[1:-1]}{blank}\)$", "-" + left) for pattern, left in bare]
+        outside = [
+            (rf"^{re.escape(self.unit)}{blank}\({blank}{number}{blank}\)$", r"-\1\2") for _ in bare[:1] if self.unit
+        ]
+        return (*bare, *inside, *outside)
 
     @property
     def grouped(self) -> str:
@@ -87,7 +117,27 @@ FORMATS: dict[str | None, Written] = {
     if thousands != decimal
     for written in [Written(decimal, thousands)]
 }
-"""Every way to write numbers that is read, by what a snapshot says of it."""
+"""Every way to write plain numbers that is read, by what a snapshot says of it."""
+UNITS: tuple[str, ...] = ("%", *CURRENCIES)
+"""What may be written before or after the numbers of a column, in every row the same."""
+
+
+@cache
+def written_as(format: str | None) -> Written | None:
+    """Return how numbers of a format are written, None for what is no format of numbers.
+
+    >>> written_as("(1.234,5 €)"), written_as("1234.5 %").unit, written_as("%d.%m.%Y")
+    (Written(decimal=',', thousands='.', unit='€', brackets=True), '%', None)
+    """
+    if format in FORMATS:
+        return FORMATS[format]
+    brackets = format is not None and format.startswith("(") and format.endswith(")")
+    matched = re.fullmatch(r"1([.,' ]?)234([.,])5(?: (\S+))?", (format or "")[1:-1] if brackets else format or "")
+    if matched is None or matched[1] == matched[2] or (matched[3] is not None and matched[3] not in UNITS):
+        return None
+    found = Written(cast("Decimal", matched[2]), matched[1] or None, matched[3], brackets)
+    return found if found.format == format else None
+
 
 _DAYS = (
     *("%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %m %Y", "%Y%m%d"),
@@ -97,8 +147,16 @@ _DAYS = (
     *("%b %d %Y", "%b %d, %Y", "%b-%d-%Y", "%Y %b %d", "%Y-%b-%d", "%Y/%b/%d", "%Y, %b %d"),
 )
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", ", %H:%M", ", %I:%M %p")
-DATE_FORMATS: tuple[str, ...] = tuple(day + clock for day in _DAYS for clock in _CLOCKS)
-"""Forms of dates that are read beside ISO 8601; ``%b`` is the name of a month in a language of ``spec.texts.words``."""
+_AFTER_WEEKDAY = (*_CLOCKS, " %H:%M:%S GMT", " %H:%M:%S +0000")
+DATE_FORMATS: tuple[str, ...] = (
+    *(day + clock for day in _DAYS for clock in _CLOCKS),
+    *(f"%a {day}{clock}" for day in ("%Y-%m-%d", *_DAYS) for clock in _AFTER_WEEKDAY),
+)
+"""Forms of dates that are read beside ISO 8601.
+
+``%b`` is the name of a month and ``%a`` that of a day of the week, in a language of ``spec.texts.words``; the day has
+to be that of the date.
+"""
 
 _PARTS = {
     "%Y": r"(?P<Y>\d{4})",
@@ -106,6 +164,7 @@ _PARTS = {
     "%m": r"(?P<m>\d{1,2})",
     "%d": r"(?P<d>\d{1,2})",
     "%b": r"(?P<b>\p{L}+\.?)",
+    "%a": r"(?P<a>\p{L}+(?:-\p{L}+)?\.?,?)",
     "%H": r"(?P<H>\d{1,2})",
     "%I": r"(?P<I>\d{1,2})",
     "%M": r"(?P<M>\d{2})",
@@ -125,7 +184,9 @@ def date_pattern(format: str) -> str:
 
 @cache
 def _python_pattern(format: str) -> re.Pattern[str]:
-    return re.compile(date_pattern(format).replace(r"\p{L}", r"[^\W\d_]"), re.ASCII if "%b" not in format else 0)
+    return re.compile(
+        date_pattern(format).replace(r"\p{L}", r"[^\W\d_]"), 0 if "%b" in format or "%a" in format else re.ASCII
+    )
 
 
 def is_written(text: str, format: str) -> bool:
@@ -159,14 +220,24 @@ def _instant(text: str, format: str | None) -> datetime | None:
             return None
         hour = hour % 12 + (12 if part["p"].lower() == "pm" else 0)
     year = int(part["Y"]) if "Y" in part else year_of(int(part["y"]))
-    return datetime(
+    found = datetime(
         year, month or 0, int(part["d"]), hour, int(part.get("M") or 0), int(part.get("S") or 0), tzinfo=UTC
     )
+    return found if "a" not in part or found.weekday() in weekdays_of(part["a"]) else None
 
 
 def plain_number(text: str, format: str | None) -> float | None:
-    """Return a number that is written in a way of ``FORMATS``; None for a text that is not, NaN for an infinite one."""
-    written = FORMATS[format]
+    """Return a number that is written in a format; None for a text that is not, NaN for an infinite one."""
+    written = written_as(format)
+    if written is None:
+        return None
+    if written.unit is not None or written.brackets:
+        bare = next(
+            (re.sub(each, left, text) for each, left in written.dressed if re.match(each, text, re.ASCII)), None
+        )
+        if bare is None:
+            return None
+        text = bare
     if written.thousands is not None:
         if re.match(written.grouped, text, re.ASCII):
             text = re.sub(written.mark, "", text)
@@ -201,7 +272,8 @@ def numbers_of(words: tuple[str, ...]) -> tuple[float, ...]:
 class ColumnReading(Strict):
     """How the texts of one column become values, where that is not the usual way.
 
-    ``format`` is one of ``FORMATS`` for numbers, of ``DATE_FORMATS`` or ``EPOCHS`` for instants. ``true`` and ``false``
+    ``format`` is one of ``FORMATS`` for numbers, or one with a unit or brackets around (``written_as``), of
+    ``DATE_FORMATS`` or ``EPOCHS`` for instants. ``true`` and ``false``
     are the words of a boolean, in small letters. ``missing`` are its own words for a missing value, instead of those of
     the table.
     """

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from modelops.markup import plain
 from modelops.rollouts.forecasts import Planned
 from modelops.rollouts.simulation import ENDS, Simulation, World
 from modelops.spec.kinds.rollout_plan import RolloutPlanSpec
@@ -13,6 +14,8 @@ from modelops.views import forecasts
 from modelops.views.terminal import table
 
 Found = list[tuple[str, Simulation]]
+_WAITS = 3
+"""Reasons to hold that are told of a scenario."""
 
 
 def text(model: str, plan: RolloutPlanSpec, world: World, found: Found, planned: Sequence[Planned] = ()) -> str:
@@ -49,6 +52,7 @@ def _summary(found: Simulation) -> dict[str, Any]:
     return {
         "runs": len(found.runs),
         "ends": {end: asdict(found.rate(end)) for end in ENDS},
+        "holds": [{"runs": count, "reason": why} for count, why in found.waits[:_WAITS]],
         "winners": {arm: sum(run.end == "promote" and run.winner == arm for run in found.runs) for arm in winners},
         "decision": decided,
         "badRequests": dict(zip(("mean", "p90"), found.bad_requests, strict=True)),
@@ -72,9 +76,9 @@ def _scenario(name: str, found: Simulation) -> str:
             )
     headers = [f"{name}:", "share", "95 % interval", "time (median, 90 %)", "requests"]
     mean, late = found.bad_requests
-    return (
-        f"{table(headers, rows)}\n  bad requests served: {mean:.1f} on average, {late:.0f} or more in every tenth run"
-    )
+    held = [f"  held in {count} of {len(found.runs)} runs: {plain(why)}" for count, why in found.waits[:_WAITS]]
+    bad = f"  bad requests served: {mean:.1f} on average, {late:.0f} or more in every tenth run"
+    return "\n".join([table(headers, rows), *held, bad])
 
 
 def _span(median: float | None, late: float | None) -> str:

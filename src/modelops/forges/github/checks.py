@@ -1,0 +1,397 @@
+"""What has to hold of a repository on GitHub for approvals to mean something: each point with what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from modelops.forges import Point
+from modelops.forges.github.living import Living, Unseen
+from modelops.forges.github.settings import APP_KEY
+
+__all__ = ["GATES", "Expected", "Mode", "check"]
+
+GATES = ("modelops/gates", "modelops/approvals")
+Mode = Literal["app", "facts", "push"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the project says: its branch and place, the secrets that sign, and the App's id where there is one."""
+
+    repository: str
+    branch: str
+    secrets: tuple[str, ...]
+    keeper: str = "release"
+    app: str | None = None
+
+
+def check(living: Living, expected: Expected) -> tuple[Point, ...]:
+    """Return every point, in the order in which a person would mend them."""
+    return tuple(
+        point
+        for part in (_repository, _branch, _bypass, _merging, _secrets, _environment, _actions, _codeowners)
+        for point in part(living, expected)
+    )
+
+
+def mode(living: Living, expected: Expected) -> Mode | None:
+    """Return how the loop's commits come to the branch; None where that cannot be seen."""
+    if expected.app is not None:
+        return "app"
+    if isinstance(living.rules, Unseen):
+        return None
+    if _rule(living, "pull_request") is None and not _classic(living):
+        return "push"
+    actors = [one.get("bypass_actors") if not isinstance(one, Unseen) else None for one in living.rulesets]
+    if any(actor.get("actor_type") == "Integration" for some in actors for actor in some or ()):
+        return "app"
+    return None if any(some is None for some in actors) else "facts"
+
+
+def _holds(name: str, said: str) -> Point:
+    return Point(name, "holds", said)
+
+
+def _fails(name: str, said: str, mend: str) -> Point:
+    return Point(name, "fails", said, mend)
+
+
+def _hidden(name: str, what: str, unseen: Unseen) -> Point:
+    mend = "run it as somebody who administers the repository: GH_TOKEN=$(gh auth token) modelops doctor"
+    return Point(name, "unseen", f"cannot see {what} (needs {unseen.needs})", mend)
+
+
+def _one(name: str, good: bool, yes: str, no: str, mend: str) -> Point:
+    return _holds(name, yes) if good else _fails(name, no, mend)
+
+
+# --- the repository and its branch
+
+
+def _repository(living: Living, expected: Expected) -> Iterator[Point]:
+    full, default = str(living.repository.get("full_name")), str(living.repository.get("default_branch"))
+    yield _one(
+        "repository",
+        full.lower() == expected.repository.lower(),
+        f"it is {full}",
+        f"{expected.repository} is called {full} now, and GitHub follows the old name only as long as nobody takes it",
+        f"change it in policies/project.yaml by a pull request: params: {{repository: {full}}}",
+    )
+    yield _one(
+        "default-branch",
+        default == expected.branch,
+        f"it is {default}",
+        f"GitHub's default branch is {default}, the project's is {expected.branch}: schedules and forks go by GitHub's",
+        f"gh api -X PATCH repos/{full} -f default_branch={expected.branch}; or name it in policies/project.yaml",
+    )
+    if living.repository.get("archived"):
+        yield _fails("archived", "it is archived, so nothing can be written", f"gh repo unarchive {full}")
+
+
+def _rule(living: Living, kind: str) -> Mapping[str, Any] | None:
+    if isinstance(living.rules, Unseen):
+        return None
+    found = [one for one in living.rules if one.get("type") == kind]
+    return (found[0].get("parameters") or {}) if found else None
+
+
+def _classic(living: Living) -> Mapping[str, Any]:
+    return living.protection if not isinstance(living.protection, Unseen) else {}
+
+
+def _branch(living: Living, expected: Expected) -> Iterator[Point]:
+    if isinstance(living.rules, Unseen):
+        yield _hidden("rules", f"the rules of {expected.branch}", living.rules)
+        return
+    at = f"repos/{expected.repository}"
+    mend = f"gh api -X POST {at}/rulesets --input .github/rulesets/modelops.json"
+    reviews = _rule(living, "pull_request")
+    classic = _classic(living).get("required_pull_request_reviews")
+    if reviews is None and classic:
+        reviews = {
+            "required_approving_review_count": classic.get("required_approving_review_count", 0),
+            "dismiss_stale_reviews_on_push": classic.get("dismiss_stale_reviews", False),
+            "require_code_owner_review": classic.get("require_code_owner_reviews", False),
+        }
+    if reviews is None:
+        if isinstance(living.protection, Unseen) and not living.rules:
+            yield _hidden("reviews", "whether a classic protection asks for reviews", living.protection)
+        else:
+            yield _fails("reviews", f"anybody who may write can push to {expected.branch} without a review", mend)
+    else:
+        count = int(reviews.get("required_approving_review_count") or 0)
+        yield _one(
+            "reviews", count > 0, f"{count} approving review{'s' if count > 1 else ''} needed", "none is needed", mend
+        )
+        yield _one(
+            "stale-reviews",
+            bool(reviews.get("dismiss_stale_reviews_on_push")),
+            "a push takes approvals back",
+            "an approval stays when something else is pushed; modelops counts it no more, GitHub's button does",
+            f"{mend} (dismiss_stale_reviews_on_push)",
+        )
+        asked = bool(reviews.get("require_code_owner_review"))
+        counted = GATES[1] in _contexts(living)
+        yield _one(
+            "code-owners",
+            asked or counted,
+            "code owners have to review what is theirs" if asked else f"{GATES[1]} counts those of approvals.yaml",
+            f"neither code owners nor those of approvals.yaml ({GATES[1]}) are needed for a merge",
+            f"{mend} (require_code_owner_review)",
+        )
+    yield from _required_checks(living, mend)
+    for kind, name, no in (
+        ("non_fast_forward", "force-push", "the branch can be rewritten by a push"),
+        ("deletion", "deletion", "the branch can be deleted"),
+    ):
+        there = _rule(living, kind) is not None or _forbids(_classic(living), kind)
+        yield _one(name, there, "forbidden", no, f"{mend} ({kind})")
+
+
+def _forbids(classic: Mapping[str, Any], kind: str) -> bool:
+    key = "allow_force_pushes" if kind == "non_fast_forward" else "allow_deletions"
+    return bool(classic) and not (classic.get(key) or {}).get("enabled", False)
+
+
+def _contexts(living: Living) -> set[str]:
+    """Return the checks that have to pass before a merge."""
+    found = _rule(living, "required_status_checks") or {}
+    contexts = {str(one.get("context")) for one in found.get("required_status_checks") or ()}
+    return contexts | set((_classic(living).get("required_status_checks") or {}).get("contexts") or ())
+
+
+def _required_checks(living: Living, mend: str) -> Iterator[Point]:
+    contexts = _contexts(living)
+    missing = [name for name in GATES if name not in contexts]
+    yield _one(
+        "required-checks",
+        not missing,
+        f"{' and '.join(GATES)} have to pass",
+        f"{' and '.join(missing)} need not pass before a merge",
+        f"{mend} (required_status_checks)",
+    )
+
+
+def _bypass(living: Living, expected: Expected) -> Iterator[Point]:
+    for one in living.rulesets:
+        if isinstance(one, Unseen):
+            yield _hidden("bypass", "who bypasses the rules", one)
+            continue
+        actors = one.get("bypass_actors")
+        if actors is None:
+            yield _hidden("bypass", f"who bypasses {one.get('name')!r}", Unseen("administration: write"))
+            continue
+        others = [a for a in actors if not _is_app(a, expected)]
+        names = ", ".join(f"{a.get('actor_type')} {a.get('actor_id')}" for a in others)
+        only = "only the App may" if actors else "nobody may"
+        yield _one(
+            "bypass",
+            not others,
+            f"{only} bypass {one.get('name')!r}",
+            f"{names} may bypass {one.get('name')!r}, and then nobody reviews",
+            f"remove them: gh api -X PUT repos/{expected.repository}/rulesets/{one.get('id')} --input "
+            ".github/rulesets/modelops.json",
+        )
+        if expected.app is not None and len(others) == len(actors):
+            yield _fails(
+                "app-bypass",
+                f"the App may not bypass {one.get('name')!r}, so the loop asks by pull requests",
+                f"add it: Settings, Rules, {one.get('name')}, Bypass list",
+            )
+
+
+def _is_app(actor: Mapping[str, Any], expected: Expected) -> bool:
+    known = expected.app is None or not expected.app.isdecimal() or str(actor.get("actor_id")) == expected.app
+    return actor.get("actor_type") == "Integration" and known
+
+
+def _merging(living: Living, expected: Expected) -> Iterator[Point]:
+    ways = [
+        word
+        for word, key in (
+            ("merge", "allow_merge_commit"),
+            ("squash", "allow_squash_merge"),
+            ("rebase", "allow_rebase_merge"),
+        )
+        if living.repository.get(key)
+    ]
+    if not any(key in living.repository for key in ("allow_merge_commit", "allow_squash_merge")):
+        yield _hidden("merge-methods", "how pull requests are merged", Unseen("contents: write"))
+        return
+    yield _one(
+        "merge-methods",
+        "merge" in ways,
+        f"{', '.join(ways)}: each is judged by what it brings",
+        f"only {', '.join(ways) or 'nothing'}: `modelops pr merge` makes merge commits",
+        f"gh api -X PATCH repos/{expected.repository} -F allow_merge_commit=true",
+    )
+
+
+# --- secrets and Actions
+
+
+def _secrets(living: Living, expected: Expected) -> Iterator[Point]:
+    if isinstance(living.secrets, Unseen):
+        yield _hidden("repository-secrets", "the secrets of the repository", living.secrets)
+    else:
+        for name in (*expected.secrets, APP_KEY):
+            if name in living.secrets:
+                yield _fails(
+                    "repository-secrets",
+                    f"{name} is a secret of the whole repository: every workflow on every branch can read it",
+                    f"gh secret set {name} --env {expected.keeper} -R {expected.repository}; "
+                    f"gh secret delete {name} -R {expected.repository}",
+                )
+        if not living.secrets & {*expected.secrets, APP_KEY}:
+            yield _holds("repository-secrets", "no key is a secret of the whole repository")
+    if isinstance(living.environments, Unseen):
+        return
+    for name in (*expected.secrets, APP_KEY):
+        held = [
+            each
+            for each, found in living.environment_secrets.items()
+            if not isinstance(found, Unseen) and name in found
+        ]
+        blind = [each for each, found in living.environment_secrets.items() if isinstance(found, Unseen)]
+        if held:
+            for each in held:
+                yield _reach(living, expected, name, each)
+        elif blind:
+            yield _hidden("secret", f"whether {name} is in {', '.join(blind)}", Unseen("environments: read"))
+        elif name in expected.secrets:
+            yield _fails(
+                "secret",
+                f"no environment has {name}",
+                f"gh secret set {name} --env {expected.keeper} -R {expected.repository} < FILE",
+            )
+
+
+def _reach(living: Living, expected: Expected, secret: str, environment: str) -> Point:
+    """Say from which branches a secret can be read."""
+    reach = _branches_of(living, environment)
+    if isinstance(reach, Unseen):
+        return _hidden("secret", f"from where {secret} of {environment} can be read", reach)
+    return _one(
+        "secret",
+        reach == frozenset({expected.branch}),
+        f"{secret} is in {environment}, for {expected.branch} alone",
+        f"{secret} is in {environment}, which {_told(reach)} can use: whoever may push there can read it",
+        _restrict(expected, environment),
+    )
+
+
+def _told(reach: Collection[str] | None) -> str:
+    return ", ".join(sorted(reach)) if reach else "every branch"
+
+
+def _restrict(expected: Expected, environment: str) -> str:
+    at = f"repos/{expected.repository}/environments/{environment}"
+    return (
+        f"gh api -X PUT {at} -F 'deployment_branch_policy[protected_branches]=false' "
+        f"-F 'deployment_branch_policy[custom_branch_policies]=true' && "
+        f"gh api -X POST {at}/deployment-branch-policies -f name={expected.branch}"
+    )
+
+
+def _branches_of(living: Living, environment: str) -> frozenset[str] | Unseen | None:
+    """Return the branches that may use an environment; None is every one."""
+    assert not isinstance(living.environments, Unseen), "it is one of them"
+    policy = living.environments[environment].get("deployment_branch_policy")
+    if not policy:
+        return None
+    if policy.get("custom_branch_policies"):
+        return living.branch_policies.get(environment, Unseen("actions: read"))
+    return frozenset({"every protected branch"})
+
+
+def _environment(living: Living, expected: Expected) -> Iterator[Point]:
+    name = expected.keeper
+    if isinstance(living.environments, Unseen):
+        yield _hidden("environments", "the environments", living.environments)
+        return
+    if name not in living.environments:
+        yield _fails("environments", f"there is no environment {name!r} to keep keys in", _restrict(expected, name))
+        return
+    reach = _branches_of(living, name)
+    if isinstance(reach, Unseen):
+        yield _hidden("environments", f"which branches may use {name}", reach)
+        return
+    yield _one(
+        "environments",
+        reach == frozenset({expected.branch}),
+        f"{name} is for {expected.branch} alone",
+        f"{name} can be used by {_told(reach)}",
+        _restrict(expected, name),
+    )
+
+
+def _actions(living: Living, expected: Expected) -> Iterator[Point]:
+    at = f"repos/{expected.repository}/actions/permissions"
+    if isinstance(living.tokens, Unseen):
+        yield _hidden("job-token", "what the token of a job may do", living.tokens)
+    else:
+        yield _one(
+            "job-token",
+            living.tokens.get("default_workflow_permissions") == "read",
+            "a job's token reads, unless its workflow asks for more",
+            "the token of every job may write",
+            f"gh api -X PUT {at}/workflow -f default_workflow_permissions=read",
+        )
+        opens = bool(living.tokens.get("can_approve_pull_request_reviews"))
+        if mode(living, expected) == "facts":
+            yield _one(
+                "job-opens-pulls",
+                opens,
+                "jobs may open pull requests, which the facts need without an App",
+                "jobs may not open pull requests, so releases and records cannot be asked for",
+                f"gh api -X PUT {at}/workflow -F can_approve_pull_request_reviews=true",
+            )
+        elif mode(living, expected) == "app":
+            yield _one(
+                "job-opens-pulls",
+                not opens,
+                "jobs may not approve pull requests",
+                "the token of a job may approve pull requests, and the App makes that unnecessary",
+                f"gh api -X PUT {at}/workflow -F can_approve_pull_request_reviews=false",
+            )
+    if isinstance(living.actions, Unseen):
+        yield _hidden("actions", "which actions may run", living.actions)
+    else:
+        enabled, allowed = living.actions.get("enabled"), living.actions.get("allowed_actions")
+        yield _one(
+            "actions", bool(enabled), "they run", "Actions are switched off", f"gh api -X PUT {at} -F enabled=true"
+        )
+        yield _one(
+            "allowed-actions",
+            allowed in ("selected", "local_only"),
+            f"{allowed}",
+            "an action of anybody's may run; the workflows need those of GitHub alone",
+            f"gh api -X PUT {at} -F enabled=true -f allowed_actions=selected && "
+            f"gh api -X PUT {at}/selected-actions -F github_owned_allowed=true -F verified_allowed=false",
+        )
+    if isinstance(living.forks, Unseen):
+        if not living.repository.get("private"):
+            yield _hidden("forks", "whose pull requests from forks run without being asked", living.forks)
+    elif living.forks:
+        policy = str(living.forks.get("approval_policy"))
+        yield _one(
+            "forks",
+            policy != "first_time_contributors_new_to_github",
+            f"{policy.replace('_', ' ')} wait for an approval to run",
+            "only newcomers to GitHub wait for an approval before their pull request runs workflows",
+            f"gh api -X PUT {at}/fork-pr-contributor-approval -f approval_policy=all_external_contributors",
+        )
+
+
+def _codeowners(living: Living, expected: Expected) -> Iterator[Point]:
+    if isinstance(living.codeowners, Unseen):
+        yield _hidden("codeowners", "whether CODEOWNERS is right", living.codeowners)
+        return
+    for one in living.codeowners:
+        where = f"{one.get('path')}:{one.get('line')}:{one.get('column')}"
+        mend = str(one.get("suggestion") or "name a person or a team who may write here")
+        yield _fails("codeowners", f"{where}: {one.get('kind')}: {str(one.get('source')).strip()}", mend)
+    if not living.codeowners:
+        yield _holds("codeowners", "no line of it is wrong")

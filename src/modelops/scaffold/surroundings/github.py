@@ -1,0 +1,276 @@
+"""Setting a project up on GitHub: what runs there, who is asked, what protects the branch, and what is left to do."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from modelops.errors import Exit, failure
+from modelops.files import write_atomically
+from modelops.locks.pins import pins_of
+from modelops.locks.wheel import own_wheel
+from modelops.project.state import key_in
+from modelops.scaffold.files import refuse_existing, write_new
+from modelops.scaffold.result import Result
+from modelops.scaffold.site import Site, environments
+from modelops.scaffold.surroundings.first_hour import EXAMPLE, OTHERWISE, Hour
+from modelops.scaffold.surroundings.hub import PUBLIC, Hub
+from modelops.scaffold.surroundings.workflows import action_files, workflow_files
+from modelops.spec.kinds.approval_policy import ApprovalPolicySpec
+from modelops.spec.layout import APPROVALS, LOCK, MODELS, PROJECT, RELEASE_FILE, WORKFLOWS, action
+from modelops.spec.load import load_resource
+from modelops.spec.yaml.edit import set_value
+
+__all__ = ["RULES", "add_github", "app_link", "code_owners", "remaining", "ruleset"]
+
+RULES = f"{WORKFLOWS}rulesets/modelops.json"
+OWNERS = f"{WORKFLOWS}CODEOWNERS"
+TEMPLATE = f"{WORKFLOWS}pull_request_template.md"
+APP = f"{WORKFLOWS}modelops-app.json"
+_ACTIONS = 15368
+"""The number of GitHub's own app that runs Actions, on github.com; its checks alone count for the rules."""
+_CHECKS = ("modelops/gates", "modelops/approvals")
+PERMISSIONS = {
+    "checks": "write",
+    "contents": "write",
+    "deployments": "write",
+    "metadata": "read",
+    "pull_requests": "write",
+}
+"""What the app is allowed: to commit what the loop makes, to open pull requests, and to say how things stand."""
+_TOLD = (
+    (b"# An OCI image layout in .modelops/store.", b"# GitHub's container registry; a job's token opens it."),
+    (b"# Pull requests are kept beside the code, in the repository itself.", b"# Reviews on GitHub approve."),
+)
+"""What the comments of a new project say of its store and forge, and what they say once both are GitHub's."""
+_ASKED = """\
+<!-- The checks modelops/gates and modelops/approvals tell what this would do, and who has yet to approve. -->
+What changes, and why:
+
+What happens if it is wrong, and how one would see it:
+"""
+
+
+def add_github(site: Site, hub: Hub, result: Result) -> None:
+    """Write what is not there yet; said again it writes nothing, and tells what differs from what it would write.
+
+    An action that installs another version of modelops is replaced: that is how a project is brought to a newer one.
+    """
+    home, top = site.home, site.repository.top
+    _require_branch(site)
+    approvals: ApprovalPolicySpec = load_resource((site.root / APPROVALS.path()).read_bytes(), APPROVALS.path()).spec
+    files = workflow_files(home, environments(site)) | {
+        OWNERS: code_owners(approvals, home.folder).encode(),
+        TEMPLATE: _ASKED.encode(),
+        RULES: _json(ruleset(home.branch, approvals, hub)),
+        APP: _json(manifest(hub)),
+    }
+    missing = {path: data for path, data in files.items() if not (top / path).exists()}
+    refuse_existing(top, missing)
+    installing = _replaced(site, action_files(home, own_wheel()), result)
+    _name_forge(site, hub, result)
+    write_new(top, missing, site.undo)
+    shown = "../" * len(Path(home.folder).parts)
+    result.files += [shown + path for path in sorted([*missing, *installing])]
+    for path in sorted(files.keys() - missing.keys()):
+        if (top / path).read_bytes() != files[path]:
+            result.warnings.append(f"{shown}{path} is not what this version would write; it is left as it is")
+
+
+def _require_branch(site: Site) -> None:
+    if site.repository.branch is None and not site.repository.find(
+        f"refs/remotes/{site.home.remote}/{site.home.branch}"
+    ):
+        raise failure(
+            "detached-head",
+            "no branch is checked out, and the remote does not say which one is everybody's",
+            exit=Exit.NO,
+            hint="git switch main, or: git remote set-head origin --auto",
+        )
+
+
+def _replaced(site: Site, wanted: Mapping[str, bytes], result: Result) -> list[str]:
+    """Write the action where it is another one, and drop the wheels of other versions beside it."""
+    top, folder = site.repository.top, site.repository.top / action(site.home.folder)
+    old = [path for path in sorted(folder.glob("*.whl")) if f"{action(site.home.folder)}/{path.name}" not in wanted]
+    changed = {p: data for p, data in wanted.items() if not (top / p).exists() or (top / p).read_bytes() != data}
+    fresh = {path: data for path, data in changed.items() if not (top / path).exists()}
+    write_new(top, fresh, site.undo)
+    for path in changed.keys() - fresh.keys():
+        site.undo.callback(write_atomically, top / path, (top / path).read_bytes())
+        write_atomically(top / path, changed[path])
+    for file in old:
+        site.undo.callback(write_atomically, file, file.read_bytes())
+        file.unlink()
+        result.warnings.append(f"removed {file.relative_to(top)}: another modelops is installed now")
+    return list(changed)
+
+
+def _name_forge(site: Site, hub: Hub, result: Result) -> None:
+    """Name GitHub as the forge, and its registry as the store of a project that has kept nothing elsewhere yet."""
+    path = site.root / PROJECT.path()
+    data = before = path.read_bytes()
+    spec = site.settings.spec
+    params = {"repository": hub.repository} | ({"apiUrl": hub.api_url} if hub.api_url is not None else {})
+    if spec.forge.type == "embedded":
+        data = set_value(data, "spec.forge", {"type": "github", "params": params}, PROJECT.path())
+    elif spec.forge.type != "github" or spec.forge.params.get("repository") != hub.repository:
+        named = spec.forge.params.get("repository", spec.forge.type)
+        result.warnings.append(f"{PROJECT.path()} names {named} as its forge, and the remote is {hub.repository}")
+    released = any((site.root / MODELS).rglob(RELEASE_FILE))
+    if spec.store.type == "oci-layout" and not released:
+        store = {
+            "registry": hub.registry,
+            "repository": hub.repository.lower(),
+            "usernameVariable": "GITHUB_ACTOR",
+            "passwordVariable": "GITHUB_TOKEN",
+        }
+        data = set_value(data, "spec.store", {"type": "oci-registry", "params": store}, PROJECT.path())
+    elif spec.store.type == "oci-layout":
+        result.warnings.append(
+            "releases lie in a folder of one machine: move them to a registry before a runner needs them"
+        )
+    for was, becomes in _TOLD:
+        data = data.replace(was, becomes) if data != before else data
+    if data != before:
+        site.undo.callback(write_atomically, path, before)
+        write_atomically(path, data)
+        if PROJECT.path() not in result.files:
+            result.files.append(PROJECT.path())
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def _logins(policy: ApprovalPolicySpec, change: str, environment: str | None = None) -> list[str]:
+    """Return whom the policy lets approve a change, as GitHub calls them; who is named by a number is left out."""
+    found: dict[str, None] = {}
+    for rule in policy.rules:
+        if rule.change != change or (environment and not {"*", environment} & set(rule.environments)):
+            continue
+        for one in rule.approvers:
+            group = one.removeprefix("group:")
+            found |= dict.fromkeys(policy.groups.get(group, ()) if group != one else (one,))
+    return [f"@{login}" for login in found if not login.startswith("id:") and not login.endswith("[bot]")]
+
+
+def code_owners(policy: ApprovalPolicySpec, folder: str = "") -> str:
+    """Return who is asked for a review of what: whom the approval policy lets approve it; the last line that fits."""
+    at = f"/{folder}/" if folder else "/"
+    rows = [(at if folder else "*", _logins(policy, "policy")), (f"{at}models/", _logins(policy, "model"))]
+    named = dict.fromkeys(name for rule in policy.rules if rule.change == "promotion" for name in rule.environments)
+    everywhere = _logins(policy, "promotion")
+    rows.append((f"{at}models/**/environments/", everywhere))
+    for name in named:
+        if name != "*" and (some := _logins(policy, "promotion", name)) != everywhere:
+            rows.append((f"{at}models/**/environments/{name}.yaml", some))
+    head = "# Whom policies/approvals.yaml lets approve, so that GitHub asks them; what counts is that file.\n"
+    return head + "".join(f"{pattern} {' '.join(people)}\n" for pattern, people in rows if people)
+
+
+def ruleset(branch: str, policy: ApprovalPolicySpec, hub: Hub) -> dict[str, Any]:
+    """Return the rules of the branch, as GitHub's API takes them; who may pass them by is added when they are set."""
+    most = max((rule.minimum for rule in policy.rules if rule.change == "model"), default=1)
+    app = {"integration_id": _ACTIONS} if hub.host == PUBLIC else {}
+    return {
+        "name": "modelops",
+        "target": "branch",
+        "enforcement": "active",
+        "conditions": {"ref_name": {"include": [f"refs/heads/{branch}"], "exclude": []}},
+        "bypass_actors": [],
+        "rules": [
+            {"type": "deletion"},
+            {"type": "non_fast_forward"},
+            {
+                "type": "pull_request",
+                "parameters": {
+                    "required_approving_review_count": min(most, 1),
+                    "dismiss_stale_reviews_on_push": True,
+                    "require_code_owner_review": False,
+                    "require_last_push_approval": most > 0,
+                    "required_review_thread_resolution": False,
+                },
+            },
+            {
+                "type": "required_status_checks",
+                "parameters": {
+                    "strict_required_status_checks_policy": False,
+                    "required_status_checks": [{"context": name, **app} for name in _CHECKS],
+                },
+            },
+        ],
+    }
+
+
+def manifest(hub: Hub) -> dict[str, Any]:
+    """Return the manifest of the app, as GitHub takes it; it hears of nothing, as the workflows do that."""
+    return {
+        "name": f"modelops {hub.owner}",
+        "url": hub.address,
+        "public": False,
+        "hook_attributes": {"url": hub.address, "active": False},
+        "default_events": [],
+        "default_permissions": PERMISSIONS,
+    }
+
+
+def app_link(hub: Hub) -> str:
+    """Return the page that registers the app with all of it filled in; an organisation's begins in its own settings."""
+    words = {"name": f"modelops {hub.owner}", "url": hub.address, "public": "false", "webhook_active": "false"}
+    return f"https://{hub.host}/organizations/{hub.owner}/settings/apps/new?{urlencode(words | PERMISSIONS)}"
+
+
+def remaining(site: Site, hub: Hub, hour: Hour, result: Result) -> list[str]:
+    """Return what is left to a person, in order, in the words of a shell: what is no command is a comment."""
+    at, branch = f"repos/{hub.repository}", site.home.branch
+    api = "gh api" if hub.host == PUBLIC else f"gh api --hostname {hub.host}"
+    there = f"--repo {hub.repository}" if hub.host == PUBLIC else f"--repo {hub.host}/{hub.repository}"
+    top = "../" * len(Path(site.home.folder).parts)
+    bare = [pin.name for pin in pins_of((site.root / LOCK).read_bytes()) if pin.counts and not pin.hashed]
+    key = key_in(site.state, "local")
+    key = key.relative_to(site.root) if key.is_relative_to(site.root) else key
+    return [
+        *([f"cd {shlex.quote(hour.folder)}"] if hour.folder else []),
+        *(
+            [f"# {len(bare)} packages of {LOCK} have no hash, and no job installs such a one", "modelops lock"]
+            if bare
+            else []
+        ),
+        *hour.rules(),
+        "# the key that signs, where only jobs of the branch come to it",
+        f"{api} --method PUT {at}/environments/release"
+        " -F 'deployment_branch_policy[protected_branches]=false'"
+        " -F 'deployment_branch_policy[custom_branch_policies]=true'",
+        f"{api} --method POST {at}/environments/release/deployment-branch-policies -f name={branch}",
+        f"gh secret set MODELOPS_SIGNING_KEY {there} --env release < {shlex.quote(str(key))}",
+        f"# register the app that commits for the loop, make a private key of it, and install it in {hub.name}:",
+        f"#   {app_link(hub)}",
+        "# its page then says its App ID",
+        f"gh variable set MODELOPS_APP_ID {there} --body APP_ID",
+        f"gh secret set MODELOPS_APP_PRIVATE_KEY {there} --env release < ../APP.private-key.pem",
+        f"# protect {branch}: the app alone passes its rules by",
+        f'jq \'.bypass_actors = [{{actor_id: APP_ID, actor_type: "Integration", bypass_mode: "always"}}]\' {top}{RULES}'
+        f" | {api} --method POST {at}/rulesets --input -",
+        "# where what runs has to outlive a job, as with the target local: a runner of your own, by its label",
+        f"gh variable set MODELOPS_RUNNER {there} --body self-hosted",
+        *_proposal(hour, result.model),
+    ]
+
+
+def _proposal(hour: Hour, model: str | None) -> list[str]:
+    """Return what proposes a model; all that follows is done by the workflows, and by who reviews."""
+    name = model or EXAMPLE
+    branch = f"propose-{name.replace('/', '-')}"
+    return [
+        *([] if model else [f"modelops init --example {EXAMPLE}", OTHERWISE]),
+        f"git switch --create {branch}",
+        "git add --all",
+        f'git commit --message "Propose {name}"',
+        f"git push --set-upstream {hour.remote or 'origin'} {branch}",
+        "gh pr create --fill",
+    ]

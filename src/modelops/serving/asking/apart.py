@@ -1,0 +1,165 @@
+"""Large texts are read in a process of their own: a decoder of JSON keeps the interpreter to itself until it is done.
+
+It reads requests on its standard input, one after the other, and ends with it. Values come back in parts, so that the
+server does something else between two of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+import msgspec
+
+from modelops.errors import ModelOpsError, failure
+from modelops.fence.program import guard_environment
+from modelops.serving.forms import Form, Takes, body_of
+from modelops.serving.http import Request
+from modelops.serving.protocol import STEP, InferRequest, RequestedOutput, Tensor, header_length
+
+__all__ = ["APART_BYTES", "Reader"]
+
+APART_BYTES = 256 << 10
+"""So much text is read in about a millisecond; more is read apart."""
+_MEANT = (b"content-encoding", b"inference-header-content-length")
+_LENGTH = 8
+
+_encode, _decode = msgspec.msgpack.encode, msgspec.msgpack.decode
+
+
+class Reader:
+    """Reads the bodies of requests; used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def read(self, form: Form, request: Request, model: Takes) -> InferRequest:
+        """Return what a request asks, as its form reads it; where no other process can be had, by this one."""
+        if b"content-encoding" in request.headers:
+            headers = {name: value for name, value in request.headers.items() if name != b"content-encoding"}
+            request = request._replace(body=body_of(request), headers=headers)
+        size = header_length(request.headers) if form.apart == "tensors" else None
+        if not form.apart or (len(request.body) if size is None else size) < APART_BYTES:
+            return form.read(request, model)
+        try:
+            return self._asked(form, request, model)
+        except (OSError, EOFError, msgspec.DecodeError):
+            # It was ended, or could not begin.
+            self.close()
+            return form.read(request, model)
+
+    def close(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            with process:
+                pass
+
+    def _asked(self, form: Form, request: Request, model: Takes) -> InferRequest:
+        process = self._process
+        if process is None:
+            process = self._process = subprocess.Popen(
+                [sys.executable, "-s", "-P", "-c", f"from {__name__} import main; main()"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=-1,
+                env=guard_environment(),
+                start_new_session=True,
+            )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        headers = {name: request.headers[name] for name in _MEANT if name in request.headers}
+        order = (form.apart, headers, dict(model.declared), list(model.known))
+        _send(process.stdin, (_encode(order), request.body))
+        found = _decode(_message(process.stdout))
+        if "code" in found:
+            raise failure(found["code"], found["message"], hint=found["hint"])
+        tensors = [
+            Tensor(name, shape, datatype, _joined(process.stdout, parts), parameters)
+            for name, shape, datatype, parameters, parts in found["tensors"]
+        ]
+        outputs = found["outputs"]
+        asked = None if outputs is None else [RequestedOutput(*each) for each in outputs]
+        return InferRequest(tensors, found["id"], found["parameters"], asked)
+
+
+def _joined(stream: IO[bytes], parts: int) -> list[Any]:
+    values: list[Any] = []
+    for _ in range(parts):
+        values += _decode(_message(stream))
+    return values
+
+
+def _send(stream: IO[bytes], messages: Iterable[bytes]) -> None:
+    for message in messages:
+        stream.write(len(message).to_bytes(_LENGTH, "big"))
+        stream.write(message)
+    stream.flush()
+
+
+def _message(stream: IO[bytes]) -> bytes:
+    size = int.from_bytes(_exactly(stream, _LENGTH), "big")
+    return _exactly(stream, size)
+
+
+def _exactly(stream: IO[bytes], size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError("the process that reads has ended")
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What is known here of the model that is asked."""
+
+    declared: Mapping[str, str]
+    known: Collection[str]
+
+
+def main() -> None:
+    """Read one request after the other until there are no more."""
+    from modelops.serving.forms import TENSORS
+    from modelops.serving.offers.records import RECORDS
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # The server drains; its end is the end of the standard input.
+        signal.signal(number, signal.SIG_IGN)
+    # Who answers single rows comes first.
+    os.nice(5)
+    with contextlib.suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    forms = {form.apart: form for form in (TENSORS, RECORDS)}
+    with contextlib.suppress(EOFError):
+        while True:
+            name, headers, declared, known = _decode(
+                _message(sys.stdin.buffer), type=tuple[str, dict[bytes, bytes], dict[str, str], list[str]]
+            )
+            request = Request(b"POST", b"", headers, _message(sys.stdin.buffer))
+            try:
+                found = forms[name].read(request, _Taken(declared, frozenset(known)))
+            except ModelOpsError as error:
+                told = error.first
+                answer = _encode({"code": told.code, "message": told.message, "hint": told.hint})
+                _send(sys.stdout.buffer, [answer])
+            else:
+                _send(sys.stdout.buffer, _parts_of(found))
+
+
+def _parts_of(request: InferRequest) -> Iterator[bytes]:
+    tensors, values = [], []
+    for each in request.inputs:
+        data = each.data or []
+        parts = [data[start : start + STEP] for start in range(0, len(data), STEP)]
+        tensors.append((each.name, each.shape, each.datatype, each.parameters, len(parts)))
+        values += parts
+    outputs = None if request.outputs is None else [(each.name, each.parameters) for each in request.outputs]
+    yield _encode({"id": request.id, "parameters": request.parameters, "outputs": outputs, "tensors": tensors})
+    yield from map(_encode, values)

@@ -1,0 +1,215 @@
+"""What the doctor says of a repository on GitHub: what holds, what does not with its command, and what is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from forges.forge_world import github_forge
+from git_world import NOON, World
+from github_git import Installed, good_settings
+from github_world import REPOSITORY, FakeGitHub, github
+from modelops.forges import Opening, Point
+from modelops.forges.github import Params, open, session
+from modelops.repository import Repository
+
+KEY = "MODELOPS_SIGNING_KEY"
+
+
+@dataclass
+class Scene:
+    served: FakeGitHub
+    clone: Repository
+
+    def points(self, token: str = "token-of-grace") -> dict[str, Point]:
+        return {one.name: one for one in github_forge(self.served, self.clone, token).examine([KEY])}
+
+    def as_app(self) -> dict[str, Point]:
+        environ = {"MODELOPS_APP_ID": "4711", "MODELOPS_APP_PRIVATE_KEY": self.served.app.pem}
+        params = Params(repository=REPOSITORY, api_url=self.served.url)
+        forge = open(params, Opening(self.clone, "main", lambda: NOON, environ))
+        return {one.name: one for one in forge.examine([KEY])}
+
+
+@pytest.fixture
+def scene(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setattr(session, "_PAUSES", (0.01, 0.01, 0.01))
+    with github(world.remote) as served:
+        served.settings, served.admins = good_settings(), frozenset({"grace"})
+        yield Scene(served, world.clone("ada"))
+
+
+def test_a_repository_that_is_set_up_holds_everywhere(scene: Scene) -> None:
+    """Every point holds for somebody who may see everything, with an App and, if jobs may open pulls, without."""
+    points = scene.points()
+    assert [one for one in points.values() if one.state != "holds"] == []
+    assert "as the App" in points["commits"].said
+    scene.served.settings["/rulesets/5"]["bypass_actors"] = []
+    assert scene.points()["job-opens-pulls"].state == "fails"
+    scene.served.settings["/actions/permissions/workflow"]["can_approve_pull_request_reviews"] = True
+    points = scene.points()
+    assert [one for one in points.values() if one.state != "holds"] == []
+    assert {
+        "reviews",
+        "required-checks",
+        "bypass",
+        "secret",
+        "environments",
+        "job-token",
+        "codeowners",
+    } <= points.keys()
+    assert "facts" in points["commits"].said
+
+
+def _rule(settings: dict[str, Any], kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(one for one in settings["/rules/branches/main"] if one["type"] == kind)
+    return found
+
+
+def _parameter(kind: str, name: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda settings: _rule(settings, kind)["parameters"].update({name: value})
+
+
+def _without(kind: str) -> Callable[[dict[str, Any]], None]:
+    return lambda settings: settings["/rules/branches/main"].remove(_rule(settings, kind))
+
+
+def _of(path: str, **changed: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda settings: settings[path].update(changed)
+
+
+WRONG: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
+    ("reviews", _without("pull_request"), "without a review"),
+    ("reviews", _parameter("pull_request", "required_approving_review_count", 0), "none is needed"),
+    ("stale-reviews", _parameter("pull_request", "dismiss_stale_reviews_on_push", False), "an approval stays"),
+    (
+        "code-owners",
+        lambda settings: (
+            _parameter("pull_request", "require_code_owner_review", False)(settings),
+            _without("required_status_checks")(settings),
+        ),
+        "neither",
+    ),
+    (
+        "required-checks",
+        _parameter("required_status_checks", "required_status_checks", [{"context": "modelops/gates"}]),
+        "modelops/approvals need not",
+    ),
+    ("required-checks", _without("required_status_checks"), "modelops/gates and modelops/approvals"),
+    ("force-push", _without("non_fast_forward"), "rewritten"),
+    ("deletion", _without("deletion"), "deleted"),
+    (
+        "bypass",
+        _of("/rulesets/5", bypass_actors=[{"actor_id": 5, "actor_type": "RepositoryRole", "bypass_mode": "always"}]),
+        "RepositoryRole 5",
+    ),
+    ("repository-secrets", _of("/actions/secrets", secrets=[{"name": KEY}]), "every workflow on every branch"),
+    ("secret", _of("/environments/release/secrets", secrets=[]), "no environment has"),
+    (
+        "secret",
+        _of("/environments/release/deployment-branch-policies", branch_policies=[{"name": "main"}, {"name": "*"}]),
+        "can use",
+    ),
+    (
+        "environments",
+        _of("/environments", environments=[{"id": 1, "name": "release", "deployment_branch_policy": None}]),
+        "every branch",
+    ),
+    ("environments", _of("/environments", environments=[]), "no environment 'release'"),
+    ("job-token", _of("/actions/permissions/workflow", default_workflow_permissions="write"), "may write"),
+    ("job-opens-pulls", _of("/actions/permissions/workflow", can_approve_pull_request_reviews=True), "may approve"),
+    ("repository-secrets", _of("/actions/secrets", secrets=[{"name": "MODELOPS_APP_PRIVATE_KEY"}]), "_APP_PRIVATE_KEY"),
+    ("allowed-actions", _of("/actions/permissions", allowed_actions="all"), "anybody's"),
+    ("actions", _of("/actions/permissions", enabled=False), "switched off"),
+    (
+        "forks",
+        _of(
+            "/actions/permissions/fork-pr-contributor-approval",
+            approval_policy="first_time_contributors_new_to_github",
+        ),
+        "newcomers",
+    ),
+    (
+        "codeowners",
+        _of("/codeowners/errors", errors=[{"path": "CODEOWNERS", "line": 3, "column": 9, "kind": "Unknown owner"}]),
+        "CODEOWNERS:3:9: Unknown owner",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "spoil", "said"), WRONG, ids=lambda one: one if isinstance(one, str) else "")
+def test_what_does_not_hold_is_said_with_what_mends_it(
+    scene: Scene, name: str, spoil: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    """One thing is wrong, and it is said of that, with a command or a place."""
+    spoil(scene.served.settings)
+    point = scene.points()[name]
+    assert (point.state, said in point.said) == ("fails", True), point
+    assert point.mend
+
+
+def test_what_a_token_may_not_see_is_never_fine(scene: Scene) -> None:
+    """A job's token sees the rules and no settings: each of those is named with the permission that it takes."""
+    points = scene.points("ghs_of_job")
+    hidden = {name for name, one in points.items() if one.state == "unseen"}
+    assert {"bypass", "repository-secrets", "secret", "job-token", "actions", "forks"} <= hidden
+    assert all("needs " in points[name].said for name in hidden)
+    assert points["reviews"].state == "holds"
+    scene.served.settings["/rules/branches/main"] = []
+    assert scene.points("ghs_of_job")["reviews"].state == "unseen"
+
+
+def test_a_renamed_repository_and_branch_are_told(scene: Scene) -> None:
+    """GitHub follows the old name; the project has to name the new one, and the branch that is the default now."""
+    scene.served.about = {"full_name": "acme/models-two", "default_branch": "trunk"}
+    points = scene.points()
+    assert (points["repository"].state, points["default-branch"].state) == ("fails", "fails")
+    assert "acme/models-two" in str(points["repository"].mend)
+    assert "default_branch=main" in str(points["default-branch"].mend)
+
+
+def test_classic_protection_counts_as_well(scene: Scene) -> None:
+    """A branch that is protected the old way asks for reviews and checks, too."""
+    scene.served.settings["/rules/branches/main"] = []
+    scene.served.settings["/branches/main/protection"] = {
+        "required_pull_request_reviews": {
+            "required_approving_review_count": 2,
+            "dismiss_stale_reviews": True,
+            "require_code_owner_reviews": True,
+        },
+        "required_status_checks": {"contexts": ["modelops/gates", "modelops/approvals"]},
+        "allow_force_pushes": {"enabled": False},
+        "allow_deletions": {"enabled": True},
+    }
+    points = scene.points()
+    assert points["reviews"].state == points["required-checks"].state == points["force-push"].state == "holds"
+    assert points["deletion"].state == "fails"
+
+
+def test_the_app_says_with_what_it_is_installed(scene: Scene) -> None:
+    """Exactly what it needs holds; more, less, suspended or elsewhere does not, and says what to do."""
+    scene.served.__dict__["app"] = installed = Installed()
+    points = scene.as_app()
+    assert (points["app"].state, "issues: write" in points["app"].said) == ("fails", True)
+    assert points["reviews"].state == "holds"
+    del installed.permissions["issues"]
+    points = scene.as_app()
+    assert (points["app"].state, "as the App" in points["commits"].said) == ("holds", True)
+    installed.suspended = True
+    assert [(one.name, one.state) for one in scene.as_app().values()] == [("app", "fails")]
+    assert "Unsuspend" in str(scene.as_app()["app"].mend)
+    assert replace(scene.as_app()["app"], mend=None).said.endswith("is suspended")
+
+
+def test_the_app_must_be_the_one_that_bypasses(scene: Scene) -> None:
+    """Another App on the list is somebody who writes without a review; ours not being there is the facts mode."""
+    scene.served.__dict__["app"] = installed = Installed()
+    del installed.permissions["issues"]
+    scene.served.admins = frozenset({"modelops[bot]"})
+    other = {"actor_id": 99, "actor_type": "Integration", "bypass_mode": "always"}
+    scene.served.settings["/rulesets/5"]["bypass_actors"] = [other]
+    points = scene.as_app()
+    assert (points["bypass"].state, points["app-bypass"].state) == ("fails", "fails")

@@ -1,0 +1,215 @@
+"""`modelops init --github`: it finds out what it can, writes what is missing, and says what is left to a person."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from git_world import git, nobodys_configuration
+from modelops.cli import cli
+from modelops.errors import ModelOpsError
+from modelops.locks.wheel import own_wheel
+from modelops.scaffold.surroundings.hub import Hub, parse
+from modelops.scaffold.surroundings.workflows import WORKFLOWS
+
+Init = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run init in a clone of an empty repository on GitHub."""
+    monkeypatch.delenv("GH_HOST", raising=False)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+    def run(*arguments: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert cli.main(["init", *arguments, "-o", "json"], standalone_mode=False) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    with nobodys_configuration(tmp_path):
+        git(Path.cwd(), "init", "-q", "-b", "main")
+        git(Path.cwd(), "remote", "add", "origin", "git@github.com:acme/Models.git")
+        yield run
+
+
+def remote(address: str, name: str = "origin") -> None:
+    subprocess.run(["git", "remote", "remove", name], check=False, capture_output=True)
+    git(Path.cwd(), "remote", "add", name, address)
+
+
+def everything() -> dict[str, tuple[bytes, int]]:
+    """Return every file of the project with its bytes and when it was written."""
+    files = (path for path in Path.cwd().rglob("*") if path.is_file() and ".git" not in path.parts)
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def refused(init: Init, *arguments: str) -> str:
+    before = everything()
+    with pytest.raises(ModelOpsError) as caught:
+        init("--github", *arguments)
+    assert everything() == before
+    return caught.value.first.code
+
+
+@pytest.mark.parametrize(
+    ("address", "named", "found"),
+    [
+        ("https://github.com/acme/models", "", Hub("github.com", "acme", "models")),
+        ("https://ada:secret@github.com/acme/models.git", "", Hub("github.com", "acme", "models")),
+        ("git@github.com:acme/models.git", "", Hub("github.com", "acme", "models")),
+        ("ssh://git@ssh.github.com:443/acme/my.models.git", "", Hub("github.com", "acme", "my.models")),
+        ("git://github.com/acme/models/", "", Hub("github.com", "acme", "models")),
+        ("https://github.acme.example/team/models.git", "", Hub("github.acme.example", "team", "models")),
+        ("git@acme.ghe.com:team/models.git", "", Hub("acme.ghe.com", "team", "models")),
+        ("https://git.acme.example:8443/team/models", "git.acme.example", Hub("git.acme.example", "team", "models")),
+        ("https://git.acme.example/team/models", "", None),
+        ("https://gitlab.com/acme/models.git", "", None),
+        ("git@bitbucket.org:acme/models.git", "", None),
+        ("https://notgithub.com/acme/models", "", None),
+        ("https://github.com/acme/group/models", "", None),
+        ("https://github.com/acme", "", None),
+        ("../models.git", "", None),
+        ("/srv/git/models.git", "", None),
+        ("https://github.com/acme/models;rm -rf", "", None),
+    ],
+)
+def test_a_repository_is_known_by_any_spelling_of_its_address(address: str, named: str, found: Hub | None) -> None:
+    """HTTPS, SSH and git's short form; github.com, ghe.com, a server called after GitHub or named; nothing else."""
+    assert parse(address, named) == found
+
+
+def test_where_the_api_and_the_registry_are() -> None:
+    """They follow from the host."""
+    hosts = ("github.com", "acme.ghe.com", "github.acme.example")
+    hubs = [Hub(host, "acme", "models") for host in hosts]
+    assert [hub.api_url for hub in hubs] == [
+        None,
+        "https://api.acme.ghe.com",
+        "https://github.acme.example/api/v3",
+    ]
+    assert [hub.registry for hub in hubs] == [
+        "ghcr.io",
+        "containers.acme.ghe.com",
+        "containers.github.acme.example",
+    ]
+
+
+def test_all_is_written_and_a_second_time_nothing(init: Init) -> None:
+    """Workflows, action, owners, rules, app; GitHub is forge and store; said again, only what is left is told."""
+    found = init("--github", "--approver", "grace", "--approver", "id:7")
+    top = Path(".github")
+    assert {path.name for path in (top / "workflows").iterdir()} == set(WORKFLOWS)
+    project = yaml.safe_load(Path("policies/project.yaml").read_text())["spec"]
+    assert project["forge"] == {"type": "github", "params": {"repository": "acme/Models"}}
+    assert project["store"]["params"]["registry"] == "ghcr.io"
+    assert project["store"]["params"]["repository"] == "acme/models"
+    assert "OCI image layout" not in Path("policies/project.yaml").read_text()
+    assert "/models/ @grace\n" in (top / "CODEOWNERS").read_text()
+    assert "id:7" not in (top / "CODEOWNERS").read_text()
+    rules = json.loads((top / "rulesets/modelops.json").read_text())
+    assert rules["conditions"]["ref_name"]["include"] == ["refs/heads/main"]
+    by_type = {rule["type"]: rule.get("parameters") for rule in rules["rules"]}
+    checks = by_type["required_status_checks"]["required_status_checks"]
+    assert [one["context"] for one in checks] == ["modelops/gates", "modelops/approvals"]
+    assert by_type["pull_request"]["require_last_push_approval"] is True
+    wheel = own_wheel()
+    line = (top / "actions/modelops/requirements.txt").read_text().splitlines()[-1]
+    assert line == f"./.github/actions/modelops/{wheel.name} --hash=sha256:{wheel.sha256}"
+    assert (top / "actions/modelops" / wheel.name).read_bytes() == wheel.data
+    told = found["next"]
+    order = [
+        "git push",
+        "environments/release",
+        "MODELOPS_SIGNING_KEY",
+        "settings/apps/new",
+        "rulesets",
+        "gh pr create",
+    ]
+    places = [next(n for n, step in enumerate(told) if word in step) for word in order]
+    assert places == sorted(places)
+    before = everything()
+    again = init("--github")
+    assert everything() == before
+    assert (again["files"], again["warnings"]) == ([], [])
+    assert again["next"] == told
+
+
+def test_a_project_that_was_set_up_before_keeps_what_it_has(init: Init) -> None:
+    """What is missing is added; a file of somebody's own stays, and is named; another modelops replaces the old one."""
+    init()
+    git(Path.cwd(), "add", "-A")
+    Path(".github/workflows").mkdir(parents=True)
+    Path(".github/workflows/release.yml").write_text("name: mine\n")
+    old = Path(".github/actions/modelops/modelops-0.0.1-py3-none-any.whl")
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"old")
+    found = init("--github")
+    assert Path(".github/workflows/release.yml").read_text() == "name: mine\n"
+    assert any("release.yml" in warning for warning in found["warnings"])
+    assert not old.exists()
+    assert Path(".github/workflows/reconcile.yml").is_file()
+    assert yaml.safe_load(Path("policies/project.yaml").read_text())["spec"]["forge"]["type"] == "github"
+
+
+def test_an_enterprise_server_is_named_everywhere(init: Init, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API stands in the project, the host in every command; rules ask for no app's number of github.com."""
+    remote("https://git.acme.example/team/models.git")
+    assert refused(init) == "not-on-github"
+    monkeypatch.setenv("GH_HOST", "git.acme.example")
+    found = init("--github", "--approver", "grace")
+    spec = yaml.safe_load(Path("policies/project.yaml").read_text())["spec"]
+    assert spec["forge"]["params"]["apiUrl"] == "https://git.acme.example/api/v3"
+    assert all("--hostname git.acme.example" in step for step in found["next"] if "gh api" in step)
+    assert all(
+        "git.acme.example/team/models" in step for step in found["next"] if step.startswith(("gh secret", "gh var"))
+    )
+    assert "integration_id" not in Path(".github/rulesets/modelops.json").read_text()
+
+
+@pytest.mark.parametrize("address", ["https://gitlab.com/acme/models.git", "/srv/git/models.git", None])
+def test_what_is_not_on_github_is_refused(init: Init, address: str | None) -> None:
+    """Another forge, a folder, and no remote at all are told; nothing is written."""
+    git(Path.cwd(), "remote", "remove", "origin")
+    if address is not None:
+        remote(address)
+    assert refused(init) == "not-on-github"
+
+
+def test_a_fork_is_refused(init: Init) -> None:
+    """A clone that knows another repository of the same GitHub is of a fork; a mirror elsewhere is no such thing."""
+    remote("https://gitlab.com/acme/models.git", "mirror")
+    remote("https://github.com/other/models.git", "upstream")
+    assert refused(init) == "github-fork"
+    git(Path.cwd(), "remote", "remove", "upstream")
+    assert init("--github")["files"]
+
+
+def test_a_detached_head_is_refused_unless_the_remote_names_the_branch(init: Init) -> None:
+    """Everybody's branch is the remote's own; without either nobody can say what is protected."""
+    for key, value in (("name", "Ada"), ("email", "ada@example.com")):
+        git(Path.cwd(), "config", f"user.{key}", value)
+    git(Path.cwd(), "commit", "-q", "--allow-empty", "-m", "Begin")
+    git(Path.cwd(), "branch", "-q", "-m", "topic-1")
+    git(Path.cwd(), "checkout", "-q", "--detach")
+    assert refused(init) == "detached-head"
+    git(Path.cwd(), "update-ref", "refs/remotes/origin/trunk", "HEAD")
+    git(Path.cwd(), "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/trunk")
+    init("--github")
+    assert yaml.safe_load(Path("policies/project.yaml").read_text())["spec"]["branch"] == "trunk"
+
+
+def test_a_failure_leaves_nothing_behind(init: Init) -> None:
+    """A file in the way of the workflows is named, and all that was written before is gone again."""
+    Path(".github").mkdir()
+    Path(".github/workflows").symlink_to(os.devnull)
+    assert refused(init) in ("file-exists", "outside-repository", "cannot-write")
+    assert not Path(".modelops/keys").exists()

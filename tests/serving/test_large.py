@@ -1,0 +1,133 @@
+"""Large requests are read by a process of their own, and mean what small ones mean."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelops.errors import ModelOpsError
+from modelops.serving.asking.apart import APART_BYTES, Reader
+from modelops.serving.forms import TENSORS, Form
+from modelops.serving.http import Request
+from modelops.serving.offers.records import INVOCATIONS, RECORDS
+from serving.served_models import Running, tensor
+
+
+class Model:
+    """What forms ask of a model."""
+
+    declared = {"x": "FP64", "y": "INT64", "name": "BYTES"}
+    known = ("x", "y", "name")
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    reader = Reader()
+    yield reader
+    reader.close()
+
+
+def children() -> set[int]:
+    if sys.platform != "linux":
+        pytest.skip("what a process has started is told by Linux alone")
+    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
+    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    drawn = random.Random(0)
+    values = [0.1, -0.0, 5e-324, 1.7976931348623157e308, 3, 2**60, None]
+    return [
+        {"x": drawn.choice(values), "y": drawn.randrange(-(2**63), 2**63), "name": f"ä {row} \u2028 {drawn.random()}"}
+        for row in range(count)
+    ]
+
+
+def as_tensors(records: list[dict[str, Any]]) -> dict[str, Any]:
+    types = Model.declared
+    inputs = [tensor(name, types[name], [record[name] for record in records]) for name in types]
+    inputs[0] |= {"shape": [len(records), 1], "data": [[record["x"]] for record in records]}
+    inputs[1]["parameters"] = {"a": True, "b": 1.5, "c": None}
+    outputs = [{"name": "label", "parameters": {"binary_data": False}}, {"name": "probability"}]
+    return {"id": "an id", "parameters": {"entity_id": "e"}, "inputs": inputs, "outputs": outputs}
+
+
+BODIES: dict[str, tuple[Form, Any]] = {
+    "tensors": (TENSORS, as_tensors(rows(9000))),
+    "records": (RECORDS, {"records": rows(9000), "id": "an id"}),
+    "invocations": (INVOCATIONS, {"dataframe_split": {"columns": ["y", "x"], "data": [[1, 0.5]] * 90_000}}),
+}
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("kind", BODIES)
+def test_another_process_reads_what_this_one_reads(reader: Reader, kind: str, compressed: bool) -> None:
+    """Every value, its type, the missing ones, parameters and outputs come back as they are read here."""
+    form, content = BODIES[kind]
+    body = json.dumps(content).encode()
+    assert len(body) > APART_BYTES
+    headers = {b"content-encoding": b"gzip"} if compressed else {}
+    request = Request(b"POST", b"/", headers, gzip.compress(body) if compressed else body)
+    assert repr(reader.read(form, request, Model())) == repr(form.read(request, Model()))
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (TENSORS, '{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [%s]}]}'),
+        (TENSORS, '{"inputs": [], "more": [%s]}'),
+        (TENSORS, '{"inputs": 1, "more": [%s]'),
+        (RECORDS, '{"records": [{"x": 1, "x": 2}], "more": [%s]}'),
+        (RECORDS, "[%s, {}]"),
+    ],
+)
+def test_another_process_refuses_in_the_same_words(reader: Reader, form: Form, text: str) -> None:
+    """Code, sentence and hint are those of this process."""
+    request = Request(b"POST", b"/", {}, (text % ", ".join(["0.5"] * 90_000)).encode())
+    with pytest.raises(ModelOpsError) as here:
+        form.read(request, Model())
+    with pytest.raises(ModelOpsError) as there:
+        reader.read(form, request, Model())
+    assert there.value.problems == here.value.problems
+
+
+def test_what_reads_may_be_killed(reader: Reader) -> None:
+    """A request is read all the same, and the next one by another process; the end of the reader leaves none."""
+    form, content = BODIES["records"]
+    request = Request(b"POST", b"/", {}, json.dumps(content).encode())
+    before = children()
+    own = Reader()
+    expected = repr(own.read(form, request, Model()))
+    (pid,) = children() - before
+    os.kill(pid, signal.SIGKILL)
+    assert repr(own.read(form, request, Model())) == expected
+    assert repr(own.read(form, request, Model())) == expected
+    (other,) = children() - before
+    assert other != pid
+    own.close()
+    assert children() == before
+
+
+def test_a_server_answers_large_requests_as_small_ones(server: Running) -> None:
+    """Tensors and records of thousands of rows get the answers of their rows."""
+    drawn = random.Random(1)
+    records = [{"x": drawn.random(), "y": drawn.random()} for _ in range(8000)]
+    few = server.ask("/v2/models/fraud/predict", records[:3]).json["predictions"]
+    many = server.ask("/v2/models/fraud/predict", records)
+    assert many.status == 200
+    assert [row["label"] for row in many.json["predictions"][:3]] == [row["label"] for row in few]
+    inputs = [tensor(name, "FP64", [row[name] for row in records]) for name in ("x", "y")]
+    answer = server.ask("/v2/models/fraud/infer", {"inputs": inputs})
+    assert answer.status == 200
+    assert [row["probability"] for row in many.json["predictions"]] == answer.json["outputs"][0]["data"]
+    wrong = server.ask("/v2/models/fraud/predict", [*records, {"x": "text", "y": 1.0}])
+    assert (wrong.status, "'x'" in wrong.json["error"]) == (400, True)
