@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,10 +57,15 @@ class OnGitHub(World):
         return forge.merge(number, head=head)
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnGitHub]:
+    def tuned(self, value: str) -> dict[str, str | None]:
+        """Return the model as it is on main with another strength of its regularization."""
+        path = f"models/{MODEL}/model.yaml"
+        return {path: re.sub(r"C: [0-9.]+", f"C: {value}", self.show(path)) + "\n"}
+
+
+@contextmanager
+def on_github(folder: Path) -> Iterator[OnGitHub]:
     """A model proposed, approved and merged on GitHub."""
-    folder = tmp_path_factory.mktemp("github") / "world"
     folder.mkdir()
     (folder / "remote.git").mkdir()
     with github(folder / "remote.git") as served:
@@ -67,24 +75,36 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnGitHub]:
         made.stop()
 
 
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnGitHub]:
+    """A model that came to production by pull requests; tests propose and release more, and push nothing to main."""
+    with on_github(tmp_path_factory.mktemp("github") / "world") as made:
+        made.ok("release", "--yes")
+        made.reconcile("staging")
+        promoted = made.ok("promote", MODEL, "--to", "production", "--yes", "-o", "json").json
+        made.merge(int(promoted["pullRequest"]))
+        made.reconcile("production")
+        yield made
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[OnGitHub]:
+    """A world for a test that leaves main as nobody else could use it."""
+    with on_github(tmp_path / "world") as made:
+        yield made
+
+
 def test_a_model_lives_from_proposal_to_production_on_github(world: OnGitHub) -> None:
     """Released for a review there, promoted by a pull request there, and who approved is in the signed record."""
-    world.ok("release", "--yes")
-    release = f"models/{MODEL}/releases/1/release.yaml"
-    assert "version: 1" in world.show(release)
-    world.reconcile("staging")
-    assert world.deployment("staging")["stable"] == 1
-    promoted = world.ok("promote", MODEL, "--to", "production", "--yes", "-o", "json").json
-    pull = world.served.pulls[int(promoted["pullRequest"])]
-    assert pull["user"]["login"] == "modelops[bot]"
-    world.merge(pull["number"])
-    world.reconcile("production")
-    assert world.deployment("production")["stable"] == 1
+    assert "version: 1" in world.show(f"models/{MODEL}/releases/1/release.yaml")
+    assert (world.deployment("staging")["stable"], world.deployment("production")["stable"]) == (1, 1)
+    (promotion,) = [one for one in world.served.pulls.values() if one["user"]["login"] == "modelops[bot]"]
+    assert promotion["merged"]
     git(world.root, "pull", "-q", "--ff-only")
     said = world.ok("audit", "release", MODEL, "1", "-o", "json").json
     assert "grace" in json.dumps(said)
-    status = world.ok("pr", "list", "--state", "all", "-o", "json").json
-    assert {one["state"] for one in status} == {"merged"}
+    listed = {one["number"]: one["state"] for one in world.ok("pr", "list", "--state", "all", "-o", "json").json}
+    assert listed[promotion["number"]] == "merged"
 
 
 def approval_of(path: str, world: OnGitHub) -> dict[str, Any]:
@@ -133,8 +153,7 @@ def test_whoever_asks_later_asks_no_forge(world: OnGitHub) -> None:
 
 def test_a_token_that_has_expired_stops_nothing_for_good(world: OnGitHub) -> None:
     """A token that has expired is told with exit 4, and nothing is changed; afterwards it goes on."""
-    text = world.show(f"models/{MODEL}/model.yaml").replace("C: 1.0", "C: 0.6") + "\n"
-    world.merge(world.propose({f"models/{MODEL}/model.yaml": text}, "again", "Tune").number)
+    world.merge(world.propose(world.tuned("0.6"), "again", "Tune").number)
     tip = world.tip()
     world.served.fault = lambda *_: (401, {}, b'{"message": "Bad credentials"}')
     done = world.run("release", "--yes")
@@ -162,8 +181,7 @@ def measured(world: OnGitHub, head: str, *words: str, code: int) -> dict[str, An
 
 def test_a_pull_request_is_told_what_its_model_is_worth(world: OnGitHub) -> None:
     """The first half builds and judges with no token, the second publishes it: numbers beside stable, plan, gates."""
-    text = world.show(f"models/{MODEL}/model.yaml").replace("C: 0.6", "C: 0.9") + "\n"
-    pull = world.propose({f"models/{MODEL}/model.yaml": text}, "measured", "Tune")
+    pull = world.propose(world.tuned("0.9"), "measured", "Tune")
     world.served.seen.clear()
     found = measured(world, pull.head, "--summary", "summary.md", code=0)
     assert world.served.seen == []
@@ -199,44 +217,43 @@ def test_what_is_wrong_is_reported_with_its_line(world: OnGitHub) -> None:
     assert {one["path"] for one in found["problems"]} == {"policies/project.yaml"}
 
 
-def test_what_nobody_approved_is_not_released(world: OnGitHub) -> None:
+def test_what_nobody_approved_is_not_released(own: OnGitHub) -> None:
     """A merge on GitHub without the review that the policy asks for is told, with the pull request."""
-    text = world.show(f"models/{MODEL}/model.yaml").replace("C: 0.6", "C: 0.7") + "\n"
-    pull = world.propose({f"models/{MODEL}/model.yaml": text}, "alone", "Tune")
-    world.merge(pull.number, approve=False)
-    done = world.run("release", "--yes")
+    pull = own.propose(own.tuned("0.7"), "alone", "Tune")
+    own.merge(pull.number, approve=False)
+    done = own.run("release", "--yes")
     assert done.code == 1
     assert "approv" in done.err
     assert f"#{pull.number}" in done.err + done.out
 
 
-def test_the_doctor_examines_the_repository_too(world: OnGitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_examines_the_repository_too(own: OnGitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a clone: settings of GitHub, store and runners, with what mends them; a token that sees less says so."""
     monkeypatch.setattr(session, "_PAUSES", (0.01,))
-    world.served.settings = good_settings()
+    own.served.settings = good_settings()
     flow = "jobs:\n  go:\n    runs-on: ubuntu-24.04\n    steps: [{run: modelops reconcile staging --yes}]\n"
-    world.push({".github/workflows/loop.yml": flow, ".github/CODEOWNERS": "* @grace\n"}, "Add a workflow")
-    done = world.run("doctor", "-o", "json")
+    own.push({".github/workflows/loop.yml": flow, ".github/CODEOWNERS": "* @grace\n"}, "Add a workflow")
+    done = own.run("doctor", "-o", "json")
     points = {one["name"]: one for one in done.json["repository"]}
     assert done.code == 1
     assert (points["store"]["state"], "oci-registry" in points["store"]["mend"]) == ("fails", True)
     assert (points["reviews"]["state"], points["job-token"]["state"]) == ("holds", "unseen")
     assert "cannot see" in points["job-token"]["said"]
     assert "[ephemeral-target]" in points["runner"]["said"]
-    world.served.fault = lambda *_: (503, {}, b"")
-    told = world.run("doctor")
-    world.served.fault = lambda *_: None
+    own.served.fault = lambda *_: (503, {}, b"")
+    told = own.run("doctor")
+    own.served.fault = lambda *_: None
     assert "CANNOT SEE     forge" in told.out
     assert "DOES NOT HOLD  runner: .github/workflows/loop.yml: go runs on ubuntu-24.04" in told.out
     assert "holds          codeowners-file: .github/CODEOWNERS" in told.out
     assert "token-of-app" not in told.out + told.err + done.out + done.err
 
 
-def test_a_push_that_nobody_approved_does_not_say_whom_to_ask(world: OnGitHub) -> None:
+def test_a_push_that_nobody_approved_does_not_say_whom_to_ask(own: OnGitHub) -> None:
     """Another forge in the Project of the tip is not believed: no request and no secret goes there."""
-    with github(world.remote) as evil:
-        world.push({"policies/project.yaml": PROJECT.format(repository=REPOSITORY, url=evil.url)}, "Ask elsewhere")
-        listed = world.ok("pr", "list", "--state", "all", "-o", "json").json
-        assert len(listed) == len(world.served.pulls)
-        world.run("doctor")
+    with github(own.remote) as evil:
+        own.push({"policies/project.yaml": PROJECT.format(repository=REPOSITORY, url=evil.url)}, "Ask elsewhere")
+        listed = own.ok("pr", "list", "--state", "all", "-o", "json").json
+        assert len(listed) == len(own.served.pulls)
+        own.run("doctor")
         assert evil.seen == []

@@ -77,7 +77,7 @@ def look(api: Session, at: str, branch: str) -> Living:
         actions=see.one("/actions/permissions", "administration: read"),
         tokens=see.one("/actions/permissions/workflow", "administration: read"),
         forks=see.one("/actions/permissions/fork-pr-contributor-approval", "administration: read"),
-        codeowners=see.inside(f"/codeowners/errors?ref={quote(branch)}", "contents: read", "errors"),
+        codeowners=_errors(see.one(f"/codeowners/errors?ref={quote(branch)}", "contents: read")),
     )
 
 
@@ -120,6 +120,10 @@ class _Eyes:
             found += (answer.document or {}).get(key) or []
             following = answer.following
         return tuple(found)
+
+
+def _errors(found: Mapping[str, Any] | Unseen) -> tuple[Mapping[str, Any], ...] | Unseen:
+    return found if isinstance(found, Unseen) else tuple(found.get("errors") or ())
 
 
 def _names(found: tuple[Mapping[str, Any], ...] | Unseen) -> frozenset[str] | Unseen:
