@@ -56,7 +56,6 @@ class OnGitHub(World):
             forge.review(number, "approved", head=head)
         return forge.merge(number, head=head)
 
-
     def tuned(self, value: str) -> dict[str, str | None]:
         """Return the model as it is on main with another strength of its regularization."""
         path = f"models/{MODEL}/model.yaml"

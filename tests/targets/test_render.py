@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import kubernetes_validate
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from modelops import plugins
 from modelops.errors import ModelOpsError
+from modelops.locks.wheel import Wheel
 from modelops.spec.address import Address
 from modelops.spec.kinds.access_policy import ApiKey
 from modelops.spec.kinds.model import Feature, ModelData, ModelSpec
@@ -41,6 +43,9 @@ REGISTRY = Address(
 )
 
 
+WHEEL = Wheel("modelops-1-py3-none-any.whl", "ab" * 32, "a test", data=b"what is installed")
+
+
 def desired(keys: tuple[ApiKey, ...] | None = None, store: Address = FOLDER) -> Deployable:
     def arm(name: str, release: int, weight: float) -> RouteArm:
         return RouteArm(name=name, release=release, digest="sha256:" + str(release) * 64, weight=weight)  # type: ignore[arg-type]
@@ -51,12 +56,14 @@ def desired(keys: tuple[ApiKey, ...] | None = None, store: Address = FOLDER) -> 
     }
     table = RoutingTable(environment="production", models=routes, keys=keys)
     lock = "numpy==2.0 --hash=sha256:ab\n"
-    return Deployable(table=table, models=dict.fromkeys(routes, MODEL), releases={}, lock=lock, store=store)
+    models = dict.fromkeys(routes, MODEL)
+    return Deployable(table=table, models=models, releases={}, lock=lock, store=store, wheel=lambda: WHEEL)
 
 
 def render(key: str, at: Address = FOLDER, **params: object) -> dict[str, str]:
     module = plugins.load("targets", key)
-    return dict(module.render(module.Params.model_validate_json(json.dumps(params)), desired(store=at)))
+    files = module.render(module.Params.model_validate_json(json.dumps(params)), desired(store=at))
+    return {path: content if isinstance(content, str) else content.decode() for path, content in files.items()}
 
 
 KUBERNETES = {"image": IMAGE, "storeClaim": "artifacts"}
@@ -121,7 +128,7 @@ def test_every_arm_is_rendered() -> None:
         RouteArm(name="challenger-3", release=3, digest="sha256:" + "3" * 64, weight=0.0, shadow=0.5),
     )
     table = RoutingTable(environment="production", models={"churn": Route(arms=arms, salt="abc")})
-    wanted = Deployable(table=table, models={"churn": MODEL}, releases={}, lock="", store=FOLDER)
+    wanted = Deployable(table=table, models={"churn": MODEL}, releases={}, lock="", store=FOLDER, wheel=lambda: WHEEL)
     module = plugins.load("targets", "kubernetes")
     files = module.render(module.Params.model_validate_json(json.dumps(KUBERNETES)), wanted)
     for text in files.values():
@@ -269,7 +276,7 @@ def test_no_two_models_and_no_two_environments_share_an_object(one: tuple[str, s
     objects, selectors = [], []
     for environment, model in (one, other):
         table = RoutingTable(environment=environment, models={model: Route(arms=(stable,), salt="abc")})
-        wanted = Deployable(table=table, models={model: MODEL}, releases={}, lock="", store=FOLDER)
+        wanted = Deployable(table=table, models={model: MODEL}, releases={}, lock="", store=FOLDER, wheel=lambda: WHEEL)
         for path, text in module.render(params, wanted).items():
             made = yaml.safe_load(text)
             kubernetes_validate.validate(made, VERSIONS[-1], strict=True)
@@ -281,3 +288,33 @@ def test_no_two_models_and_no_two_environments_share_an_object(one: tuple[str, s
                 selectors.append(made["spec"]["selector"]["matchLabels"])
     assert len(set(objects)) == len(objects) == 12
     assert selectors[0] != selectors[1]
+
+
+def test_an_image_installs_modelops_by_its_hash_alone() -> None:
+    """The wheel goes along, or is fetched from where this one came from; the name is asked of no package index."""
+    files = render("docker")
+    assert files["modelops.txt"] == f"./wheels/{WHEEL.name} --hash=sha256:{WHEEL.sha256}\n"
+    assert files[f"wheels/{WHEEL.name}"] == "what is installed"
+    installs = [line for line in files["Dockerfile"].splitlines() if "pip install" in line]
+    assert len(installs) == 2
+    assert all("--require-hashes" in line for line in installs)
+    assert "COPY wheels/ wheels/\n" in files["Dockerfile"]
+    module = plugins.load("targets", "docker")
+    fetched = Wheel(WHEEL.name, WHEEL.sha256, "a test", url="https://example.com/modelops.whl")
+    files = module.render(module.Params(), replace(desired(), wheel=lambda: fetched))
+    assert files["modelops.txt"].startswith("modelops @ https://example.com/modelops.whl --hash=sha256:abab")
+    assert "wheels" not in files["Dockerfile"]
+    assert not any(path.startswith("wheels/") for path in files)
+
+
+def test_another_lock_or_another_modelops_is_another_image() -> None:
+    """A compose that has built an image keeps it as long as the name is the same."""
+    module = plugins.load("targets", "docker")
+    other = Wheel(WHEEL.name, "cd" * 32, "a test", data=b"")
+    asked = (desired(), replace(desired(), lock="numpy==3\n"), replace(desired(), wheel=lambda: other), desired())
+    one, lock, wheel, again = (
+        yaml.safe_load(module.render(module.Params(), each)["compose.yaml"])["services"]["server"]["image"]
+        for each in asked
+    )
+    assert len({one, lock, wheel}) == 3
+    assert one == again

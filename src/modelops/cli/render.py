@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -43,6 +44,7 @@ def command(
         known = ", ".join(plugins.keys("targets"))
         raise click.BadParameter(f"{target!r} is not one of the targets: {known}", param_hint="--target")
     workspace = open_workspace()
+    files: Mapping[str, str | bytes]
     if export is not None:
         files = exported(workspace, environment, export, params)
     else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from modelops import logs
 from modelops.conformance.loans import model
 from modelops.conformance.shelf import check_module, params_of
+from modelops.locks.wheel import Wheel
 from modelops.logs import RuntimeLog
 from modelops.spec.meta import Plugin
 from modelops.spec.routing import Route, RouteArm, RoutingTable, table_digest
@@ -64,6 +65,7 @@ def deployable() -> Deployable:
         releases={},
         lock="numpy==2.0 --hash=sha256:ab\n",
         store=Address("oci-layout:/srv/models/store", folder=Path("/srv/models/store")),
+        wheel=lambda: Wheel("modelops-1-py3-none-any.whl", "ab" * 32, "nowhere", data=b"wheel"),
     )
 
 
@@ -93,7 +95,7 @@ def check_it_renders_the_routes(ground: Ground) -> None:
     asked = deployable()
     route = asked.table.models["fraud-detection"].model_copy(update={"salt": "other"})
     table = asked.table.model_copy(update={"models": {**asked.table.models, "fraud-detection": route}})
-    other = Deployable(table, asked.models, asked.releases, asked.lock, asked.store)
+    other = replace(asked, table=table)
     found, changed = (ground.target.render(ground.bound, one) for one in (asked, other))
     assert found != changed, "another routing table renders the same files"
 

@@ -13,6 +13,7 @@ from modelops.digests import digest_bytes
 from modelops.errors import Exit, ModelOpsError, Problem, failure
 from modelops.files import write_atomically
 from modelops.governance.judged import desired
+from modelops.locks.wheel import own_wheel
 from modelops.plugins import Bound, P
 from modelops.project.target import rendered_by
 from modelops.project.workspace import Workspace, environment, keys_of
@@ -88,6 +89,7 @@ def deployable_of(workspace: Workspace, name: str) -> Deployable:
         releases=releases,
         lock=_lock(workspace, tip, releases).decode(),
         store=workspace.store.address,
+        wheel=own_wheel,
     )
 
 
@@ -126,7 +128,7 @@ def _newer(workspace: Workspace) -> Callable[[str, str], str]:
     return lambda one, other: other if workspace.repository.is_ancestor(one, other) else one
 
 
-def rendered(workspace: Workspace, name: str, target: str | None, params: Sequence[str]) -> Mapping[str, str]:
+def rendered(workspace: Workspace, name: str, target: str | None, params: Sequence[str]) -> Mapping[str, str | bytes]:
     """Return the files of an environment for a target; equal inputs give equal bytes."""
     _, graph = desired(workspace)
     bound = _plugin(environment(graph, name).spec.target, target, params)
@@ -144,26 +146,30 @@ def _index(folder: Path) -> list[str]:
     return [path for path in paths if not path.startswith("/") and ".." not in path.split("/")]
 
 
-def differences(folder: Path, files: Mapping[str, str]) -> list[tuple[str, str]]:
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
+
+
+def differences(folder: Path, files: Mapping[str, str | bytes]) -> list[tuple[str, str]]:
     """Return the paths that are missing, changed or left over, with which of these they are."""
     found = []
-    for path, text in sorted(files.items()):
+    for path, wanted in sorted(files.items()):
         target = folder / path
         if not target.is_file():
             found.append((path, "missing"))
-        elif target.read_bytes() != text.encode():
+        elif target.read_bytes() != _bytes(wanted):
             found.append((path, "changed"))
     return found + [(path, "left over") for path in _index(folder) if path not in files and (folder / path).exists()]
 
 
-def write(folder: Path, files: Mapping[str, str]) -> list[str]:
+def write(folder: Path, files: Mapping[str, str | bytes]) -> list[str]:
     """Write what differs and remove what an earlier rendering left over; returns the paths that changed."""
     changed = []
     for path, what in differences(folder, files):
         if what == "left over":
             (folder / path).unlink()
         else:
-            write_atomically(folder / path, files[path].encode())
+            write_atomically(folder / path, _bytes(files[path]))
         changed.append(path)
     write_atomically(folder / INDEX, json.dumps(sorted(files), indent=1).encode())
     return changed

@@ -7,11 +7,12 @@ A *renderer* exposes ``Params`` and the pure ``render(params, desired)``: anothe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from modelops.locks.wheel import Wheel
 from modelops.plugins import Bound
 from modelops.spec import parameters
 from modelops.spec.address import Address
@@ -70,7 +71,8 @@ class Running:
 class Deployable:
     """Everything a renderer may use; ``lock`` is that of the releases, which ``releases`` has by (model, number).
 
-    ``store`` is where the artifacts are: a folder must be mounted, anything else is reached by its address.
+    ``store`` is where the artifacts are: a folder must be mounted, anything else is reached by its address. ``wheel``
+    makes the wheel of modelops itself, for who installs it.
     """
 
     table: RoutingTable
@@ -78,6 +80,7 @@ class Deployable:
     releases: Mapping[tuple[str, int], ReleaseSpec]
     lock: str
     store: Address
+    wheel: Callable[[], Wheel]
 
 
 @runtime_checkable
@@ -87,7 +90,7 @@ class Renderer(Protocol):
     @property
     def Params(self) -> type[Strict]: ...
 
-    def render(self, params: Any, desired: Deployable) -> Mapping[str, str]:
+    def render(self, params: Any, desired: Deployable) -> Mapping[str, str | bytes]:
         """Return the files that make the runtime match, by path; equal input gives equal files."""
         ...
 

@@ -10,7 +10,8 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 from pydantic import Field
 
-from modelops import __version__
+from modelops.digests import digest_bytes
+from modelops.locks.wheel import Wheel
 from modelops.spec.meta import Origin, Strict
 from modelops.spec.routing import FILE_NAME, table_text
 from modelops.targets import Deployable
@@ -41,11 +42,15 @@ class Params(Strict):
 _DOCKERFILE = """\
 FROM {{ base }}
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-COPY requirements.lock /tmp/requirements.lock
-RUN python -m pip install --no-cache-dir --no-compile --require-hashes --requirement /tmp/requirements.lock
-# A wheel of modelops in wheels/ is taken before one from the package index.
-COPY wheels/ /tmp/wheels/
-RUN python -m pip install --no-cache-dir --no-compile --no-deps --find-links /tmp/wheels modelops=={{ version }}
+WORKDIR /tmp/build
+COPY requirements.lock ./
+RUN python -m pip install --no-cache-dir --no-compile --require-hashes --requirement requirements.lock
+# modelops itself by its hash, never by its name: on a package index a name is whoever's took it first.
+COPY modelops.txt ./
+{%- if carried %}
+COPY wheels/ wheels/
+{%- endif %}
+RUN python -m pip install --no-cache-dir --no-compile --no-deps --require-hashes --requirement modelops.txt
 RUN useradd --system --uid {{ user }} --home-dir /var/lib/modelops --create-home modelops
 USER {{ user }}
 WORKDIR /var/lib/modelops
@@ -55,7 +60,6 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \\
 ENTRYPOINT ["modelops"]
 CMD {{ command }}
 """
-_WHEELS = "Put a wheel of modelops here to build the image from it: python -m build --wheel --outdir wheels\n"
 
 
 def _command(params: Params, desired: Deployable) -> list[str]:
@@ -78,11 +82,16 @@ def _labels(desired: Deployable) -> dict[str, str]:
     return labels
 
 
-def _compose(params: Params, desired: Deployable) -> str:
+def _tag(desired: Deployable, wheel: Wheel) -> str:
+    """Return a tag that is another one when the image is: compose keeps an image whose name it has."""
+    return digest_bytes(f"{desired.lock}{wheel.sha256}".encode()).removeprefix("sha256:")[:12]
+
+
+def _compose(params: Params, desired: Deployable, wheel: Wheel) -> str:
     environment, folder = desired.table.environment, desired.store.folder is not None
     service: dict[str, Any] = {
         "build": {"context": "."},
-        "image": f"modelops-{environment}:{__version__}",
+        "image": f"modelops-{environment}:{_tag(desired, wheel)}",
         "labels": _labels(desired),
         "ports": [f"127.0.0.1:{params.port}:{PORT}"]
         + ([f"127.0.0.1:{params.grpc_port}:{GRPC_PORT}"] if params.grpc_port is not None else []),
@@ -109,22 +118,25 @@ def _compose(params: Params, desired: Deployable) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
-def render(params: Params, desired: Deployable) -> Mapping[str, str]:
+def render(params: Params, desired: Deployable) -> Mapping[str, str | bytes]:
     """Return the Dockerfile, the compose file, and what both read."""
+    wheel = desired.wheel()
     template = Environment(autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     dockerfile = template.from_string(_DOCKERFILE).render(
         base=params.base,
-        version=__version__,
+        carried=wheel.data is not None,
         user=USER,
         port=PORT,
         ports=PORT if params.grpc_port is None else f"{PORT} {GRPC_PORT}",
         command=json.dumps(_command(params, desired)),
     )
+    carried = {} if wheel.data is None else {f"wheels/{wheel.name}": wheel.data}
     return {
         "Dockerfile": dockerfile,
-        "compose.yaml": _compose(params, desired),
+        "compose.yaml": _compose(params, desired, wheel),
         "requirements.lock": desired.lock,
         f"routes/{FILE_NAME}": table_text(desired.table),
-        "wheels/README": _WHEELS,
+        "modelops.txt": wheel.requirement("wheels") + "\n",
         ".dockerignore": "store\nroutes\n",
+        **carried,
     }

@@ -300,7 +300,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def render(params: Params, desired: Deployable) -> Mapping[str, str]:
+def render(params: Params, desired: Deployable) -> Mapping[str, str | bytes]:
     """Return one manifest per object, in the folder of its model."""
     return {
         f"{model}/{kind}.yaml": yaml.dump(
