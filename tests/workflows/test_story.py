@@ -261,7 +261,7 @@ def team(tmp_path: Path) -> Iterator[Team]:
 
 def commands_of_the_page() -> list[str]:
     """Return what the page has one type, from an empty repository to the first pull request."""
-    page = (Path(__file__).parents[2] / "docs/how-to/github.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/how-to/set-it-up-on-github.md").read_text(encoding="utf-8")
     before, heading, _ = page.partition("## Who may do what")
     assert heading
     return [line.removeprefix("$ ") for line in before.splitlines() if line.startswith("$ ")]
