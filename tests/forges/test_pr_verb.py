@@ -142,7 +142,7 @@ def test_an_approval_by_whoever_may_not_give_it_counts_for_nothing(
     Run(capsys, folder, "create")
     found = Run(capsys, folder, "review", "1", "--approve", "--as", "mallory")
     assert found.code == 1
-    assert "counts for nothing: no rule names mallory as an approver, those named are bob, cy" in found.out
+    assert "counts for nothing: no rule names mallory as an approver, those named are ada, bob, cy" in found.out
     assert "approved #1" not in found.out
     assert Run(capsys, folder, "merge", "1", "--as", "mallory").code == 1
     assert Run(capsys, folder, "review", "1", "--comment", "-b", "Hm", "--as", "mallory").code == 0

@@ -301,9 +301,9 @@ def test_drift_and_its_end_are_told(live: Live) -> None:
     (one,) = told(world)
     assert (one["event"], one["code"], one["release"]) == ("drift", "drift", 1)
     assert "amount" in one["summary"]
-    # Too little traffic says nothing; ordinary traffic says that it is over.
+    # No traffic fails the look and says nothing of drift; ordinary traffic says that it is over.
     world.at("2026-05-01T12:00:00Z")
-    assert world.run("monitor", "production", "--yes").code == 0
+    assert world.run("monitor", "production", "--yes").code == 1
     assert len(told(world)) == 1
     local_clock_settles()
     world.ask(200)

@@ -20,7 +20,7 @@ from modelops.drift import Score
 from modelops.errors import Exit, Location, ModelOpsError, Problem
 from modelops.fence import Held
 from modelops.fence.trial import Found
-from modelops.forges import Account, Check, Comment, Opened, PullRequest, Review
+from modelops.forges import Account, Check, Comment, Opened, Point, PullRequest, Review
 from modelops.governance.endings import Asked, Conclude, Ending, EndingCase
 from modelops.governance.endorsing import Endorsed
 from modelops.governance.judged import Judgement
@@ -31,6 +31,7 @@ from modelops.governance.pulls import Discussion
 from modelops.governance.steering import Steered
 from modelops.governance.waivers import Granted, Standing
 from modelops.locks import LockDifferences
+from modelops.maturity import Criterion, Maturity, Report
 from modelops.monitoring import Decision as Due
 from modelops.monitoring import NewRows
 from modelops.monitoring.report import FeatureReport, PerformanceReport, Rate, WindowReport
@@ -343,3 +344,26 @@ FOUND = (
 )
 LOCK = LockDifferences(9, 8, ((f"numpy{HOSTILE}", "1.0", "2.0"),), ("torch",), ("pip",))
 SCORED = Scored(1_200, Counter({3: 1_100, 2: 100}), Path(f"out/{HOSTILE}.csv"))
+
+
+POINTS = (
+    Point("reviews", "holds", "one review, and one of the owners of the code"),
+    Point("bypass", "fails", f"{HOSTILE} may push past the rules", "gh api --method DELETE rules/1"),
+    Point("secrets", "unseen", "cannot see the secrets (needs secrets: read)", None),
+)
+MATURITY = Report(
+    "a" * 40,
+    Maturity("the repository", (Criterion(1, "git", "Models are in git", True, "two models"),)),
+    (
+        Maturity(
+            "crm/churn",
+            (
+                Criterion(1, "released", "A release is recorded", True, "release 1"),
+                Criterion(2, "monitored", f"It is watched {HOSTILE}", False, "no monitor", "modelops init --monitor"),
+                Criterion(3, "used", "Its answers are used", None, "nobody can tell"),
+            ),
+        ),
+        Maturity("idle", (Criterion(1, "released", "A release is recorded", False, "none", "modelops release --yes"),)),
+    ),
+    frozenset({"crm/churn"}),
+)

@@ -21,6 +21,7 @@ from modelops.views import (
     findings,
     forecasts,
     locks,
+    maturity,
     monitor,
     plan,
     pull_requests,
@@ -33,7 +34,7 @@ from modelops.views import (
     status,
 )
 from modelops.views.data import snapshot, travelling
-from modelops.views.proofs import branch, fence, trust, waivers
+from modelops.views.proofs import branch, fence, repository, trust, waivers
 from modelops.views.proposals import ending, measured, promotion, published, restoration, retraining
 from modelops.views.trials import picture, rehearsal, replay
 from views import loop_answers as said
@@ -45,6 +46,8 @@ CHECKED = published.gates(REPORT, None, (f".github/{said.HOSTILE}",), "https://g
 PENDING = published.approvals(pulls.LOOK.verdict, None, "")
 TEXTS = {
     "measured": measured.text(REPORT),
+    "maturity": maturity.text(said.MATURITY),
+    "repository": repository.text(said.POINTS),
     "plan": plan.text(said.PLAN, said.PLANNED),
     "plan-nothing": plan.text(said.NOTHING),
     "plan-renders-nothing": plan.text(said.RENDERS_NOTHING),
@@ -95,6 +98,8 @@ TEXTS = {
 }
 DATA: dict[str, Any] = {
     "measured": REPORT.model_dump(mode="json", by_alias=True),
+    "maturity": maturity.data(said.MATURITY),
+    "repository": repository.data(said.POINTS),
     "plan": plan.data(said.PLAN, said.PLANNED),
     "forecasts": forecasts.data(said.PLANNED),
     "reconciliation": reconciliation.data(said.RESULT),

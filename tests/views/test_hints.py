@@ -16,8 +16,8 @@ from modelops.cli import cli
 SOURCE = Path(modelops.__file__).parent
 _OTHERS = re.compile(r"\b(git|docker|pip|uv|kubectl|cosign|gh|conda|skopeo|oras|curl|python)\b[^`;:]*$")
 """Programs whose options are their own."""
-_ALONE = frozenset({"--hash", "--format"})
-"""Options of other programs that are written without these: of lines of a lock, and of git's log."""
+_ALONE = frozenset({"--hash", "--format", "--no-deps", "--repo", "--method", "--input"})
+"""Options of other programs that are written without these: of lines of a lock, git's log, pip and gh."""
 _OPTION = re.compile(r"(?<![\w\-/])--[a-z][a-z-]*[a-z]")
 _VERB = re.compile(r"(?<![\w./-])modelops((?: [a-z][a-z-]+)+)")
 _TYPED = re.compile(r"(`|\brun |: )$")

@@ -28,7 +28,8 @@ SCAFFOLDED = [FOLDER / name for name in WORKFLOWS]
 ACTION_FILES = [FOLDER.parent / "actions" / "modelops" / "action.yml", TEMPLATES / "action.yml"]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 SETUP = (
-    'git config user.name "github-actions[bot]"\ngit config user.email "github-actions[bot]@users.noreply.github.com"'
+    'git config user.name "github-actions[bot]"\n'
+    'git config user.email "41898282+github-actions[bot]@users.noreply.github.com"'
 )
 FIRST_HALF = ("pull-request", "review")
 """Workflows that run what a pull request proposes."""

@@ -25,7 +25,7 @@ def text(found: Report) -> str:
 def _lines(one: Maturity, name: str) -> list[str]:
     lines = [f"{plain(name)}: level {one.level}"]
     for each in one.missing:
-        lines.append(f"  for level {each.level} is missing: {_lower(each.what)} ({plain(each.found)})")
+        lines.append(f"  for level {each.level} is missing: {plain(_lower(each.what))} ({plain(each.found)})")
         lines += [f"    {plain(each.how)}"] if each.how else []
     if not one.missing and one.level < len(LEVELS) - 1:
         lines.append(f"  for level {one.level + 1} nothing can be shown yet")
@@ -38,7 +38,7 @@ def _lower(text: str) -> str:
 
 def _unseen(found: Report) -> list[str]:
     every = [found.repository, *found.models]
-    return list(dict.fromkeys(_lower(each.what) for one in every for each in one.criteria if each.holds is None))
+    return list(dict.fromkeys(plain(_lower(each.what)) for one in every for each in one.criteria if each.holds is None))
 
 
 def data(found: Report) -> dict[str, Any]:

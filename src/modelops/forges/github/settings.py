@@ -41,7 +41,11 @@ class Params(Strict):
 
 
 def pages(params: Params) -> str:
-    """Return where people see the repository; without a word in the file it is GitHub's own site."""
+    """Return where people see the repository; without a word in the file it is GitHub's own site.
+
+    Only a server of one's own has its API below its pages: GitHub, and whoever has data there in a region, beside them.
+    """
     parts = urlsplit(params.api_url or API)
-    host = parts.netloc.removeprefix("api.") if parts.netloc == "api.github.com" else parts.netloc
+    hosted = parts.netloc == "api.github.com" or parts.netloc.endswith(".ghe.com")
+    host = parts.netloc.removeprefix("api.") if hosted else parts.netloc
     return f"{parts.scheme}://{host}/{params.repository}"
