@@ -43,5 +43,7 @@ class Params(Strict):
 def pages(params: Params) -> str:
     """Return where people see the repository; without a word in the file it is GitHub's own site."""
     parts = urlsplit(params.api_url or API)
-    host = parts.netloc.removeprefix("api.") if parts.netloc == "api.github.com" else parts.netloc
+    # A server of one's own has its interface below the name that people use.
+    ours = parts.netloc == "api.github.com" or parts.netloc.endswith(".ghe.com")
+    host = parts.netloc.removeprefix("api.") if ours else parts.netloc
     return f"{parts.scheme}://{host}/{params.repository}"
