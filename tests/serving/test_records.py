@@ -79,6 +79,8 @@ SHAPE = 'send a record like {"amount": 3.5, "items": 3, "country": "text", "abro
         ({**CHURN, "items": 10**23}, "input 'items', row 0: 1e+23 is out of range of INT64"),
         ([CHURN, {**CHURN, "items": -1e19}], "input 'items', row 1: -1e+19 is out of range of INT64"),
         ([CHURN, {**CHURN, "country": 5}], "'country' is a number in some rows and a text in others"),
+        ({**CHURN, "country": "D" * 262_145}, "'country', row 0: '" + "D" * 40 + "'... has 262145 characters"),
+        ([CHURN, {**CHURN, "country": "ä" * 300_000}], "has 300000 characters, a text may have 262144"),
         ([CHURN, 5], "row 1 is not a record: it is 5"),
         ([], "the request has no records"),
         ({"records": []}, "the request has no records"),
