@@ -16,10 +16,12 @@ import pytest
 
 from modelops.errors import ModelOpsError
 from modelops.serving.asking.apart import APART_BYTES, Reader
-from modelops.serving.forms import TENSORS, Form
+from modelops.serving.forms import TENSORS, Form, Takes
 from modelops.serving.http import Request
 from modelops.serving.offers.records import INVOCATIONS, RECORDS
+from modelops.serving.protocol import InferRequest
 from serving.served_models import Running, tensor
+from waiting import wait_for
 
 
 class Model:
@@ -27,13 +29,6 @@ class Model:
 
     declared = {"x": "FP64", "y": "INT64", "name": "BYTES"}
     known = ("x", "y", "name")
-
-
-@pytest.fixture(scope="module")
-def reader() -> Iterator[Reader]:
-    reader = Reader()
-    yield reader
-    reader.close()
 
 
 def children() -> set[int]:
@@ -68,6 +63,32 @@ BODIES: dict[str, tuple[Form, Any]] = {
 }
 
 
+def read_here(reader: Reader, form: Form, request: Request) -> list[Request]:
+    """Return what of a request this process reads."""
+    here = []
+
+    def read(request: Request, model: Takes) -> InferRequest:
+        here.append(request)
+        return form.read(request, model)
+
+    reader.read(form._replace(read=read), request, Model())
+    return here
+
+
+def await_process(reader: Reader) -> None:
+    request = Request(b"POST", b"/", {}, json.dumps(BODIES["records"][1]).encode())
+    wait_for(lambda: not read_here(reader, RECORDS, request))
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    """Its process can read already."""
+    reader = Reader()
+    await_process(reader)
+    yield reader
+    reader.close()
+
+
 @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("kind", BODIES)
 def test_another_process_reads_what_this_one_reads(reader: Reader, kind: str, compressed: bool) -> None:
@@ -78,6 +99,7 @@ def test_another_process_reads_what_this_one_reads(reader: Reader, kind: str, co
     headers = {b"content-encoding": b"gzip"} if compressed else {}
     request = Request(b"POST", b"/", headers, gzip.compress(body) if compressed else body)
     assert repr(reader.read(form, request, Model())) == repr(form.read(request, Model()))
+    assert not read_here(reader, form, request)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +134,7 @@ def test_what_nobody_thought_of_ends_its_request_alone(capfd: pytest.CaptureFixt
     request = Request(b"POST", b"/", {}, json.dumps(content).encode())
     own = Reader()
     try:
+        await_process(own)
         expected = repr(own.read(form, request, Model()))
         before = children()
         with pytest.raises(ModelOpsError) as refused:
@@ -124,19 +147,38 @@ def test_what_nobody_thought_of_ends_its_request_alone(capfd: pytest.CaptureFixt
         own.close()
 
 
-def test_what_reads_may_be_killed(reader: Reader) -> None:
-    """A request is read all the same, and the next one by another process; the end of the reader leaves none."""
+def test_what_reads_may_be_killed() -> None:
+    """A request is read all the same, and later ones by another process; the end of the reader leaves none."""
     form, content = BODIES["records"]
     request = Request(b"POST", b"/", {}, json.dumps(content).encode())
     before = children()
     own = Reader()
-    expected = repr(own.read(form, request, Model()))
+    expected = repr(form.read(request, Model()))
+    await_process(own)
     (pid,) = children() - before
     os.kill(pid, signal.SIGKILL)
     assert repr(own.read(form, request, Model())) == expected
+    await_process(own)
     assert repr(own.read(form, request, Model())) == expected
     (other,) = children() - before
     assert other != pid
+    own.close()
+    assert children() == before
+
+
+def test_nobody_waits_for_the_process_that_reads_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it says that it can read, requests are read here; it is begun once, and ended with the reader."""
+    program = tmp_path / "never-ready"
+    program.write_text("#!/bin/sh\nexec sleep 3600\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    form, content = BODIES["records"]
+    request = Request(b"POST", b"/", {}, json.dumps(content).encode())
+    before = children()
+    own = Reader()
+    for _ in range(3):
+        assert repr(own.read(form, request, Model())) == repr(form.read(request, Model()))
+    assert len(children() - before) == 1
     own.close()
     assert children() == before
 

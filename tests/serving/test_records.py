@@ -83,6 +83,8 @@ SHAPE = 'send a record like {"amount": 3.5, "items": 3, "country": "text", "abro
         ([CHURN, {**CHURN, "country": 5}], "'country' is a number in some rows and a text in others"),
         ({**CHURN, "amount": DEEP}, "'amount', row 0: a list is not one value"),
         ({**CHURN, "amount": {"a": DEEP}}, "'amount', row 0: an object is not one value"),
+        ({**CHURN, "country": "D" * 262_145}, "'country', row 0: '" + "D" * 40 + "'... has 262145 characters"),
+        ([CHURN, {**CHURN, "country": "ä" * 300_000}], "has 300000 characters, a text may have 262144"),
         ([CHURN, 5], "row 1 is not a record: it is 5"),
         ([CHURN, DEEP], "row 1 is not a record: it is a list"),
         ({"records": [CHURN], "id": DEEP}, "the id of the request is a list, not a text"),

@@ -15,7 +15,7 @@ from modelops.predictions.writer import Label
 
 __all__ = ["PART_ROWS", "Entry", "Lanes", "Queued", "parts_of", "tell"]
 
-PART_ROWS = 256
+PART_ROWS = 128
 """Rows of a large request that are one transaction: so long may a single row have to wait for it."""
 LARGEST_BATCH = 4096
 
@@ -100,8 +100,11 @@ class Lanes:
     def take(self) -> list[Queued]:
         """Take what can be one transaction: single rows of one day, or when there are none a part, or feedback."""
         with self.lock:
-            if self.single and (not self.large or self._turn()):
+            if self.single and (not self.large or not self._large_next or self.large[0].after > self._taken):
+                # Whoever came while a part was written waits for no other one.
+                self._large_next = True
                 return self._take_single()
+            self._large_next = False
             return self._take_large() if self.large else []
 
     def put_back(self, entries: Sequence[Queued]) -> None:
@@ -124,11 +127,6 @@ class Lanes:
                 self.single = deque(each for each in self.single if id(each) not in gone)
                 self.large = deque(each for each in self.large if id(each) not in gone)
             return told
-
-    def _turn(self) -> bool:
-        """Tell whether it is the turn of single rows: they alternate with what is large, and come before feedback."""
-        self._large_next = not self._large_next
-        return self._large_next or self.large[0].after > self._taken
 
     def _take_large(self) -> list[Queued]:
         """Take parts of one day, or all feedback that is next: it is one transaction for each file that it is about."""

@@ -68,7 +68,8 @@ class LogStats:
 class PredictionLog:
     """A writer of the log in the directory ``path``; every process that writes has one of its own.
 
-    ``append`` keeps a row in memory until the next commit, for ``window_seconds`` and the commit's own time;
+    ``append`` keeps a row in memory until the next commit: for ``window_seconds``, or as long as a commit that was
+    under way when it came, whichever is longer, and the next commit's own time;
     ``append_acknowledged``, ``write`` and ``feedback`` are done when the rows are on disk. When ``capacity`` rows
     wait, appending raises ``log-full`` instead of taking more memory. While the disk refuses, those who wait for an
     acknowledgement get ``log-unwritable`` and buffered rows wait, up to the capacity; the next commit that works ends
@@ -97,6 +98,7 @@ class PredictionLog:
         self._idle = False
         self._urgent = False
         self._goal = self._together = 0
+        self._looked = 0.0
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -228,6 +230,7 @@ class PredictionLog:
                 closing = lanes.closing
             # One round: what comes meanwhile has a window of its own.
             written = True
+            self._looked = time.monotonic()
             for _ in range(1 + len(lanes.single) // FULL_ROWS + 2 * len(lanes.large)):
                 batch = lanes.take()
                 if not batch or not (written := self._commit(batch)):
@@ -241,11 +244,14 @@ class PredictionLog:
         """Sleep until something waits; then give buffered rows one window of time to gather, and others a moment."""
         lanes, wake = self._lanes, self._wake
         self._idle = True
+        # What came while the last rows were written has waited since, and its window is not begun anew.
+        since = self._looked
         while not (lanes.single or lanes.large or lanes.closing):
             # What the disk has refused is tried again, as nobody may come to try it.
             if not wake.wait(PROBE_SECONDS if self.stats.error else None):
                 self._probe()
             wake.clear()
+            since = time.monotonic()
         self._idle = False
         wake.clear()
         if lanes.closing:
@@ -253,7 +259,7 @@ class PredictionLog:
         if self.stats.error and not self._urgent:
             wake.wait(max(self._window, _RETRY_SECONDS))
         elif not self._urgent and lanes.depth < FULL_ROWS:
-            wake.wait(self._window)
+            wake.wait(max(0.0, since + self._window - time.monotonic()))
         if self._urgent and self._together >= COMPANY_ROWS and len(lanes.single) < self._together:
             wake.clear()
             self._goal = self._together

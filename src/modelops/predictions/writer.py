@@ -29,6 +29,8 @@ from modelops.predictions.segments import DAMAGED, Segment, day_of, first_free, 
 
 SEGMENT_BYTES = 256 << 20
 """A file that has grown to this size is followed by another one of the same day."""
+CHECKPOINT_PAGES = 200
+"""Pages of the journal that are moved into the file at once, which whoever waits for the next commit waits for too."""
 
 Label = tuple[str, str, float, str]
 """Feedback as (prediction id, label text, epoch seconds, model)."""
@@ -120,6 +122,7 @@ def _open(file: Path, origin: Origin | None = None) -> sqlite3.Connection:
         _refuse_foreign(connection, file)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         if origin is not None and not version_of(connection, file):
             with _transaction(connection):
                 if not version_of(connection, file):

@@ -32,6 +32,8 @@ _DATATYPES: dict[str, frozenset[str]] = {
     "category": frozenset({"BYTES"}),
     "datetime": _NUMERIC | {"BYTES"},
 }
+LONGEST_TEXT = 1 << 18
+"""Characters of one value of one row."""
 # A single value of exactly this type is what the frame and the log hold; no conversion is needed.
 _ROWS = 1024
 """So many rows are turned at once: the interpreter does nothing else meanwhile."""
@@ -139,6 +141,8 @@ class Binder:
             if tensor.datatype not in datatypes and not (self._text is not None and tensor.datatype == "BYTES"):
                 raise refusal(f"input {name!r} is {tensor.datatype}, the model takes {_DECLARED[kind]}")
             data = tensor.data or []
+            if kind == "category":
+                _refuse_long(name, data)
             exact = rows == 1 and type(data[0]) is _EXACT.get(kind) and name not in self._missing
             if exact and (kind != "integer" or data[0] in _INT64):
                 values.append(data[0])
@@ -294,6 +298,14 @@ def _float_array(name: str, values: list[Any]) -> Array:
         return array
     except OverflowError:
         raise refusal(f"input {name!r} holds a number that is out of range") from None
+
+
+def _refuse_long(name: str, data: Sequence[Any]) -> None:
+    """Refuse a text that would fill the log: budgets and rates count rows."""
+    for row, value in enumerate(data):
+        if type(value) is str and len(value) > LONGEST_TEXT:
+            said = f"input {name!r}, row {row}: {value[:40]!r}... has {len(value)} characters"
+            raise refusal(f"{said}, a text may have {LONGEST_TEXT}")
 
 
 def _seconds(name: str, text: str) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ APART_BYTES = 256 << 10
 """So much text is read in about a millisecond; more is read apart."""
 _MEANT = (b"content-encoding", b"inference-header-content-length")
 _LENGTH = 8
+_UP = b"up"
 
 _encode, _decode = msgspec.msgpack.encode, msgspec.msgpack.decode
 
@@ -40,6 +42,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._up = False
 
     def read(self, form: Form, request: Request, model: Takes) -> InferRequest:
         """Return what a request asks, as its form reads it; where no other process can be had, by this one."""
@@ -50,7 +53,11 @@ class Reader:
         if not form.apart or (len(request.body) if size is None else size) < APART_BYTES:
             return form.read(request, model)
         try:
-            return self._asked(form, request, model)
+            process = self._process or self._begin()
+            if not self._up and not _has_spoken(process):
+                # On a busy machine it takes seconds to begin. Others wait for the decoder here, once or twice.
+                return form.read(request, model)
+            return self._asked(process, form, request, model)
         except (OSError, EOFError, msgspec.DecodeError):
             # It was ended, or could not begin.
             self.close()
@@ -58,25 +65,29 @@ class Reader:
 
     def close(self) -> None:
         """End the process."""
-        process, self._process = self._process, None
+        process, self._process, self._up = self._process, None, False
         if process is not None:
             process.kill()
-            with process:
+            # What it has not taken is still to be sent, and cannot be.
+            with contextlib.suppress(BrokenPipeError), process:
                 pass
 
-    def _asked(self, form: Form, request: Request, model: Takes) -> InferRequest:
-        process = self._process
-        if process is None:
-            process = self._process = subprocess.Popen(
-                [sys.executable, "-s", "-P", "-c", f"from {__name__} import main; main()"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=-1,
-                env=guard_environment(),
-                start_new_session=True,
-            )
+    def _begin(self) -> subprocess.Popen[bytes]:
+        self._process = subprocess.Popen(
+            [sys.executable, "-s", "-P", "-c", f"from {__name__} import main; main()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=-1,
+            env=guard_environment(),
+            start_new_session=True,
+        )
+        return self._process
+
+    def _asked(self, process: subprocess.Popen[bytes], form: Form, request: Request, model: Takes) -> InferRequest:
         assert process.stdin is not None
         assert process.stdout is not None
+        if not self._up:
+            self._up = _message(process.stdout) == _UP
         headers = {name: request.headers[name] for name in _MEANT if name in request.headers}
         order = (form.apart, headers, dict(model.declared), list(model.known))
         _send(process.stdin, (_encode(order), request.body))
@@ -90,6 +101,14 @@ class Reader:
         outputs = found["outputs"]
         asked = None if outputs is None else [RequestedOutput(*each) for each in outputs]
         return InferRequest(tensors, found["id"], found["parameters"], asked)
+
+
+def _has_spoken(process: subprocess.Popen[bytes]) -> bool:
+    """Tell whether a process has said that it can read, or has ended."""
+    assert process.stdout is not None
+    poll = select.poll()
+    poll.register(process.stdout, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _joined(stream: IO[bytes], parts: int) -> list[Any]:
@@ -139,7 +158,8 @@ def main() -> None:
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     forms = {form.apart: form for form in (TENSORS, RECORDS)}
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        _send(sys.stdout.buffer, [_UP])
         while True:
             name, headers, declared, known = _decode(
                 _message(sys.stdin.buffer), type=tuple[str, dict[bytes, bytes], dict[str, str], list[str]]

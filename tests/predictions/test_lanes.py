@@ -1,0 +1,70 @@
+"""Who comes first in the queue of the prediction log, and how long a buffered row waits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from modelops.predictions import PredictionLog, Row, count, log
+from modelops.predictions.lanes import PART_ROWS, Entry, Lanes, parts_of
+from waiting import wait_for
+
+
+def make_row(id: str) -> Row:
+    return Row(id, 100.0, "fraud", 1, "stable", 0, "salt", "customer-1", '{"amount":1.5}', 0.25, "0", 200, 1.5)
+
+
+def test_who_comes_while_a_part_is_written_waits_for_no_other_part() -> None:
+    """However single rows and the parts of a large request meet, at most one part goes before a single row."""
+    for before in range(3):
+        lanes = Lanes(65_536)
+        for number in range(before):
+            # What was taken while nothing large waited gives nothing large a turn.
+            lanes.add(make_row(f"early{number}"), 1)
+            assert lanes.take() == [make_row(f"early{number}")]
+        rows = [make_row(f"large{at}") for at in range(8 * PART_ROWS)]
+        lanes.add_large(parts_of(rows, None, None), len(rows))
+        for number in range(4):
+            part = lanes.take()
+            assert [type(each) for each in part] == [Entry]
+            # It comes while that part is written.
+            lanes.add(make_row(f"single{number}"), 1)
+            assert lanes.take() == [make_row(f"single{number}")]
+        lanes.add(make_row("first"), 1)
+        # Nor do single rows that keep coming hold up what is large.
+        assert [type(each) for each in lanes.take()] == [Entry]
+        assert lanes.take() == [make_row("first")]
+
+
+def test_a_window_is_over_when_the_commit_before_took_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that came while others were written has waited since, and does not wait for another window."""
+    path, now = tmp_path / "predictions", [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], perf_counter=time.perf_counter)
+    monkeypatch.setattr(log, "time", clock)
+    entered, go_on = threading.Event(), threading.Event()
+
+    async def scenario() -> None:
+        with PredictionLog(path, window_seconds=3600) as opened:
+            insert = opened._files.insert
+
+            def slow(*arguments: Any) -> None:
+                entered.set()
+                go_on.wait()
+                insert(*arguments)
+
+            monkeypatch.setattr(opened._files, "insert", slow)
+            acknowledged = opened.append_acknowledged([make_row("a")])
+            await asyncio.to_thread(entered.wait)
+            opened.append(make_row("b"))
+            now[0] = 3600.0
+            go_on.set()
+            await acknowledged
+            await asyncio.to_thread(wait_for, lambda: count(path) == 2)
+
+    asyncio.run(scenario())
