@@ -170,15 +170,14 @@ def _numeric(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, 
         return _grouping(name, nullable, distinct, share)
     if whole and named:
         return Finding(name, "category", nullable, "named like an identifier, so its numbers are taken for codes")
-    if whole and not nullable and share < 1 and _numbers_groups(name, values, distinct):
-        why = f"it numbers {distinct:,} groups of rows in their order; --feature keeps it"
-        return Finding(name, None, nullable, why, groups=share <= 1 / 1.5)
     if whole and distinct > 2 and _DATE.search(name):
         said = "called a date, which keeps growing, and its whole numbers are read as none; --feature keeps it"
         return Finding(name, None, nullable, said)
     if distinct == 2 and whole and set(pc.unique(values).drop_null().to_pylist()) == {0, 1}:
         return Finding(name, "boolean", nullable)
     said = sentinels(name, values)
+    if whole and not nullable and not said:
+        said = _in_order(name, values, distinct, share)
     remark = "; ".join(part for part in (_protected(name), said) if part)
     return Finding(name, "integer" if whole else "number", nullable, remark, said=said)
 
@@ -200,8 +199,6 @@ def _distinct_numbers(
     if named or _NUMBERED.search(name):
         return Finding(name, None, nullable, "100 % distinct: looks like an identifier", identifies=not nullable)
     why = _no_measure(values, distinct)
-    if why is None and not nullable and distinct >= _SOME and not _timed(name) and _ascending(values, strictly=True):
-        why = "all are different and stand in their order"
     if why is None:
         return None
     remark = f"{why}: looks like an identifier; --feature keeps it"
@@ -257,20 +254,23 @@ def _counts(values: pa.ChunkedArray, distinct: int) -> bool:
     return distinct >= 20 and high - low == distinct - 1 and values.to_pylist() == list(range(low, high + 1))
 
 
-def _numbers_groups(name: str, values: pa.ChunkedArray, distinct: int) -> bool:
-    """Return whether whole numbers count groups of rows that stand together: from 0 or 1, in order, without gaps."""
+def _in_order(name: str, values: pa.ChunkedArray, distinct: int, share: float) -> str:
+    """Return what is to be said of whole numbers in whose order the rows stand, empty for others.
+
+    They may name rows or groups of them, or be a measure that the table is sorted by. Order shows neither, so a person
+    is asked, and the column stays what it is by its values.
+    """
+    if distinct < _SOME or timely(name) or is_year(name):
+        return ""
+    steps = np.diff(np.asarray(values.cast(pa.int64(), safe=False), dtype=np.int64))
+    if not (steps >= 0).all():
+        return ""
+    if share == 1:
+        return f"the rows stand in its order: if it only names or numbers them, say --id {name}"
     low, high = pc.min_max(values).as_py().values()
-    gapless = low in (0, 1) and high - low == distinct - 1
-    return distinct >= _SOME and gapless and not _timed(name) and _ascending(values, strictly=False)
-
-
-def _ascending(values: pa.ChunkedArray, *, strictly: bool) -> bool:
-    steps = np.diff(np.asarray(values.cast(pa.float64(), safe=False), dtype=np.float64))
-    return bool((steps > 0).all() if strictly else (steps >= 0).all())
-
-
-def _timed(name: str) -> bool:
-    return timely(name) or is_year(name)
+    if low in (0, 1) and high - low == distinct - 1 and share <= 1 / 1.5:
+        return f"the rows stand in its order: if it numbers what they are about, say --id {name}"
+    return ""
 
 
 def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, share: float) -> Finding:
