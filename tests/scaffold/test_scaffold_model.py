@@ -329,7 +329,7 @@ def test_groups_whose_rows_are_like_those_of_others_leave_equal_rows_together() 
 
 
 def test_a_table_sorted_by_its_one_measure_learns_from_it() -> None:
-    """Doses from 0 to 59, each with how many lived and died: the dose is the feature, whatever the order of the rows."""
+    """Doses from 0 to 59, each with who lived and who died: the dose is a feature, whatever the order of rows."""
     table = pa.table({"dose": [k // 2 for k in range(120)], "churned": ["yes", "no"] * 60})
     found = draft(table)
     assert [feature.name for feature in found.spec.data.features] == ["dose"]
