@@ -169,3 +169,21 @@ def test_a_code_among_codes_is_not_remarked_on_as_a_missing_value() -> None:
     """ND among the states is North Dakota; n.d. among words may mean that there is nothing."""
     assert finding(repeat("ND", "NY", "CA", "TX"), "state").said == ""
     assert "--missing" in finding(repeat("n.d.", "red", "green", "blue"), "colour").said
+
+
+@pytest.mark.parametrize("unit", [" €", " %", ""])
+@pytest.mark.parametrize("mark", ["-", "\u2013", "n.d."])
+def test_a_mark_among_amounts_is_asked_about(unit: str, mark: str) -> None:
+    """Numbers with a unit and a comma are numbers, also where some rows have a dash instead."""
+    found = finding([mark if k % 9 == 0 else f"{k * 7 % 311},{k % 90 + 10}{unit}" for k in range(400)], "betrag")
+    assert (found.type, found.identifies) == (None, False)
+    assert found.remark.startswith(f"numbers, but for {mark!r} (45 rows)")
+    assert f"--missing betrag={mark}" in found.remark
+
+
+@pytest.mark.parametrize("form", ["{:.2f} ‰", "{:,.2f} Rs", "{:.2f}-", "S$ {:,.2f}"])
+def test_amounts_in_units_that_nobody_knows_are_no_identifiers(form: str) -> None:
+    """All are different and none is a number: the column is left out, and does not divide the rows."""
+    found = finding([form.format(1000 + 37.25 * row) for row in range(100)], "amount")
+    assert (found.type, found.identifies) == (None, False)
+    assert "1234.5" in found.remark

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from modelops.artifacts.frame import column as convert
 from modelops.artifacts.frame import unquoted
 from modelops.data.dates import fitting_forms, timely
-from modelops.data.numbers import Dress, Shape
+from modelops.data.numbers import Dress, Shape, numbers_among
 from modelops.errors import ModelOpsError
 from modelops.spec.meta import FeatureType
 from modelops.spec.texts.reading import DATE_FORMATS, is_written
@@ -47,6 +47,8 @@ _PROTECTED = re.compile(
     re.IGNORECASE,
 )
 _AMOUNT = re.compile(r"[-+]?[€$£¥]? ?[-+]?\d{1,3}(?:[,.' \u00a0]?\d{3})*(?:[.,]\d+)? ?[%€$£¥]?")
+_AMOUNTS = re.compile(r"\D{0,6}\d{1,3}(?:[,.'\u2019 \u00a0\u202f]?\d{3})*[.,]\d{1,2}\D{0,6}")
+"""Fractions with anything around them: they are measures, however they are written, and name no row."""
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?")
 _OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T]\d{1,2}:\d{2}.*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -291,14 +293,15 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
         return out(f"dates {two}, such as {_example(words[0], values)}")
     if all(any(is_written(word.strip(), form) for form in _WITH_WEEKDAY) for word in words[:_SEEN]):
         return out(f"dates whose day of the week is another one than theirs, such as {_example(words[0], values)}")
-    numbers = sum(map(_is_number, words))
+    read = {*filter(_is_number, words), *numbers_among(words)}
+    numbers = len(read)
     marks = [word for word in words if word.lower() in _MARKS and not _one_of_them(word, words)]
     if marks and numbers >= 2 and numbers + len(marks) == len(words):
         shown = ", ".join(f"{mark!r} ({_rows_of(values, mark):,} rows)" for mark in marks[:5])
         ways = " ".join(f"--missing {name}={mark}" for mark in marks[:5])
         return out(f"numbers, but for {shown}: if these mean missing, say {ways}")
     if 0.8 * len(words) <= numbers < len(words) and distinct > 20:
-        stray = next(word for word in words if not _is_number(word))
+        stray = next(word for word in words if word not in read)
         few = f"{len(words) - numbers} of its {len(words)} values are no numbers"
         return out(f"{few}, such as {_example(stray, values)}; clean them, or say --missing {name}=WORD")
     dress, shape = Dress(), Shape()
@@ -323,6 +326,9 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
         return out("it names the rows, and says nothing of them")
     if _IDENTIFIER.search(name) and distinct > MOST_CODES and share < 0.9:
         return _grouping(name, nullable, distinct, share)
+    if distinct >= 20 and 0.8 * len(words) <= sum(_AMOUNTS.fullmatch(word.strip()) is not None for word in words):
+        shape = _example(words[0], values)
+        return out(f"numbers with something around them that is not known, such as {shape}: write them as 1234.5")
     if share >= 0.9 and distinct >= 20:
         unique = distinct == len(values) and not nullable
         return out(f"{math.floor(share * 100)} % distinct: looks like an identifier", identifies=unique)
@@ -346,6 +352,9 @@ _MARKS = frozenset(
             "-",
             "--",
             "---",
+            "\u2013",
+            "\u2014",
+            "\u2212",
             ".",
             "..",
             "*",
