@@ -670,3 +670,31 @@ def test_copies_among_one_feature_are_seen(copied):
     if copied:
         assert "repeat an earlier row" in found.reason
         assert "features of a training row" in found.reason
+
+
+def test_what_a_row_counts_for_makes_it_no_other_row():
+    """Copies are known by features, target, id and time; other weights, or columns beside, hide none of them."""
+    whole = subject(400)
+    data = whole.model.data.model_copy(update={"id": None, "weight": "w"})
+    twice = {
+        name: pd.concat([part, part], ignore_index=True).assign(w=1 + np.arange(800) / 800, note=np.arange(800))
+        for name, part in (("train", whole.train), ("test", whole.test))
+    }
+    copied = replace(whole, model=whole.model.model_copy(update={"data": data})).with_parts(twice)
+    found = run("data-quality", {"maximumMissing": 0.99}, copied)
+    assert (found.verdict, "repeat an earlier row: 0.5" in found.reason) == ("fail", True), found.reason
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whole_percents_and_what_follows_from_them_are_no_copies(seed):
+    """A hundred values of a feature in six hundred rows repeat with their labels, and nobody copied a row."""
+    generator = np.random.default_rng(seed)
+    whole = subject(400)
+    only = tuple(feature for feature in whole.model.data.features if feature.name == "income")
+    data = whole.model.data.model_copy(update={"features": only, "sensitive": (), "id": None})
+    percent = generator.integers(0, 101, 800).astype(np.float64)
+    table = pd.DataFrame({"income": percent, "repaid": percent + generator.normal(0, 20, 800) > 50})
+    parts = {"train": table[:600].reset_index(drop=True), "test": table[600:].reset_index(drop=True)}
+    coarse = replace(whole, model=whole.model.model_copy(update={"data": data}), declared_columns={}).with_parts(parts)
+    found = run("data-quality", {}, coarse)
+    assert found.verdict == "pass", found.reason

@@ -523,6 +523,9 @@ def test_a_column_of_weights_is_no_feature_and_reaches_the_training_code(initial
     assert columns["survey_weight"] == "number"
     assert "tune_threshold" not in entry.model.spec.training.parameters
     assert "model__sample_weight=sample_weight" in Path("models/w/train.py").read_text()
+    assert entry.monitor is not None
+    assert entry.monitor.spec.retraining is None, "neither requests nor labels bring a weight"
+    assert "labels bring no weight" in Path("models/w/monitor.yaml").read_text()
 
 
 def test_the_rate_of_requests_is_that_of_the_column_of_time(initialised: Init) -> None:

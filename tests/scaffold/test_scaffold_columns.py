@@ -125,36 +125,31 @@ def test_amounts_written_for_people_are_no_identifiers(form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "name", "identifies", "groups"),
+    ("values", "name", "asked"),
     [
-        # Ids are given out in order, with gaps where some were not given out or left again.
-        ([10_056 + 37 * k + k % 5 for k in range(300)], "pidnum", True, False),
-        # Four rows of each person, one after the other.
-        ([1 + k // 4 for k in range(400)], "individual", False, True),
+        ([10_056 + 37 * k + k % 5 for k in range(300)], "pidnum", True),
+        ([2_000 + 97 * k + k % 13 for k in range(600)], "area", True),  # a table that is sorted by a measure
+        ([1 + k // 4 for k in range(400)], "individual", True),
+        ([k // 2 for k in range(200)], "age", True),  # a life table: each age for women and for men
+        ([18 + k // 5 for k in range(400)], "age", False),
+        ([(7 * k) % 90 for k in range(400)], "individual", False),  # not in order
+        ([k // 20 for k in range(400)], "dose", False),  # few levels
+        ([90_000 - 290 * k for k in range(300)], "sales", False),
+        ([1950 + k // 4 for k in range(400)], "year", False),
     ],
 )
-def test_whole_numbers_that_stand_in_their_order_name_rows_or_groups_of_them(
-    values: list[object], name: str, identifies: bool, groups: bool
-) -> None:
-    """Numbers that grow through the file say where a row stands in it: they are no measure, whatever their name."""
+def test_order_alone_makes_no_identity(values: list[object], name: str, asked: bool) -> None:
+    """Numbers that grow through the file may be a measure that it is sorted by: they stay, and a person is asked."""
     found = finding(values, name)
-    assert (found.type, found.identifies, found.groups) == (None, identifies, groups)
-    assert "--feature keeps it" in found.remark
+    assert (found.type, found.identifies, found.groups) == ("integer", False, False)
+    assert (f"--id {name}" in found.said) is asked
+    assert found.said in found.remark
 
 
-@pytest.mark.parametrize(
-    ("values", "name"),
-    [
-        ([18 + k // 5 for k in range(400)], "age"),  # a file in the order of a measure, which does not begin at 1
-        ([(7 * k) % 90 for k in range(400)], "individual"),  # not in order
-        ([k // 20 for k in range(400)], "dose"),  # few levels
-        ([90_000 - 290 * k for k in range(300)], "sales"),  # the largest first, as measures are listed
-        ([1950 + k // 4 for k in range(400)], "year"),
-    ],
-)
-def test_a_measure_in_order_stays_a_feature(values: list[object], name: str) -> None:
-    """Only counting from 0 or 1 through many groups, or rising without a repeat, is taken for numbering."""
-    assert finding(values, name).type == "integer"
+def test_a_row_number_with_gaps_is_no_feature() -> None:
+    """Rows were numbered from 1 and some dropped: hardly a number is left out, and none comes twice."""
+    found = finding([k for k in range(1, 400) if k % 17], "lauf")
+    assert (found.type, found.identifies) == (None, True)
 
 
 def test_a_flag_is_no_data_about_persons() -> None:
@@ -174,3 +169,21 @@ def test_a_code_among_codes_is_not_remarked_on_as_a_missing_value() -> None:
     """ND among the states is North Dakota; n.d. among words may mean that there is nothing."""
     assert finding(repeat("ND", "NY", "CA", "TX"), "state").said == ""
     assert "--missing" in finding(repeat("n.d.", "red", "green", "blue"), "colour").said
+
+
+@pytest.mark.parametrize("unit", [" €", " %", ""])
+@pytest.mark.parametrize("mark", ["-", "\u2013", "n.d."])
+def test_a_mark_among_amounts_is_asked_about(unit: str, mark: str) -> None:
+    """Numbers with a unit and a comma are numbers, also where some rows have a dash instead."""
+    found = finding([mark if k % 9 == 0 else f"{k * 7 % 311},{k % 90 + 10}{unit}" for k in range(400)], "betrag")
+    assert (found.type, found.identifies) == (None, False)
+    assert found.remark.startswith(f"numbers, but for {mark!r} (45 rows)")
+    assert f"--missing betrag={mark}" in found.remark
+
+
+@pytest.mark.parametrize("form", ["{:.2f} ‰", "{:,.2f} Rs", "{:.2f}-", "S$ {:,.2f}"])
+def test_amounts_in_units_that_nobody_knows_are_no_identifiers(form: str) -> None:
+    """All are different and none is a number: the column is left out, and does not divide the rows."""
+    found = finding([form.format(1000 + 37.25 * row) for row in range(100)], "amount")
+    assert (found.type, found.identifies) == (None, False)
+    assert "1234.5" in found.remark

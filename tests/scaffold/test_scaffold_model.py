@@ -328,6 +328,33 @@ def test_groups_whose_rows_are_like_those_of_others_leave_equal_rows_together() 
     assert (asked.spec.training.split.type, asked.spec.data.id) == ("hash", "student_id")
 
 
+def test_a_table_sorted_by_its_one_measure_learns_from_it() -> None:
+    """Doses from 0 to 59, each with who lived and who died: the dose is a feature, whatever the order of rows."""
+    table = pa.table({"dose": [k // 2 for k in range(120)], "churned": ["yes", "no"] * 60})
+    found = draft(table)
+    assert [feature.name for feature in found.spec.data.features] == ["dose"]
+    assert found.spec.data.id is None
+
+
+@pytest.mark.parametrize(
+    ("wishes", "named", "way"),
+    [
+        ({}, "number: identifies a row", "--feature number"),
+        ({"id": "number"}, "number: identifies a row", "a model learns"),
+        ({"weight": "number"}, "number: what each row counts for", "a model learns"),
+    ],
+)
+def test_a_table_without_features_says_what_its_columns_are(wishes: dict[str, str], named: str, way: str) -> None:
+    """The error names the column that became something else, and how it is kept where nobody asked for that."""
+    table = pa.table({"number": [3 + (7 * k) % 211 for k in range(120)], "churned": ["yes", "no"] * 60})
+    with pytest.raises(ModelOpsError) as caught:
+        draft(table, **wishes)
+    assert caught.value.first.code == "no-features"
+    assert named in caught.value.first.message
+    assert way in (caught.value.first.hint or "")
+    assert "there is no other" not in caught.value.first.message
+
+
 def test_the_named_time_and_id_are_used_and_are_no_features() -> None:
     """--time makes a time split, --id is taken as it is."""
     found = draft(customers(), time="signed_up", id="city")

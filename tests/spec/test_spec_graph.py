@@ -412,3 +412,15 @@ def test_a_monitor_names_one_score_or_several() -> None:
         found = told(files | {path: files[path].replace(listed, text)}, None)
         assert [(code, dotted) for code, _, dotted in found] == [expected]
         assert found[0][1].startswith(f"{path}:7:")
+
+
+def test_a_model_that_weights_its_rows_has_no_retraining() -> None:
+    """Neither requests nor labels bring a weight, so no retraining could ever have a row: that is said beforehand."""
+    path, model = f"{FOLDER}/monitor.yaml", f"{FOLDER}/model.yaml"
+    files = world()
+    files[model] = files[model].replace(b"  data:\n", b"  data:\n    weight: amount\n")
+    without = files[path].split(b"  retraining:")[0]
+    with_it = without + b"  retraining: {minimumRows: 500}\n"
+    codes = [code for code, _, dotted in told(files | {path: with_it}, None) if dotted == "spec.retraining"]
+    assert codes == ["retraining-unweighted"]
+    assert not [1 for _, _, dotted in told(files | {path: without}, None) if dotted == "spec.retraining"]

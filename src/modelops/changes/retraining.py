@@ -236,7 +236,7 @@ def _lacks(rows: monitoring.NewRows, retraining: Retraining) -> str:
         for many, what in (
             (rows.known, "are in its snapshot already"),
             (rows.repeated, "were delivered twice"),
-            (rows.unweighted, "were sent without the column of weights"),
+            (rows.unweighted, "have no weight, which requests and labels do not bring"),
         )
         if many
     ]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelops.data.dates import dated, epoch_form, fitting_forms
-from modelops.data.numbers import Dress, Shape, plain
+from modelops.data.numbers import Dress, Shape, as_typed, plain
 from modelops.spec.kinds.data_snapshot import Column
 from modelops.spec.meta import FeatureType
 from modelops.spec.texts.reading import EPOCHS, TextReading, numbers_of
@@ -284,7 +284,7 @@ class Guess:
         alive: list[ColumnForm] = []
         for form in self._forms:
             if form == ColumnForm("integer"):
-                alive += [form] if self._see_integers(trial) else []
+                alive += [form] if self._see_integers(as_typed(trial)) else []
             elif form == ColumnForm("number") and alive:
                 alive.append(form)  # every integer is a number
             elif converted(trial, form) is not None:

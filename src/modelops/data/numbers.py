@@ -7,21 +7,23 @@ than seventeen hundred in another. What other columns settle is taken; what noth
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelops.errors import Exit, Location, failure
-from modelops.spec.texts.reading import SPACES, UNITS, Decimal, Written, written_as
+from modelops.spec.texts.reading import ALIKE, SPACES, UNITS, Decimal, Written, written_as
 
 __all__ = [
     "Decimal",
     "Dress",
     "Shape",
     "Written",
+    "as_typed",
     "decimal_mark",
+    "numbers_among",
     "plain",
     "require_agreed",
     "said",
@@ -31,11 +33,21 @@ _OTHER: dict[str, Decimal] = {".": ",", ",": "."}
 _GROUPED = r"^[+-]?[1-9]\d{0,2}"
 
 
+def as_typed(values: pa.Array) -> pa.Array:
+    """Return texts with the apostrophe and the minus that a keyboard has, as ``spec.texts.reading`` does one."""
+    if pc.all(pc.string_is_ascii(values)).as_py() in (True, None):
+        return values
+    for mark, others in ALIKE.items():
+        values = pc.replace_substring_regex(values, f"[{others}]", mark)
+    return values
+
+
 def plain(values: pa.Array, format: str | None) -> pa.Array:
     """Return texts with a decimal point and ungrouped; those that are not written in the format stay no numbers."""
     written = written_as(format)
     if written is None:
         return pc.binary_join_element_wise("?", values, "")
+    values = as_typed(values)
     if written.unit is not None or written.brackets:
         values = undressed(values, written)
     if written.thousands is not None:
@@ -94,7 +106,7 @@ class Dress:
         """Look at texts without missing ones."""
         if not self._alive or not len(values):
             return
-        every = pc.unique(values)
+        every = pc.unique(as_typed(values))
         for part in (every.slice(0, 30), every) if len(every) > 30 else (every,):
             if not pc.all(pc.match_substring_regex(part, _DRESSED)).as_py():
                 self._alive = False
@@ -127,6 +139,23 @@ _DRESSED = rf"^(?:{_ANY})?[{SPACES}]*[(]?{_SIGNED}[\d.,'{SPACES}]+(?:{_ANY})?[{S
 """Numbers with anything around them that may be a unit or brackets; most texts are none."""
 
 
+def numbers_among(words: Sequence[str]) -> list[str]:
+    """Return which of some texts are numbers with marks, or with one unit around them; none where they are of several.
+
+    >>> numbers_among(["12,50 €", "-", "\u22127,00 €", "x"])
+    ['12,50 €', '\u22127,00 €']
+    """
+    texts = pa.array([word.strip() for word in words], pa.string())
+    fits = pc.match_substring_regex(as_typed(texts), _DRESSED).to_pylist()
+    found = [word for word, fit in zip(words, fits, strict=True) if fit and any(map(str.isdigit, word))]
+    if not found:
+        return []
+    dress, shape = Dress(), Shape()
+    for each in (dress, shape):
+        each.see(pa.array([word.strip() for word in found], pa.string()))
+    return found if (shape.numeric if dress.written is None else dress.inner.numeric) else []
+
+
 def said(written: Written) -> str:
     """Return the marks in words."""
     names = {".": "a point", ",": "a comma", " ": "a space", "'": "an apostrophe"}
@@ -156,6 +185,7 @@ class Shape:
         """Look at texts without missing ones."""
         if not self.numeric or not len(values):
             return
+        values = as_typed(values)
         if not pc.any(pc.match_substring_regex(values, r"[^0-9+-]")).as_py():
             self._long |= bool(pc.any(pc.match_substring_regex(values, r"^[+-]?\d{4,}$")).as_py())
             return

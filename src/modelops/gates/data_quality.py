@@ -30,16 +30,16 @@ Columns = dict[str, Array]
 class Params(Strict):
     """Limits as shares between 0 and 1.
 
-    ``maximumMissing`` holds for every nullable feature unless ``missing`` names its own limit. ``maximumDuplicates``
-    is the share of rows that repeat an earlier row in every column. ``maximumLeakage`` is the share of test rows whose
-    feature values all occur in one training row; of both as much is allowed as columns of few values give by chance.
-    ``minimumRows`` holds for what weights leave of each part, too. ``maximumSharedIds`` is the share of test rows whose
-    id does.
-    ``maximumAssociation`` bounds how well any single feature ranks the target alone (area under the ROC curve, or
-    absolute rank correlation for regression): above it the feature probably contains the answer, and fails unless so
-    few rows say so that 0.95 is not shown; what ranks by more than 0.95 is asked about in the verdict. Features that
-    determine the target in every row, alone or two or more together, fail whatever the limit is, unless the model says
-    of them why they are known at prediction time.
+    ``maximumMissing`` holds for every nullable feature unless ``missing`` names its own limit. ``maximumDuplicates`` is
+    the share of rows that repeat an earlier row in every column that the model names, but for the weight.
+    ``maximumLeakage`` is the share of test rows whose feature values all occur in one training row; of both as much
+    is allowed as columns of few values give by chance. ``minimumRows`` holds for what weights leave of each part,
+    too. ``maximumSharedIds`` is the share of test rows whose id does. ``maximumAssociation`` bounds how well any
+    single feature ranks the target alone (area under the ROC curve, or absolute rank correlation for regression):
+    above it the feature probably contains the answer, and fails unless so few rows say so that 0.95 is not shown;
+    what ranks by more than 0.95 is asked about in the verdict. Features that determine the target in every row,
+    alone or two or more together, fail whatever the limit is, unless the model says of them why they are known at
+    prediction time.
     """
 
     minimum_rows: Annotated[int, Field(ge=2)] = 50
@@ -156,11 +156,13 @@ def _hashes(train: Mapping[str, Any], test: Mapping[str, Any]) -> list[Array]:
 
 
 def _duplicates(params: Params, subject: Subject) -> Verdict:
-    shared = [name for name in subject.train.columns if name in subject.test.columns]
-    columns = _hashes(*({name: part[name] for name in shared} for part in (subject.train, subject.test)))
+    names = [name for name in subject.model.data.told if name in subject.train.columns]
+    columns = _hashes(*({name: part[name] for name in names} for part in (subject.train, subject.test)))
     n = len(columns[0])
     what = "share of rows that repeat an earlier row"
-    return _beyond_chance(what, repeated(columns), repeated(by_chance(columns)), params.maximum_duplicates, n)
+    return _beyond_chance(
+        what, repeated(columns), repeated(by_chance(columns, whole=True)), params.maximum_duplicates, n
+    )
 
 
 def _leakage(params: Params, train: Columns, test: Columns) -> Verdict:

@@ -78,10 +78,9 @@ def new_rows(
     Columns and types are those of the old snapshot, and texts are read as its texts were. Features come from the log,
     the target from feedback, the event time from the time of the prediction, the column that traffic is assigned by
     from the logged entity, and a row's id that is not that column from the prediction's id; other columns are null
-    unless the caller sent them. Where the model has a column of weights, rows whose caller sent none are left out: what
-    they count for is known to nobody. Where the model declares no time, a column for that of the prediction is added. A
-    truth that is no value of the target's type is left out, as is every row that was delivered twice or that
-    ``previous`` holds.
+    unless the caller sent them. Where the model has a column of weights, rows without one are left out: what they count
+    for is known to nobody. Where the model declares no time, a column for that of the prediction is added. A truth that
+    is no value of the target's type is left out, as is every row that was delivered twice or that ``previous`` holds.
     """
     target = model.data.target
     kinds = {column.name: column.type for column in old.columns}

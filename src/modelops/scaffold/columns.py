@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from modelops.artifacts.frame import column as convert
 from modelops.artifacts.frame import unquoted
 from modelops.data.dates import fitting_forms, timely
-from modelops.data.numbers import Dress, Shape
+from modelops.data.numbers import Dress, Shape, numbers_among
 from modelops.errors import ModelOpsError
 from modelops.spec.meta import FeatureType
 from modelops.spec.texts.reading import DATE_FORMATS, is_written
@@ -47,6 +47,8 @@ _PROTECTED = re.compile(
     re.IGNORECASE,
 )
 _AMOUNT = re.compile(r"[-+]?[€$£¥]? ?[-+]?\d{1,3}(?:[,.' \u00a0]?\d{3})*(?:[.,]\d+)? ?[%€$£¥]?")
+_AMOUNTS = re.compile(r"\D{0,6}\d{1,3}(?:[,.'\u2019 \u00a0\u202f]?\d{3})*[.,]\d{1,2}\D{0,6}")
+"""Fractions with anything around them: they are measures, however they are written, and name no row."""
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?")
 _OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T]\d{1,2}:\d{2}.*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -170,15 +172,14 @@ def _numeric(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, 
         return _grouping(name, nullable, distinct, share)
     if whole and named:
         return Finding(name, "category", nullable, "named like an identifier, so its numbers are taken for codes")
-    if whole and not nullable and share < 1 and _numbers_groups(name, values, distinct):
-        why = f"it numbers {distinct:,} groups of rows in their order; --feature keeps it"
-        return Finding(name, None, nullable, why, groups=share <= 1 / 1.5)
     if whole and distinct > 2 and _DATE.search(name):
         said = "called a date, which keeps growing, and its whole numbers are read as none; --feature keeps it"
         return Finding(name, None, nullable, said)
     if distinct == 2 and whole and set(pc.unique(values).drop_null().to_pylist()) == {0, 1}:
         return Finding(name, "boolean", nullable)
     said = sentinels(name, values)
+    if whole and not nullable and not said:
+        said = _in_order(name, values, distinct, share)
     remark = "; ".join(part for part in (_protected(name), said) if part)
     return Finding(name, "integer" if whole else "number", nullable, remark, said=said)
 
@@ -200,8 +201,6 @@ def _distinct_numbers(
     if named or _NUMBERED.search(name):
         return Finding(name, None, nullable, "100 % distinct: looks like an identifier", identifies=not nullable)
     why = _no_measure(values, distinct)
-    if why is None and not nullable and distinct >= _SOME and not _timed(name) and _ascending(values, strictly=True):
-        why = "all are different and stand in their order"
     if why is None:
         return None
     remark = f"{why}: looks like an identifier; --feature keeps it"
@@ -257,20 +256,23 @@ def _counts(values: pa.ChunkedArray, distinct: int) -> bool:
     return distinct >= 20 and high - low == distinct - 1 and values.to_pylist() == list(range(low, high + 1))
 
 
-def _numbers_groups(name: str, values: pa.ChunkedArray, distinct: int) -> bool:
-    """Return whether whole numbers count groups of rows that stand together: from 0 or 1, in order, without gaps."""
+def _in_order(name: str, values: pa.ChunkedArray, distinct: int, share: float) -> str:
+    """Return what is to be said of whole numbers in whose order the rows stand, empty for others.
+
+    They may name rows or groups of them, or be a measure that the table is sorted by. Order shows neither, so a person
+    is asked, and the column stays what it is by its values.
+    """
+    if distinct < _SOME or timely(name) or is_year(name):
+        return ""
+    steps = np.diff(np.asarray(values.cast(pa.int64(), safe=False), dtype=np.int64))
+    if not (steps >= 0).all():
+        return ""
+    if share == 1:
+        return f"the rows stand in its order: if it only names or numbers them, say --id {name}"
     low, high = pc.min_max(values).as_py().values()
-    gapless = low in (0, 1) and high - low == distinct - 1
-    return distinct >= _SOME and gapless and not _timed(name) and _ascending(values, strictly=False)
-
-
-def _ascending(values: pa.ChunkedArray, *, strictly: bool) -> bool:
-    steps = np.diff(np.asarray(values.cast(pa.float64(), safe=False), dtype=np.float64))
-    return bool((steps > 0).all() if strictly else (steps >= 0).all())
-
-
-def _timed(name: str) -> bool:
-    return timely(name) or is_year(name)
+    if low in (0, 1) and high - low == distinct - 1 and share <= 1 / 1.5:
+        return f"the rows stand in its order: if it numbers what they are about, say --id {name}"
+    return ""
 
 
 def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, share: float) -> Finding:
@@ -291,14 +293,15 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
         return out(f"dates {two}, such as {_example(words[0], values)}")
     if all(any(is_written(word.strip(), form) for form in _WITH_WEEKDAY) for word in words[:_SEEN]):
         return out(f"dates whose day of the week is another one than theirs, such as {_example(words[0], values)}")
-    numbers = sum(map(_is_number, words))
+    read = {*filter(_is_number, words), *numbers_among(words)}
+    numbers = len(read)
     marks = [word for word in words if word.lower() in _MARKS and not _one_of_them(word, words)]
     if marks and numbers >= 2 and numbers + len(marks) == len(words):
         shown = ", ".join(f"{mark!r} ({_rows_of(values, mark):,} rows)" for mark in marks[:5])
         ways = " ".join(f"--missing {name}={mark}" for mark in marks[:5])
         return out(f"numbers, but for {shown}: if these mean missing, say {ways}")
     if 0.8 * len(words) <= numbers < len(words) and distinct > 20:
-        stray = next(word for word in words if not _is_number(word))
+        stray = next(word for word in words if word not in read)
         few = f"{len(words) - numbers} of its {len(words)} values are no numbers"
         return out(f"{few}, such as {_example(stray, values)}; clean them, or say --missing {name}=WORD")
     dress, shape = Dress(), Shape()
@@ -323,6 +326,9 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
         return out("it names the rows, and says nothing of them")
     if _IDENTIFIER.search(name) and distinct > MOST_CODES and share < 0.9:
         return _grouping(name, nullable, distinct, share)
+    if distinct >= 20 and 0.8 * len(words) <= sum(_AMOUNTS.fullmatch(word.strip()) is not None for word in words):
+        shape = _example(words[0], values)
+        return out(f"numbers with something around them that is not known, such as {shape}: write them as 1234.5")
     if share >= 0.9 and distinct >= 20:
         unique = distinct == len(values) and not nullable
         return out(f"{math.floor(share * 100)} % distinct: looks like an identifier", identifies=unique)
@@ -346,6 +352,9 @@ _MARKS = frozenset(
             "-",
             "--",
             "---",
+            "\u2013",
+            "\u2014",
+            "\u2212",
             ".",
             "..",
             "*",

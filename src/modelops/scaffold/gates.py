@@ -79,7 +79,7 @@ def shape_of(table: pa.Table, target: Target, used: Sequence[Finding], identity:
         chance=_chance(target),
         missing={name: share for name, share in empty.items() if share > 0},
         repeated_rows=repeats(whole),
-        coarse_rows=repeats(by_chance(whole)),
+        coarse_rows=repeats(by_chance(whole, whole=True)),
         coarse_features=_shared(by_chance(features)),
         repeated_ids=repeated,
         # Only a split by time divides the rows of one id.

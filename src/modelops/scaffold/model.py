@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from modelops.artifacts.frame import spelling
-from modelops.errors import failure
+from modelops.errors import ModelOpsError, failure
 from modelops.scaffold.annotate import annotate, printable
 from modelops.scaffold.answers import without_answers
 from modelops.scaffold.columns import Finding, examine
@@ -107,18 +107,28 @@ def draft_model(
     unused = tuple(f for f in found if f.type is None and f.name not in (identity, roles.time))
     left_out = (*unused, *unreadable)
     if not used:
-        reasons = "; ".join(f"{finding.name}: {finding.remark}" for finding in left_out[:5])
-        raise failure(
-            "no-features",
-            f"no column can be used to predict {wish.target!r}: {reasons or 'there is no other'}",
-            hint="a model learns from columns beside the target and the time; --feature keeps one that was left out",
-        )
+        raise _no_features(wish, left_out, roles)
     shape = shape_of(table, target, used, identity, wish.time)
     if roles.split.equal_rows is not None:
         shape = replace(shape, coarse_features=0.0)
     spec = _spec(wish, target, used, identity, shape, roles.split, weighed)
     files = _files(wish, spec, target, used, left_out, shape, environments, hourly(table, wish.time))
     return Draft(files, spec, target, left_out, roles, tuple(used), tuple(_warnings(shape, identity)))
+
+
+def _no_features(wish: Wish, left_out: Sequence[Finding], roles: Roles) -> ModelOpsError:
+    """Say of every column but the target why no model learns from it, and how one of them is kept."""
+    taken = [name for name in (roles.identity, roles.time, wish.weight) if name is not None]
+    reasons = [f"{name}: {roles.said.get(name) or 'asked for as something else'}" for name in taken]
+    reasons += [f"{finding.name}: {finding.remark}" for finding in left_out[:5]]
+    asked = (wish.id, wish.time, wish.weight)
+    other = [name for name in taken if name not in asked] + [f.name for f in left_out if f.keeps is not None]
+    way = f", as --feature {other[0]}" if other else ""
+    return failure(
+        "no-features",
+        f"no column can be used to predict {wish.target!r}: {'; '.join(reasons) or 'there is no other'}",
+        hint=f"a model learns from columns beside the target and the time; --feature keeps one that was left out{way}",
+    )
 
 
 def _warnings(shape: Shape, identity: str | None) -> Iterator[str]:
@@ -219,17 +229,20 @@ def _files(
 ) -> dict[str, bytes]:  # fmt: skip
     folder, policy = model_folder(wish.name).rstrip("/"), policy_name(wish)
     path = f"{folder}/model.yaml"
-    retraining = None if wish.risk == "high" else Retraining(minimum_rows=min(500, shape.rows))
+    # Neither requests nor labels bring what a row counts for.
+    alone = wish.risk != "high" and wish.weight is None
+    retraining = Retraining(minimum_rows=min(500, shape.rows)) if alone else None
     performance = Performance(metric=judged_by(target)[0], minimum=shape.chance, minimum_labels=100)
     rollout, seen = rollout_plan(requests)
     monitor = MonitorSpec(performance=performance, retraining=retraining)
+    head = _MONITOR if wish.weight is None else f"{_MONITOR} {_UNWEIGHTED}"
     remarks = _remarks(spec, target, used, left_out, grouped=shape.repeated_ids > 0)
     files = {
         path: annotate(dump("Model", wish.name, spec, _HEAD, path), path, remarks),
         f"{folder}/train.py": training_code(target.task, shape.rows),
         GATE_POLICY.path(None, policy): gate_policy(policy, GATE_POLICY.path(None, policy), target, shape, wish.risk),
         f"{folder}/rollout.yaml": dump("RolloutPlan", wish.name, rollout, seen, f"{folder}/rollout.yaml"),
-        f"{folder}/monitor.yaml": dump("Monitor", wish.name, monitor, _MONITOR, f"{folder}/monitor.yaml"),
+        f"{folder}/monitor.yaml": dump("Monitor", wish.name, monitor, head, f"{folder}/monitor.yaml"),
     }
     for environment in environments:
         place = f"{folder}/environments/{environment}.yaml"
@@ -258,6 +271,7 @@ def training_code(task: Task, rows: int) -> bytes:
 
 _HEAD = "Inferred from the data: read it, correct it, and say what the model is for. Comments say why."
 _MONITOR = "The minimum is that of a model that has learned nothing; raise it towards the metrics of the first release."
+_UNWEIGHTED = "No retraining: requests and labels bring no weight; take a snapshot of rows with weights instead."
 
 
 def _about_id(split: Split, *, grouped: bool) -> str:

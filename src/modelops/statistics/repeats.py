@@ -10,11 +10,15 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-_TELLING = 3.0
-"""Values met three times that chance has to promise before their absence says anything."""
+_SURE = 3.0
+"""Standard errors beyond which numbers of rows are no chance."""
+_MULTIPLE = 20
+"""Different rows from which on it is no chance that all come a multiple of two times, or of three."""
 _ABSENT = 0.3
+"""Share of the rows that chance would have met three times, below which they are absent."""
 _MOSTLY = 4
 """A column has many values if it has at least one for so many rows."""
+_HARDLY = 8
 _NEVER = 0x9E3779B97F4A7C15
 
 
@@ -73,27 +77,32 @@ def repeated(columns: Sequence[Array]) -> float:
     return 1 - len(np.unique(keyed(columns))) / len(columns[0])
 
 
-def by_chance(columns: Sequence[Array], seed: int = 0) -> list[Array]:
+def by_chance(columns: Sequence[Array], *, whole: bool = False, seed: int = 0) -> list[Array]:
     r"""Return the columns as they would be of rows that copy nobody: what repeats in them does so by its few values.
 
-    Columns are dealt into two halves, those of most values first, and one half is shuffled against the other. So what
-    goes together in a half stays together, and rows that are equal in both are so by chance. A column alone, whose
-    order tells nothing, is looked at by how often its values occur. Of k equally likely values drawn n times, with
-    d1 met once and d2 twice, about :math:`2 d_2^2 / (3 d_1)` are met three times; of values that are copied there are
-    hardly any. Such a column, or one of many values none of which occurs once, would have no equal values but for the
-    copies.
+    Rows are judged by how often they come, whatever their columns have to do with each other. Of rows that are drawn,
+    with :math:`d_k` met k times, :math:`(k + 1) d_{k-1} d_{k+1}` is :math:`k d_k^2` at least: by Cauchy's inequality
+    for any likelihoods of any rows. Who is met twice by chance has others that are met three times; who was copied has
+    not. Rows that are no copies come back as they are.
+
+    Of others, columns are dealt into two halves, those of most values first, and one half is shuffled against the
+    other. So what goes together in a half stays together, and rows that are equal in both are so by chance. A column
+    of many values that are copied themselves has none that are equal.
 
     Parameters
     ----------
     columns : sequence of arrays of uint64, shape (n,)
         Hashes of the values, equal where these are.
+    whole : bool
+        Whether the columns are all that is known of a row, with what is predicted. Then two columns of many values that
+        are equal in the same rows, and hardly in others, show copies in tables that are too small to count.
     seed : int
         The same seed gives the same order.
 
     Returns
     -------
     list of arrays of uint64, shape (n,)
-        In another order than ``columns``.
+        As ``columns`` where no row is a copy, else in another order.
 
     References
     ----------
@@ -107,6 +116,8 @@ def by_chance(columns: Sequence[Array], seed: int = 0) -> list[Array]:
     >>> round(repeated(by_chance(list(few))), 2), round(repeated(by_chance([np.append(many, many)])), 2)
     (0.98, 0.0)
     """
+    if not _copies(columns, whole=whole):
+        return list(columns)
     random = np.random.default_rng(seed)
     n = len(columns[0])
     counted = [np.unique(values, return_counts=True)[1] for values in columns]
@@ -121,15 +132,39 @@ def by_chance(columns: Sequence[Array], seed: int = 0) -> list[Array]:
     return found
 
 
+def _copies(columns: Sequence[Array], *, whole: bool) -> bool:
+    """Tell whether rows that are equal are copies rather than met again."""
+    counts = np.unique(keyed(columns), return_counts=True)[1]
+    n, rows = int(counts.sum()), len(counts)
+    if rows == n:
+        return False
+    if rows >= _MULTIPLE and np.gcd.reduce(counts) > 1:
+        return True
+    if _too_regular(counts):
+        return True
+    once, twice, thrice = (int((counts == times).sum()) for times in (1, 2, 3))
+    if not whole or rows * _MOSTLY < n or 3 * once * thrice >= _ABSENT * 2 * twice**2:
+        return False
+    alike = [rows - len(np.unique(values)) <= (n - rows) / _HARDLY for values in columns]
+    return sum(alike) >= 2
+
+
+def _too_regular(counts: Array) -> bool:
+    """Tell whether some number of times is met so often, beside one less and one more, that no chance explains it."""
+    met = np.bincount(counts, minlength=4).astype(np.float64)
+    met = np.append(met, 0.0)
+    times = np.arange(2, len(met) - 1, dtype=np.float64)
+    less, here, more = met[1:-2], met[2:-1], met[3:]
+    beyond = times * here**2 - (times + 1) * less * more
+    below, above = less + 1, more + 1
+    spread = 4 * times**2 * here**3 + (times + 1) ** 2 * below * above * (below + above)
+    return bool((beyond > _SURE * np.sqrt(spread)).any())
+
+
 def _copied(counts: Array) -> bool:
     """Tell whether equal values of a column of many values are copies rather than met again."""
-    if len(counts) * _MOSTLY < counts.sum() or len(counts) == counts.sum():
-        return False
-    once, twice = int((counts == 1).sum()), int((counts == 2).sum())
-    if not once:
-        return True
-    expected = 2 * twice**2 / (3 * once)
-    return expected >= _TELLING and int((counts > 2).sum()) < _ABSENT * expected
+    many = len(counts) * _MOSTLY >= counts.sum() and len(counts) < counts.sum()
+    return many and (not (counts == 1).any() or _too_regular(counts))
 
 
 def most(share: float, n: int) -> float:

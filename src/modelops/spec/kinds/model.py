@@ -56,6 +56,13 @@ class ModelData(Strict):
     sensitive: tuple[str, ...] = ()
     features: tuple[Feature, ...] = Field(min_length=1)
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What is told of a row, by which copies are known: features, target, id and time; not what it counts for."""
+        roles = (self.target, self.id, self.time)
+        names = (*(feature.name for feature in self.features), *(name for name in roles if name is not None))
+        return tuple(dict.fromkeys(names))
+
 
 class Split(Strict):
     """How rows are divided: by hash of ``data.id``, by ``data.time`` (the last rows are the test), or seeded random.

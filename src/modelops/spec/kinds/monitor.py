@@ -35,7 +35,8 @@ class Retraining(Strict):
 
     ``sustained`` windows in a row that do not overlap, of one release, must alert, through a week at least; none is
     opened within ``cooldown_days`` of the last one or while one is open. ``lookback_days`` of labelled rows become the
-    new snapshot, at least ``minimum_rows`` of which are new.
+    new snapshot, at least ``minimum_rows`` of which are new. A model that weights its rows (``data.weight``) has none:
+    requests and labels bring no weight.
     """
 
     sustained: Annotated[int, Field(ge=1)] = 1
@@ -70,6 +71,7 @@ class MonitorSpec(Strict):
 def problems(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]:
     """Yield what is wrong with the scores and the metric that a monitor watches."""
     yield from _named_twice(monitor)
+    yield from _without_weights(monitor, around)
     performance = monitor.spec.performance
     if performance is None:
         return
@@ -86,6 +88,18 @@ def _named_twice(monitor: Resource[MonitorSpec]) -> Iterator[Problem]:
         if name in types[:index]:
             said = f"the score {name!r} is named twice"
             yield at(monitor, f"spec.drift[{index}]", "score-twice", said, "name each score once")
+
+
+def _without_weights(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]:
+    """Refuse retraining where rows are weighted: requests and labels bring features and truths, and no weight."""
+    model = around.folder.only("Model")
+    if monitor.spec.retraining is not None and model is not None and model.spec.data.weight is not None:
+        said = f"the model weights its rows by {model.spec.data.weight!r}, which no request and no label brings"
+        hint = (
+            "remove `retraining`, and take a snapshot of rows with weights instead: modelops data snapshot; or remove "
+            "data.weight from the model"
+        )
+        yield at(monitor, "spec.retraining", "retraining-unweighted", said, hint)
 
 
 def unknown_metric(monitor: AnyResource, metric: str, known: frozenset[str]) -> Problem:

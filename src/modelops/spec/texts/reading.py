@@ -20,6 +20,7 @@ from modelops.spec.meta import FeatureType, Strict
 from modelops.spec.texts.words import CURRENCIES, NO, YES, month_of, weekdays_of
 
 __all__ = [
+    "ALIKE",
     "DATE_FORMATS",
     "EPOCHS",
     "FORMATS",
@@ -31,6 +32,7 @@ __all__ = [
     "Decimal",
     "TextReading",
     "Written",
+    "as_typed",
     "date_pattern",
     "is_written",
     "numbers_of",
@@ -42,6 +44,8 @@ __all__ = [
 Decimal = Literal[".", ","]
 SPACES = " \u00a0\u202f"
 """Spaces that group the digits of numbers."""
+ALIKE: dict[str, str] = {"'": "\u2019\u02bc\u2018", "-": "\u2212\u2010\u2011\u2012\u2013\ufe63\uff0d"}
+"""Marks in numbers as a keyboard has them, and what typesetting makes of them: apostrophes, and the signs of minus."""
 UNFIT = object()
 """What a text is read as that has no value of its column's type."""
 EPOCHS: dict[str, int] = {"epoch": 1_000_000, "epoch-ms": 1_000}
@@ -226,11 +230,24 @@ def _instant(text: str, format: str | None) -> datetime | None:
     return found if "a" not in part or found.weekday() in weekdays_of(part["a"]) else None
 
 
+_TYPED = str.maketrans({other: mark for mark, others in ALIKE.items() for other in others})
+
+
+def as_typed(text: str) -> str:
+    """Return a number with the marks that a keyboard has.
+
+    >>> as_typed("\u221212\u2019345,50 €")
+    "-12'345,50 €"
+    """
+    return text if text.isascii() else text.translate(_TYPED)
+
+
 def plain_number(text: str, format: str | None) -> float | None:
     """Return a number that is written in a format; None for a text that is not, NaN for an infinite one."""
     written = written_as(format)
     if written is None:
         return None
+    text = as_typed(text)
     if written.unit is not None or written.brackets:
         bare = next(
             (re.sub(each, left, text) for each, left in written.dressed if re.match(each, text, re.ASCII)), None
@@ -331,6 +348,7 @@ class TextReading(Strict):
                 return self._number(name, own, kind, read)
 
     def _number(self, name: str, own: ColumnReading, kind: FeatureType, text: str) -> object:
+        text = as_typed(text)
         if kind == "integer" and own.format is None and re.fullmatch(r"[+-]?\d+", text, re.ASCII):
             number: float | None = int(text)
         else:
