@@ -37,11 +37,17 @@ ALL = {
     "pull_requests": "write",
 }
 _NEEDED = (
-    (r"(POST|PATCH|DELETE) .*/git/.*", "contents"),
-    (r"PUT .*/pulls/\d+/merge", "contents"),
-    (r"(POST|PATCH) .*/pulls.*", "pull_requests"),
-    (r"(POST|PATCH) .*/check-runs.*", "checks"),
-    (r"POST .*/deployments.*", "deployments"),
+    (r"GET .*/(git/.*|activity)", "contents=read"),
+    (r"(POST|PATCH|DELETE) .*/git/.*", "contents=write"),
+    (r"PUT .*/pulls/\d+/merge", "contents=write"),
+    (r"GET .*/(pulls|issues).*", "pull_requests=read"),
+    (r"(POST|PATCH|DELETE) .*/(pulls|issues).*", "pull_requests=write"),
+    (r"GET .*/check-runs.*", "checks=read"),
+    (r"(POST|PATCH) .*/check-runs.*", "checks=write"),
+    (r"GET .*/commits/[0-9a-f]+/status", "statuses=read"),
+    (r"POST .*/statuses/.*", "statuses=write"),
+    (r"GET .*/deployments.*", "deployments=read"),
+    (r"POST .*/deployments.*", "deployments=write"),
 )
 _PGP = "-----BEGIN PGP SIGNATURE-----\n\nwsFcBAABCAAQBQJ\n=abcd\n-----END PGP SIGNATURE-----"
 _PUSHED = """#!/bin/sh
@@ -121,18 +127,23 @@ def forbidden(fake: FakeGitHub, pull: dict[str, Any], me: str) -> str | None:
     if len(given) < rules.reviews:
         return f"At least {rules.reviews} approving review is required by reviewers with write access."
     let_through = ("success", "neutral", "skipped")  # as GitHub counts what a rule requires
-    passed = {run["name"] for run in fake.runs if run["head_sha"] == head and run.get("conclusion") in let_through}
+    newest = {(run["name"], run["app"]["slug"]): run for run in fake.runs if run["head_sha"] == head}
+    passed = {name for (name, _), run in newest.items() if run.get("conclusion") in let_through}
+    passed -= {name for (name, _), run in newest.items() if run.get("conclusion") not in let_through}
     missing = [name for name in rules.checks if name not in passed]
     return f'Required status check "{missing[0]}" is expected.' if missing else None
 
 
 def lacks(fake: FakeGitHub, token: str, method: str, path: str) -> str | None:
-    """Return the permission that an installation's token lacks for a call."""
-    given = fake.app.tokens.get(token)
+    """Return the permission that the token of an installation, or of a job, lacks for a call."""
+    given = fake.job if token == "ghs_of_job" else fake.app.tokens.get(token) if "app" in vars(fake) else None
     if given is None:
         return None
     needed = next((name for pattern, name in _NEEDED if re.fullmatch(pattern, f"{method} {path}")), None)
-    return f"{needed}=write" if needed is not None and given.get(needed) != "write" else None
+    if needed is None:
+        return None
+    name, _, level = needed.partition("=")
+    return None if given.get(name) in (level, "write") else needed
 
 
 # --- the App
@@ -338,7 +349,10 @@ GOOD_RULES = [
         "ruleset_source_type": "Repository",
         "parameters": {
             "strict_required_status_checks_policy": False,
-            "required_status_checks": [{"context": "modelops/gates"}, {"context": "modelops/approvals"}],
+            "required_status_checks": [
+                {"context": "modelops/gates", "integration_id": 15368},
+                {"context": "modelops/approvals", "integration_id": 15368},
+            ],
         },
     },
     {"type": "non_fast_forward", "ruleset_id": 5, "ruleset_source": "acme/models", "ruleset_source_type": "Repository"},

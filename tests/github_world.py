@@ -56,8 +56,8 @@ class FakeGitHub:
     """One repository; ``fault`` says for the n-th request of a method and path what is answered instead.
 
     ``lost`` does what was asked and drops the connection, ``drop`` does nothing and drops it. ``lacking`` are the
-    permissions that no token has (``checks=write``); ``untrue`` is what the description does not allow, ``sent`` are
-    the digests of the bytes that were answered.
+    permissions that no token has (``checks=write``), ``job`` are those of the job that a job's token is of. ``untrue``
+    is what the description does not allow, ``sent`` are the digests of the bytes that were answered.
     """
 
     remote: Path
@@ -73,6 +73,7 @@ class FakeGitHub:
     untrue: list[str] = field(default_factory=list)
     sent: set[str] = field(default_factory=set)
     lacking: set[str] = field(default_factory=set)
+    job: dict[str, str] | None = None
     moment: int = 0
     name: str = REPOSITORY
     rules: Rules | None = None
@@ -494,7 +495,7 @@ def github(remote: Path) -> Iterator[FakeGitHub]:
                 if me is None:
                     self.reply(401, {}, b'{"message": "Bad credentials"}')
                     return
-                lacking = github_git.lacks(state, token, self.command, parts.path) if "app" in vars(state) else None
+                lacking = github_git.lacks(state, token, self.command, parts.path)
                 if lacking is not None:
                     said = b'{"message": "Resource not accessible by integration"}'
                     self.reply(403, {"X-Accepted-GitHub-Permissions": lacking}, said)

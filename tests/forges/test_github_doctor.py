@@ -12,11 +12,12 @@ from forges.forge_world import github_forge
 from git_world import NOON, World
 from github_git import Installed, good_settings
 from github_world import REPOSITORY, FakeGitHub, github
-from modelops.forges import Opening, Point
+from modelops.forges import Jobs, Opening, Point
 from modelops.forges.github import Params, open, session
 from modelops.repository import Repository
 
 KEY = "MODELOPS_SIGNING_KEY"
+JOBS: Jobs = {"release.yml: release": dict.fromkeys(("checks", "contents", "packages", "pull-requests"), "write")}
 
 
 @dataclass
@@ -24,14 +25,14 @@ class Scene:
     served: FakeGitHub
     clone: Repository
 
-    def points(self, token: str = "token-of-grace") -> dict[str, Point]:
-        return {one.name: one for one in github_forge(self.served, self.clone, token).examine([KEY])}
+    def points(self, token: str = "token-of-grace", jobs: Jobs = JOBS) -> dict[str, Point]:
+        return {one.name: one for one in github_forge(self.served, self.clone, token).examine([KEY], jobs)}
 
     def as_app(self) -> dict[str, Point]:
         environ = {"MODELOPS_APP_ID": "4711", "MODELOPS_APP_PRIVATE_KEY": self.served.app.pem}
         params = Params(repository=REPOSITORY, api_url=self.served.url)
         forge = open(params, Opening(self.clone, "main", lambda: NOON, environ))
-        return {one.name: one for one in forge.examine([KEY])}
+        return {one.name: one for one in forge.examine([KEY], JOBS)}
 
 
 @pytest.fixture
@@ -97,6 +98,11 @@ WRONG: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
         "required-checks",
         _parameter("required_status_checks", "required_status_checks", [{"context": "modelops/gates"}]),
         "modelops/approvals need not",
+    ),
+    (
+        "check-source",
+        _parameter("required_status_checks", "required_status_checks", [{"context": "modelops/gates"}]),
+        "whoever may write a status can write modelops/gates",
     ),
     ("required-checks", _without("required_status_checks"), "modelops/gates and modelops/approvals"),
     ("force-push", _without("non_fast_forward"), "rewritten"),
@@ -183,10 +189,49 @@ def test_classic_protection_counts_as_well(scene: Scene) -> None:
         "required_status_checks": {"contexts": ["modelops/gates", "modelops/approvals"]},
         "allow_force_pushes": {"enabled": False},
         "allow_deletions": {"enabled": True},
+        "enforce_admins": {"enabled": True},
     }
     points = scene.points()
     assert points["reviews"].state == points["required-checks"].state == points["force-push"].state == "holds"
-    assert points["deletion"].state == "fails"
+    assert points["deletion"].state == points["check-source"].state == "fails"
+    assert points["bypass"].state == points["admins"].state == "holds"
+
+
+def test_who_passes_classic_protection_by_is_told(scene: Scene) -> None:
+    """Administrators whom it does not hold, people and Apps on its list, and checks that anybody may write."""
+    scene.served.settings["/rules/branches/main"] = []
+    reviews: dict[str, Any] = {"required_approving_review_count": 1}
+    checks = [{"context": "modelops/gates", "app_id": 15368}, {"context": "modelops/approvals", "app_id": -1}]
+    scene.served.settings["/branches/main/protection"] = {
+        "required_pull_request_reviews": reviews,
+        "required_status_checks": {"contexts": [one["context"] for one in checks], "checks": checks},
+        "enforce_admins": {"enabled": False},
+    }
+    points = scene.points()
+    assert (points["admins"].state, "enforce_admins" in str(points["admins"].mend)) == ("fails", True)
+    assert "can write modelops/approvals:" in points["check-source"].said
+    people = {"users": [{"login": "mallory"}], "teams": [{"slug": "friends"}], "apps": []}
+    reviews["bypass_pull_request_allowances"] = people
+    assert "user mallory, team friends may bypass" in scene.points()["bypass"].said
+    reviews["bypass_pull_request_allowances"] = {"users": [], "teams": [], "apps": [{"id": 4711, "slug": "modelops"}]}
+    checks[1]["app_id"] = 15368
+    points = scene.points()
+    assert (points["bypass"].state, points["check-source"].state) == ("holds", "holds")
+    assert "as the App" in points["commits"].said
+
+
+def test_without_an_app_the_jobs_must_be_able_to_ask(scene: Scene) -> None:
+    """What commits has to open pull requests and write their checks; a job that asks for less brings nothing."""
+    scene.served.settings["/rulesets/5"]["bypass_actors"] = []
+    scene.served.settings["/actions/permissions/workflow"]["can_approve_pull_request_reviews"] = True
+    assert scene.points()["commits"].state == "holds"
+    for given in ({"contents": "write", "pull-requests": "read"}, None):
+        points = scene.points(jobs={"release.yml: release": given})
+        assert (points["job-permissions"].state, points["commits"].state) == ("fails", "fails")
+        assert "checks: write" in points["job-permissions"].said
+        assert points["commits"].mend == "see `job-permissions`"
+    scene.served.settings["/actions/permissions/workflow"]["default_workflow_permissions"] = "write"
+    assert scene.points(jobs={"release.yml: release": None})["job-permissions"].state == "holds"
 
 
 def test_the_app_says_with_what_it_is_installed(scene: Scene) -> None:

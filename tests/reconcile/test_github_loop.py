@@ -239,6 +239,11 @@ def test_the_doctor_examines_the_repository_too(own: OnGitHub, monkeypatch: pyte
     assert (points["reviews"]["state"], points["job-token"]["state"]) == ("holds", "unseen")
     assert "cannot see" in points["job-token"]["said"]
     assert "[ephemeral-target]" in points["runner"]["said"]
+    own.served.admins = frozenset({"modelops[bot]"})
+    own.served.settings["/rulesets/5"]["bypass_actors"] = []
+    points = {one["name"]: one for one in own.run("doctor", "-o", "json").json["repository"]}
+    assert ".github/workflows/loop.yml: go has no `checks: write" in points["job-permissions"]["said"]
+    assert points["commits"]["state"] == "fails"
     own.served.fault = lambda *_: (503, {}, b"")
     told = own.run("doctor")
     own.served.fault = lambda *_: None

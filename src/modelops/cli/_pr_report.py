@@ -116,7 +116,8 @@ def publish(file: Path | None, head: str | None, number: int | None, url: str, o
     approved = [view.approvals(one.verdict, one.trouble, url) for _, one in stood]
     least, told = view.of_commit(approved), []
     for (place, one), mine in zip(stood, approved, strict=True):
-        checked = view.gates(found, why, publishing.measuring(one), url)
+        signed = one.verdict is not None and one.verdict.signed
+        checked = view.signed_gates(url) if signed else view.gates(found, why, publishing.measuring(one), url)
         checks = [
             (publishing.GATES_CHECK, checked.conclusion, checked.said),
             (publishing.APPROVALS_CHECK, least.conclusion, least.said),

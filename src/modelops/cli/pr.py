@@ -165,7 +165,6 @@ def list_(state: str, label: str | None, head: str | None, output: str) -> int:
 @output_option
 def view(number: int, output: str) -> int:
     """Show a pull request: what it changes, who reviewed it, and whether it may be merged."""
-    from modelops.governance.judged import policies_at
     from modelops.governance.pulls import discussion, look
     from modelops.reconcile.proposed import removals_of
     from modelops.views import pull_requests as views
@@ -173,8 +172,7 @@ def view(number: int, output: str) -> int:
 
     workspace = _open()
     pull = workspace.forge.get(number)
-    policies = policies_at(workspace, workspace.tip())
-    shown = look(workspace.repository, workspace.forge, pull, workspace.clock(), policies)
+    shown = look(workspace, workspace.forge, pull)
     said, gone = discussion(workspace.forge, pull), removals_of(workspace.repository, pull)
     emit(output, views.data(said, shown, gone), lambda: views.text(said, shown, gone))
     for one in _clears(workspace, pull):
@@ -229,7 +227,6 @@ def review(
     An approval by somebody who may not give it is kept and counts for nothing: the exit code is then 1.
     """
     from modelops.errors import Exit
-    from modelops.governance.judged import policies_at
     from modelops.governance.pulls import look, void
     from modelops.views import pull_requests as views
 
@@ -243,8 +240,7 @@ def review(
     _require_result(workspace.repository, pull, result)
     before = forge.reviews(number)
     given = forge.review(number, _decision(state), head=_seen(pull, seen), body=body)
-    policies = policies_at(workspace, workspace.tip())
-    why = void(look(workspace.repository, forge, pull, workspace.clock(), policies), given)
+    why = void(look(workspace, forge, pull), given)
     _emit(output, forge, pull, views.review_text(number, given, why, already=given in before))
     if why is not None and output == "json":
         note(views.review_text(number, given, why))
@@ -314,18 +310,17 @@ def merge(number: int, seen: str | None, result: str | None, login: str | None, 
 def _require_approved(workspace: Workspace, pull: PullRequest) -> str:
     """Return the commit of the target that a pull request may be merged into as it is, or say what is missing."""
     from modelops.errors import Exit, ModelOpsError, Problem
-    from modelops.governance.approvals import judge_whole
     from modelops.governance.endorsing import require_signed
-    from modelops.governance.judged import policies_at
+    from modelops.governance.pulls import judge_open
 
     repository = workspace.repository
     # What the target has now counts, whichever of its commits the forge compares with.
     base = repository.tip(pull.target)
-    policies = policies_at(workspace, base)
-    verdict = judge_whole(repository, workspace.forge, pull, base, policies, now=workspace.clock())[1]
+    verdict = judge_open(workspace, workspace.forge, pull, base)
     if not verdict.ok:
         troubled = verdict.result is not None and verdict.result.trouble is not None
-        hint = _MEND if troubled else f"ask for a review: modelops pr review {pull.number} --approve --as LOGIN"
+        hint = f"ask for a review: modelops pr review {pull.number} --approve --as LOGIN"
+        hint = _MEND if troubled else f"modelops pr close {pull.number}" if verdict.signed else hint
         problems = [Problem("not-approved", reason) for reason in verdict.reasons[:-1]]
         problems.append(Problem("not-approved", verdict.reasons[-1], hint=hint))
         raise ModelOpsError(*problems, exit=Exit.NO)

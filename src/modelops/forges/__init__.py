@@ -35,6 +35,7 @@ __all__ = [
     "Forge",
     "ForgeModule",
     "Heard",
+    "Jobs",
     "Opened",
     "Opening",
     "Point",
@@ -323,12 +324,19 @@ class Point:
     mend: str | None = None
 
 
+Jobs = Mapping[str, Mapping[str, str] | None]
+"""By what a job is called: the permissions of its token; None where it does not ask for any."""
+
+
 @runtime_checkable
 class Examined(Protocol):
     """A forge with settings of its own, on which it depends what a review is worth."""
 
-    def examine(self, secrets: Sequence[str]) -> tuple[Point, ...]:
-        """Return how the repository is set up there; ``secrets`` are the names of those that sign."""
+    def examine(self, secrets: Sequence[str], jobs: Jobs) -> tuple[Point, ...]:
+        """Return how the repository is set up there; ``secrets`` are the names of those that sign.
+
+        ``jobs`` are those that commit what the loop decides.
+        """
         ...
 
 

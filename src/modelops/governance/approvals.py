@@ -86,7 +86,7 @@ class ApprovalVerdict:
     """Whether a change may go ahead, the approvals that counted, and sentences that say why.
 
     Of a whole pull request: what it makes of its base, what that amounts to, what each rule says of it, and which
-    answers of the forge that rests on.
+    answers of the forge that rests on. ``signed`` is what the loop signed, which needs nobody.
     """
 
     ok: bool
@@ -97,6 +97,7 @@ class ApprovalVerdict:
     risks: tuple[tuple[str, Risk], ...] = ()
     result: Result | None = None
     heard: tuple[Heard, ...] = ()
+    signed: bool = False
 
 
 def classify(paths: Iterable[str], models: Collection[str] = ()) -> tuple[Change, ...]:

@@ -11,14 +11,17 @@ from modelops.audit import Unapproved
 from modelops.errors import Location, ModelOpsError, Problem
 from modelops.forges import PullRequest
 from modelops.governance.approvals import models_at
+from modelops.governance.judging import line
 from modelops.governance.judging.course import Cleared, Course, Violation
+from modelops.governance.judging.facts import signed_step
 from modelops.governance.judging.line import judge_steps
-from modelops.governance.judging.line import oversteps as overstepping
 from modelops.governance.judging.merges import clears
 from modelops.governance.judging.proof import begin, recall, remember
 from modelops.project.standing import AS_IT_IS, NOT_JUDGED, Standing
 from modelops.project.workspace import Workspace
 from modelops.repository import Repository
+from modelops.repository.merging import CONFLICT
+from modelops.repository.steps import Step
 from modelops.spec.graph import Graph
 from modelops.spec.kinds import place
 from modelops.spec.layout import (
@@ -46,6 +49,8 @@ __all__ = [
     "oversteps",
     "policies_at",
     "pushed_paths",
+    "signed_by_loop",
+    "signed_fact",
     "stretch",
     "unapproved",
     "unapproved_commits",
@@ -97,7 +102,42 @@ def oversteps(workspace: Workspace, tip: str, commit: str) -> str | None:
     if workspace.repository.is_shallow:
         return None
     (step,) = workspace.repository.steps(commit, tip)
-    return overstepping(workspace, course_of(workspace, tip).copy(), step)
+    return line.oversteps(workspace, course_of(workspace, tip).copy(), step)
+
+
+def signed_fact(workspace: Workspace, base: str, head: str) -> Step | None:
+    """Return the one commit of a head if the loop signed it, and merging it into a base counts by that now.
+
+    ``base`` is the tip of the branch, or what a merge queue tries it on.
+    """
+    repository = workspace.repository
+    if repository.is_shallow:
+        return None
+    signed = signed_step(repository, base, head)
+    if signed is None:
+        return None
+    try:
+        steps = repository.steps(repository.merged(base, head), base)
+    except ModelOpsError as error:
+        if error.first.code != CONFLICT:
+            raise
+        return None
+    if len(steps) != 1 or steps[0].parents[:1] != (base,):
+        return None
+    found = line.brings_fact(workspace, course_of(workspace, base).copy(), steps[0], head)
+    return signed if found.counts else None
+
+
+def signed_by_loop(workspace: Workspace, tip: str, head: str) -> bool:
+    """Tell whether the loop signed a commit, by the keys that count at the tip of the branch, whatever it says."""
+    repository = workspace.repository
+    if repository.is_shallow or repository.find(head) is None:
+        return False
+    parents = repository.commit(tip).parents
+    if not parents:
+        return False
+    step = repository.steps(tip, parents[0])[-1]
+    return line.signed_by_loop(workspace, course_of(workspace, tip).copy(), step, head)
 
 
 def by_approved_project(workspace: Workspace) -> None:

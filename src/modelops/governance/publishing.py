@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.forges import Explanation, Forge, PullRequest
-from modelops.governance.approvals import ApprovalVerdict, judge_whole
-from modelops.governance.judged import policies_at
-from modelops.governance.pulls import look
+from modelops.governance.approvals import ApprovalVerdict
+from modelops.governance.pulls import judge_open, look
 from modelops.governance.results import Result
 from modelops.project.workspace import Workspace
 
@@ -76,11 +75,11 @@ def _stale(why: str, commit: str) -> ModelOpsError:
 
 def stand(workspace: Workspace, place: Place) -> Stand:
     """Ask who has reviewed, and judge by the policies of the base: of the target, or of what a queue tries it on."""
-    repository, forge, now = workspace.repository, workspace.forge, workspace.clock()
+    repository, forge = workspace.repository, workspace.forge
     if place.base is None:
-        seen = look(repository, forge, place.pull, now, policies_at(workspace, workspace.tip()))
+        seen = look(workspace, forge, place.pull)
         return Stand(seen.verdict, seen.result, seen.result.trouble)
-    _, verdict = judge_whole(repository, forge, place.pull, place.base, now=now)
+    verdict = judge_open(workspace, forge, place.pull, place.base)
     result = verdict.result
     trouble = result.trouble if result is not None else None
     if trouble is None and result is not None and result.tree != repository.tree_id(place.commit, ""):

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from modelops.errors import ModelOpsError
 from modelops.forges import Check, Comment, Forge, Opened, PullRequest, Review
 from modelops.governance.approvals import ApprovalVerdict, judge_whole
 from modelops.governance.asks import Ask, asks_for, overtaken
+from modelops.governance.judged import policies_at, signed_fact
+from modelops.governance.judging.facts import signed_step
 from modelops.governance.results import Result, base_of, policy_digest, result_of
 from modelops.project.workspace import Workspace
 from modelops.repository import Repository
+from modelops.repository.steps import Step
 
-__all__ = ["Discussion", "Look", "discussion", "look", "open_pull", "same_change", "void"]
+__all__ = ["Discussion", "Look", "discussion", "judge_open", "look", "open_pull", "same_change", "superseding", "void"]
+
+
+_SIGNED = "the loop signed it, and it counts by that: nobody has to approve it"
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,51 @@ class Look:
     moved: bool
 
 
-def look(repository: Repository, forge: Forge, pull: PullRequest, now: datetime, policies: str | None = None) -> Look:
-    """Look at a pull request as it is judged; ``policies`` as for that."""
+def judge_open(workspace: Workspace, forge: Forge, pull: PullRequest, base: str) -> ApprovalVerdict:
+    """Judge what a pull request makes of a base now, or made of it: by its approvals, or as what the loop signed.
+
+    What the loop signed needs nobody, until it asks for something else in its place.
+    """
+    if pull.state == "open" and pull.target == workspace.branch:
+        signed = signed_fact(workspace, base, pull.head)
+        if signed is not None:
+            other = superseding(workspace, forge, base, pull, signed)
+            said = (
+                _SIGNED
+                if other is None
+                else f"the loop has signed #{other.number} since, which is to be merged instead"
+            )
+            result = result_of(workspace.repository, pull, base)
+            return ApprovalVerdict(other is None, (), (said,), result=result, signed=True)
+    policies = policies_at(workspace, base)
+    return judge_whole(workspace.repository, forge, pull, base, policies, now=workspace.clock())[1]
+
+
+def superseding(workspace: Workspace, forge: Forge, base: str, pull: PullRequest, signed: Step) -> PullRequest | None:
+    """Return the open pull request of what the loop signed later, or just then, of a file that this one changes."""
+    for other in forge.find():
+        if other.head == pull.head or other.target != pull.target:
+            continue
+        step = signed_step(workspace.repository, base, other.head)
+        if (
+            step is not None
+            and step.time >= signed.time
+            and not step.changes.keys().isdisjoint(signed.changes)
+            and dict(step.changes) != dict(signed.changes)
+            and signed_fact(workspace, base, other.head) is not None
+        ):
+            return other
+    return None
+
+
+def look(workspace: Workspace, forge: Forge, pull: PullRequest) -> Look:
+    """Look at a pull request as it is judged."""
+    repository = workspace.repository
     base = base_of(repository, pull)
     moved = pull.state == "open" and not repository.is_ancestor(base, pull.head)
     if pull.state == "closed":
         return Look(result_of(repository, pull, base), None, policy_digest(repository, base), moved)
-    _, verdict = judge_whole(repository, forge, pull, base, policies, now=now)
+    verdict = judge_open(workspace, forge, pull, base)
     result = verdict.result or result_of(repository, pull, base)
     return Look(result, verdict, policy_digest(repository, base), moved)
 
@@ -60,7 +103,7 @@ def look(repository: Repository, forge: Forge, pull: PullRequest, now: datetime,
 def void(shown: Look, given: Review) -> str | None:
     """Say why an approval counts for nothing, None where it counts for some rule, or is none."""
     verdict = shown.verdict
-    if given.state != "approved" or verdict is None:
+    if given.state != "approved" or verdict is None or (verdict.signed and verdict.ok):
         return None
     login = given.by.login.lower()
     if any(one.login.lower() == login for one in verdict.counted):

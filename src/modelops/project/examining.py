@@ -10,7 +10,7 @@ import yaml
 
 from modelops import __version__
 from modelops.errors import Exit, ModelOpsError
-from modelops.forges import Examined, Point
+from modelops.forges import Examined, Jobs, Point
 from modelops.project.target import rendered_by, target_of
 from modelops.project.workspace import Workspace
 from modelops.spec.graph import Graph
@@ -20,6 +20,8 @@ __all__ = ["examine"]
 _WORKFLOWS = ".github/workflows/"
 _OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
 _NEEDS_A_RUNTIME = re.compile(r"\bmodelops\s+(reconcile|monitor)\s+([^\s\\;&|]+)")
+_COMMITS = re.compile(r"\bmodelops\s+(release|reconcile)\b")
+_CALLS = "./"
 _HOSTED = re.compile(r"^(ubuntu|windows|macos)-", re.IGNORECASE)
 _NOBODYS = "sha256:" + "0" * 64
 
@@ -38,7 +40,7 @@ def examine(workspace: Workspace, away: ModelOpsError | None) -> tuple[Point, ..
         return None
     points: list[Point] = [] if away is None else [_away("remote", away)]
     try:
-        points += forge.examine(_secrets(workspace))
+        points += forge.examine(_secrets(workspace), _committing(workspace))
     except ModelOpsError as error:
         points.append(_away("forge", error))
     return (*points, *_here(workspace))
@@ -104,13 +106,37 @@ def _runners(workspace: Workspace, tip: str, graph: Graph) -> Iterator[Point]:
     for path in workspace.repository.paths(tip, _WORKFLOWS):
         if not path.endswith((".yml", ".yaml")):
             continue
-        for job, runs_on, text in _jobs(workspace.repository.read(tip, path)):
+        for job, runs_on, text in _jobs(_workflow(workspace.repository.read(tip, path))):
             named = {environment.strip("'\"") for _, environment in _NEEDS_A_RUNTIME.findall(text)}
             if not named:
                 continue
             # A name that is filled in when the job runs may be any of them.
             meant = passing & named or (passing if any("$" in name for name in named) else set())
             yield _runner(f"{path}: {job}", runs_on, meant)
+
+
+def _committing(workspace: Workspace) -> Jobs:
+    """Return the jobs that commit, also by a workflow that they call, with the permissions that they ask for."""
+    repository, tip = workspace.repository, workspace.repository.find_tip(workspace.branch)
+    if tip is None:
+        return {}
+    paths = [path for path in repository.paths(tip, _WORKFLOWS) if path.endswith((".yml", ".yaml"))]
+    read = {path: _workflow(repository.read(tip, path)) for path in paths}
+    verbs = {path: "\n".join(text for _, _, text in _jobs(found)) for path, found in read.items()}
+    jobs: dict[str, Mapping[str, str] | None] = {}
+    for path, found in read.items():
+        for name, _, text in _jobs(found):
+            job = found["jobs"][name]
+            called = str(job.get("uses") or "").removeprefix(_CALLS)
+            if _COMMITS.search(text) or _COMMITS.search(verbs.get(called, "")):
+                jobs[f"{path}: {name}"] = _permissions(job.get("permissions", found.get("permissions")))
+    return jobs
+
+
+def _permissions(said: Any) -> Mapping[str, str] | None:
+    if isinstance(said, str):
+        return dict.fromkeys(("checks", "contents", "pull-requests"), said.removesuffix("-all"))
+    return {str(key): str(level) for key, level in said.items()} if isinstance(said, Mapping) else None
 
 
 def _runner(where: str, runs_on: str, passing: set[str]) -> Point:
@@ -139,17 +165,22 @@ def _passes(workspace: Workspace, graph: Graph, name: str) -> bool:
         return False
 
 
-def _jobs(data: bytes) -> Iterator[tuple[str, str, str]]:
-    """Yield the jobs of a workflow: name, what it runs on, and what its steps run."""
+def _workflow(data: bytes) -> Mapping[str, Any]:
+    """Return a workflow as YAML has it; what is none is empty."""
     try:
         document: Any = yaml.safe_load(data)
-    except yaml.YAMLError:
-        return
-    jobs = document.get("jobs") if isinstance(document, dict) else None
-    for name, job in (jobs or {}).items() if isinstance(jobs, dict) else ():
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, Mapping) else {}
+
+
+def _jobs(workflow: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield the jobs of a workflow: name, what it runs on, and what its steps run."""
+    jobs = workflow.get("jobs")
+    for name, job in jobs.items() if isinstance(jobs, Mapping) else ():
         if isinstance(job, Mapping):
             steps = [step for step in job.get("steps") or () if isinstance(step, Mapping)]
-            yield str(name), _runs_on(job.get("runs-on")), "\n".join(str(step.get("run") or "") for step in steps)
+            yield name, _runs_on(job.get("runs-on")), "\n".join(str(step.get("run") or "") for step in steps)
 
 
 def _runs_on(said: Any) -> str:

@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from modelops.forges import Point
+from modelops.forges import Jobs, Point
 from modelops.forges.github.living import Living, Unseen
 from modelops.forges.github.settings import APP_KEY
 
-__all__ = ["GATES", "Expected", "Mode", "check"]
+__all__ = ["FACTS", "GATES", "Expected", "Mode", "check"]
 
 GATES = ("modelops/gates", "modelops/approvals")
+FACTS = ("job-opens-pulls", "job-permissions")
+"""The points without which nothing comes to the branch by pull requests of facts."""
+_ASKS = ("checks", "contents", "pull-requests")
+"""What a job writes that asks by pull requests."""
 Mode = Literal["app", "facts", "push"]
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the project says: its branch and place, the secrets that sign, and the App's id where there is one."""
+    """What the project says: its branch and place, the secrets that sign, and the App's id where there is one.
+
+    ``jobs`` are those that commit what the loop decides.
+    """
 
     repository: str
     branch: str
     secrets: tuple[str, ...]
     keeper: str = "release"
     app: str | None = None
+    jobs: Jobs = field(default_factory=dict)
 
 
 def check(living: Living, expected: Expected) -> tuple[Point, ...]:
     """Return every point, in the order in which a person would mend them."""
     return tuple(
         point
-        for part in (_repository, _branch, _bypass, _merging, _secrets, _environment, _actions, _codeowners)
+        for part in (
+            *(_repository, _branch, _bypass, _classic_bypass, _merging, _secrets),
+            *(_environment, _actions, _committing, _codeowners),
+        )
         for point in part(living, expected)
     )
 
@@ -46,6 +57,8 @@ def mode(living: Living, expected: Expected) -> Mode | None:
         return "push"
     actors = [one.get("bypass_actors") if not isinstance(one, Unseen) else None for one in living.rulesets]
     if any(actor.get("actor_type") == "Integration" for some in actors for actor in some or ()):
+        return "app"
+    if _rule(living, "pull_request") is None and _allowances(living).get("apps"):
         return "app"
     return None if any(some is None for some in actors) else "facts"
 
@@ -155,11 +168,29 @@ def _forbids(classic: Mapping[str, Any], kind: str) -> bool:
     return bool(classic) and not (classic.get(key) or {}).get("enabled", False)
 
 
-def _contexts(living: Living) -> set[str]:
-    """Return the checks that have to pass before a merge."""
-    found = _rule(living, "required_status_checks") or {}
-    contexts = {str(one.get("context")) for one in found.get("required_status_checks") or ()}
-    return contexts | set((_classic(living).get("required_status_checks") or {}).get("contexts") or ())
+def _ruled(living: Living) -> dict[str, Any]:
+    """Return the checks that the rulesets require, each with the app that has to write it, None for any."""
+    rules = living.rules if not isinstance(living.rules, Unseen) else ()
+    found: dict[str, Any] = {}
+    for rule in rules:
+        if rule.get("type") == "required_status_checks":
+            for one in (rule.get("parameters") or {}).get("required_status_checks") or ():
+                name = str(one.get("context"))
+                found[name] = found.get(name) or one.get("integration_id")
+    return found
+
+
+def _contexts(living: Living) -> dict[str, Any]:
+    """Return the checks that have to pass before a merge, each with the app that has to write it, None for any."""
+    found = _ruled(living)
+    classic = _classic(living).get("required_status_checks") or {}
+    for name in classic.get("contexts") or ():
+        found.setdefault(str(name), None)
+    for one in classic.get("checks") or ():
+        app, name = one.get("app_id"), str(one.get("context"))
+        # A number below zero is how any app is written.
+        found[name] = found.get(name) or (app if app is not None and app > 0 else None)
+    return found
 
 
 def _required_checks(living: Living, mend: str) -> Iterator[Point]:
@@ -172,6 +203,15 @@ def _required_checks(living: Living, mend: str) -> Iterator[Point]:
         f"{' and '.join(missing)} need not pass before a merge",
         f"{mend} (required_status_checks)",
     )
+    anybodys = [name for name in GATES if name in contexts and contexts[name] is None]
+    if len(missing) < len(GATES):
+        yield _one(
+            "check-source",
+            not anybodys,
+            "only the app that is named may write them",
+            f"whoever may write a status can write {' and '.join(anybodys)}: no app is named as its source",
+            f"{mend} (integration_id: that of GitHub Actions, whose jobs write them; on github.com it is 15368)",
+        )
 
 
 def _bypass(living: Living, expected: Expected) -> Iterator[Point]:
@@ -200,6 +240,47 @@ def _bypass(living: Living, expected: Expected) -> Iterator[Point]:
                 f"the App may not bypass {one.get('name')!r}, so the loop asks by pull requests",
                 f"add it: Settings, Rules, {one.get('name')}, Bypass list",
             )
+
+
+def _classic_bypass(living: Living, expected: Expected) -> Iterator[Point]:
+    """Say who is not held to a classic protection, where reviews or checks are asked for by that alone."""
+    classic = _classic(living)
+    if not classic or (_rule(living, "pull_request") is not None and set(GATES) <= _ruled(living).keys()):
+        return
+    at = f"repos/{expected.repository}/branches/{expected.branch}/protection"
+    yield _one(
+        "admins",
+        bool((classic.get("enforce_admins") or {}).get("enabled")),
+        "administrators are held to the protection of the branch",
+        "administrators are not held to the protection of the branch, and merge what nobody reviewed",
+        f"gh api -X POST {at}/enforce_admins",
+    )
+    allowed = _allowances(living)
+    apps = [one for one in allowed.get("apps") or () if not _is_app(_integration(one), expected)]
+    names = [
+        *(f"user {one.get('login')}" for one in allowed.get("users") or ()),
+        *(f"team {one.get('slug')}" for one in allowed.get("teams") or ()),
+        *(f"app {one.get('slug')}" for one in apps),
+    ]
+    yield _one(
+        "bypass",
+        not names,
+        "nobody but the App bypasses the reviews" if allowed.get("apps") else "nobody bypasses the reviews",
+        f"{', '.join(names)} may bypass the reviews of {expected.branch}",
+        f"gh api -X PATCH {at}/required_pull_request_reviews --input - <<< "
+        '\'{"bypass_pull_request_allowances": {"users": [], "teams": []}}\'',
+    )
+
+
+def _allowances(living: Living) -> Mapping[str, Any]:
+    """Return who bypasses the reviews of a classic protection."""
+    reviews = _classic(living).get("required_pull_request_reviews") or {}
+    found: Mapping[str, Any] = reviews.get("bypass_pull_request_allowances") or {}
+    return found
+
+
+def _integration(app: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"actor_type": "Integration", "actor_id": app.get("id")}
 
 
 def _is_app(actor: Mapping[str, Any], expected: Expected) -> bool:
@@ -382,6 +463,27 @@ def _actions(living: Living, expected: Expected) -> Iterator[Point]:
             f"{policy.replace('_', ' ')} wait for an approval to run",
             "only newcomers to GitHub wait for an approval before their pull request runs workflows",
             f"gh api -X PUT {at}/fork-pr-contributor-approval -f approval_policy=all_external_contributors",
+        )
+
+
+def _committing(living: Living, expected: Expected) -> Iterator[Point]:
+    """Say of each job that commits whether its token may ask for that by a pull request, where it has to."""
+    if mode(living, expected) != "facts":
+        return
+    for name, given in sorted(expected.jobs.items()):
+        if given is None and isinstance(living.tokens, Unseen):
+            yield _hidden("job-permissions", f"what the token of {name} may do", living.tokens)
+            continue
+        if given is None:
+            all_of_them = not isinstance(living.tokens, Unseen) and living.tokens.get("default_workflow_permissions")
+            given = dict.fromkeys(_ASKS, str(all_of_them))
+        lacking = [f"{key}: write" for key in _ASKS if given.get(key) != "write"]
+        yield _one(
+            "job-permissions",
+            not lacking,
+            f"{name} may ask by pull requests",
+            f"{name} has no `{', '.join(lacking)}`: without an App it cannot ask for what it decides",
+            "put it into the permissions of the job; `modelops init --github` writes workflows that have it",
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelops.errors import ModelOpsError
-from modelops.forges import Point
+from modelops.forges import Jobs, Point
 from modelops.forges.github import checks
 from modelops.forges.github.credentials import NEEDED, App
 from modelops.forges.github.living import look
@@ -21,7 +21,7 @@ _MODES = {
 }
 
 
-def examine(api: Session, repository: str, branch: str, secrets: Sequence[str]) -> tuple[Point, ...]:
+def examine(api: Session, repository: str, branch: str, secrets: Sequence[str], jobs: Jobs) -> tuple[Point, ...]:
     """Return every point of a repository; that GitHub cannot be asked is an error."""
     app = api.credentials if isinstance(api.credentials, App) else None
     points = []
@@ -35,12 +35,23 @@ def examine(api: Session, repository: str, branch: str, secrets: Sequence[str]) 
             return (Point("app", "fails", error.first.message, error.first.hint),)
         points.append(_app(app, app.installation().get("permissions") or {}))
     living = look(api, f"/repos/{repository}", branch)
-    expected = checks.Expected(repository, branch, tuple(secrets), app=app.id if app is not None else None)
-    how = checks.mode(living, expected)
-    said = _MODES[how] if how is not None else "cannot see how commits come to it (needs metadata: read)"
-    state = "unseen" if how is None else "fails" if how == "push" else "holds"
-    mend = "see `reviews`" if how == "push" else None
-    return (*points, *checks.check(living, expected), Point("commits", state, said, mend))  # type: ignore[arg-type]
+    expected = checks.Expected(repository, branch, tuple(secrets), app=app.id if app is not None else None, jobs=jobs)
+    points += checks.check(living, expected)
+    return (*points, _commits(checks.mode(living, expected), points))
+
+
+def _commits(how: checks.Mode | None, points: Sequence[Point]) -> Point:
+    """Say how what the loop decides comes to the branch, and whether it does."""
+    if how is None:
+        return Point("commits", "unseen", "cannot see how commits come to it (needs metadata: read)")
+    if how == "push":
+        return Point("commits", "fails", _MODES[how], "see `reviews`")
+    needed = [one for one in points if how == "facts" and one.name in checks.FACTS and one.state != "holds"]
+    if not needed:
+        return Point("commits", "holds", _MODES[how])
+    wrong = next((one for one in needed if one.state == "fails"), needed[0])
+    no = "which they cannot" if wrong.state == "fails" else "and whether they can is not seen"
+    return Point("commits", wrong.state, f"{_MODES[how]}, {no}", f"see `{wrong.name}`")
 
 
 def _app(app: App, given: Mapping[str, Any]) -> Point:

@@ -20,6 +20,7 @@ from modelops.forges import (
     Deployed,
     Explanation,
     Heard,
+    Jobs,
     Opened,
     Opening,
     Point,
@@ -460,6 +461,6 @@ class GitHub:
         """Let GitHub show what of a model is deployed."""
         return deployments.show(self._api, self._at, environment, model, commit, arms, failed)
 
-    def examine(self, secrets: Sequence[str]) -> tuple[Point, ...]:
+    def examine(self, secrets: Sequence[str], jobs: Jobs) -> tuple[Point, ...]:
         """Return how the repository is set up on GitHub, as far as the token may see it."""
-        return examination.examine(self._api, self._params.repository, self.branch, secrets)
+        return examination.examine(self._api, self._params.repository, self.branch, secrets, jobs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 
 from modelops.errors import Exit, ModelOpsError, failure
@@ -18,7 +19,7 @@ from modelops.governance.approvals import Judged, classify, judge_pull, models_a
 from modelops.governance.history import deployment_history, legible
 from modelops.governance.judging.course import Course, violation_of
 from modelops.governance.judging.facts import told_facts
-from modelops.governance.judging.loop_commits import is_evidence, told
+from modelops.governance.judging.loop_commits import Told, is_evidence, is_signed, told
 from modelops.governance.judging.merges import Arrival, arrivals, clears, judge_arrival, judge_clearing, merged_pulls
 from modelops.governance.returns import left_by_return, require_allowed
 from modelops.project.standing import NOT_JUDGED
@@ -33,7 +34,7 @@ from modelops.spec.layout import APPROVALS, DEPLOYMENT, MODEL, MODELS, POLICIES,
 from modelops.spec.load import load_resource
 from modelops.spec.resource import AnyResource
 
-__all__ = ["judge_steps", "oversteps"]
+__all__ = ["brings_fact", "judge_steps", "oversteps", "signed_by_loop"]
 
 _APPROVALS, _PROJECT = APPROVALS.path(), PROJECT.path()
 _FOLLOWED = frozenset({_APPROVALS, TRUST.path(), TRUST_SIGNATURES})
@@ -61,6 +62,20 @@ def oversteps(workspace: Workspace, course: Course, step: Step) -> str | None:
     ``course`` is that of the branch up to the tip.
     """
     return _Batch(workspace, course, (step,)).oversteps(step)
+
+
+def brings_fact(workspace: Workspace, course: Course, step: Step, head: str) -> Told:
+    """Tell whether merging a head now, as ``step`` does, brings what the loop signed; ``course`` is of its parent."""
+    return _Batch(workspace, course, (step,)).fact(step, head, workspace.clock())
+
+
+def signed_by_loop(workspace: Workspace, course: Course, last: Step, head: str) -> bool:
+    """Tell whether a commit carries a signature of the loop that counts at the tip, whatever it says."""
+    parent = last.parent
+    if parent is None:
+        return False
+    batch = _Batch(workspace, course, (last,))
+    return is_signed(workspace.repository, head, batch._trusted(last.id), batch._keys(last, last.id))
 
 
 @dataclass
@@ -205,7 +220,8 @@ class _Batch:
     def _arrive(self, arrival: Arrival, steps: Sequence[Step]) -> None:
         """Judge a pull request, of whose steps the last one is what it was merged with."""
         first, pull = steps[0], arrival.pull
-        if len(steps) == 1 and self._facts(first, pull.head):
+        fact = self._facts(first, pull.head) if len(steps) == 1 else Told(False)
+        if fact.counts:
             return
         try:
             wrong = judge_arrival(
@@ -215,6 +231,9 @@ class _Batch:
             named = self._cleared(pull, first.parents[0]) if wrong is None else ()
         except ModelOpsError as error:
             wrong, named = self._unanswered(pull, error), ()
+        if wrong is not None and fact.signed and wrong.first.code != NOT_JUDGED:
+            said = f"{wrong.first.message}; the loop signed it, and {fact.wrong}"
+            wrong = failure(wrong.first.code, said, exit=wrong.exit)
         for step in steps:
             if wrong is not None:
                 self._violation(step, wrong)
@@ -223,17 +242,20 @@ class _Batch:
         for commit in named:
             self.course.clear(commit, pull.number, steps[-1].id)
 
-    def _facts(self, step: Step, head: str) -> bool:
-        """Let in what a pull request brought that the loop had signed itself; whatever else it is, it is not that."""
+    def _facts(self, step: Step, head: str) -> Told:
+        """Let in what a pull request brought that the loop had signed itself, as far as it stands; return that."""
+        found = self.fact(step, head, self.dates.of(self.line.places[step.id]))
+        if found.counts:
+            self.course.allowed(step, "loop", [path for path in step.changes if DEPLOYMENT.parse(path)])
+        return found
+
+    def fact(self, step: Step, head: str, at: datetime) -> Told:
+        """Tell whether a commit brings at a time what the loop signed as ``head``, and what is wrong with that."""
         parent = step.parents[0]
-        found = told_facts(
+        return told_facts(
             *(self.repository, step, head, self._trusted(parent), self._keys(step, parent)),
-            lambda path: self._stands(path, parent),
+            *(lambda path: self._stands(path, parent), at),
         )
-        if not found.signed or found.wrong is not None:
-            return False
-        self.course.allowed(step, "loop", [path for path in step.changes if DEPLOYMENT.parse(path)])
-        return True
 
     def oversteps(self, step: Step) -> str | None:
         """Return what a signed commit oversteps that is to be made."""
@@ -274,15 +296,18 @@ class _Batch:
     def _alone(self, at: int, step: Step) -> None:
         """Judge a commit that no pull request is known to have brought."""
         reason = None
-        if len(step.parents) == 2 and self._facts(step, step.parents[1]):
-            return
+        if len(step.parents) == 2:
+            fact = self._facts(step, step.parents[1])
+            if fact.counts:
+                return
+            reason = f"the loop signed it, and {fact.wrong}" if fact.signed else None
         if len(step.parents) == 1:
             parent = step.parents[0]
             found = told(
                 *(self.repository, step, self.objects[step.id], self._trusted(parent), self._keys(step, parent)),
                 lambda path: self._stands(path, parent),
             )
-            if found.signed and found.wrong is None:
+            if found.counts:
                 # What it says of an environment was held against the file as it was approved.
                 self.course.allowed(step, "loop", [path for path in step.changes if DEPLOYMENT.parse(path)])
                 return

@@ -42,7 +42,7 @@ from modelops.spec.layout import (
 )
 from modelops.spec.load import load_resource
 
-__all__ = ["Told", "is_evidence", "told"]
+__all__ = ["Told", "is_evidence", "is_signed", "told"]
 
 _OF_THE_LOOP: tuple[Purpose, ...] = ("release", "promotion", "rollout")
 """A key that signs none of these makes no commit of the loop: one for snapshots or for the trust policy alone."""
@@ -54,6 +54,11 @@ class Told:
 
     signed: bool
     wrong: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the loop signed it, and may."""
+        return self.signed and self.wrong is None
 
 
 @dataclass
@@ -109,6 +114,12 @@ def told(
     except ModelOpsError as error:
         return Told(signed, error.first.message)
     return Told(True)
+
+
+def is_signed(repository: Repository, commit: str, trust: TrustChain | None, keyring: Keyring | None) -> bool:
+    """Tell whether a commit carries the loop's signature, whatever it says."""
+    data = repository.blobs([commit], MAXIMUM_BYTES)[commit]
+    return isinstance(data, bytes) and trust is not None and keyring is not None and _signed(data, trust, keyring)
 
 
 def _signed(data: bytes, trust: TrustChain, keyring: Keyring) -> bool:

@@ -16,7 +16,7 @@ from modelops.governance.approvals import ApprovalVerdict, RuleVerdict
 from modelops.markup import Markup, code, escape, interval, number, plain, table
 from modelops.releases.markdown import WORDS
 
-__all__ = ["Told", "approvals", "comment", "gates", "headline", "line", "of_commit", "renewed"]
+__all__ = ["Told", "approvals", "comment", "gates", "headline", "line", "of_commit", "renewed", "signed_gates"]
 
 LIMIT = 60_000
 """Characters of a comment; GitHub takes 65,536."""
@@ -53,6 +53,12 @@ def gates(report: Report | None, why: ModelOpsError | None, measuring: Sequence[
     notes = tuple(_annotation(report, one) for one in report.problems if one.path)
     summary = "\n\n".join([*_measuring(measuring), *_sections(report, LIMIT)])
     return Told(conclusion, Explanation(plain(title), summary, notes, url))
+
+
+def signed_gates(url: str) -> Told:
+    """Return what the gates conclude of what the loop signed: it was measured before it was signed."""
+    said = "The loop signed this from what was measured already: there is nothing to measure here."
+    return Told("success", Explanation("signed by the loop, nothing to measure", said, url=url))
 
 
 def _title(report: Report) -> str:
@@ -102,6 +108,9 @@ def approvals(verdict: ApprovalVerdict | None, trouble: str | None, url: str) ->
         said = escape(trouble or "it is closed", 600)
         return Told("failure", Explanation("cannot be approved as it is", f"{said}", url=url))
     missing = [rule for rule in verdict.rules if not rule.ok]
+    if verdict.signed:
+        title = "signed by the loop" if verdict.ok else "the loop asks for something else since"
+        return Told("success" if verdict.ok else "failure", Explanation(title, _who(verdict), url=url))
     if verdict.ok:
         who = ", ".join(one.login for one in verdict.counted)
         return Told(
