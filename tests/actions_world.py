@@ -246,6 +246,7 @@ class Actions:
         if run.event.name == "workflow_run":
             return []
         head = run.event.payload.get("pull_request", {}).get("head", {})
+        home = (head.get("repo") or {}).get("full_name", self.repository)
         said = {
             "id": run.id,
             "name": run.name,
@@ -253,7 +254,7 @@ class Actions:
             "conclusion": run.conclusion,
             "head_sha": head.get("sha", run.event.sha),
             "head_branch": head.get("ref", run.event.ref[11:]),
-            "head_repository": {"full_name": (head.get("repo") or {}).get("full_name", self.repository)},
+            "head_repository": {"full_name": home, "owner": {"login": home.partition("/")[0]}},
             "pull_requests": [] if run.event.fork or not head else [{"number": run.event.payload["number"]}],
         }
         payload = {"action": "completed", "workflow_run": said, "repository": run.event.payload["repository"]}

@@ -19,6 +19,7 @@ __all__ = [
     "GATES_CHECK",
     "Place",
     "Stand",
+    "elsewhere",
     "measuring",
     "places",
     "renewed",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 COMMENT = "modelops/report"
+_QUEUE = "gh-readonly-queue/"
 GATES_CHECK, APPROVALS_CHECK = "modelops/gates", "modelops/approvals"
 
 
@@ -58,7 +60,8 @@ def places(forge: Forge, commit: str | None, number: int | None) -> tuple[Place,
         if number is None:
             raise failure("report-stale", "neither a pull request nor a commit is named", exit=Exit.USAGE)
         commit = forge.get(number).head
-    found = tuple(Place(pull, commit) for pull in forge.find(head=commit))
+    # A head that moved on while it was looked for is not judged here and spoken of there.
+    found = tuple(Place(pull, commit) for pull in forge.find(head=commit) if pull.head == commit)
     queued = forge.queued(commit) if not found else None
     if queued is not None:
         found = (Place(queued[0], commit, queued[1]),)
@@ -92,6 +95,26 @@ def measuring(found: Stand) -> tuple[str, ...]:
     """Return the files of a change that say how it is measured: the workflows of the forge and what they install."""
     paths = found.result.paths if found.result is not None else ()
     return tuple(path for path in paths if ".github" in path.split("/"))
+
+
+def elsewhere(forge: Forge, found: Sequence[Place], branch: str | None) -> tuple[str, ...]:
+    """Return why a run on a commit may not be of the workflows of the project's branch, a sentence for each reason.
+
+    A forge runs a pull request by what the branch has that it is into, and tells which commit and branch it ran on, not
+    for which pull request. ``branch`` is the one it ran on, as `PullRequest.source` names it; None where nobody said.
+    """
+    told: dict[str, None] = {}
+    if branch is not None and not any(_is_of(branch, place) for place in found):
+        told[f"the run was on the branch {branch}, and none of these pull requests is from there"] = None
+    for place in found:
+        for other in forge.other_targets(place.pull, place.commit):
+            told[f"what #{place.pull.number} proposes was also to be merged into {other}"] = None
+    return tuple(told)
+
+
+def _is_of(branch: str, place: Place) -> bool:
+    queue = f"{_QUEUE}{place.pull.target}/pr-{place.pull.number}-"
+    return branch.startswith(queue) if place.base is not None else branch == place.pull.source
 
 
 def renewed(forge: Forge, place: Place, change: Callable[[str], str | None]) -> str | None:
