@@ -213,12 +213,26 @@ def test_only_what_was_measured_and_may_be_released_is_a_success(made: dict[str,
     assert Report(**whole).conclusion == conclusion
 
 
-def test_a_change_of_what_measures_is_no_success(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [".github/workflows/pull-request.yml", "requirements.lock", "pip.py", "sitecustomize.py", "src/a.py", ".lfsconfig"],
+)
+def test_a_change_of_what_measures_is_no_success(scene: Scene, path: str) -> None:
     """What a run says that the change itself defines is shown, and said to be that."""
-    pull = scene.propose(files={".github/workflows/pull-request.yml": b"on: push\n"})
+    pull = scene.propose(files={path: b"x\n"})
     scene.publish(report(pull.head))
-    assert scene.check(GATES)["conclusion"] == "neutral"
+    run = scene.check(GATES)
+    assert run["conclusion"] == "neutral"
+    assert path in run["output"]["summary"]
     assert "by a run that this change itself defines" in scene.comments[0]
+
+
+def test_what_is_read_as_data_measures_nothing(scene: Scene) -> None:
+    """Models, policies, rows and words for people do not say how a change is measured."""
+    files = ("models/churn/train.py", "policies/zz.txt", "data/rows.csv", "README.md")
+    pull = scene.propose(files=dict.fromkeys(files, b"x\n"))
+    scene.publish(report(pull.head))
+    assert scene.check(GATES)["conclusion"] == "success"
 
 
 def evil(scene: Scene, source: str) -> int:

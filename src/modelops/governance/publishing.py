@@ -12,6 +12,7 @@ from modelops.governance.judged import policies_at
 from modelops.governance.pulls import look
 from modelops.governance.results import Result
 from modelops.project.workspace import Workspace
+from modelops.spec.layout import MODELS, POLICIES
 
 __all__ = [
     "APPROVALS_CHECK",
@@ -92,9 +93,17 @@ def stand(workspace: Workspace, place: Place) -> Stand:
 
 
 def measuring(found: Stand) -> tuple[str, ...]:
-    """Return the files of a change that say how it is measured: the workflows of the forge and what they install."""
+    """Return the files of a change that may say how it is measured.
+
+    The workflows do, what they install and the lock by which they do it, and whatever else a program finds where it is
+    started. What modelops reads as data or runs behind the fence does not, nor does what people read.
+    """
     paths = found.result.paths if found.result is not None else ()
-    return tuple(path for path in paths if ".github" in path.split("/"))
+    return tuple(path for path in paths if ".github" in path.split("/") or not _is_content(path))
+
+
+def _is_content(path: str) -> bool:
+    return path.startswith((MODELS, POLICIES, "data/")) or path.endswith(".md")
 
 
 def elsewhere(forge: Forge, found: Sequence[Place], branch: str | None) -> tuple[str, ...]:

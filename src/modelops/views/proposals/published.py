@@ -92,7 +92,7 @@ def _measuring(paths: Sequence[str]) -> list[str]:
         return []
     named = ", ".join(code(path, 120) for path in paths[:5]) + (f" and {len(paths) - 5} more" * (len(paths) > 5))
     return [
-        f"⚠️ This change edits {named}, which say how it is measured: what follows is what its own run says of it. "
+        f"⚠️ This change edits {named}, which may say how it is measured: what follows is what its own run says of it. "
         "A release is measured again after the merge."
     ]
 
