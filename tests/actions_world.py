@@ -28,6 +28,7 @@ import pytest
 import yaml
 
 from git_world import git
+from github_world import ACCOUNTS
 
 ENGINE = Path(__file__).parent / "workflows" / "engine"
 ready = (ENGINE / "node_modules" / "@actions" / "expressions").is_dir() and shutil.which("node") is not None
@@ -343,6 +344,7 @@ class Actions:
             "ref_name": event.ref.split("/", 2)[2], "head_ref": pull["head"]["ref"] if pull else "",
             "base_ref": pull["base"]["ref"] if pull else "", "repository": self.repository,
             "repository_owner": self.repository.partition("/")[0], "actor": actor, "triggering_actor": actor,
+            "actor_id": str(ACCOUNTS[actor]["id"]),
             "run_id": str(run.id), "run_number": str(run.id), "run_attempt": "1",
             "workflow": workflow.get("name", run.file), "token": self.token,
             "workflow_ref": f"{self.repository}/.github/workflows/{run.file}@{event.ref}",

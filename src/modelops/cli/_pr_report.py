@@ -98,12 +98,12 @@ def _measured(since: str, *, build: bool) -> Measured:
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @_head_option
 @_pull_option
-@click.option("--head-branch", "branch", metavar="BRANCH", help="The branch that the run was on; of a fork OWNER:BRANCH.")
+@click.option(
+    "--head-branch", "branch", metavar="BRANCH", help="The branch that the run was on; of a fork OWNER:BRANCH."
+)
 @_url_option
 @output_option
-def publish(
-    file: Path | None, head: str | None, number: int | None, branch: str | None, url: str, output: str
-) -> int:
+def publish(file: Path | None, head: str | None, number: int | None, branch: str | None, url: str, output: str) -> int:
     """Tell a pull request what was measured of it: one comment and two checks, brought up to date in place.
 
     FILE is a report of `pr report`; it is believed nothing. Without one it is said that there is none.

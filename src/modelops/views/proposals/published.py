@@ -104,7 +104,7 @@ def _elsewhere(reasons: Sequence[str]) -> list[str]:
     named = "; ".join(escape(one, 300) for one in reasons[:5]) + more
     return [
         f"⚠️ {named}. A forge runs a pull request by the workflows of the branch it is into, so what follows may be what "
-        "those say of it. A commit and a branch of its own, proposed to this branch alone, are measured by this one's."
+        "those say. What is proposed from a branch of its own, to this branch alone, is measured by this one's."
     ]
 
 
