@@ -97,6 +97,7 @@ class Scene:
 
     def file(self, report: Report) -> str:
         path = self.folder / "report.json"
+        report = report.model_copy(update={"base": self.world.tip()}) if report.base == "0" * 40 else report
         path.write_text(written(report), encoding="utf-8")
         return str(path)
 
@@ -301,6 +302,17 @@ def test_a_head_that_git_has_moved_on_from_is_not_spoken_of(scene: Scene) -> Non
     assert scene.ada.find(head=pull.head) == ()
     scene.publish(report(pull.head), code=1)
     assert scene.served.runs == []
+
+
+def test_what_was_measured_against_another_base_is_not_believed(scene: Scene) -> None:
+    """A tag, or the pull request's own commit, is no commit of main: against it nothing is known of the change."""
+    own = scene.push({"models/churn/x.txt": b"1"})
+    pull = scene.propose(files={"models/churn/y.txt": b"1"})
+    older = scene.world.first
+    for base, conclusion in ((own, "failure"), ("1" * 40, "failure"), (older, "success")):
+        code = 0 if conclusion == "success" else 3
+        scene.publish(report(pull.head).model_copy(update={"base": base}), code=code)
+        assert scene.check(GATES)["conclusion"] == conclusion
 
 
 def test_reviews_are_followed_without_measuring_again(scene: Scene) -> None:

@@ -228,6 +228,14 @@ def test_an_environment_is_reconciled_by_one_run_at_a_time() -> None:
     assert {"workflow_dispatch", "workflow_call"} == set(load(FOLDER / "reconcile.yml")[True])
 
 
+@pytest.mark.parametrize("branch", ["main", "trunk"])
+def test_the_base_is_named_as_no_tag_can_be(branch: str) -> None:
+    """Git takes a tag `origin/main` before the branch of that name."""
+    for path, data in workflow_files(Home(branch=branch)).items():
+        assert f"refs/remotes/origin/{branch}" in data.decode() or not path.endswith("pull-request.yml")
+        assert not re.search(r"(?<!refs/remotes/)origin/", data.decode()), path
+
+
 def test_no_store_travels_in_a_cache() -> None:
     """A cache can be read by every fork; what is cached are packages, whose hashes are checked again."""
     for path in [*FILES, *ACTION_FILES]:

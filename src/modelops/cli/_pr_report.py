@@ -117,6 +117,8 @@ def publish(file: Path | None, head: str | None, number: int | None, branch: str
     found, why = _read(file, head)
     places = publishing.places(workspace.forge, head, number)
     stood = [(one, publishing.stand(workspace, one)) for one in places]
+    if found is not None and (why := publishing.off_base(workspace, places, found.base)) is not None:
+        found = None
     elsewhere = publishing.elsewhere(workspace.forge, places, branch) if found is not None else ()
     approved = [view.approvals(one.verdict, one.trouble, url) for _, one in stood]
     least, told = view.of_commit(approved), []

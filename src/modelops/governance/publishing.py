@@ -22,6 +22,7 @@ __all__ = [
     "Stand",
     "elsewhere",
     "measuring",
+    "off_base",
     "places",
     "renewed",
     "speak",
@@ -76,6 +77,21 @@ def places(forge: Forge, commit: str | None, number: int | None) -> tuple[Place,
 def _stale(why: str, commit: str) -> ModelOpsError:
     hint = "the run of the newer head speaks of it; nothing was written"
     return failure("report-stale", f"nothing is said of {commit[:12]}: {why}", exit=Exit.NO, hint=hint)
+
+
+def off_base(workspace: Workspace, found: Sequence[Place], base: str) -> ModelOpsError | None:
+    """Return why what was measured against a base says nothing of these places, None if it does.
+
+    The base is a commit of the project's own branch, of a queue also what the queue tries it on.
+    """
+    line = workspace.repository.line(workspace.tip(), POLICIES)
+    on_line = base in line.places
+    for place in found:
+        if not on_line and base != place.base:
+            said = f"it was measured against {base[:12]}, which is no commit of {workspace.branch}"
+            hint = f"modelops pr report --since refs/remotes/origin/{workspace.branch}; then run it again"
+            return failure("report-invalid", said, hint=hint)
+    return None
 
 
 def stand(workspace: Workspace, place: Place) -> Stand:

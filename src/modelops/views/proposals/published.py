@@ -103,8 +103,8 @@ def _elsewhere(reasons: Sequence[str]) -> list[str]:
     more = f"; and {len(reasons) - 5} more" * (len(reasons) > 5)
     named = "; ".join(escape(one, 300) for one in reasons[:5]) + more
     return [
-        f"⚠️ {named}. A forge runs a pull request by the workflows of the branch it is into, so what follows may be what "
-        "those say. What is proposed from a branch of its own, to this branch alone, is measured by this one's."
+        f"⚠️ {named}. A forge runs a pull request by the workflows of the branch it is into, so what follows may be "
+        "what those say. What is proposed from a branch of its own, to this branch alone, is measured by this one's."
     ]
 
 
