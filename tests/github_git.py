@@ -338,7 +338,10 @@ GOOD_RULES = [
         "ruleset_source_type": "Repository",
         "parameters": {
             "strict_required_status_checks_policy": False,
-            "required_status_checks": [{"context": "modelops/gates"}, {"context": "modelops/approvals"}],
+            "required_status_checks": [
+                {"context": "modelops/gates", "integration_id": 15368},
+                {"context": "modelops/approvals", "integration_id": 15368},
+            ],
         },
     },
     {"type": "non_fast_forward", "ruleset_id": 5, "ruleset_source": "acme/models", "ruleset_source_type": "Repository"},

@@ -98,6 +98,15 @@ WRONG: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
         _parameter("required_status_checks", "required_status_checks", [{"context": "modelops/gates"}]),
         "modelops/approvals need not",
     ),
+    (
+        "check-writers",
+        _parameter(
+            "required_status_checks",
+            "required_status_checks",
+            [{"context": "modelops/gates", "integration_id": 15368}, {"context": "modelops/approvals"}],
+        ),
+        "can write modelops/approvals, by",
+    ),
     ("required-checks", _without("required_status_checks"), "modelops/gates and modelops/approvals"),
     ("force-push", _without("non_fast_forward"), "rewritten"),
     ("deletion", _without("deletion"), "deleted"),

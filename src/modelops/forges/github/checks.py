@@ -172,6 +172,26 @@ def _required_checks(living: Living, mend: str) -> Iterator[Point]:
         f"{' and '.join(missing)} need not pass before a merge",
         f"{mend} (required_status_checks)",
     )
+    if not missing:
+        yield _writers(living, mend)
+
+
+def _writers(living: Living, mend: str) -> Point:
+    """Say from whom the checks count: what is required of nobody in particular is written by whoever may push."""
+    found = (_rule(living, "required_status_checks") or {}).get("required_status_checks") or ()
+    # Of a classic protection GitHub says it of each check, too, in another list.
+    found = [*found, *((_classic(living).get("required_status_checks") or {}).get("checks") or ())]
+    apps = {str(one["context"]): one.get("integration_id") or one.get("app_id") for one in found}
+    # GitHub says -1 where any app may.
+    free = [name for name in GATES if apps.get(name) in (None, -1)]
+    return _one(
+        "check-writers",
+        not free,
+        "they count from one app; if that is the one of Actions, a workflow of any branch that somebody may push can "
+        "write them: they guard GitHub's button, and modelops goes by the reviews",
+        f"anybody who may write can write {' and '.join(free)}, by a token of their own or a workflow of their branch",
+        f"{mend} (integration_id: gh api apps/github-actions --jq .id)",
+    )
 
 
 def _bypass(living: Living, expected: Expected) -> Iterator[Point]:
