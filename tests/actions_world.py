@@ -28,6 +28,7 @@ import pytest
 import yaml
 
 from git_world import git
+from github_world import ACCOUNTS
 
 ENGINE = Path(__file__).parent / "workflows" / "engine"
 ready = (ENGINE / "node_modules" / "@actions" / "expressions").is_dir() and shutil.which("node") is not None
@@ -246,6 +247,7 @@ class Actions:
         if run.event.name == "workflow_run":
             return []
         head = run.event.payload.get("pull_request", {}).get("head", {})
+        home = (head.get("repo") or {}).get("full_name", self.repository)
         said = {
             "id": run.id,
             "name": run.name,
@@ -253,7 +255,7 @@ class Actions:
             "conclusion": run.conclusion,
             "head_sha": head.get("sha", run.event.sha),
             "head_branch": head.get("ref", run.event.ref[11:]),
-            "head_repository": {"full_name": (head.get("repo") or {}).get("full_name", self.repository)},
+            "head_repository": {"full_name": home, "owner": {"login": home.partition("/")[0]}},
             "pull_requests": [] if run.event.fork or not head else [{"number": run.event.payload["number"]}],
         }
         payload = {"action": "completed", "workflow_run": said, "repository": run.event.payload["repository"]}
@@ -342,6 +344,7 @@ class Actions:
             "ref_name": event.ref.split("/", 2)[2], "head_ref": pull["head"]["ref"] if pull else "",
             "base_ref": pull["base"]["ref"] if pull else "", "repository": self.repository,
             "repository_owner": self.repository.partition("/")[0], "actor": actor, "triggering_actor": actor,
+            "actor_id": str(ACCOUNTS[actor]["id"]),
             "run_id": str(run.id), "run_number": str(run.id), "run_attempt": "1",
             "workflow": workflow.get("name", run.file), "token": self.token,
             "workflow_ref": f"{self.repository}/.github/workflows/{run.file}@{event.ref}",

@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import github_git
 from git_world import git
-from github_description import whole, wrong_answer, wrong_request
+from github_description import filled, whole, wrong_answer, wrong_request
 from github_git import Installed, Rules
 
 REPOSITORY = "acme/models"
@@ -68,6 +68,7 @@ class FakeGitHub:
     runs: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[dict[str, Any]] = field(default_factory=list)
     activity: list[dict[str, Any]] = field(default_factory=list)
+    events: list[tuple[int, str, str]] = field(default_factory=list)
     seen: list[tuple[str, str]] = field(default_factory=list)
     fault: Fault = lambda method, path, number: None
     untrue: list[str] = field(default_factory=list)
@@ -185,7 +186,7 @@ class FakeGitHub:
             pull
             for pull in self.pulls.values()
             if state in ("all", pull["state"])
-            and (head is None or head == f"acme:{pull['head']['ref']}")
+            and (head is None or head == pull["head"]["label"])
             and (base is None or base == pull["base"]["ref"])
         ]
         found.sort(key=lambda pull: pull["number"], reverse=query.get("direction") == "desc")
@@ -235,11 +236,24 @@ class FakeGitHub:
         elif body.get("state") == "open" and not pull["merged"]:
             pull |= {"state": "open", "closed_by": None}
         pull |= {key: body[key] for key in ("title", "body") if key in body}
+        if "base" in body:
+            pull["base"] |= {"ref": body["base"], "sha": self.branches()[body["base"]]}
+            self.events.append((pull["number"], "base_ref_changed", me))
         return 200, self.whole(pull)
 
     def get_issue(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
         pull = self.pulls[int(match.group(1))]
         return 200, {"number": pull["number"], "closed_by": pull["closed_by"], "labels": pull["labels"]}
+
+    def list_events(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
+        # The description names no kind for these; one without fields of its own has theirs.
+        form = {"$ref": "#/components/schemas/added-to-project-issue-event"}
+        told = [
+            {"id": id, "event": what, "actor": ACCOUNTS[who], "created_at": "2026-03-01T12:00:00Z"}
+            for id, (number, what, who) in enumerate(self.events, 1)
+            if number == int(match.group(1))
+        ]
+        return 200, [filled(form, one) for one in told]
 
     def label(self, match: re.Match[str], query: dict[str, str], body: dict[str, Any], me: str) -> tuple[int, Any]:
         pull = self.pulls[int(match.group(1))]
@@ -316,6 +330,8 @@ class FakeGitHub:
         for pull in self.pulls.values():
             merge = pull["merge_commit_sha"]
             brought = git(self.remote, "rev-list", merge, f"^{merge}^1").splitlines() if merge else []
+            if pull["state"] == "open":
+                brought = git(self.remote, "rev-list", pull["head"]["sha"], f"^{pull['base']['sha']}").splitlines()
             if sha in brought:
                 found.append(self.whole(pull, listed=True))
         return 200, found
@@ -433,6 +449,7 @@ ROUTES: list[tuple[str, Callable[..., tuple[int, Any]]]] = [
     (r"GET /pulls/(\d+)", FakeGitHub.get_pull),
     (r"PATCH /pulls/(\d+)", FakeGitHub.patch_pull),
     (r"GET /issues/(\d+)", FakeGitHub.get_issue),
+    (r"GET /issues/(\d+)/events", FakeGitHub.list_events),
     (r"POST /issues/(\d+)/labels", FakeGitHub.label),
     (r"GET /pulls/(\d+)/reviews", FakeGitHub.list_reviews),
     (r"POST /pulls/(\d+)/reviews", FakeGitHub.add_review),

@@ -100,9 +100,13 @@ WRONG: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
         "modelops/approvals need not",
     ),
     (
-        "check-source",
-        _parameter("required_status_checks", "required_status_checks", [{"context": "modelops/gates"}]),
-        "whoever may write a status can write modelops/gates",
+        "check-writers",
+        _parameter(
+            "required_status_checks",
+            "required_status_checks",
+            [{"context": "modelops/gates", "integration_id": 15368}, {"context": "modelops/approvals"}],
+        ),
+        "can write modelops/approvals, by",
     ),
     ("required-checks", _without("required_status_checks"), "modelops/gates and modelops/approvals"),
     ("force-push", _without("non_fast_forward"), "rewritten"),
@@ -193,7 +197,7 @@ def test_classic_protection_counts_as_well(scene: Scene) -> None:
     }
     points = scene.points()
     assert points["reviews"].state == points["required-checks"].state == points["force-push"].state == "holds"
-    assert points["deletion"].state == points["check-source"].state == "fails"
+    assert points["deletion"].state == points["check-writers"].state == "fails"
     assert points["bypass"].state == points["admins"].state == "holds"
 
 
@@ -209,14 +213,14 @@ def test_who_passes_classic_protection_by_is_told(scene: Scene) -> None:
     }
     points = scene.points()
     assert (points["admins"].state, "enforce_admins" in str(points["admins"].mend)) == ("fails", True)
-    assert "can write modelops/approvals:" in points["check-source"].said
+    assert "can write modelops/approvals, by" in points["check-writers"].said
     people = {"users": [{"login": "mallory"}], "teams": [{"slug": "friends"}], "apps": []}
     reviews["bypass_pull_request_allowances"] = people
     assert "user mallory, team friends may bypass" in scene.points()["bypass"].said
     reviews["bypass_pull_request_allowances"] = {"users": [], "teams": [], "apps": [{"id": 4711, "slug": "modelops"}]}
     checks[1]["app_id"] = 15368
     points = scene.points()
-    assert (points["bypass"].state, points["check-source"].state) == ("holds", "holds")
+    assert (points["bypass"].state, points["check-writers"].state) == ("holds", "holds")
     assert "as the App" in points["commits"].said
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 import pytest
 
 from forges.forge_world import github_forge
@@ -53,7 +54,7 @@ spec:
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "pull-request-report.md"
 URL = "https://github.example/acme/models/actions/runs/5"
 GATES, APPROVED = "modelops/gates", "modelops/approvals"
-CALLS = {"first": 14, "again": 12, "review": 13}
+CALLS = {"first": 17, "again": 15, "review": 13}
 """Requests of the second half: for a first report, for the same of a newer run, and for a review."""
 
 
@@ -96,6 +97,7 @@ class Scene:
 
     def file(self, report: Report) -> str:
         path = self.folder / "report.json"
+        report = report.model_copy(update={"base": self.world.tip()}) if report.base == "0" * 40 else report
         path.write_text(written(report), encoding="utf-8")
         return str(path)
 
@@ -212,12 +214,105 @@ def test_only_what_was_measured_and_may_be_released_is_a_success(made: dict[str,
     assert Report(**whole).conclusion == conclusion
 
 
-def test_a_change_of_what_measures_is_no_success(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [".github/workflows/pull-request.yml", "requirements.lock", "pip.py", "sitecustomize.py", "src/a.py", ".lfsconfig"],
+)
+def test_a_change_of_what_measures_is_no_success(scene: Scene, path: str) -> None:
     """What a run says that the change itself defines is shown, and said to be that."""
-    pull = scene.propose(files={".github/workflows/pull-request.yml": b"on: push\n"})
+    pull = scene.propose(files={path: b"x\n"})
     scene.publish(report(pull.head))
-    assert scene.check(GATES)["conclusion"] == "neutral"
+    run = scene.check(GATES)
+    assert run["conclusion"] == "neutral"
+    assert path in run["output"]["summary"]
     assert "by a run that this change itself defines" in scene.comments[0]
+
+
+def test_what_is_read_as_data_measures_nothing(scene: Scene) -> None:
+    """Models, policies, rows and words for people do not say how a change is measured."""
+    files = ("models/churn/train.py", "policies/zz.txt", "data/rows.csv", "README.md")
+    pull = scene.propose(files=dict.fromkeys(files, b"x\n"))
+    scene.publish(report(pull.head))
+    assert scene.check(GATES)["conclusion"] == "success"
+
+
+def evil(scene: Scene, source: str) -> int:
+    """Propose a branch into another one that changes how pull requests run, past the client that would not."""
+    clone = scene.ada.repository
+    clone.fetch()
+    if clone.find_tip("evil-base") is None:
+        files = {".github/workflows/pull-request.yml": b"on: {pull_request: {branches: [evil-base]}}\n"}
+        base = clone.commit_files(clone.tip("main"), files, "Tidy", ADA, NOON)
+        clone.push_branch("evil-base", base, expected=None)
+    made = httpx.post(
+        f"{scene.served.url}/repos/{REPOSITORY}/pulls",
+        json={"title": "E", "body": "", "head": source, "base": "evil-base"},
+        headers={"Authorization": "Bearer token-of-ada", "Content-Type": "application/json"},
+    )
+    assert made.status_code == 201, made.text
+    return int(made.json()["number"])
+
+
+@pytest.mark.parametrize("way", ["twin", "closed", "retargeted", "moved"])
+def test_a_run_by_the_workflows_of_another_branch_is_no_success(scene: Scene, way: str) -> None:
+    """A run tells its commit and branch; what was proposed elsewhere, open, closed or before, is named."""
+    number = 0
+    if way in ("closed", "retargeted", "moved"):
+        scene.push({"models/churn/x.txt": b"1"})
+        number = evil(scene, "change")
+        if way == "retargeted":
+            change = {"base": "main"}
+        elif way == "closed":
+            change = {"state": "closed"}
+        else:
+            scene.push({"models/churn/y.txt": b"1"})
+            change = {"state": "closed"}
+        asked = {"Authorization": "Bearer token-of-ada"}
+        url = f"{scene.served.url}/repos/{REPOSITORY}/pulls/{number}"
+        assert httpx.patch(url, json=change, headers=asked).status_code == 200
+    pull = scene.ada.get(number) if way == "retargeted" else scene.propose()
+    if way == "twin":
+        git(scene.world.remote, "update-ref", "refs/heads/twin", pull.head)
+        evil(scene, "twin")
+    scene.publish(report(pull.head), "--head-branch", "change")
+    run = scene.check(GATES, pull.head)
+    assert run["conclusion"] == "neutral"
+    assert "by a run that another branch may define" in run["output"]["title"]
+    named = "another branch" if way == "retargeted" else "evil-base"
+    assert named in run["output"]["summary"].replace("\\", "")
+
+
+def test_a_run_on_another_branch_is_no_success(scene: Scene) -> None:
+    """What ran on a branch that no pull request into main is from ran for another one."""
+    pull = scene.propose()
+    scene.publish(report(pull.head), "--head-branch", "mallory:change")
+    assert scene.check(GATES, pull.head)["conclusion"] == "neutral"
+    scene.publish(report(pull.head), "--head-branch", "change")
+    assert scene.check(GATES, pull.head)["conclusion"] == "success"
+
+
+def test_a_head_that_git_has_moved_on_from_is_not_spoken_of(scene: Scene) -> None:
+    """GitHub still lists the older head when git has another: neither gets what was measured of the older one."""
+    pull = scene.propose()
+    document = scene.served.pulls[1]
+    moved = scene.push({"models/churn/more.txt": b"1"})
+    scene.served.look()
+    scene.served.heads["change"] = moved
+    document["head"]["sha"] = pull.head
+    assert scene.ada.find(head=pull.head) == ()
+    scene.publish(report(pull.head), code=1)
+    assert scene.served.runs == []
+
+
+def test_what_was_measured_against_another_base_is_not_believed(scene: Scene) -> None:
+    """A tag, or the pull request's own commit, is no commit of main: against it nothing is known of the change."""
+    own = scene.push({"models/churn/x.txt": b"1"})
+    pull = scene.propose(files={"models/churn/y.txt": b"1"})
+    older = scene.world.first
+    for base, conclusion in ((own, "failure"), ("1" * 40, "failure"), (older, "success")):
+        code = 0 if conclusion == "success" else 3
+        scene.publish(report(pull.head).model_copy(update={"base": base}), code=code)
+        assert scene.check(GATES)["conclusion"] == conclusion
 
 
 def test_reviews_are_followed_without_measuring_again(scene: Scene) -> None:

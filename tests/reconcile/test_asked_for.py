@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
+from git_world import git
 from reconcile.loop_world import MODEL, World
 
 Live = Callable[[str], World]
@@ -48,3 +51,21 @@ def test_a_rollback_can_be_asked_for_by_pull_request(live: Live) -> None:
     assert there["stable"] == 1
     assert [one["release"] for one in there["denied"]] == [2]
     assert world.ok("promote", "--to", "production", "--due", "--yes", "-o", "json").json == []
+
+
+def test_whoever_presses_the_button_has_a_hand_in_what_it_proposes(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit names the person as an author too, a rollback who decided; a run that others repeat is refused."""
+    world = live("second")
+    told = {**world.environ(), "MODELOPS_ACTOR": "Grace", "MODELOPS_ACTOR_ID": "13", "MODELOPS_TRIGGERING_ACTOR": "bob"}
+    monkeypatch.setattr(world, "environ", lambda: told)
+    rollback = ("rollback", MODEL, "-e", "staging", "--reason", "it harms", "--propose", "--yes", "-o", "json")
+    promote = ("promote", MODEL, "--to", "production", "--yes", "-o", "json")
+    for asked in (rollback, promote):
+        refused = world.run(*asked)
+        assert (refused.code, "bob" in refused.err, "presser-unknown" in refused.err) == (1, True, True), refused.err
+    told["MODELOPS_TRIGGERING_ACTOR"] = "Grace"
+    for asked in (rollback, promote):
+        pull = world.workspace().forge.get(world.ok(*asked).json["pullRequest"])
+        message = git(world.root, "show", "-s", "--format=%B", pull.head)
+        assert message.endswith("\n\nCo-authored-by: Grace <13+Grace@users.noreply.github.com>")
+        assert ("grace: it harms" in pull.body) == (asked is rollback)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from git_world import commit, git, lonely, write
+from git_world import ADA, NOON, World, commit, git, lonely, write
 from modelops.errors import Exit, ModelOpsError
 from modelops.repository import Repository
 
@@ -222,3 +222,52 @@ def test_an_object_that_is_gone_is_named(repository: Repository) -> None:
     assert code_of(caught) == "object-missing"
     assert caught.value.exit == Exit.WORLD
     assert blob in str(caught.value)
+
+
+def test_a_tag_does_not_stand_for_a_branch(tmp_path: Path) -> None:
+    """Whoever may push a tag gives it any name; the remote's branch is meant, then this clone's, with any suffix."""
+    world = World(tmp_path)
+    clone = world.clone("ada")
+    main = clone.tip("main")
+    other = clone.commit_files(main, {"x.txt": b"1"}, "Other", ADA, NOON)
+    third = clone.commit_files(other, {"y.txt": b"1"}, "Third", ADA, NOON)
+    for name in ("main", "origin/main", "HEAD", "refs/heads/main", main):
+        git(clone.root, "update-ref", f"refs/tags/{name}", other)
+    for name in (
+        "main",
+        "origin/main",
+        "HEAD",
+        "origin",
+        "refs/heads/main",
+        "refs/remotes/origin/main",
+        main,
+        "main^0",
+    ):
+        assert clone.resolve(name) == main, name
+    assert clone.branch == "main"
+    git(clone.root, "update-ref", "refs/heads/origin/main", third)
+    assert clone.resolve("origin/main") == main
+    git(clone.root, "switch", "--quiet", "--detach")
+    git(clone.root, "update-ref", "-d", "refs/heads/main")
+    assert clone.resolve("main") == main
+    assert clone.branch is None
+    git(clone.root, "update-ref", "refs/tags/v1", other)
+    assert clone.resolve("v1") == other
+    assert clone.resolve("v1~1") == main
+
+
+@pytest.mark.parametrize("kind", ["heads", "tags", "remotes/origin"])
+def test_a_name_that_begins_the_id_of_a_commit_is_refused(repository: Repository, kind: str) -> None:
+    """Neither of the two that it may mean is taken for the other."""
+    head = repository.head()
+    other = repository.commit_files(head, {"x.txt": b"1"}, "Other", repository.user(), NOON)
+    short = head[:12]
+    assert repository.resolve(short) == head
+    git(repository.root, "update-ref", f"refs/{kind}/{short}", other)
+    name = f"origin/{short}" if kind.startswith("remotes") else short
+    if kind.startswith("remotes"):
+        assert (repository.resolve(name), repository.resolve(short)) == (other, head)
+        return
+    with pytest.raises(ModelOpsError, match="begins with") as caught:
+        repository.resolve(name)
+    assert code_of(caught) == "unknown-revision"

@@ -42,7 +42,7 @@ from views import pull_answers as pulls
 from views.test_views import UNSEEN, dumped
 
 REPORT = measured.report(pulls.MEASURED).model_copy(update={"modelops": "0.1.0"})
-CHECKED = published.gates(REPORT, None, (f".github/{said.HOSTILE}",), "https://github.example/runs/1")
+CHECKED = published.gates(REPORT, None, (f".github/{said.HOSTILE}",), (said.HOSTILE,), "https://github.example/runs/1")
 PENDING = published.approvals(pulls.LOOK.verdict, None, "")
 TEXTS = {
     "measured": measured.text(REPORT),
@@ -140,7 +140,7 @@ MARKDOWN = {
     "restoration": restoration.markdown(said.RESTORATION),
     "retraining": retraining.markdown(said.RETRAINING),
     "published": published.comment(said.PULL, REPORT, CHECKED, PENDING),
-    "published-unknown": published.comment(said.PULL, None, published.gates(None, None, (), ""), PENDING),
+    "published-unknown": published.comment(said.PULL, None, published.gates(None, None, (), (), ""), PENDING),
 }
 
 

@@ -115,6 +115,20 @@ def test_each_step_is_one_verb(path: Path) -> None:
         assert not {";", "&&", "||", "|"} & set(words)
 
 
+@pytest.mark.parametrize("path", ACTION_FILES, ids=["own", "scaffolded"])
+def test_installing_runs_no_module_of_the_checkout(path: Path, tmp_path: Path) -> None:
+    """A `pip.py` or `sitecustomize.py` that a pull request brings is not what installs for it."""
+    runs = [step["run"] for step in load(path)["runs"]["steps"] if "run" in step]
+    assert len(runs) == 2
+    for name in ("pip", "sitecustomize", "runpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('proposed code ran')\n")
+    for run in runs:
+        program, *words = shlex.split(run)
+        start = [sys.executable, *words[: words.index("pip") + 1], "--version"]
+        done = subprocess.run(start, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (program, done.returncode, "proposed" in done.stdout + done.stderr) == ("python", 0, False), done.stderr
+
+
 @pytest.mark.parametrize("name", ["promote", "rollback"])
 def test_what_is_typed_into_a_button_is_never_an_option_or_a_program(name: str) -> None:
     """Every input is a variable in quotation marks, bound to its option or behind the last one."""
@@ -212,6 +226,14 @@ def test_an_environment_is_reconciled_by_one_run_at_a_time() -> None:
         name: {"group": f"reconcile-{name}", "cancel-in-progress": False} for name in ("staging", "production")
     }
     assert {"workflow_dispatch", "workflow_call"} == set(load(FOLDER / "reconcile.yml")[True])
+
+
+@pytest.mark.parametrize("branch", ["main", "trunk"])
+def test_the_base_is_named_as_no_tag_can_be(branch: str) -> None:
+    """Git takes a tag `origin/main` before the branch of that name."""
+    for path, data in workflow_files(Home(branch=branch)).items():
+        assert f"refs/remotes/origin/{branch}" in data.decode() or not path.endswith("pull-request.yml")
+        assert not re.search(r"(?<!refs/remotes/)origin/", data.decode()), path
 
 
 def test_no_store_travels_in_a_cache() -> None:

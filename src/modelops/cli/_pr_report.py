@@ -65,7 +65,7 @@ def report(since: str, out: Path, build: bool, summary: Path | None, output: str
     save(out, written(told))
     note(f"wrote {out}")
     if summary is not None:
-        checked = published.gates(told, None, (), "")
+        checked = published.gates(told, None, (), (), "")
         with summary.open("a", encoding="utf-8") as file:
             file.write(f"### {published.headline(checked)}\n\n{checked.said.summary}\n")
     for problem in found.problems:
@@ -98,9 +98,12 @@ def _measured(since: str, *, build: bool) -> Measured:
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @_head_option
 @_pull_option
+@click.option(
+    "--head-branch", "branch", metavar="BRANCH", help="The branch that the run was on; of a fork OWNER:BRANCH."
+)
 @_url_option
 @output_option
-def publish(file: Path | None, head: str | None, number: int | None, url: str, output: str) -> int:
+def publish(file: Path | None, head: str | None, number: int | None, branch: str | None, url: str, output: str) -> int:
     """Tell a pull request what was measured of it: one comment and two checks, brought up to date in place.
 
     FILE is a report of `pr report`; it is believed nothing. Without one it is said that there is none.
@@ -112,12 +115,17 @@ def publish(file: Path | None, head: str | None, number: int | None, url: str, o
         raise click.UsageError("--match-head-commit is needed: a report is of one commit, and the event says which")
     workspace = _open()
     found, why = _read(file, head)
-    stood = [(one, publishing.stand(workspace, one)) for one in publishing.places(workspace.forge, head, number)]
+    places = publishing.places(workspace.forge, head, number)
+    stood = [(one, publishing.stand(workspace, one)) for one in places]
+    if found is not None and (why := publishing.off_base(workspace, places, found.base)) is not None:
+        found = None
+    elsewhere = publishing.elsewhere(workspace.forge, places, branch) if found is not None else ()
     approved = [view.approvals(one.verdict, one.trouble, url) for _, one in stood]
     least, told = view.of_commit(approved), []
     for (place, one), mine in zip(stood, approved, strict=True):
         signed = one.verdict is not None and one.verdict.signed
-        checked = view.signed_gates(url) if signed else view.gates(found, why, publishing.measuring(one), url)
+        measured = view.gates(found, why, publishing.measuring(one), elsewhere, url)
+        checked = view.signed_gates(url) if signed else measured
         checks = [
             (publishing.GATES_CHECK, checked.conclusion, checked.said),
             (publishing.APPROVALS_CHECK, least.conclusion, least.said),

@@ -150,6 +150,7 @@ def check_pull_requests_are_found(ground: Ground) -> None:
     assert forge.find(head=one.head) == (one,)
     assert forge.find(head="0" * 40) == ()
     assert forge.queued(one.head) is None
+    assert forge.other_targets(one, one.head) == ()
     forge.close(one.number)
     assert forge.find(label="red") == (two,)
     assert [pull.number for pull in forge.find(label="round", state="closed")] == [one.number]

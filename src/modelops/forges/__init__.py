@@ -202,6 +202,14 @@ class Forge(Protocol):
         """
         ...
 
+    def other_targets(self, pull: PullRequest, commit: str) -> tuple[str, ...]:
+        """Return the branches beside its target that a commit, or what else its branch had, was to be merged into.
+
+        A pull request counts in whatever state it is. A target that it had before, and that the forge does not name,
+        is told in words. None on a forge that runs nothing, or where each is merged into the project's branch.
+        """
+        ...
+
     def merged_with(self, commit: str) -> PullRequest | None:
         """Return the pull request whose merge brought a commit to the project's branch, if any."""
         ...

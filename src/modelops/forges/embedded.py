@@ -113,6 +113,10 @@ class Embedded:
         """Return None: here nothing waits, what is merged is merged at once."""
         return None
 
+    def other_targets(self, pull: PullRequest, commit: str) -> tuple[str, ...]:
+        """Return nothing: every pull request is into the project's branch."""
+        return ()
+
     def merged_with(self, commit: str) -> PullRequest | None:
         """Return the pull request whose merge brought a commit to the branch; None if it came in another way."""
         self.repository.fetch()

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from modelops.errors import ModelOpsError
 from modelops.files import write_atomically
 from modelops.governance.history import arms_of
+from modelops.project.pressing import pressed_by
 from modelops.project.workspace import Workspace
 from modelops.spec.graph import Graph
 from modelops.spec.kinds.deployment import Denied, DeploymentSpec
@@ -111,7 +112,13 @@ class _Record(Strict):
 
 
 def decider(workspace: Workspace) -> str:
-    """Return who decides here: git's user, else whoever is logged in, as an emergency waits for no configuration."""
+    """Return who decides here: who pressed the button of a job, git's user, or whoever is logged in.
+
+    An emergency waits for no configuration.
+    """
+    presser = pressed_by(workspace.environ)
+    if presser is not None:
+        return presser.login
     user = workspace.repository.find_user()
     if user is not None:
         return user.login

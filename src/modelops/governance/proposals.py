@@ -18,6 +18,7 @@ from modelops.governance.pending import Intent
 from modelops.governance.promotions import previous, refusals, waiver_refusals
 from modelops.governance.pulls import open_pull, same_change
 from modelops.governance.waivers import require_sound
+from modelops.project.pressing import pressed_by, with_presser
 from modelops.project.workspace import Workspace, environment, model_entry
 from modelops.repository import Repository
 from modelops.rollouts.state import Role
@@ -151,7 +152,8 @@ def propose_return(workspace: Workspace, intent: Intent) -> Opened:
     title = f"Roll {seat} back" + (f" to release {intent.stable}" if intent.stable is not None else "")
     body = f"Withdraws release {gone} of {seat.model} from {seat.environment} without analysis.\n\n{why}"
     branch = f"modelops/return/{slug(seat.model)}/{seat.environment}/{gone.replace(' and ', '-')}"
-    commit = workspace.repository.commit_files(tip, {path: data}, title, workspace.person, workspace.clock())
+    said = with_presser(title, pressed_by(workspace.environ))
+    commit = workspace.repository.commit_files(tip, {path: data}, said, workspace.person, workspace.clock())
 
     def same(head: str) -> bool:
         changed = workspace.repository.changed_paths(tip, head)
@@ -218,7 +220,8 @@ def _open(workspace: Workspace, tip: str, seat: Seat, chosen: int, role: Role, s
         label = f"{label}:{role}"
         edited = append(data, "spec.challengers", chosen, path)
     ask = PromotionAsk(model=seat.model, environment=seat.environment, release=chosen, role=role)
-    commit = workspace.repository.commit_files(tip, {path: edited}, title, workspace.person, workspace.clock())
+    message = with_presser(title, pressed_by(workspace.environ))
+    commit = workspace.repository.commit_files(tip, {path: edited}, message, workspace.person, workspace.clock())
     body = with_ask(said, ask)
     same = same_change(workspace.repository, tip, ask, path, edited)
     opened = open_pull(workspace, branch, commit, title, body, label, workspace.login, same)

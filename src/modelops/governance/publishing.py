@@ -11,6 +11,7 @@ from modelops.governance.approvals import ApprovalVerdict
 from modelops.governance.pulls import judge_open, look
 from modelops.governance.results import Result
 from modelops.project.workspace import Workspace
+from modelops.spec.layout import MODELS, POLICIES
 
 __all__ = [
     "APPROVALS_CHECK",
@@ -18,7 +19,9 @@ __all__ = [
     "GATES_CHECK",
     "Place",
     "Stand",
+    "elsewhere",
     "measuring",
+    "off_base",
     "places",
     "renewed",
     "speak",
@@ -26,6 +29,7 @@ __all__ = [
 ]
 
 COMMENT = "modelops/report"
+_QUEUE = "gh-readonly-queue/"
 GATES_CHECK, APPROVALS_CHECK = "modelops/gates", "modelops/approvals"
 
 
@@ -57,7 +61,8 @@ def places(forge: Forge, commit: str | None, number: int | None) -> tuple[Place,
         if number is None:
             raise failure("report-stale", "neither a pull request nor a commit is named", exit=Exit.USAGE)
         commit = forge.get(number).head
-    found = tuple(Place(pull, commit) for pull in forge.find(head=commit))
+    # A head that moved on while it was looked for is not judged here and spoken of there.
+    found = tuple(Place(pull, commit) for pull in forge.find(head=commit) if pull.head == commit)
     queued = forge.queued(commit) if not found else None
     if queued is not None:
         found = (Place(queued[0], commit, queued[1]),)
@@ -71,6 +76,21 @@ def places(forge: Forge, commit: str | None, number: int | None) -> tuple[Place,
 def _stale(why: str, commit: str) -> ModelOpsError:
     hint = "the run of the newer head speaks of it; nothing was written"
     return failure("report-stale", f"nothing is said of {commit[:12]}: {why}", exit=Exit.NO, hint=hint)
+
+
+def off_base(workspace: Workspace, found: Sequence[Place], base: str) -> ModelOpsError | None:
+    """Return why what was measured against a base says nothing of these places, None if it does.
+
+    The base is a commit of the project's own branch, of a queue also what the queue tries it on.
+    """
+    line = workspace.repository.line(workspace.tip(), POLICIES)
+    on_line = base in line.places
+    for place in found:
+        if not on_line and base != place.base:
+            said = f"it was measured against {base[:12]}, which is no commit of {workspace.branch}"
+            hint = f"modelops pr report --since refs/remotes/origin/{workspace.branch}; then run it again"
+            return failure("report-invalid", said, hint=hint)
+    return None
 
 
 def stand(workspace: Workspace, place: Place) -> Stand:
@@ -88,9 +108,37 @@ def stand(workspace: Workspace, place: Place) -> Stand:
 
 
 def measuring(found: Stand) -> tuple[str, ...]:
-    """Return the files of a change that say how it is measured: the workflows of the forge and what they install."""
+    """Return the files of a change that may say how it is measured.
+
+    The workflows do, what they install and the lock by which they do it, and whatever else a program finds where it is
+    started. What modelops reads as data or runs behind the fence does not, nor does what people read.
+    """
     paths = found.result.paths if found.result is not None else ()
-    return tuple(path for path in paths if ".github" in path.split("/"))
+    return tuple(path for path in paths if ".github" in path.split("/") or not _is_content(path))
+
+
+def _is_content(path: str) -> bool:
+    return path.startswith((MODELS, POLICIES, "data/")) or path.endswith(".md")
+
+
+def elsewhere(forge: Forge, found: Sequence[Place], branch: str | None) -> tuple[str, ...]:
+    """Return why a run on a commit may not be of the workflows of the project's branch, a sentence for each reason.
+
+    A forge runs a pull request by what the branch has that it is into, and tells which commit and branch it ran on, not
+    for which pull request. ``branch`` is the one it ran on, as `PullRequest.source` names it; None where nobody said.
+    """
+    told: dict[str, None] = {}
+    if branch is not None and not any(_is_of(branch, place) for place in found):
+        told[f"the run was on the branch {branch}, and none of these pull requests is from there"] = None
+    for place in found:
+        for other in forge.other_targets(place.pull, place.commit):
+            told[f"what #{place.pull.number} proposes was also to be merged into {other}"] = None
+    return tuple(told)
+
+
+def _is_of(branch: str, place: Place) -> bool:
+    queue = f"{_QUEUE}{place.pull.target}/pr-{place.pull.number}-"
+    return branch.startswith(queue) if place.base is not None else branch == place.pull.source
 
 
 def renewed(forge: Forge, place: Place, change: Callable[[str], str | None]) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.repository.process import Git, Result, explain
+from modelops.repository.reader import Found, Reader
 
 _RACES = re.compile(r"stale info|fetch first|non-fast-forward|lock|incorrect old value|reference already exists|atomic")
 _RETRIES = 5
@@ -23,6 +24,58 @@ class Swap:
     ref: str
     old: str | None
     new: str | None
+
+
+_NAMED = re.compile(r"(.*?)((?:[~^]|@\{).*)?", re.DOTALL)
+_WHOLE = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_SHORT = re.compile(r"[0-9a-fA-F]{4,63}")
+
+
+def _base(revision: str) -> str:
+    """Return the name that a revision begins with."""
+    found = _NAMED.fullmatch(revision)
+    return found[1] if found else revision
+
+
+def exact(git: Git, reader: Reader, names: Sequence[str]) -> list[Found | None]:
+    """Return what revisions stand for, None also where one begins with the full name of a ref that is not there.
+
+    Git looks for a tag or a branch of that whole name then, such as `refs/tags/refs/heads/main`.
+    """
+    full = [_base(name) for name in names if name.startswith("refs/")]
+    asked = [f"refs/{kind}/{name}" for name in full for kind in ("tags", "heads", "remotes")]
+    found = reader.find([*names, *asked])
+    stand, others = found[: len(names)], found[len(names) :]
+    if not any(others):
+        return stand
+    gone = {name for name in full if git.run("show-ref", "--verify", "--quiet", "--", name).code}
+    return [None if _base(name) in gone else one for name, one in zip(names, stand, strict=True)]
+
+
+def spelled_out(git: Git, reader: Reader, remote: str | None, revision: str) -> str:
+    """Return a revision whose name is that of one ref: git takes a tag before the branch that everybody means.
+
+    Anybody may push a tag `origin/main`. Branches of remotes come first, then those of this clone, then tags. A name
+    that is a ref's and begins the id of an object, too, is an error.
+    """
+    name = _base(revision)
+    if name in ("", "@", "HEAD") or name.startswith("refs/") or _WHOLE.fullmatch(name):
+        return revision
+    forms = [f"refs/remotes/{name}", f"refs/remotes/{name}/HEAD", f"refs/heads/{name}"]
+    # A tag that is called as the remote's branch does not stand for it where this clone has none.
+    forms += [f"refs/remotes/{remote}/{name}"] if remote else []
+    *branches, tag = (one is not None for one in exact(git, reader, [*forms, f"refs/tags/{name}"]))
+    named = [form for form, there in zip(forms, branches, strict=True) if there]
+    if not tag and not any(branches[:3]):
+        return revision
+    if _SHORT.fullmatch(name) and git.run("rev-parse", f"--disambiguate={name}").text:
+        raise failure(
+            "unknown-revision",
+            f"{name!r} is the name of a branch or tag, and what the id of an object begins with",
+            exit=Exit.USAGE,
+            hint=f"write the whole id, or refs/heads/{name}",
+        )
+    return (named[0] if named else f"refs/tags/{name}") + revision.removeprefix(name)
 
 
 def local_ref(git: Git, ref: str) -> str | None:

@@ -103,7 +103,7 @@ class Repository:
 
     def _commit_of(self, name: str) -> str | None:
         """Return the commit that a name stands for now."""
-        (found,) = self._reader.find([f"{name}^{{commit}}"])
+        (found,) = refs.exact(self._git, self._reader, [f"{name}^{{commit}}"])
         return found.id if found is not None else None
 
     def head(self) -> str:
@@ -130,11 +130,12 @@ class Repository:
     @property
     def branch(self) -> str | None:
         """The branch that is checked out; None when HEAD is detached."""
-        return self._git.run("symbolic-ref", "--quiet", "--short", "HEAD").text or None
+        return self._git.run("symbolic-ref", "--quiet", "HEAD").text.removeprefix(HEADS) or None
 
     def find(self, revision: str) -> str | None:
         """Return the full id of the commit that a revision names, or None when it names none here."""
-        return self._commit_of(self._inside.ref(check_revision(revision)))
+        named = refs.spelled_out(self._git, self._reader, self.remote, check_revision(revision))
+        return self._commit_of(self._inside.ref(named))
 
     def set_local(self, ref: str, commit: str | None) -> None:
         """Set a ref that is this clone's own business, or remove it."""

@@ -47,7 +47,7 @@ class Step:
 def read_steps(git: Git, tip: str, since: str | None, inside: Inside = Inside()) -> tuple[Step, ...]:
     """Return the commits of a tip's line after ``since`` (None: all of them), the oldest first, by one git process.
 
-    ``inside`` names the paths; of what lies outside of the project only its own workflows count.
+    ``inside`` names the paths; of what lies outside of the project only what runs on the forge counts.
     Where ``since`` is not on the line, the first of them has another parent.
     """
     words = git.checked(

@@ -31,6 +31,7 @@ PREDICTIONS = "predictions"
 """The folder of the prediction log in the runtime folder of an environment."""
 RENDERED = ".modelops-rendered.json"
 """Lists what was rendered into a folder; the only file there that nobody applies."""
+_OUTSIDE = re.compile(rf"(?:\.\./)+{re.escape(WORKFLOWS)}")
 _MADE = re.compile(r"-x[0-9a-f]{12}$")
 _MODEL = r"(?P<model>[^/]+(?:/[^/]+){0,3}?)"
 
@@ -175,11 +176,10 @@ def governs_all(path: str) -> bool:
     """Tell whether all models depend on a file that no kind lives at: the lock, the workflows, git's attributes.
 
     Of the policies, what is no file of a kind counts too: nobody can tell what reads it. Of a larger repository than
-    the project, the workflows and the action that `init` wrote count.
+    the project all that runs on the forge counts: any workflow of the branch may ask for the keys.
     """
     if path.startswith("../"):
-        ours = tuple(f"{WORKFLOWS.lstrip('.')}{kind}/modelops-" for kind in ("workflows", "actions"))
-        return path.lstrip("./").startswith(ours)
+        return _OUTSIDE.match(path) is not None
     return path in (LOCK, ATTRIBUTES) or path.startswith((WORKFLOWS, POLICIES))
 
 

@@ -54,6 +54,7 @@ OPERATIONS = {
     f"{R}/git/blobs": "post",
     f"{R}/issues/{{issue_number}}": "get",
     f"{R}/issues/{{issue_number}}/comments": "get post",
+    f"{R}/issues/{{issue_number}}/events": "get",
     f"{R}/issues/{{issue_number}}/labels": "post",
     f"{R}/issues/comments/{{comment_id}}": "patch delete",
     f"{R}/pulls": "get post",

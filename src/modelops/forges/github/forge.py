@@ -44,6 +44,7 @@ from modelops.forges.github.records import (
 from modelops.forges.github.session import Session
 from modelops.forges.github.settings import API, Params
 from modelops.forges.github.speaking import Speaker, runs_of
+from modelops.forges.github.targets import other_targets
 
 __all__ = ["GitHub"]
 
@@ -185,7 +186,9 @@ class GitHub:
             if head is not None and document["head"]["sha"] != head:
                 continue
             # Who merged it stands only in the whole document.
-            found.append(self._pull(self._document(document["number"]) if merged else document))
+            pull = self._pull(self._document(document["number"]) if merged else document)
+            if head in (None, pull.head):
+                found.append(pull)  # where git is ahead of GitHub, it may have another head already
         return tuple(found)
 
     def queued(self, commit: str) -> tuple[PullRequest, str] | None:
@@ -200,6 +203,11 @@ class GitHub:
                 continue
             return self.get(number), below if self.repository.find(below) else self.repository.tip(self.branch)
         return None
+
+    def other_targets(self, pull: PullRequest, commit: str) -> tuple[str, ...]:
+        """Return the branches beside its target that a commit, or what else its branch had, was to be merged into."""
+        label = pull.source if ":" in pull.source else f"{self._owner}:{pull.source}"
+        return other_targets(self._api, self._at, pull.number, label, pull.target, commit)
 
     def merged_with(self, commit: str) -> PullRequest | None:
         """Return the pull request whose merge brought a commit to the branch; None if it came in another way."""

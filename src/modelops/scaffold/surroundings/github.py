@@ -32,7 +32,11 @@ OWNERS = f"{WORKFLOWS}CODEOWNERS"
 TEMPLATE = f"{WORKFLOWS}pull_request_template.md"
 APP = f"{WORKFLOWS}modelops-app.json"
 _ACTIONS = 15368
-"""The number of GitHub's own app that runs Actions, on github.com; its checks alone count for the rules."""
+"""The number of GitHub's own app that runs Actions, on github.com; its checks alone count for the rules.
+
+A workflow of any branch that somebody may push can write them, too: they guard GitHub's button, and what is released is
+judged by the reviews themselves. An Enterprise Server has another number, which nobody knows here.
+"""
 _CHECKS = ("modelops/gates", "modelops/approvals")
 PERMISSIONS = {
     "checks": "write",

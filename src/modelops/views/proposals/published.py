@@ -38,20 +38,24 @@ class Told:
 # --- the check of the gates
 
 
-def gates(report: Report | None, why: ModelOpsError | None, measuring: Sequence[str], url: str) -> Told:
+def gates(
+    report: Report | None, why: ModelOpsError | None, measuring: Sequence[str], elsewhere: Sequence[str], url: str
+) -> Told:
     """Return what the gates conclude, at the lines that they are about.
 
-    Without a report ``why`` says so. ``measuring`` are the files of the change that decide how it is measured: what
-    such a run says of itself is shown, and is no success.
+    Without a report ``why`` says so. ``measuring`` are the files of the change that decide how it is measured, and
+    ``elsewhere`` says why it may be another branch's run: what such a run says of itself is shown, and is no success.
     """
     if report is None:
         title, summary = "nothing is known of this change", _unknown(why)
         return Told("failure", Explanation(title, summary, url=url))
     conclusion, title = report.conclusion, _title(report)
-    if measuring and conclusion == "success":
-        conclusion, title = "neutral", f"{title}, by a run that this change itself defines"
+    if (measuring or elsewhere) and conclusion == "success":
+        by = "by a run that this change itself defines" if measuring else "by a run that another branch may define"
+        conclusion, title = "neutral", f"{title}, {by}"
     notes = tuple(_annotation(report, one) for one in report.problems if one.path)
-    summary = "\n\n".join([*_measuring(measuring), *_sections(report, LIMIT)])
+    doubts = [*_measuring(measuring), *_elsewhere(elsewhere)]
+    summary = "\n\n".join([*doubts, *_sections(report, LIMIT - sum(len(text) + 2 for text in doubts))])
     return Told(conclusion, Explanation(plain(title), summary, notes, url))
 
 
@@ -94,8 +98,19 @@ def _measuring(paths: Sequence[str]) -> list[str]:
         return []
     named = ", ".join(code(path, 120) for path in paths[:5]) + (f" and {len(paths) - 5} more" * (len(paths) > 5))
     return [
-        f"⚠️ This change edits {named}, which say how it is measured: what follows is what its own run says of it. "
+        f"⚠️ This change edits {named}, which may say how it is measured: what follows is what its own run says of it. "
         "A release is measured again after the merge."
+    ]
+
+
+def _elsewhere(reasons: Sequence[str]) -> list[str]:
+    if not reasons:
+        return []
+    more = f"; and {len(reasons) - 5} more" * (len(reasons) > 5)
+    named = "; ".join(escape(one, 300) for one in reasons[:5]) + more
+    return [
+        f"⚠️ {named}. A forge runs a pull request by the workflows of the branch it is into, so what follows may be "
+        "what those say. What is proposed from a branch of its own, to this branch alone, is measured by this one's."
     ]
 
 
