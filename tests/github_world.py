@@ -126,6 +126,10 @@ class FakeGitHub:
     def by_address(self, email: str) -> dict[str, Any] | None:
         if email == "noreply@github.com":
             return ACCOUNTS["web-flow"]
+        own = re.fullmatch(r"(?:(\d+)\+)?(.+)@users\.noreply\.github\.com", email)
+        if own is not None:
+            account = ACCOUNTS.get(own[2])
+            return account if account is not None and own[1] in (None, str(account["id"])) else None
         return ACCOUNTS.get(email.partition("@")[0]) if email.endswith("@example.com") else None
 
     def look(self) -> None:
