@@ -88,6 +88,12 @@ def test_another_process_reads_what_this_one_reads(reader: Reader, kind: str, co
         (TENSORS, '{"inputs": 1, "more": [%s]'),
         (RECORDS, '{"records": [{"x": 1, "x": 2}], "more": [%s]}'),
         (RECORDS, "[%s, {}]"),
+        (TENSORS, '{"inputs": [], "parameters": {"a": 1%s}, "x": [%%s]}' % ("0" * 30)),
+        (TENSORS, '{"inputs": [], "outputs": [{"name": "x", "parameters": {"a": -9223372036854775809}}], "x": [%s]}'),
+        (RECORDS, '{"records": [{"x": 1}], "parameters": {"a": 1%s}, "x": [%%s]}' % ("0" * 30)),
+        (RECORDS, '{"records": [{"x": 1}, {"x": %s}], "y": [%%s]}' % ("[" * 300 + "]" * 300)),
+        (RECORDS, '{"records": [{"x": 1}, %s], "y": [%%s]}' % ("[" * 300 + "]" * 300)),
+        (RECORDS, '{"records": [{"x": 1}], "id": %s, "y": [%%s]}' % ("[" * 300 + "]" * 300)),
     ],
 )
 def test_another_process_refuses_in_the_same_words(reader: Reader, form: Form, text: str) -> None:
@@ -98,6 +104,24 @@ def test_another_process_refuses_in_the_same_words(reader: Reader, form: Form, t
     with pytest.raises(ModelOpsError) as there:
         reader.read(form, request, Model())
     assert there.value.problems == here.value.problems
+
+
+def test_what_nobody_thought_of_ends_its_request_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    """The request is answered as one on which the server failed, whose log says why; the next is read by the same."""
+    form, content = BODIES["tensors"]
+    request = Request(b"POST", b"/", {}, json.dumps(content).encode())
+    own = Reader()
+    try:
+        expected = repr(own.read(form, request, Model()))
+        before = children()
+        with pytest.raises(ModelOpsError) as refused:
+            own.read(form._replace(apart="tensors of another kind"), request, Model())
+        assert refused.value.first.code == "server-defect"
+        assert "KeyError" in capfd.readouterr().err
+        assert repr(own.read(form, request, Model())) == expected
+        assert children() == before
+    finally:
+        own.close()
 
 
 def test_what_reads_may_be_killed(reader: Reader) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -64,6 +65,7 @@ def test_what_a_record_leaves_out_is_missing(server: Running) -> None:
     assert set(price) == {"id", "prediction"}
 
 
+DEEP = json.loads("[" * 300 + "]" * 300)
 SHAPE = 'send a record like {"amount": 3.5, "items": 3, "country": "text", "abroad": true, "opened": "2026-'
 
 
@@ -72,14 +74,19 @@ SHAPE = 'send a record like {"amount": 3.5, "items": 3, "country": "text", "abro
     [
         ({**CHURN, "amout": 1}, "'amout' is not an input of this model, did you mean 'amount'?"),
         ({**CHURN, "amount": "3,5"}, "input 'amount' is BYTES, the model takes FP64"),
-        ({**CHURN, "amount": [1]}, "'amount', row 0: [1] is not one value"),
+        ({**CHURN, "amount": [1]}, "'amount', row 0: a list is not one value"),
         ({**CHURN, "amount": 10**18}, None),
         ({**CHURN, "amount": (1 << 64) - 1}, "'amount', row 0: 18446744073709551615 is out of range"),
         ({**CHURN, "items": 2.5}, "input 'items', row 0: 2.5 is not of type integer"),
         ({**CHURN, "items": 10**23}, "input 'items', row 0: 1e+23 is out of range of INT64"),
         ([CHURN, {**CHURN, "items": -1e19}], "input 'items', row 1: -1e+19 is out of range of INT64"),
         ([CHURN, {**CHURN, "country": 5}], "'country' is a number in some rows and a text in others"),
+        ({**CHURN, "amount": DEEP}, "'amount', row 0: a list is not one value"),
+        ({**CHURN, "amount": {"a": DEEP}}, "'amount', row 0: an object is not one value"),
         ([CHURN, 5], "row 1 is not a record: it is 5"),
+        ([CHURN, DEEP], "row 1 is not a record: it is a list"),
+        ({"records": [CHURN], "id": DEEP}, "the id of the request is a list, not a text"),
+        ({"records": [CHURN], "parameters": {"entity_id": 10**30}}, "Expected `float` < 9.2"),
         ([], "the request has no records"),
         ({"records": []}, "the request has no records"),
         (5, "neither a record nor a list"),
@@ -89,7 +96,7 @@ SHAPE = 'send a record like {"amount": 3.5, "items": 3, "country": "text", "abro
         ({"dataframe_split": {"columns": ["a", "a"], "data": []}}, "names a column twice"),
         ({"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}, "row 0 of dataframe_split is not a list of 1 val"),
         ({"dataframe_split": {"columns": 3}}, "columns, a list of names"),
-        ({"records": [CHURN], "id": 5}, "the id of the request is '5', not a text"),
+        ({"records": [CHURN], "id": 5}, "the id of the request is 5, not a text"),
         ({"records": [CHURN], "parameters": {"entity_id": [1]}}, "parameters of the request are not an object"),
     ],
 )  # fmt: skip

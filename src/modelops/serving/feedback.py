@@ -16,7 +16,7 @@ from modelops.predictions import PredictionLog, Reception, label_text
 from modelops.serving.http import Answer
 from modelops.serving.metrics import ServerMetrics
 from modelops.serving.outputs import Encoder
-from modelops.serving.protocol import refusal
+from modelops.serving.protocol import refusal, shown
 from modelops.serving.table import LoadedModel
 from modelops.spec.meta import FeatureType
 
@@ -94,7 +94,7 @@ def _label(model: LoadedModel, item: Feedback) -> str:
     if encoder.task == "regression":
         number = _number(label)
         if number is None:
-            raise failure("bad-label", f"the label {item.label!r} of {item.id[:80]!r} is not a number")
+            raise failure("bad-label", f"the label {shown(item.label)} of {item.id[:80]!r} is not a number")
         return label_text(number)
     allowed = [label_text(known) for arm in model.arms for known in arm.encoder.classes]
     text = label_text(label)

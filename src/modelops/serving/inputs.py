@@ -93,7 +93,7 @@ class Binder:
             if name in tensors:
                 raise refusal(f"input {name!r} is given twice")
             if name not in known:
-                raise refusal(f"{name[:80]!r} is not an input of this model{_near(name, self.names)}")
+                raise refusal(f"{name[:80]!r} is not an input of this model{_near(name[:80], self.names)}")
             if len(shape) != 1 and (len(shape) != 2 or shape[1] != 1):
                 raise refusal(f"input {name!r}: the shape {shape} is neither [n] nor [n, 1]")
             if shape[0] != rows:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "header_length",
     "inflate",
     "refusal",
+    "shown",
 ]
 
 BODY_LIMIT = 8 << 20
@@ -90,7 +91,10 @@ _MOST_DIMENSIONS = 8
 _ALL_FLOATS = {float}
 _EXACT = {"FP64": float, "BYTES": str, "BOOL": bool}
 
-Parameters = dict[str, str | int | float | bool | None]
+_Whole = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Real = Annotated[float, msgspec.Meta(ge=-float(1 << 63), lt=float(1 << 63))]
+Parameters = dict[str, str | _Whole | _Real | bool | None]
+"""Numbers of parameters fit 64 bits, however they are written: not every reader keeps whole numbers beyond."""
 
 
 class Tensor(msgspec.Struct, gc=False):
@@ -243,34 +247,34 @@ def _complete(tensor: Tensor, rest: memoryview) -> memoryview:
     """Fill and check one tensor; returns the binary data that is left for the next ones."""
     types = _JSON_TYPES.get(tensor.datatype)
     if types is None:
-        raise refusal(f"input {tensor.name!r}: {tensor.datatype[:20]!r} is not a datatype of the protocol")
+        raise refusal(f"input {tensor.name[:80]!r}: {tensor.datatype[:20]!r} is not a datatype of the protocol")
     shape = tensor.shape
     if len(shape) > _MOST_DIMENSIONS:
         # Multiplying thousands of them would take the interpreter for minutes.
         raise refusal(f"input {tensor.name[:80]!r}: the shape has {len(shape)} dimensions, not at most 8")
     size = shape[0] if len(shape) == 1 else math.prod(shape)
     if not shape or size < 1 or min(shape) < 1:
-        raise refusal(f"input {tensor.name!r}: the shape {shape} holds no values")
+        raise refusal(f"input {tensor.name[:80]!r}: the shape {shape} holds no values")
     if tensor.parameters and "binary_data_size" in tensor.parameters:
         return _take_binary(tensor, size, rest)
     data = tensor.data
     if data is None:
-        raise refusal(f"input {tensor.name!r} has neither data nor binary_data_size")
+        raise refusal(f"input {tensor.name[:80]!r} has neither data nor binary_data_size")
     if len(data) != size or (len(shape) > 1 and type(data[0]) is list):
         data = tensor.data = _flat(tensor.name, data, shape)
     if len(data) != size:
-        raise refusal(f"input {tensor.name!r}: the shape {shape} needs {size} values, there are {len(data)}")
+        raise refusal(f"input {tensor.name[:80]!r}: the shape {shape} needs {size} values, there are {len(data)}")
     found = set(map(type, data)) if size <= STEP else _types(data)
     if not found <= types:
         wrong = next(value for value in data if type(value) not in types)
-        raise refusal(f"input {tensor.name!r}: {_shown(wrong)} is not a value of {tensor.datatype}")
+        raise refusal(f"input {tensor.name[:80]!r}: {shown(wrong)} is not a value of {tensor.datatype}")
     if int in found:
         data = tensor.data = _bounded(tensor, data)
     largest = _LARGEST.get(tensor.datatype)
     if largest is not None:
         wrong = next((value for value in data if value is not None and not -largest <= value <= largest), None)
         if wrong is not None:
-            raise refusal(f"input {tensor.name!r}: {_shown(wrong)} is out of range of {tensor.datatype}")
+            raise refusal(f"input {tensor.name[:80]!r}: {shown(wrong)} is out of range of {tensor.datatype}")
     return rest
 
 
@@ -289,11 +293,11 @@ def _bounded(tensor: Tensor, data: list[Any]) -> list[Any]:
     if wrong is None:
         return data
     if tensor.datatype in INTEGERS:
-        raise refusal(f"input {tensor.name!r}: {_shown(wrong)} is out of range of {tensor.datatype}")
+        raise refusal(f"input {tensor.name[:80]!r}: {shown(wrong)} is out of range of {tensor.datatype}")
     try:
         return [None if value is None else float(value) for value in data]
     except OverflowError:
-        raise refusal(f"input {tensor.name!r} holds a number that is out of range") from None
+        raise refusal(f"input {tensor.name[:80]!r} holds a number that is out of range") from None
 
 
 def _flat(name: str, data: list[Any], shape: list[int]) -> list[Any]:
@@ -302,7 +306,7 @@ def _flat(name: str, data: list[Any], shape: list[int]) -> list[Any]:
         if not data or type(data[0]) is not list:
             break
         if not all(type(row) is list and len(row) == width for row in data):
-            raise refusal(f"input {name!r}: the data is ragged at depth {depth}, the shape is {shape}")
+            raise refusal(f"input {name[:80]!r}: the data is ragged at depth {depth}, the shape is {shape}")
         data = [value for row in data for value in row]
     return data
 
@@ -310,20 +314,20 @@ def _flat(name: str, data: list[Any], shape: list[int]) -> list[Any]:
 def _take_binary(tensor: Tensor, size: int, rest: memoryview) -> memoryview:
     length = (tensor.parameters or {}).get("binary_data_size")
     if type(length) is not int or not 0 <= length <= len(rest):
-        raise refusal(f"input {tensor.name!r}: binary_data_size is {length!r}, {len(rest)} bytes are left")
+        raise refusal(f"input {tensor.name[:80]!r}: binary_data_size is {shown(length)}, {len(rest)} bytes are left")
     if tensor.data is not None:
-        raise refusal(f"input {tensor.name!r} has both data and binary_data_size")
+        raise refusal(f"input {tensor.name[:80]!r} has both data and binary_data_size")
     raw = rest[:length]
     tensor.data = _texts(tensor, raw) if tensor.datatype == "BYTES" else _numbers(tensor, raw)
     if len(tensor.data) != size:
-        raise refusal(f"input {tensor.name!r}: the shape {tensor.shape} needs {size} values, found {len(tensor.data)}")
+        raise refusal(f"input {tensor.name[:80]!r}: the shape {tensor.shape} needs {size} values, found {len(tensor.data)}")
     return rest[length:]
 
 
 def _numbers(tensor: Tensor, raw: memoryview) -> list[Any]:
     dtype = _NUMPY[tensor.datatype]
     if len(raw) % dtype.itemsize:
-        raise refusal(f"input {tensor.name!r}: {len(raw)} bytes are not a whole number of {tensor.datatype}")
+        raise refusal(f"input {tensor.name[:80]!r}: {len(raw)} bytes are not a whole number of {tensor.datatype}")
     values = np.frombuffer(raw, dtype)
     listed: list[Any] = []
     for start in range(0, len(values), STEP):
@@ -331,7 +335,7 @@ def _numbers(tensor: Tensor, raw: memoryview) -> list[Any]:
     if dtype.kind != "f" or np.isfinite(values).all():
         return listed
     if np.isinf(values).any():
-        raise refusal(f"input {tensor.name!r} holds an infinite value")
+        raise refusal(f"input {tensor.name[:80]!r} holds an infinite value")
     return [None if value != value else value for value in listed]
 
 
@@ -340,19 +344,22 @@ def _texts(tensor: Tensor, raw: memoryview) -> list[Any]:
     position = 0
     while position < len(raw):
         if position + 4 > len(raw):
-            raise refusal(f"input {tensor.name!r}: the length of element {len(values)} is cut off")
+            raise refusal(f"input {tensor.name[:80]!r}: the length of element {len(values)} is cut off")
         (length,) = struct.unpack_from("<I", raw, position)
         position += 4
         if position + length > len(raw):
-            raise refusal(f"input {tensor.name!r}: element {len(values)} is cut off")
+            raise refusal(f"input {tensor.name[:80]!r}: element {len(values)} is cut off")
         try:
             values.append(str(raw[position : position + length], "utf-8"))
         except UnicodeDecodeError:
-            raise refusal(f"input {tensor.name!r}: element {len(values)} is not UTF-8") from None
+            raise refusal(f"input {tensor.name[:80]!r}: element {len(values)} is not UTF-8") from None
         position += length
     return values
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
+def shown(value: object, write: Callable[[object], str] = repr) -> str:
+    """Return a caller's value as a message says it: its beginning, and of what holds others only what it is."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    text = write(value[:60] if isinstance(value, str) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."

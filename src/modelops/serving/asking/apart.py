@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
@@ -19,6 +20,7 @@ import msgspec
 
 from modelops.errors import ModelOpsError, failure
 from modelops.fence.program import guard_environment
+from modelops.serving.asking.later import defect
 from modelops.serving.forms import Form, Takes, body_of
 from modelops.serving.http import Request
 from modelops.serving.protocol import STEP, InferRequest, RequestedOutput, Tensor, header_length
@@ -144,13 +146,20 @@ def main() -> None:
             )
             request = Request(b"POST", b"", headers, _message(sys.stdin.buffer))
             try:
-                found = forms[name].read(request, _Taken(declared, frozenset(known)))
+                # All of it before the first byte is sent: half an answer could be followed by no other.
+                answer = list(_parts_of(forms[name].read(request, _Taken(declared, frozenset(known)))))
             except ModelOpsError as error:
-                told = error.first
-                answer = _encode({"code": told.code, "message": told.message, "hint": told.hint})
-                _send(sys.stdout.buffer, [answer])
-            else:
-                _send(sys.stdout.buffer, _parts_of(found))
+                answer = [_refusal(error)]
+            except Exception:
+                # One request that nobody thought of is no reason to make the next ones wait for a new process.
+                traceback.print_exc()
+                answer = [_refusal(defect())]
+            _send(sys.stdout.buffer, answer)
+
+
+def _refusal(error: ModelOpsError) -> bytes:
+    told = error.first
+    return _encode({"code": told.code, "message": told.message, "hint": told.hint})
 
 
 def _parts_of(request: InferRequest) -> Iterator[bytes]:

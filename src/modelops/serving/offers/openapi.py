@@ -185,7 +185,14 @@ def _several(items: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _COMMON: Mapping[str, Any] = {
-    "Parameters": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
+    "Parameters": {
+        "type": "object",
+        "additionalProperties": {
+            "type": ["string", "number", "boolean"],
+            "minimum": -(1 << 63),
+            "exclusiveMaximum": 1 << 63,
+        },
+    },
     "Error": _object(["error"], error=_TEXT),
     "Ready": _object(["name", "ready"], name=_TEXT, ready={"type": "boolean"}),
     "Metadata": _object(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+import msgspec
 import orjson
 
 from modelops.artifacts import Outputs
@@ -15,7 +16,7 @@ from modelops.serving.http import Answer, Request
 from modelops.serving.inputs import SHOWN, Binder
 from modelops.serving.once import check_once
 from modelops.serving.outputs import Encoder
-from modelops.serving.protocol import InferRequest, Tensor, refusal
+from modelops.serving.protocol import InferRequest, Parameters, Tensor, refusal, shown
 
 __all__ = ["INVOCATIONS", "RECORDS", "records_of", "rows_of", "tensors_of"]
 
@@ -45,14 +46,18 @@ def _read(request: Request, model: Takes) -> InferRequest:
         raise refusal("the request has no records")
     id, parameters = rest.get("id"), rest.get("parameters")
     if id is not None and not isinstance(id, str):
-        raise refusal(f"the id of the request is {str(id)[:40]!r}, not a text")
-    if parameters is not None and not _are_parameters(parameters):
-        raise refusal("the parameters of the request are not an object of texts, numbers and truths")
+        raise refusal(f"the id of the request is {_shown(id)}, not a text")
+    if parameters is not None:
+        _check_parameters(parameters)
     return InferRequest(tensors_of(records, model.declared, model.known), id, parameters)
 
 
-def _are_parameters(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, str | int | float | bool | None) for each in value.values())
+def _check_parameters(value: Any) -> None:
+    try:
+        msgspec.convert(value, Parameters)
+    except msgspec.ValidationError as error:
+        said = "the parameters of the request are not an object of texts, numbers and truths"
+        raise refusal(f"{said}: {error}") from None
 
 
 def _unwrapped(given: Any) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
@@ -128,21 +133,20 @@ def _kind(name: str, values: Sequence[Any], declared: str) -> str:
     if kind == "INT64" or (kind == "FP64" and int in found):
         row = next((row for row, value in enumerate(values) if type(value) is int and value not in _RANGE), None)
         if row is not None:
-            raise refusal(f"{name!r}, row {row}: {_shown(values[row])} is out of range")
+            raise refusal(f"{name[:80]!r}, row {row}: {_shown(values[row])} is out of range")
     if kind is not None:
         return kind
     if found <= {int, float, bool, str}:
-        raise refusal(f"{name!r} is {' in some rows and '.join(sorted(_WORDS[each] for each in found))} in others")
+        raise refusal(f"{name[:80]!r} is {' in some rows and '.join(sorted(_WORDS[each] for each in found))} in others")
     row = next(row for row, value in enumerate(values) if type(value) in (list, dict))
-    raise refusal(f"{name!r}, row {row}: {_shown(values[row])} is not one value")
+    raise refusal(f"{name[:80]!r}, row {row}: {_shown(values[row])} is not one value")
 
 
 _WORDS: Mapping[type, str] = {int: "a number", float: "a number", bool: "true or false", str: "a text"}
 
 
 def _shown(value: object) -> str:
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return shown(value, lambda one: orjson.dumps(one).decode())
 
 
 def _wanted(binder: Binder) -> str:

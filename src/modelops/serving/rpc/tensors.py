@@ -76,13 +76,13 @@ def _tensor(given: Any, raw: bytes | None) -> Tensor:
     filled = [field.name for field, _ in given.contents.ListFields()]
     if raw is not None:
         if filled:
-            raise refusal(f"input {name!r} has both contents and raw_input_contents")
+            raise refusal(f"input {name[:80]!r} has both contents and raw_input_contents")
         return Tensor(name, list(given.shape), datatype, None, parameters | {_SIZE: len(raw)})
     wanted = _CONTENTS.get(datatype)
     if wanted is None and datatype in FLOATS:
-        raise refusal(f"input {name!r}: {datatype} has no typed contents, send it in raw_input_contents")
+        raise refusal(f"input {name[:80]!r}: {datatype} has no typed contents, send it in raw_input_contents")
     if wanted is not None and filled and filled != [wanted]:
-        raise refusal(f"input {name!r} is {datatype}, its values are in {', '.join(filled)} instead of {wanted}")
+        raise refusal(f"input {name[:80]!r} is {datatype}, its values are in {', '.join(filled)} instead of {wanted}")
     data = _values(name, datatype, getattr(given.contents, wanted)) if wanted is not None else []
     return Tensor(name, list(given.shape), datatype, data, parameters or None)
 
@@ -93,13 +93,13 @@ def _values(name: str, datatype: str, values: Any) -> list[Any]:
         try:
             return [value.decode() for value in values]
         except UnicodeDecodeError:
-            raise refusal(f"input {name!r} holds a text that is not UTF-8") from None
+            raise refusal(f"input {name[:80]!r} holds a text that is not UTF-8") from None
     listed: list[Any] = []
     for start in range(0, len(values), STEP):
         part = list(values[start : start + STEP])
         if datatype in FLOATS and not np.isfinite(part).all():
             if np.isinf(part).any():
-                raise refusal(f"input {name!r} holds an infinite value")
+                raise refusal(f"input {name[:80]!r} holds an infinite value")
             part = [None if value != value else value for value in part]
         listed += part
     return listed
