@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,8 +81,34 @@ def test_a_folder_with_something_else_in_it_is_left_alone(put: Put, tmp_path: Pa
     empty.mkdir()
     first = exported(world, empty)
     (empty / "left.html").write_text("of an older version")
+    mark = json.loads(first[MARK])
+    (empty / MARK).write_text(json.dumps({**mark, "files": [*mark["files"], "left.html"]}))
     assert exported(world, empty) == first
     assert sorted(path.name for path in tmp_path.iterdir() if "incoming" in path.name) == []
+
+
+def test_what_was_put_beside_an_export_is_never_lost(put: Put, tmp_path: Path) -> None:
+    """What a host of pages needs, and anybody's file, keeps the folder as it is and is named; so does a lost mark."""
+    world, site = put(), tmp_path / "site"
+    first = exported(world, site)
+    assert set(json.loads(first[MARK])["files"]) == first.keys() - {MARK}
+    (site / "CNAME").write_text("models.example.com")
+    (site / "static" / "logo.svg").symlink_to(tmp_path / "logo.svg")
+    git(tmp_path, "init", "-q", str(site))
+    before = contents(site)
+    answer = run(world.root, world.environ(), "dashboard", "--export", str(site))
+    assert (answer.code, "foreign-folder" in answer.err) == (2, True), answer.err
+    assert ".git/, CNAME, static/logo.svg" in answer.err
+    assert contents(site) == before
+    shutil.rmtree(site / ".git")
+    (site / "CNAME").unlink()
+    (site / "static" / "logo.svg").unlink()
+    for mark in ("", "{}", '{"files": 3}'):
+        (site / MARK).write_text(mark)
+        answer = run(world.root, world.environ(), "dashboard", "--export", str(site))
+        assert (answer.code, "and " in answer.err and "more" in answer.err) == (2, True), answer.err
+    (site / MARK).write_bytes(first[MARK])
+    assert exported(world, site) == first
 
 
 def test_a_broken_branch_does_not_replace_what_was_good(put: Put, tmp_path: Path) -> None:

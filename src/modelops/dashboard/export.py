@@ -5,14 +5,15 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+import msgspec
 
 from modelops import __version__
 from modelops.dashboard import links
@@ -23,12 +24,21 @@ from modelops.files import advice, sync
 __all__ = ["MARK", "Exported", "export"]
 
 MARK = "modelops-dashboard.json"
-"""The file by which a folder is known as one that was exported, and may be replaced."""
+"""The file that lists what was exported into a folder: it may be replaced if it has nothing else."""
+_NAMED = 3
 _LOCK = ".lock"
 _EXCHANGE = 2
 """RENAME_EXCHANGE of renameat2(2)."""
 _HERE = -100
 """AT_FDCWD: paths are relative to the working folder."""
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    """What was exported: of which commit, which files, and by which version."""
+
+    commit: str
+    files: list[str]
+    modelops: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,7 @@ class Exported:
 def export(pages: Pages, folder: Path) -> Exported:
     """Write every page that can be reached from home into a folder, which is replaced as a whole or not at all.
 
-    A folder that has something in it which was not exported is left alone (``foreign-folder``). Being killed leaves
+    A folder that has anything in it which its mark does not list is left alone (``foreign-folder``). Being killed leaves
     the old folder; what was half written then goes with the next export.
     """
     folder = folder.resolve()
@@ -53,9 +63,12 @@ def export(pages: Pages, folder: Path) -> Exported:
     try:
         with _incoming(folder) as fresh:
             count = _write(pages, fresh)
-            mark = {"commit": commit, "modelops": __version__}
-            (fresh / MARK).write_text(json.dumps(mark, sort_keys=True) + "\n", encoding="utf-8")
-            sizes = [path.stat().st_size for path in fresh.rglob("*") if path.is_file() and path.name != _LOCK]
+            written = [path for path in sorted(fresh.rglob("*")) if path.is_file() and path != fresh / _LOCK]
+            mark = _Mark(commit, [path.relative_to(fresh).as_posix() for path in written], __version__)
+            _file(fresh / MARK, msgspec.json.encode(mark) + b"\n")
+            sizes = [path.stat().st_size for path in (*written, fresh / MARK)]
+            # Writing takes a while, in which somebody may have put something there.
+            _require_ours(folder)
             _replace(folder, fresh)
     except OSError as error:
         message = f"{error.filename or folder} cannot be written: {error.strerror}"
@@ -65,18 +78,43 @@ def export(pages: Pages, folder: Path) -> Exported:
 
 
 def _require_ours(folder: Path) -> None:
+    """Refuse a folder that holds anything but what its mark lists: all of it goes when it is replaced."""
     try:
-        found = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
+        other = _others(folder, _listed(folder)) if folder.exists() else []
     except NotADirectoryError:
         raise _foreign(folder, "is no folder") from None
     except OSError as error:
         raise failure("export-unwritable", f"{folder} cannot be read: {error.strerror}", exit=Exit.WORLD) from None
-    if found and MARK not in found:
-        raise _foreign(folder, "has files that were not exported")
+    if other:
+        more = f" and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
+        raise _foreign(folder, f"has files that were not exported: {', '.join(other[:_NAMED])}{more}")
+
+
+def _listed(folder: Path) -> frozenset[str]:
+    """Return the paths that an export wrote into a folder, none where no export can be told by its mark."""
+    try:
+        mark = msgspec.json.decode((folder / MARK).read_bytes(), type=_Mark)
+    except (FileNotFoundError, IsADirectoryError, msgspec.DecodeError):
+        return frozenset()
+    return frozenset((*mark.files, MARK))
+
+
+def _others(folder: Path, listed: frozenset[str]) -> list[str]:
+    """Return what lies in a folder and is not listed, by path; of a folder of which nothing is, its name alone."""
+    above = {str(parent) for path in listed for parent in PurePosixPath(path).parents}
+    other, todo = [], [folder]
+    while todo:
+        for entry in todo.pop().iterdir():
+            path, is_folder = entry.relative_to(folder).as_posix(), entry.is_dir() and not entry.is_symlink()
+            if is_folder and path in above:
+                todo.append(entry)
+            elif is_folder or path not in listed:
+                other.append(path + "/" * is_folder)
+    return sorted(other)
 
 
 def _foreign(folder: Path, why: str) -> ModelOpsError:
-    hint = f"name a new or empty folder, or one with {MARK}"
+    hint = "name a new or empty folder, or move these away: all of a folder is replaced; add them to a copy of it"
     return failure("foreign-folder", f"{folder} {why}", exit=Exit.USAGE, hint=hint)
 
 
