@@ -11,15 +11,21 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from unittest.mock import Mock
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 
-from assets.kept import MODEL
+from assets.kept import ASSETS, MODEL, prediction_ids
 from dashboard.conftest import Put, Site
 from dashboard.reading import read
+from modelops.dashboard import links
 from modelops.dashboard.serving import Door, application
+from modelops.dashboard.telling import HIDDEN
+from modelops.errors import ModelOpsError, Problem
+from modelops.serving.guard.visible import Sight
 from world.hostile import Hostile
 from world.verbs import run
 
@@ -210,3 +216,61 @@ def test_what_cannot_be_looked_at_anew_is_shown_as_old(put: Put) -> None:
     page = site.read()
     assert json.dumps(page.one("table", id="models").text)[:20] == before[:20]
     assert "remote" in page.text
+
+
+def test_a_key_for_some_models_is_told_of_no_other_one(put: Put) -> None:
+    """No page names another model: not by what is wrong with an environment, its own conditions or an old look."""
+    world = put()
+    secret = "secret-payments"
+    world.push(f"Add {secret}", {f"models/{secret}/model.yaml": "apiVersion: modelops/v1\nkind: Model\n"})
+    site = Site(world)
+    site.pages.house.again()
+    look, said = site.pages.house.look(), f"routes.json is invalid for {secret}"
+    mine = Sight(frozenset({MODEL}))
+    environments = tuple(
+        replace(
+            one,
+            synced=one.environment == "production",
+            message=said,
+            problems=(said, "models/gone-payments is wrong"),
+            conditions=tuple(replace(each, message=said) for each in one.conditions if one.environment == "production"),
+        )
+        for one in look.environments
+    )
+    site.pages.house._look = replace(look, environments=environments)
+    site.pages.house.trouble = (Problem("unreadable", said, hint=said),)
+    site.pages.house.observed = False
+    assert secret in site.get("maturity.html").html
+    found, todo = set[str](), ["index.html"]
+    while todo:
+        path = todo.pop()
+        page = site.get(path, mine)
+        found.add(path)
+        assert not re.search("(secret|gone)-payments", page.html), path
+        assert page.status == 200, path
+        todo += page.leads - found - set(todo)
+    assert {f"model/{MODEL}.html", "maturity.html", "audit.html"} <= found
+    assert HIDDEN in site.get("index.html", mine).html
+    assert HIDDEN in site.get(links.seat(MODEL, "production"), mine).html
+    for path in (links.model(secret), links.model("no-such-model")):
+        page = site.get(path, mine)
+        assert (page.status, path in page.html) == (404, True)
+    assert secret in site.get(q=secret, sight=mine).html, "what was typed tells nothing"
+    error = ModelOpsError(Problem("unreadable", said))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site.pages.house, "look", Mock(side_effect=error))
+        assert secret not in site.get(sight=mine).html
+        assert secret in site.get().html
+        refused = asked(application(site.pages, door=Door(site.pages, "people")), "/", basic("x"))
+    assert (refused.status_code, secret in refused.text) == (503, False)
+
+
+def test_a_prediction_of_another_model_is_as_unknown_as_none(site: Site) -> None:
+    """An id that another model answered and one that nobody did have the same answer, but for the id."""
+    known = prediction_ids(ASSETS[0])[0]
+    assert site.get("audit.html", id=known).status == 200
+    others = Sight(frozenset({"payments"}))
+    pages = [site.get("audit.html", others, id=one) for one in (known, "0" * len(known))]
+    assert [one.status for one in pages] == [404, 404]
+    assert pages[0].html.replace(known, "") == pages[1].html.replace("0" * len(known), "")
+    assert site.get("audit.html", others, environment="production", at="secret-payments").status == 404

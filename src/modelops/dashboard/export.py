@@ -54,7 +54,7 @@ class Exported:
 def export(pages: Pages, folder: Path) -> Exported:
     """Write every page that can be reached from home into a folder, which is replaced as a whole or not at all.
 
-    A folder that has anything in it which its mark does not list is left alone (``foreign-folder``). Being killed leaves
+    A folder that has anything which its mark does not list is left alone (``foreign-folder``). Being killed leaves
     the old folder; what was half written then goes with the next export.
     """
     folder = folder.resolve()

@@ -25,6 +25,7 @@ from modelops.dashboard.rooms.model import model
 from modelops.dashboard.rooms.release import release
 from modelops.dashboard.rooms.seat import seat
 from modelops.dashboard.standing import Row, standings_of
+from modelops.dashboard.telling import HIDDEN, about_all, clean, hiding, typed
 from modelops.errors import ModelOpsError, Problem
 from modelops.markup import plain, shown
 from modelops.serving.guard.visible import ALL, Sight, without_paths
@@ -53,13 +54,6 @@ class Page:
 def static(path: str) -> bytes:
     """Return a file that pages load."""
     return files("modelops.dashboard").joinpath(path).read_bytes()
-
-
-def _clean(value: object) -> object:
-    """Return what a value says on a page: one line that hides nothing and names no place of this machine."""
-    if isinstance(value, Markup | bool):
-        return value
-    return without_paths(plain("–" if value is None else value))
 
 
 def _number(value: float | None) -> str:
@@ -100,11 +94,11 @@ def _environment() -> Environment:
         loader=PackageLoader("modelops.dashboard"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_clean,
+        finalize=clean,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "instant": _instant, "lines": _lines}
+    environment.filters |= {"number": _number, "instant": _instant, "lines": _lines, "typed": typed}
     return environment
 
 
@@ -129,11 +123,12 @@ class Pages:
                 room = self._room(look, path, query or {}, sight)
                 return self._laid_out(room or _nothing(path), path, look, sight)
         except ModelOpsError as error:
-            return self.trouble(path, error.problems, 503)
+            return self.trouble(path, about_all(error.problems, sight), 503, sight)
 
-    def trouble(self, path: str, problems: tuple[Problem, ...], status: int) -> Page:
+    def trouble(self, path: str, problems: tuple[Problem, ...], status: int, sight: Sight = ALL) -> Page:
         """Return a page that says what is wrong, and what to do."""
-        return self._laid_out(Room("trouble.html", "Nothing to show", {"problems": problems}, status), path, None, ALL)
+        room = Room("trouble.html", "Nothing to show", {"problems": problems}, status)
+        return self._laid_out(room, path, None, sight)
 
     def rows(self, look: Look) -> tuple[Row, ...]:
         """Return how every model stands, made once for a look, with everything that home asks git for."""
@@ -198,10 +193,14 @@ class Pages:
             "sight": sight,
             "elsewhere": self.elsewhere,
             "ago": _ago(look.now) if look is not None else lambda value: "",
-            "trouble": self.house.trouble,
+            "trouble": about_all(self.house.trouble, sight),
+            "kept_back": HIDDEN,
             "version": __version__,
         }
-        return Page(room.status, _environment().get_template(room.template).render(shown), frozenset(leads))
+        names = {**look.names, **look.retired} if look is not None and sight.models is not None else ()
+        with hiding(sight, names):
+            html = _environment().get_template(room.template).render(shown)
+        return Page(room.status, html, frozenset(leads))
 
 
 def _nothing(path: str) -> Room:

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from modelops.dashboard.pages import STATIC, Page, Pages, static
+from modelops.dashboard.telling import about_all
 from modelops.errors import Exit, ModelOpsError, Problem, failure
 from modelops.serving.guard.keys import Guard, guard
 from modelops.serving.guard.visible import ALL, Sight
@@ -42,6 +43,8 @@ _HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cache-control": "no-store",
 }
+NOBODY = Sight(frozenset())
+"""What somebody sees who has not come in."""
 _HTML = "text/html; charset=utf-8"
 
 Scope = MutableMapping[str, Any]
@@ -120,13 +123,13 @@ def _refused(pages: Pages, path: str, error: ModelOpsError) -> Response:
             asks = {"www-authenticate": 'Basic realm="modelops dashboard: the key is the password", charset="UTF-8"'}
             hint = "the key is the password, the user name does not matter"
             told = Problem("unauthenticated", error.first.message, hint=hint)
-            return _sent(pages.trouble(path, (told,), 401), asks)
+            return _sent(pages.trouble(path, (told,), 401, NOBODY), asks)
         case "forbidden":
-            return _sent(pages.trouble(path, error.problems, 403))
+            return _sent(pages.trouble(path, error.problems, 403, NOBODY))
         case "rate-limited":
-            return _sent(pages.trouble(path, error.problems, 429))
+            return _sent(pages.trouble(path, error.problems, 429, NOBODY))
         case _:
-            return _sent(pages.trouble(path, error.problems, 503))
+            return _sent(pages.trouble(path, about_all(error.problems, NOBODY), 503, NOBODY))
 
 
 class _Headers:

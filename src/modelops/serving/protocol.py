@@ -320,7 +320,9 @@ def _take_binary(tensor: Tensor, size: int, rest: memoryview) -> memoryview:
     raw = rest[:length]
     tensor.data = _texts(tensor, raw) if tensor.datatype == "BYTES" else _numbers(tensor, raw)
     if len(tensor.data) != size:
-        raise refusal(f"input {tensor.name[:80]!r}: the shape {tensor.shape} needs {size} values, found {len(tensor.data)}")
+        raise refusal(
+            f"input {tensor.name[:80]!r}: the shape {tensor.shape} needs {size} values, found {len(tensor.data)}"
+        )
     return rest[length:]
 
 

@@ -10,6 +10,7 @@ from modelops.changes.sealing import known_log
 from modelops.clock import parse_instant
 from modelops.dashboard.look import Look, asked
 from modelops.dashboard.rooms import Room
+from modelops.dashboard.telling import about_all, typed
 from modelops.errors import ModelOpsError, failure
 from modelops.project.target import all_remembered
 from modelops.project.workspace import Workspace
@@ -19,25 +20,28 @@ __all__ = ["questions"]
 
 _ANSWERS = 100
 _LONG = 500
+_OWN = frozenset({"bad-instant", "unknown-environment", "unknown-prediction"})
+"""What is wrong with a question itself, which whoever asked it may know."""
 
 
 def questions(look: Look, sight: Sight, query: Mapping[str, str]) -> Room:
     """Return the page with its three questions, and the answer to the one that was asked."""
     said = {key: query.get(key, "").strip()[:_LONG] for key in ("id", "entity", "environment", "at")}
     shown: dict[str, Any] = {"said": said, "environments": [one.environment for one in look.environments]}
-    title = "Audit"
+    title: str = "Audit"
     try:
         if said["id"]:
-            title = f"Prediction {said['id']}"
+            title = typed(f"Prediction {said['id']}")
             shown["prediction"] = _prediction(look.workspace, sight, said["id"])
         elif said["entity"]:
-            title = f"Entity {said['entity']}"
+            title = typed(f"Entity {said['entity']}")
             shown["entity"] = _entity(look, sight, said["entity"])
         elif said["environment"] and said["at"]:
-            title = f"{said['environment']} at {said['at']}"
+            title = typed(f"{said['environment']} at {said['at']}")
             shown["then"] = _then(look.workspace, sight, said["environment"], said["at"])
     except ModelOpsError as error:
-        return Room("audit.html", title, {**shown, "problems": error.problems}, 404)
+        problems = error.problems if error.first.code in _OWN else about_all(error.problems, sight)
+        return Room("audit.html", title, {**shown, "problems": problems}, 404)
     return Room("audit.html", title, shown)
 
 
@@ -48,17 +52,22 @@ def _logs(workspace: Workspace) -> list[audit.KnownLog]:
 
 def _prediction(workspace: Workspace, sight: Sight, id: str) -> audit.PredictionAnswer:
     rescorer = audit.Rescorer(lambda: workspace.store)
-    answer = audit.prediction(
-        *(workspace.repository, id),
-        logs=_logs(workspace),
-        branch=workspace.branch,
-        rescorer=rescorer,
-        asked=asked(workspace),
-    )
-    if not sight.has(answer.model):
-        # For this key the model is not there, and neither is what it answered.
-        raise failure("unknown-prediction", f"no prediction has the id {id!r}")
-    return answer
+    try:
+        answer = audit.prediction(
+            *(workspace.repository, id),
+            logs=_logs(workspace),
+            branch=workspace.branch,
+            rescorer=rescorer,
+            asked=asked(workspace),
+        )
+    except ModelOpsError:
+        if sight.models is None:
+            raise
+    else:
+        if sight.has(answer.model):
+            return answer
+    # Whether another model answered, none did, or it cannot be read, is all the same for this key.
+    raise failure("unknown-prediction", f"no prediction that this key may see has the id {id!r}")
 
 
 def _entity(look: Look, sight: Sight, entity: str) -> tuple[list[audit.Answered], int]:

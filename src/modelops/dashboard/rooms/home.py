@@ -11,6 +11,7 @@ from modelops.dashboard import links
 from modelops.dashboard.look import Look
 from modelops.dashboard.rooms import Room
 from modelops.dashboard.standing import HURTING, ORDER, WORDS, Row, Standing
+from modelops.reconcile.status import EnvironmentStatus
 from modelops.serving.guard.visible import Sight
 
 __all__ = ["FACETS", "PER_PAGE", "home"]
@@ -74,6 +75,7 @@ def home(look: Look, rows: Sequence[Row], sight: Sight, here: str = links.HOME, 
             "more": max(0, len(hurting) - _ATTENTION),
             "moving": [] if kind or asked or page > 1 else _moving(found),
             "used": {name for row in seen for name in FACETS["environment"](row)},
+            "waivers": {one.environment: _waivers(one, sight) for one in look.environments},
             "violations": look.violations if sight.models is None else (),
             "found": len(found),
             "total": len(seen),
@@ -83,6 +85,11 @@ def home(look: Look, rows: Sequence[Row], sight: Sight, here: str = links.HOME, 
             "retired": [name for name in look.retired if sight.has(name)] if page == pages and not kind else [],
         },
     )
+
+
+def _waivers(environment: EnvironmentStatus, sight: Sight) -> int:
+    """Return how many waivers of an environment are for some model that a key may see."""
+    return sum(sight.models is None or any(map(sight.has, one.spec.models)) for one in environment.waivers)
 
 
 def _words(kind: str, value: str) -> str:
