@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,7 +14,9 @@ import pytest
 from assets.kept import MODEL
 from dashboard.conftest import Put
 from modelops.maturity import Criterion, Maturity, Report
+from modelops.maturity.model import _in_order, _way_back
 from modelops.maturity.workflows import _workflow
+from modelops.spec.layout import Seat
 from modelops.views import maturity as view
 from world.hostile import Hostile
 from world.verbs import run
@@ -160,3 +164,26 @@ def test_a_workflow_is_read_as_the_forge_reads_it(text: str, events: set[str], v
 def test_what_is_no_workflow_is_none(data: bytes) -> None:
     """Files that cannot be read as a workflow count for nothing, and no file is run or grows while it is read."""
     assert _workflow("x.yml", data) is None
+
+
+def test_a_drill_is_where_it_harms_the_least() -> None:
+    """Of the environments that have a release to go back to, the first in the order of promotion is named whole."""
+    seats = [Seat("m", name) for name in ("production", "staging", "dev")]
+    orders = {"production": 3, "staging": 2, "dev": 1}
+    graph: Any = SimpleNamespace(
+        environments={name: SimpleNamespace(spec=SimpleNamespace(order=order)) for name, order in orders.items()}
+    )
+    version: Any = SimpleNamespace(time=datetime(2020, 1, 1, tzinfo=UTC))
+    twice, once = ((version, {"stable": 2}), (version, {"stable": 1})), ((version, {"stable": 1}),)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def how(**moments: Any) -> str:
+        known = {Seat("m", name): found for name, found in moments.items()}
+        (found,) = _way_back(_in_order(graph, seats), known, now, shallow=False)
+        assert found.holds is False
+        return found.how
+
+    assert how(production=twice, staging=twice, dev=once) == "modelops rollback m --environment staging --reason drill"
+    assert how(production=twice, staging=twice, dev=twice).split()[4] == "dev"
+    assert "modelops" not in how(production=once, dev=once)
+    assert "modelops" not in how()

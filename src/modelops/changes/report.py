@@ -191,5 +191,5 @@ def read_report(path: Path, head: str) -> Report:
 
 
 def _invalid(path: Path, why: str) -> ModelOpsError:
-    hint = "it is what `modelops pr report --out` writes, run on the head of the pull request"
+    hint = "it is what `modelops pr report` writes, run on the head of the pull request"
     return failure("report-invalid", f"{path.name} is no report: {why}", hint=hint)

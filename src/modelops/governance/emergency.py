@@ -62,8 +62,8 @@ def push_kept(workspace: Workspace, name: str, say: Callable[[str], None]) -> No
 def _again(intent: Intent) -> str:
     seat = intent.seat
     if intent.verb == "pause":
-        return f"modelops rollout pause {seat.model} {seat.environment} pauses what is on trial now"
-    return f"modelops rollback {seat.model} -e {seat.environment} --to RELEASE leaves what runs now"
+        return f"modelops rollout pause {seat.model} {seat.environment} --reason WHY pauses what is on trial now"
+    return f"modelops rollback {seat.model} -e {seat.environment} --to RELEASE --reason WHY leaves what runs now"
 
 
 def _carried(workspace: Workspace, some: Sequence[Intent]) -> list[tuple[Intent, RolledBack]]:

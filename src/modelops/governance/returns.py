@@ -100,7 +100,8 @@ def _refused(seat: Seat, moment: Moment, why: str) -> ModelOpsError:
         f"no merged pull request set {seat.environment} to release {moment.stable} in {moment.commit[:10]}, and as a "
         f"way back it does not count: {why}",
         exit=Exit.NO,
-        hint=f"say it by name: modelops rollback {seat.model} --environment {seat.environment} --to {moment.stable}",
+        hint=f"say it by name: modelops rollback {seat.model} --environment {seat.environment} --to {moment.stable} "
+        "--reason WHY",
     )
 
 

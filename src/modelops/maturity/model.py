@@ -49,7 +49,7 @@ def of_model(
         *_checked(workspace.repository, graph, tip, entry),
         *_trained(workspace, entry, stable, asked, [told[seat] for seat in seats if seat in told]),
         *_released(workspace, entry, stable, [told[seat] for seat in seats if seat in told]),
-        *_way_back(seats, moments, asked.now, workspace.repository.is_shallow),
+        *_way_back(_in_order(graph, seats), moments, asked.now, workspace.repository.is_shallow),
         *_kept_good(workspace.repository, tip, entry, stable, [told[seat] for seat in seats if seat in told]),
     ]
     return Maturity(name, tuple(sorted(found, key=lambda one: one.level)))
@@ -72,7 +72,7 @@ def _trained(
     name = entry.model.spec.data.snapshot
     snapshot = entry.snapshots.get(name)
     said = f"{name}, {snapshot.spec.root}" if snapshot is not None else f"{SNAPSHOT.path(entry.name, name)} is missing"
-    how = f"modelops data snapshot {entry.name} --name {name}"
+    how = f"modelops data snapshot {entry.name} --name {name} --path FILE --owner WHO"
     yield Criterion(2, "data", "Its data is pinned by hash", snapshot is not None, said, how)
     number = stable or max(entry.releases, default=None)
     if number is None:
@@ -114,8 +114,7 @@ def _released(
     doubtful = [(one, arm) for one, arm in arms if not arm.ok or one.unapproved is not None]
     said = "nothing runs" if not arms else f"{len(arms)} arms, all proven" if not doubtful else ""
     said = said or f"release {doubtful[0][1].release} is not proven"
-    how = f"modelops promote {entry.name} --to ENVIRONMENT" if not arms else "modelops audit environment NAME --at now"
-    how = how.replace("--at now", "--at DATE")
+    how = f"modelops promote {entry.name} --to ENVIRONMENT" if not arms else "modelops audit environment NAME --at DATE"
     what = "What runs came by an approved pull request"
     yield Criterion(3, "promoted", what, bool(arms) and not doubtful, said, how)
     if release is None:
@@ -133,8 +132,22 @@ def _released(
     yield Criterion(3, "traced", "What runs leads back to its data and code", data and code, said, how)
 
 
+def _in_order(graph: Graph, seats: list[Seat]) -> list[Seat]:
+    """Return seats in the order of promotion, the environment where a drill harms nobody first."""
+
+    def rank(seat: Seat) -> tuple[bool, int, str]:
+        found = graph.environments.get(seat.environment)
+        order = found.spec.order if found is not None else None
+        return order is None, order or 0, seat.environment
+
+    return sorted(seats, key=rank)
+
+
 def _way_back(seats: list[Seat], moments: Mapping[Seat, Moments], now: datetime, shallow: bool) -> Iterator[Criterion]:
-    """Say whether a way back was taken lately: to a release of before, or from a candidate that did not become it."""
+    """Say whether a way back was taken lately: to a release of before, or from a candidate that did not become it.
+
+    The first of the seats that has a release to go back to is the place for a drill.
+    """
     what = f"A way back was taken in the last {DRILLED.days} days"
     if shallow:
         yield Criterion(3, "drilled", what, None, "this clone lacks a part of history: git fetch --unshallow")
@@ -143,9 +156,17 @@ def _way_back(seats: list[Seat], moments: Mapping[Seat, Moments], now: datetime,
     last = max(found, default=None, key=lambda one: one[0])
     recent = last is not None and now - last[0] <= DRILLED
     said = f"last on {last[0]:%Y-%m-%d} in {last[1].environment}" if last is not None else "never"
-    model = seats[0].model if seats else "MODEL"
-    how = f"modelops rollback {model} --environment {seats[0].environment if seats else 'ENVIRONMENT'}"
+    place = next((seat for seat in seats if _has_earlier(moments.get(seat, ()))), None)
+    how = "nothing runs with a release before it to go back to: promote a second one to the first environment"
+    if place is not None:
+        how = f"modelops rollback {place.model} --environment {place.environment} --reason drill"
     yield Criterion(3, "drilled", what, recent, said, how)
+
+
+def _has_earlier(moments: Moments) -> bool:
+    """Tell whether another release was stable before the one that is now."""
+    stables = [arms["stable"] for _, arms in moments if "stable" in arms]
+    return bool(moments) and "stable" in moments[0][1] and len(set(stables)) > 1
 
 
 def _returns(moments: Moments) -> Iterator[datetime]:

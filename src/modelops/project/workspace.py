@@ -461,6 +461,6 @@ def snapshot_of(entry: ModelEntry, name: str | None = None) -> Resource[DataSnap
             f"model {model.name} has no snapshot {wanted!r}",
             exit=Exit.FILES,
             location=model.where("spec.data.snapshot"),
-            hint=f"take it: modelops data snapshot {model.name} --name {wanted}",
+            hint=f"take it: modelops data snapshot {model.name} --name {wanted} --path FILE --owner WHO",
         )
     return found

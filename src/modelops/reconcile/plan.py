@@ -174,8 +174,10 @@ def _denied_still(facts: ModelFacts) -> list[Entry]:
     instead = f"release {stable}, which is to take its place, may not run here" if stable else "none takes its place"
     reason = f"release {' and '.join(map(str, still))} is denied and goes on all the same: {instead}"
     model, name = facts.seat.model, facts.seat.environment
-    hint = f"name one that may: modelops rollback {model} --environment {name} --to RELEASE; or end it for now: "
-    hint += f"modelops reconcile {name} --stop"
+    hint = (
+        f"name one that may: modelops rollback {model} --environment {name} --to RELEASE --reason WHY; "
+        f"or end it for now: modelops reconcile {name} --stop"
+    )
     return [Blocked(facts.seat, "denied-still-runs", reason, hint, facts.where)]
 
 
@@ -310,8 +312,8 @@ def _held(facts: ModelFacts, state: RolloutState) -> Entry | None:
 
 
 def _left_to_a_person(facts: ModelFacts, reason: str) -> Entry:
-    hint = f"{_abort_hint(facts)}, or go on all the same: modelops rollout promote {facts.seat.model} "
-    hint += f"{facts.seat.environment} --reason WHY"
+    model, environment = facts.seat.model, facts.seat.environment
+    hint = f"{_abort_hint(facts)}, or go on all the same: modelops rollout promote {model} {environment} --reason WHY"
     return Blocked(facts.seat, "rollout-held", reason, hint, facts.where)
 
 
@@ -355,7 +357,7 @@ def _entries(facts: ModelFacts, serving: bool, refused: Mapping[str, str]) -> li
     ]
     broken = refused.get(facts.desired.digests[facts.desired.stable]) if facts.desired.stable is not None else None
     if broken is not None and facts.desired.stable not in facts.observed.lost and "stable" not in blocked:
-        hint = f"go back: modelops rollback {facts.seat.model} --environment {facts.seat.environment}"
+        hint = f"go back: modelops rollback {facts.seat.model} --environment {facts.seat.environment} --reason WHY"
         reason = f"release {facts.desired.stable}: {broken}"
         entries.append(Blocked(facts.seat, "release-not-loaded", reason, hint, facts.where))
     entries += _rollout(facts, serving, refused)
