@@ -67,6 +67,7 @@ def test_every_link_leads_to_a_file_of_the_folder(put: Put, tmp_path: Path) -> N
     assert "On trial".casefold() in home.text.casefold()
 
 
+@pytest.mark.slow
 def test_a_folder_with_something_else_in_it_is_left_alone(put: Put, tmp_path: Path) -> None:
     """Neither a folder of somebody's files nor a file is replaced; an empty folder and an older export are."""
     world = put()
@@ -122,6 +123,7 @@ def test_a_broken_branch_does_not_replace_what_was_good(put: Put, tmp_path: Path
     assert contents(tmp_path / "site") == good
 
 
+@pytest.mark.slow
 def test_being_killed_leaves_the_folder_as_it_was(put: Put, tmp_path: Path) -> None:
     """A kill while pages are written leaves the old ones; the next export has the new ones and leaves nothing else."""
     world = put()

@@ -271,6 +271,7 @@ def test_without_data_or_history_pages_say_what_is_missing(put: Put, tmp_path: P
     assert "fetch --unshallow" in read(pages.page(links.model(MODEL)).html).text
 
 
+@pytest.mark.slow
 def test_a_key_for_some_models_sees_nothing_of_others(put: Put) -> None:
     """Models that a key may not use are in no list, no count, no answer and on no page."""
     world = put()

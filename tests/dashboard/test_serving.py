@@ -127,6 +127,7 @@ def test_only_a_key_with_the_scope_may_look(guarded: Starlette) -> None:
         assert MODEL in answer.text
 
 
+@pytest.mark.slow
 def test_a_key_for_other_models_sees_none_of_ours(guarded: Starlette) -> None:
     """The models of a key are all that there is for it."""
     answer = asked(guarded, "/", basic(KEYS["others"]))
@@ -150,6 +151,7 @@ def test_it_is_not_opened_without_saying_who_may_look(on_trial: Hostile, words: 
     assert (answer.code, code in answer.err) == (2, True), answer.err
 
 
+@pytest.mark.slow
 def test_a_policy_without_a_key_that_may_look_is_refused(put: Put) -> None:
     """A policy whose keys may only ask models would let nobody in."""
     world = put()
@@ -177,6 +179,7 @@ def served(world: Hostile, *words: str) -> Iterator[str]:
             assert (process.wait(), "Traceback" in rest) == (0, False), rest
 
 
+@pytest.mark.slow
 def test_a_served_dashboard_answers_and_ends_at_a_word(on_trial: Hostile) -> None:
     """It says its address, answers there with what status says, and ends well with Ctrl-C."""
     with served(on_trial) as address, httpx.Client(base_url=address, timeout=120, trust_env=False) as client:
