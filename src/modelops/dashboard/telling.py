@@ -48,14 +48,18 @@ def clean(value: object) -> object:
     """Return what a value says on a page: one line that hides nothing, of no place of this machine nor hidden model."""
     if isinstance(value, Markup | bool):
         return value
-    text = without_paths(plain("–" if value is None else value))
+    text = _line(value)
     names = _NAMES.get()
     return HIDDEN if names is not None and names.hides(text) else text
 
 
+def _line(value: object) -> str:
+    return without_paths(plain("–" if value is None else value))
+
+
 def typed(value: object) -> Markup:
     """Return what the caller typed or sent: kept back it would tell that there is such a name."""
-    return Markup.escape(without_paths(plain(value)))
+    return Markup.escape(_line(value))
 
 
 def about_all(problems: Sequence[Problem], sight: Sight) -> tuple[Problem, ...]:
