@@ -130,8 +130,8 @@ def test_there_is_one_exception_type() -> None:
     assert defined == ["errors.py:ModelOpsError"]
 
 
-def test_three_handlers_are_broad() -> None:
-    """Only boundaries catch everything: of the command line, of a pass of the loop, of a call of a user's function."""
+def test_four_handlers_are_broad() -> None:
+    """Only boundaries catch everything: of the command line, a pass of the loop, a user's function, a request apart."""
     broad = [
         str(path.relative_to(SOURCE))
         for path, tree in TREES.items()
@@ -139,7 +139,12 @@ def test_three_handlers_are_broad() -> None:
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or re.search(r"\b(Base)?Exception\b", ast.unparse(node.type)))
     ]
-    assert sorted(broad) == ["cli/__init__.py", "reconcile/loop.py", "runtimes/_function.py"]
+    assert sorted(broad) == [
+        "cli/__init__.py",
+        "reconcile/loop.py",
+        "runtimes/_function.py",
+        "serving/asking/apart.py",
+    ]
 
 
 def test_packages_are_named_for_what_they_do() -> None:
