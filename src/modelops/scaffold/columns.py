@@ -327,8 +327,8 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
     if _IDENTIFIER.search(name) and distinct > MOST_CODES and share < 0.9:
         return _grouping(name, nullable, distinct, share)
     if distinct >= 20 and 0.8 * len(words) <= sum(_AMOUNTS.fullmatch(word.strip()) is not None for word in words):
-        shape = _example(words[0], values)
-        return out(f"numbers with something around them that is not known, such as {shape}: write them as 1234.5")
+        such = _example(words[0], values)
+        return out(f"numbers with something around them that is not known, such as {such}: write them as 1234.5")
     if share >= 0.9 and distinct >= 20:
         unique = distinct == len(values) and not nullable
         return out(f"{math.floor(share * 100)} % distinct: looks like an identifier", identifies=unique)
