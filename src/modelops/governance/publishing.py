@@ -88,7 +88,7 @@ def off_base(workspace: Workspace, found: Sequence[Place], base: str) -> ModelOp
     for place in found:
         if not on_line and base != place.base:
             said = f"it was measured against {base[:12]}, which is no commit of {workspace.branch}"
-            hint = f"modelops pr report --since refs/remotes/origin/{workspace.branch}; then run it again"
+            hint = f"modelops pr report --since refs/remotes/origin/{workspace.branch} --out FILE; then run it again"
             return failure("report-invalid", said, hint=hint)
     return None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modelops.forges import Jobs, Point
-from modelops.forges.github.living import Living, Unseen
+from modelops.forges.github.living import Living, Unseen, protection_of, required_contexts, ruled_contexts
 from modelops.forges.github.settings import APP_KEY
 
 __all__ = ["FACTS", "GATES", "Expected", "Mode", "check"]
@@ -53,7 +53,7 @@ def mode(living: Living, expected: Expected) -> Mode | None:
         return "app"
     if isinstance(living.rules, Unseen):
         return None
-    if _rule(living, "pull_request") is None and not _classic(living):
+    if _rule(living, "pull_request") is None and not protection_of(living):
         return "push"
     actors = [one.get("bypass_actors") if not isinstance(one, Unseen) else None for one in living.rulesets]
     if any(actor.get("actor_type") == "Integration" for some in actors for actor in some or ()):
@@ -110,10 +110,6 @@ def _rule(living: Living, kind: str) -> Mapping[str, Any] | None:
     return (found[0].get("parameters") or {}) if found else None
 
 
-def _classic(living: Living) -> Mapping[str, Any]:
-    return living.protection if not isinstance(living.protection, Unseen) else {}
-
-
 def _branch(living: Living, expected: Expected) -> Iterator[Point]:
     if isinstance(living.rules, Unseen):
         yield _hidden("rules", f"the rules of {expected.branch}", living.rules)
@@ -121,7 +117,7 @@ def _branch(living: Living, expected: Expected) -> Iterator[Point]:
     at = f"repos/{expected.repository}"
     mend = f"gh api -X POST {at}/rulesets --input .github/rulesets/modelops.json"
     reviews = _rule(living, "pull_request")
-    classic = _classic(living).get("required_pull_request_reviews")
+    classic = protection_of(living).get("required_pull_request_reviews")
     if reviews is None and classic:
         reviews = {
             "required_approving_review_count": classic.get("required_approving_review_count", 0),
@@ -146,7 +142,7 @@ def _branch(living: Living, expected: Expected) -> Iterator[Point]:
             f"{mend} (dismiss_stale_reviews_on_push)",
         )
         asked = bool(reviews.get("require_code_owner_review"))
-        counted = GATES[1] in _contexts(living)
+        counted = GATES[1] in required_contexts(living)
         yield _one(
             "code-owners",
             asked or counted,
@@ -159,7 +155,7 @@ def _branch(living: Living, expected: Expected) -> Iterator[Point]:
         ("non_fast_forward", "force-push", "the branch can be rewritten by a push"),
         ("deletion", "deletion", "the branch can be deleted"),
     ):
-        there = _rule(living, kind) is not None or _forbids(_classic(living), kind)
+        there = _rule(living, kind) is not None or _forbids(protection_of(living), kind)
         yield _one(name, there, "forbidden", no, f"{mend} ({kind})")
 
 
@@ -168,33 +164,8 @@ def _forbids(classic: Mapping[str, Any], kind: str) -> bool:
     return bool(classic) and not (classic.get(key) or {}).get("enabled", False)
 
 
-def _ruled(living: Living) -> dict[str, Any]:
-    """Return the checks that the rulesets require, each with the app that has to write it, None for any."""
-    rules = living.rules if not isinstance(living.rules, Unseen) else ()
-    found: dict[str, Any] = {}
-    for rule in rules:
-        if rule.get("type") == "required_status_checks":
-            for one in (rule.get("parameters") or {}).get("required_status_checks") or ():
-                name = str(one.get("context"))
-                found[name] = found.get(name) or one.get("integration_id")
-    return found
-
-
-def _contexts(living: Living) -> dict[str, Any]:
-    """Return the checks that have to pass before a merge, each with the app that has to write it, None for any."""
-    found = _ruled(living)
-    classic = _classic(living).get("required_status_checks") or {}
-    for name in classic.get("contexts") or ():
-        found.setdefault(str(name), None)
-    for one in classic.get("checks") or ():
-        app, name = one.get("app_id"), str(one.get("context"))
-        # A number below zero is how any app is written.
-        found[name] = found.get(name) or (app if app is not None and app > 0 else None)
-    return found
-
-
 def _required_checks(living: Living, mend: str) -> Iterator[Point]:
-    contexts = _contexts(living)
+    contexts = required_contexts(living)
     missing = [name for name in GATES if name not in contexts]
     yield _one(
         "required-checks",
@@ -250,8 +221,8 @@ def _bypass(living: Living, expected: Expected) -> Iterator[Point]:
 
 def _classic_bypass(living: Living, expected: Expected) -> Iterator[Point]:
     """Say who is not held to a classic protection, where reviews or checks are asked for by that alone."""
-    classic = _classic(living)
-    if not classic or (_rule(living, "pull_request") is not None and set(GATES) <= _ruled(living).keys()):
+    classic = protection_of(living)
+    if not classic or (_rule(living, "pull_request") is not None and set(GATES) <= ruled_contexts(living).keys()):
         return
     at = f"repos/{expected.repository}/branches/{expected.branch}/protection"
     yield _one(
@@ -280,7 +251,7 @@ def _classic_bypass(living: Living, expected: Expected) -> Iterator[Point]:
 
 def _allowances(living: Living) -> Mapping[str, Any]:
     """Return who bypasses the reviews of a classic protection."""
-    reviews = _classic(living).get("required_pull_request_reviews") or {}
+    reviews = protection_of(living).get("required_pull_request_reviews") or {}
     found: Mapping[str, Any] = reviews.get("bypass_pull_request_allowances") or {}
     return found
 

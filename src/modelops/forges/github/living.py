@@ -10,7 +10,7 @@ from urllib.parse import quote
 from modelops.errors import ModelOpsError
 from modelops.forges.github.session import Session
 
-__all__ = ["Living", "Unseen", "look"]
+__all__ = ["Living", "Unseen", "look", "protection_of", "required_contexts", "ruled_contexts"]
 
 _HIDDEN = ("forge-forbidden", "forge-absent")
 
@@ -128,3 +128,33 @@ def _errors(found: Mapping[str, Any] | Unseen) -> tuple[Mapping[str, Any], ...] 
 
 def _names(found: tuple[Mapping[str, Any], ...] | Unseen) -> frozenset[str] | Unseen:
     return found if isinstance(found, Unseen) else frozenset(str(one["name"]) for one in found)
+
+
+def protection_of(living: Living) -> Mapping[str, Any]:
+    """Return the classic protection of the branch, empty where there is none or it cannot be seen."""
+    return living.protection if not isinstance(living.protection, Unseen) else {}
+
+
+def ruled_contexts(living: Living) -> dict[str, Any]:
+    """Return the checks that the rulesets require, each with the app that has to write it, None for any."""
+    rules = living.rules if not isinstance(living.rules, Unseen) else ()
+    found: dict[str, Any] = {}
+    for rule in rules:
+        if rule.get("type") == "required_status_checks":
+            for one in (rule.get("parameters") or {}).get("required_status_checks") or ():
+                name = str(one.get("context"))
+                found[name] = found.get(name) or one.get("integration_id")
+    return found
+
+
+def required_contexts(living: Living) -> dict[str, Any]:
+    """Return the checks that have to pass before a merge, each with the app that has to write it, None for any."""
+    found = ruled_contexts(living)
+    protected = protection_of(living).get("required_status_checks") or {}
+    for name in protected.get("contexts") or ():
+        found.setdefault(str(name), None)
+    for one in protected.get("checks") or ():
+        app, name = one.get("app_id"), str(one.get("context"))
+        # A number below zero is how any app is written.
+        found[name] = found.get(name) or (app if app is not None and app > 0 else None)
+    return found
