@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -154,7 +155,7 @@ def test_a_file_that_was_replaced_is_gone_on_in(tmp_path: Path) -> None:
     with PredictionLog(path) as log:
         log.write([make_row("lost with its file")])
         copy = tmp_path / "copy.sqlite"
-        with sqlite3.connect(file) as source, sqlite3.connect(copy) as target:
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
             source.execute("PRAGMA wal_checkpoint")
             source.backup(target)
         for each in path.glob("*.sqlite-*"):
