@@ -176,3 +176,5 @@ def test_the_serving_part_keeps_pins_as_they_are_and_names_what_is_absent() -> N
         serving_part(lock.replace("onnx==1.0", "other==1.0").encode())
     assert caught.value.first.code == "lock-incomplete"
     assert "no onnx," in caught.value.first.message
+    with pytest.raises(ModelOpsError, match="there is no lock yet"):
+        serving_part(b"")

@@ -33,7 +33,7 @@ def serving_part(lock: bytes, engines: Collection[str] = ("onnx",)) -> bytes:
     pinned = {pin.name for pin in pins}
     absent = [name for name in ROOTS if name not in pinned]
     if absent:
-        said = f"the lock pins no {', '.join(absent)}, which serving needs"
+        said = f"the lock pins no {', '.join(absent)}, which serving needs" if pins else "there is no lock yet"
         raise failure("lock-incomplete", said, exit=Exit.FILES, hint="`modelops lock` makes it anew")
     wanted: set[str] = set()
     waiting = [*ROOTS, *EXTRAS]
