@@ -88,7 +88,10 @@ def test_a_backdoor_does_not_ride_on_the_next_approved_pull_request(put: Put) ->
     ],
 )
 def test_a_push_stops_what_depends_on_it_and_nothing_else(put: Put, path: str, stops: set[str]) -> None:
-    """Each kind of file stops the models and environments that need it; one that nothing needs is only named."""
+    """Each kind of file stops the models and environments that need it; one that nothing needs is only named.
+
+    Where it stops a verb, that ends with 1 and the commit; a policy that stops nothing is named beside what is done.
+    """
     world = put(on_trial=False)
     there = git(world.origin, "ls-tree", "-r", "--name-only", "main").splitlines()
     as_mallory(world)
@@ -96,7 +99,9 @@ def test_a_push_stops_what_depends_on_it_and_nothing_else(put: Put, path: str, s
     words = {"release": ("release", MODEL, "--yes"), **{each: ("plan", each) for each in ("production", "staging")}}
     for name, verb in words.items():
         said = world.run(*verb)
-        assert (bad[:10] in said.out + said.err) == (name in stops), (name, said)
+        named, stopped = bad[:10] in said.out + said.err, name in stops
+        assert (said.code == 1) == stopped, (name, said)
+        assert named == (stopped or (name != "release" and path.startswith("policies/"))), (name, said)
     assert open_commits(world) == [bad]
 
 
@@ -140,7 +145,8 @@ def test_a_reviewer_who_was_pushed_approves_nothing(put: Put) -> None:
     bad = world.push("tidy policies", {APPROVALS: text.replace("grace", "grace, mallory2", 1)})
     world.home()
     number = propose(world, "other", seed(world, 9))
-    world.ok("pr", "review", str(number), "--approve", "--as", "mallory2")
+    vain = world.run("pr", "review", str(number), "--approve", "--as", "mallory2")
+    assert (vain.code, "no rule names mallory2 as an approver" in vain.out) == (1, True), vain
     merged = world.run("pr", "merge", str(number))
     assert (merged.code, "not-approved" in merged.err) == (1, True), merged.err
     assert "mallory2" not in merged.err
