@@ -21,8 +21,9 @@ import numpy as np
 from scipy import stats
 
 from modelops.metrics import Difference, Predictions, measure, paired_difference, unsettled
-from modelops.statistics.disparity import largest_gap, proportion
+from modelops.statistics.disparity import GroupRate, largest_gap, mean, proportion
 from modelops.statistics.intervals import exact_proportion, quantile_interval, wilson
+from modelops.statistics.weighted import trials, worth
 from modelops.training.split import seeded
 
 SIDE = 0.025
@@ -393,6 +394,42 @@ def weights(runs: int) -> Iterator[Row]:
                 )
 
 
+def weighted_fairness(runs: int) -> Iterator[Row]:
+    """The largest gap between groups of weighted rows: shares of hits and means, which weights go with."""
+
+    def rows(generator: Generator, n: int, law: str, shift: float, share: bool) -> tuple[np.ndarray, np.ndarray]:
+        x = generator.normal(size=n)
+        if share:
+            value = (generator.random(n) < 1 / (1 + np.exp(-shift - 0.7 * x))).astype(float)
+        else:
+            value = shift + x + generator.normal(size=n)
+        return value, WEIGHTS[law](generator, x)
+
+    def rate(name: str, values: np.ndarray, weight: np.ndarray, share: bool, generator: Generator) -> GroupRate:
+        if not share:
+            return mean(name, values, generator, weight)
+        of, size = trials(values, weight)
+        return proportion(name, of * size, size, generator)
+
+    for share, law, (groups, n), shift in product((True, False), WEIGHTS, ((2, 100), (2, 400), (8, 150)), (0.0, 0.8)):
+        truths = [
+            float(np.average(found[0], weights=found[1]))
+            for found in (rows(np.random.default_rng(10), 1_000_000, law, each, share) for each in (shift, 0.0))
+        ]
+        gap, below, above, kept = abs(truths[0] - truths[1]), 0, 0, 0
+        for run in range(runs):
+            generator = np.random.default_rng([11, run])
+            drawn = [rows(generator, n, law, shift * (place == 0), share) for place in range(groups)]
+            if min(worth(weight) for _, weight in drawn) < 30:
+                continue
+            rates = [rate(str(place), *each, share, generator) for place, each in enumerate(drawn)]
+            found = largest_gap([rates], 0.95)
+            kept, below, above = kept + 1, below + (found.lower > gap), above + (found.upper < gap)
+        note = f"{kept / runs:.0%} large enough" if kept < runs else ""
+        what = f"gap {gap:.2f} of {'shares' if share else 'means'}, {groups} groups of {n}, {law}: beyond"
+        yield Row(what, 2 * SIDE, below + above, runs, note)
+
+
 OF_CLASSES = (
     "accuracy", "recall", "precision", "f1", "balanced-accuracy", "roc-auc", "average-precision", "log-loss", "brier",
 )  # fmt: skip
@@ -411,6 +448,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "latency": latency,
     "champion": champion,
     "weights": weights,
+    "weighted-fairness": weighted_fairness,
 }
 
 

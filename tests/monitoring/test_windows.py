@@ -37,6 +37,16 @@ def test_a_shift_is_an_alert_that_names_the_feature(rng: np.random.Generator) ->
     assert (levels["count"], levels["channel"]) == ("none", "none")
 
 
+def test_drift_of_a_weighted_model_says_that_its_reference_counts_rows_once(rng: np.random.Generator) -> None:
+    """Where weights make up for how rows were chosen, traffic differs from them without any drift."""
+    weighted = model(weight="survey")
+    quiet, loud = (report(log(inputs(rng, 2000, shift=by)), rng, model=weighted) for by in (0, 2))
+    assert (quiet.level, quiet.findings) == ("none", ())
+    assert loud.level == "alert"
+    assert any("weights them by survey" in sentence for sentence in loud.findings)
+    assert not any("weights" in sentence for sentence in report(log(inputs(rng, 2000, shift=2)), rng).findings)
+
+
 def test_too_few_requests_are_no_data(rng: np.random.Generator) -> None:
     """Below the monitor's minimum nothing is scored, and that is said."""
     found = report(log(inputs(rng, 150, shift=5)), rng)

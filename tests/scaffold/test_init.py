@@ -528,6 +528,15 @@ def test_a_column_of_weights_is_no_feature_and_reaches_the_training_code(initial
     assert "labels bring no weight" in Path("models/w/monitor.yaml").read_text()
 
 
+def test_weights_that_leave_nothing_of_a_class_are_refused(initialised: Init) -> None:
+    """Before anything is written: nobody learns a class of which no row counts."""
+    path = write_csv("people.csv", people().assign(w=lambda d: (d["left"] == d["left"].iloc[0]).astype(int)))
+    error = error_of(initialised, "--model", "w", "--data", path, "--target", "left", "--weight", "w")
+    assert (error.first.code, error.exit) == ("bad-weight", Exit.USAGE)
+    assert "0 in all rows whose left is" in error.first.message
+    assert not Path("models").exists()
+
+
 def test_the_rate_of_requests_is_that_of_the_column_of_time(initialised: Init) -> None:
     """Found or named, within one day or not, it counts to the second; numbers are an order and tell no rate."""
     seen = pd.date_range("2024-03-01T08:00:00", periods=300, freq="36s", tz="UTC").strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -147,3 +147,13 @@ def test_a_part_whose_rows_count_for_nothing_is_refused(workshop: Workshop) -> N
     table = people().append_column("w", pa.array(weight))
     with pytest.raises(ModelOpsError, match="0 in all 60 rows that test"):
         divided(workshop.request(data__weight="w"), table)
+
+
+def test_a_class_whose_rows_count_for_nothing_is_refused(workshop: Workshop) -> None:
+    """Nobody can learn it, however many rows it has."""
+    table = people()
+    leaves = np.array(table["left"].to_pylist()) == "yes"
+    table = table.append_column("w", pa.array(np.where(leaves, 0.0, 1.0)))
+    with pytest.raises(ModelOpsError, match=r"0 in all \d+ rows that train and whose left is 'yes'") as refused:
+        divided(workshop.request(data__weight="w"), table)
+    assert refused.value.first.code == "bad-weight"

@@ -114,11 +114,12 @@ def _brought_by_proof(release: Trust, promotion: PromotionAnswer | None) -> bool
 class ReleaseAnswer:
     """A release, what it was made of, what was measured, who let it in and whether that is proven.
 
-    ``details`` are the numbers behind the verdicts by ``policy/gate``, from evidence that is trusted; none where it
-    is not, or was made before they were recorded; so is ``made``, how the release was built. ``approval`` is the signed
-    approval of the model's change, None where the evidence has none; its ``line`` says what was met on the branch up to
-    the release. ``unapproved`` commits changed its files or its promotions'. ``retired`` says how its model left the
-    branch, ``names`` what else that is or was called.
+    ``weight`` is the column that its rows were weighted by. ``details`` are the numbers behind the verdicts by
+    ``policy/gate``, from evidence that is trusted; none where it is not, or was made before they were recorded; so is
+    ``made``, how the release was built. ``approval`` is the signed approval of the model's change, None where the
+    evidence has none; its ``line`` says what was met on the branch up to the release. ``unapproved`` commits changed
+    its files or its promotions'. ``retired`` says how its model left the branch, ``names`` what else that is or was
+    called.
     """
 
     model: str
@@ -143,6 +144,7 @@ class ReleaseAnswer:
     trust: Trust
     waivers: tuple[WaiverUse, ...] = ()
     retired: Retirement | None = None
+    weight: str | None = None
     names: tuple[str, ...] = ()
     made: Making | None = None
     clock_given: bool = False

@@ -327,6 +327,7 @@ def _release_answer(records: Records, resource: AnyResource) -> ReleaseAnswer:
         data=_data(records, spec),
         champion=spec.champion,
         metrics=spec.metrics,
+        weight=spec.weight,
         verdicts=spec.verdicts,
         details=gate_details(statements),
         approval=approval.predicate if approval else None,

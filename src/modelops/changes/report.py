@@ -48,6 +48,7 @@ class MetricReport(Strict):
     upper: float
     level: float
     n: _Count
+    effective: float | None = Field(default=None, description="of how many equally weighted rows they are worth")
     baseline: float | None = None
     stable: tuple[float, float, float] | None = Field(default=None, description="value, lower and upper")
 
@@ -85,6 +86,7 @@ class BuildReport(Strict):
     outcome: Outcome
     passed: bool
     stable: _Count | None = None
+    weight: _Name = Field(default="", description="the column that rows were weighted by")
     metrics: tuple[MetricReport, ...] = Field(default=(), max_length=_MANY)
     verdicts: tuple[VerdictReport, ...] = Field(default=(), max_length=_MANY)
     data: DataReport

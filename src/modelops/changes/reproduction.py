@@ -117,11 +117,13 @@ def _released(store: Store, release: ReleaseSpec) -> tuple[Artifact | None, str]
 def _rows(release: ReleaseSpec, record: BuildRecord) -> tuple[tuple[str, str, str], ...]:
     metrics = {metric.name: f"{metric.value:.12g}" for metric in release.metrics}
     again = {metric.name: f"{metric.value:.12g}" for metric in record.metrics}
+    said, got = ("1" if one is None else f"weighted by {one}" for one in (release.weight, record.weight))
     return (
         ("inputs", release.inputs, record.inputs),
         ("data", release.data.root, record.data_root),
         ("code tree", release.code.tree, record.code_tree),
         ("environment lock", release.environment_lock, record.environment_lock),
+        *([("weight of a row", said, got)] if said != got or release.weight is not None else []),
         *((f"metric {name}", metrics[name], again.get(name, "missing")) for name in sorted(metrics)),
         ("artifact", release.artifact.digest, record.artifact.digest),
     )

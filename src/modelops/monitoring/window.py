@@ -162,6 +162,7 @@ def score_window(
         performance = performance_of(monitor.performance, model, stable, before=before)
     chosen = selection_of(model, stable) if monitor.retraining is not None else ""
     said = [f"Labels depend on the answer, so rows with a label are not as the traffic: {chosen}."] if chosen else []
+    said += _sampled(model, drifted)
     unknown = _unknown(monitor, bound, model, profile, table.num_rows, drifted, performance)
     return WindowReport(
         model=name,
@@ -177,6 +178,17 @@ def score_window(
         release=release,
         like=drifted.like,
     )
+
+
+def _sampled(model: ModelSpec, drifted: _Drifted) -> list[str]:
+    """Say beside any drift of a model that weights its rows that the reference does not."""
+    levels = [*(each.level for each in drifted.features), worst(drifted.scores.values())]
+    if model.data.weight is None or not any(level in ("warn", "alert") for level in levels):
+        return []
+    return [
+        f"The reference counts each row of the snapshot once, and the model weights them by {model.data.weight}: where "
+        "weights make up for how rows were chosen, traffic differs from it without any drift."
+    ]
 
 
 def _stable(table: pa.Table, release: int | None) -> pa.Table:

@@ -57,6 +57,8 @@ def plan_models(workspace: Workspace, graph: Graph, revision: str | None, names:
         reason = _reason(workspace, graph, wanted, revision)
         if workspace.store.resolve(training.reference(inputs)) is not None:
             reason += "; the build is in the store already"
+        if (weight := entry.model.spec.data.weight) is not None:
+            reason += f"; its metrics are weighted by {weight}"
         where = Location(entry.model.path)
         environments = tuple(environment for environment in automatic if environment in entry.deployments)
         entries += [Build(name, inputs, reason, where), Release(name, inputs, environments, where)]

@@ -16,6 +16,7 @@ from modelops.project.workspace import Workspace, environment, model_entry
 from modelops.reconcile.actions import Rendered
 from modelops.reconcile.loop import Condition, Seen, before_a_pass, conditions_of, look, read_conditions
 from modelops.spec.graph import Graph
+from modelops.spec.kinds.release import ReleaseSpec
 from modelops.targets import ObservedArm
 
 if TYPE_CHECKING:
@@ -68,12 +69,13 @@ class SeatStatus:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseStatus:
-    """A release by what it is made of, and what it measured."""
+    """A release by what it is made of, and what it measured; ``weight`` is the column that its rows count for."""
 
     release: int
     artifact: str
     snapshot: str
     metrics: Mapping[str, float]
+    weight: str | None = None
 
 
 @dataclass(frozen=True)
@@ -208,14 +210,16 @@ def status_of_model(workspace: Workspace, model: str, limit: int) -> ModelStatus
         SeatStatus(name, d.spec.stable, d.spec.candidate, tuple(d.spec.challengers), d.spec.paused)
         for name, d in sorted(entry.deployments.items())
     ]
-    releases = [
-        ReleaseStatus(number, r.spec.artifact.digest, r.spec.data.snapshot, {m.name: m.value for m in r.spec.metrics})
-        for number, r in sorted(entry.releases.items())
-    ]
+    releases = [_release_status(number, r.spec) for number, r in sorted(entry.releases.items())]
     problems = (*(away.problems if away is not None else ()), *graph.troubles(model))
     told = tuple(map(str, problems))
     excepted = standings(workspace, graph, tip, [model])
     return ModelStatus(model, tuple(seats), tuple(releases), tuple(runs)[-limit:], told, excepted)
+
+
+def _release_status(number: int, spec: ReleaseSpec) -> ReleaseStatus:
+    measured = {metric.name: metric.value for metric in spec.metrics}
+    return ReleaseStatus(number, spec.artifact.digest, spec.data.snapshot, measured, spec.weight)
 
 
 def _status_of_retired(
@@ -226,8 +230,7 @@ def _status_of_retired(
 
     entry = workspace.graph(past.last).models.get(past.model)
     releases = [
-        ReleaseStatus(number, r.spec.artifact.digest, r.spec.data.snapshot, {m.name: m.value for m in r.spec.metrics})
-        for number, r in sorted(entry.releases.items() if entry is not None else ())
+        _release_status(number, r.spec) for number, r in sorted(entry.releases.items() if entry is not None else ())
     ]
     later = successor(workspace.repository, tip, past.model)
     stone = Tombstone(past, {}, later, numbers_at(workspace.repository, past.last, past.model))

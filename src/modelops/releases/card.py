@@ -181,7 +181,7 @@ def _metrics_table(metrics: tuple[MetricValue, ...], baseline: Baseline | None) 
             markup.interval(metric.lower, metric.upper),
             *([] if known is None else [markup.number(known.get(metric.name))]),
             f"{metric.level:.0%}",
-            rows_counted(metric),
+            rows_counted(metric.n, metric.effective),
             metric.method,
         )
         for metric in metrics

@@ -68,15 +68,23 @@ def metric_cell(metric: MetricValue | None) -> Markup:
     return Markup("–") if metric is None else Markup(f"{number(metric.value)} ({interval(metric.lower, metric.upper)})")
 
 
-def rows_counted(metric: MetricValue) -> str:
+def rows_counted(n: int, effective: float | None) -> str:
     """Return how many rows a metric was measured on, and of weighted ones how many they are worth."""
-    return f"{metric.n:,}" if metric.effective is None else f"{metric.n:,}, worth {metric.rests_on:,}"
+    return f"{n:,}" if effective is None else f"{n:,}, worth {max(1, int(effective)):,}"
 
 
 def weight_sentence(column: str) -> str:
     """Say that rows count for what a column says, in plain text."""
     said = "training, metrics and baseline count each row for that much; worth is of how many equally weighted rows"
     return f"weighted by {column}: {said}"
+
+
+def weighted_otherwise(release: int, before: str | None, now: str | None) -> str:
+    """Say that the metrics of another release are of other weights, nothing where they are of the same ones."""
+    if before == now:
+        return ""
+    counted = f"weights its rows by {before}" if before is not None else "counts each row once"
+    return f"release {release} {counted}: its metrics as they were recorded are not of the same weights"
 
 
 def search_sentence(search: Search) -> str:

@@ -91,7 +91,7 @@ def draft_model(
         )
     target = infer_target(wish.target, table[wish.target], task=wish.task, positive=wish.positive)
     said = Said(wish.id, wish.time, wish.features, wish.exclude, wish.weight)
-    weighed = None if wish.weight is None else weighing(table, wish.target, wish.weight, said)
+    weighed = None if wish.weight is None else weighing(table, target, wish.weight, said)
     table = table.drop_columns([wish.weight]) if wish.weight is not None else table
     share = test_share(target)
     given = (wish.target, wish.id, wish.time, wish.weight)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from modelops.artifacts.frame import spelling
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.scaffold.roles import Said
+from modelops.scaffold.target import Target
 from modelops.statistics.weighted import worth
 
 __all__ = ["Weighing", "weighing"]
@@ -25,12 +26,12 @@ class Weighing:
     shares: Mapping[str, float]
 
 
-def weighing(table: pa.Table, target: str, name: str, asked: Said) -> Weighing:
+def weighing(table: pa.Table, target: Target, name: str, asked: Said) -> Weighing:
     """Describe the column that is asked for as weights; one that is something else too, or no weight, is refused."""
     from modelops.training.weights import weights
 
     others: tuple[tuple[str, Collection[str | None]], ...] = (
-        ("the target", (target,)),
+        ("the target", (target.name,)),
         ("--id too", (asked.id,)),
         ("--time too", (asked.time,)),
         ("asked for with --feature too", tuple(asked.features)),
@@ -40,7 +41,7 @@ def weighing(table: pa.Table, target: str, name: str, asked: Said) -> Weighing:
         if name in names:
             hint = "a column of weights is never a feature: say one of the two"
             raise failure("bad-weight", f"--weight {name!r} is {what}", exit=Exit.USAGE, hint=hint)
-    labels = table[target].to_pylist()
+    labels = table[target.name].to_pylist()
     rows = np.array([place for place, label in enumerate(labels) if label not in (None, "")], dtype=np.intp)
     try:
         found = weights(table, name, rows, "--weight")
@@ -60,4 +61,9 @@ def weighing(table: pa.Table, target: str, name: str, asked: Said) -> Weighing:
         label = spelling(labels[place])
         sums[label] = sums.get(label, 0.0) + float(weight)
     total = float(found.sum())
+    nothing = [label for label, each in sums.items() if each == 0] if target.task != "regression" else []
+    if nothing:
+        said = f"--weight {name!r} is 0 in all rows whose {target.name} is {nothing[0]!r}"
+        hint = "nobody learns a class that counts for nothing: give it a weight, or take these rows out of the data"
+        raise failure("bad-weight", said, exit=Exit.USAGE, hint=hint)
     return Weighing(name, said, {label: each / total for label, each in sums.items()})

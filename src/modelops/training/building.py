@@ -38,7 +38,7 @@ from modelops.training.split import divide
 from modelops.training.stored import Stored, find, keep, record_digest
 from modelops.training.supervise import clean_environment, run_worker
 from modelops.training.target import Target, encode
-from modelops.training.weights import weights
+from modelops.training.weights import require_classes, weights
 
 __all__ = ["Build", "Read", "build", "divided", "expected_record", "scored_predictions"]
 
@@ -83,6 +83,8 @@ def divided(request: BuildRequest, table: pa.Table) -> Divided:
                 dotted="spec.data.weight",
                 hint="divide the rows otherwise, or give some of them a weight",
             )
+        if found is not None and spec.task != "regression" and what == "train":
+            require_classes(found, parts.codes(rows), target.classes, spec.data)
     return parts
 
 

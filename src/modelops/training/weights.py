@@ -5,15 +5,17 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from modelops.artifacts.frame import column
 from modelops.errors import ModelOpsError, failure
+from modelops.spec.kinds.model import ModelData
+from modelops.spec.meta import Scalar
 
-__all__ = ["PARAMETER", "not_taken", "require_parameter", "weights"]
+__all__ = ["PARAMETER", "not_taken", "require_classes", "require_parameter", "weights"]
 
 Array = np.ndarray[Any, Any]
 
@@ -56,6 +58,20 @@ def weights(table: Any, name: str | None, rows: Array, said: str = "spec.data.we
     if not values.any():
         raise _bad(f"{said} {name!r} is 0 in all rows")
     return values
+
+
+def require_classes(weight: Array, codes: Array, classes: Sequence[Scalar], data: ModelData) -> None:
+    """Refuse a class whose training rows all count for nothing: nobody can learn it."""
+    for place, name in enumerate(classes):
+        mine = weight[codes == place]
+        if len(mine) and not mine.any():
+            raise failure(
+                "bad-weight",
+                f"spec.data.weight {data.weight!r} is 0 in all {len(mine):,} rows that train and whose {data.target} "
+                f"is {name!r}",
+                dotted="spec.data.weight",
+                hint="give some of them a weight, or take these rows out of the data",
+            )
 
 
 def _bad(message: str) -> ModelOpsError:

@@ -27,6 +27,7 @@ from modelops.releases.markdown import (
     search_sentence,
     served_by,
     weight_sentence,
+    weighted_otherwise,
 )
 from modelops.releases.verdicts import Outcome, let_through, outcome, passed
 from modelops.spec.kinds import Resource
@@ -306,7 +307,7 @@ def _metrics(record: BuildRecord, champion: ReleaseSpec | None, same_rows: Seque
     headers += [f"Release {champion.version}"] if champion else []
     rows = []
     for metric in record.metrics:
-        row = [code(metric.name), metric_cell(metric), Markup(rows_counted(metric))]
+        row = [code(metric.name), metric_cell(metric), Markup(rows_counted(metric.n, metric.effective))]
         row += [] if known is None else [number(known.get(metric.name))]
         rows.append([*row, metric_cell(before.get(metric.name))] if champion else row)
     text = table(headers, rows, _ROWS)
@@ -320,6 +321,8 @@ def _metrics(record: BuildRecord, champion: ReleaseSpec | None, same_rows: Seque
         text = Markup(f"{text}\n\nThe {confusion_title(record.confusion)}:\n\n{told}")
     if champion and not same_rows:
         text = Markup(f"{text}\n\nRelease {champion.version} was measured on its own test rows, when it was released.")
+        if apart := weighted_otherwise(champion.version, champion.weight, record.weight):
+            text = Markup(f"{text} {escape(apart[0].upper() + apart[1:])}.")
     return text
 
 

@@ -93,7 +93,8 @@ def model_text(found: ModelStatus) -> str:
         lines.append(f"  {seat.environment}: stable {seat.stable or '-'}, candidate {seat.candidate or '-'}{more}")
     lines += [f"  waiver {plain(waivers.line(each))}" for each in found.waivers]
     for release in found.releases:
-        lines.append(f"  release {release.release}: {plain(release.snapshot)}, {_metrics(release.metrics)}")
+        weighted = f", weighted by {plain(release.weight)}" if release.weight is not None else ""
+        lines.append(f"  release {release.release}: {plain(release.snapshot)}, {_metrics(release.metrics)}{weighted}")
     for run in found.runs:
         said = _metrics(run.metrics or {}) or plain(run.message or "")
         lines.append(f"  run {run.started} {run.outcome} in {run.seconds:.1f} s: {said}")

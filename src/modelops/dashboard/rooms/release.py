@@ -16,6 +16,7 @@ from modelops.dashboard.rooms import Room
 from modelops.dashboard.rooms.model import ReleaseRow, release_rows
 from modelops.errors import ModelOpsError
 from modelops.releases.details import Block, blocks
+from modelops.releases.markdown import rows_counted, weight_sentence, weighted_otherwise
 from modelops.spec.kinds.release import MetricValue, ReleaseSpec, VerdictRecord
 from modelops.spec.layout import ReleaseFiles
 from modelops.spec.tree import ModelEntry
@@ -32,6 +33,11 @@ class Compared:
     before: MetricValue | None
     baseline: float | None
     picture: Markup
+
+    @property
+    def rows(self) -> str:
+        """How many rows it was measured on, and of weighted ones how many they are worth."""
+        return rows_counted(self.metric.n, self.metric.effective)
 
     @property
     def apart(self) -> bool:
@@ -71,6 +77,7 @@ def release(look: Look, name: str, number: int) -> Room | None:
             "answer": answer,
             "before": before,
             "changed": _changed(look, entry, spec, before),
+            "weighted": _weighted(spec, before),
             "metrics": [_compared(one, spec, before) for one in spec.metrics],
             "gates": [_gate(one, answer.details, entry.model.spec.task) for one in _in_order(spec.verdicts)],
             "scores": _scores(spec),
@@ -127,6 +134,13 @@ def _compared(metric: MetricValue, spec: ReleaseSpec, before: ReleaseSpec | None
     return Compared(metric, old, known, intervals(metric.name, rows))
 
 
+def _weighted(spec: ReleaseSpec, before: ReleaseSpec | None) -> list[str]:
+    """Say what rows count for, of the release and of the one beside it."""
+    told = [weight_sentence(spec.weight)] if spec.weight is not None else []
+    apart = weighted_otherwise(before.version, before.weight, spec.weight) if before is not None else ""
+    return [*told, *([apart] if apart else [])]
+
+
 def _in_order(verdicts: Sequence[VerdictRecord]) -> list[VerdictRecord]:
     order = ("fail", "no-data", "inconclusive", "pass")
     return sorted(verdicts, key=lambda one: order.index(one.verdict))
@@ -152,6 +166,9 @@ def _groups(verdict: VerdictRecord, details: Mapping[str, Any], task: str) -> Ma
 def _group(group: Mapping[str, Any], name: str, task: str) -> Interval:
     value, n = float(group[name]), int(group[f"{name}Rows"])
     label = f"{group.get('group')} (n={n:,})"
+    if isinstance(worth := group.get(f"{name}Worth"), int | float):
+        n = int(worth)
+        label = f"{label.removesuffix(')')}, worth {n:,})"
     if task == "regression" or not 0 <= value <= 1 or n < 1:
         return Interval(label, value)
     found = wilson(round(value * n), n, 0.95)

@@ -18,6 +18,7 @@ from modelops.audit.answers import (
 from modelops.evidence import Making
 from modelops.markup import plain
 from modelops.releases.details import details_lines
+from modelops.releases.markdown import rows_counted, weight_sentence
 from modelops.spec.kinds.release import WaiverUse
 from modelops.views.proofs.branch import met, unapproved_line
 from modelops.views.proofs.prediction_log import proof_rows
@@ -132,7 +133,13 @@ def _of_release(answer: ReleaseAnswer, *, promotions: bool = True) -> str:
     ]
     metrics = table(
         ("METRIC", "VALUE", "LOWER", "UPPER", "N", "METHOD"),
-        [(m.name, _number(m.value), _number(m.lower), _number(m.upper), m.n, m.method) for m in answer.metrics],
+        [
+            (
+                *(m.name, _number(m.value), _number(m.lower), _number(m.upper)),
+                *(m.n if m.effective is None else rows_counted(m.n, m.effective), m.method),
+            )
+            for m in answer.metrics
+        ],
     )
     gates = table(
         ("GATE", "VERDICT", "VALUE", "LOWER", "UPPER", "LIMIT", "N"),
@@ -150,6 +157,8 @@ def _of_release(answer: ReleaseAnswer, *, promotions: bool = True) -> str:
     waived += [plain(f"protects nothing: {v.policy}/{v.gate}, {v.toothless}") for v in answer.verdicts if v.toothless]
     gates += "\n\n" + "\n".join(waived) if waived else ""
     behind = [f"{key}: {line}" for key, found in answer.details.items() for line in details_lines(found)]
+    if answer.weight is not None:
+        metrics += f"\n{plain(weight_sentence(answer.weight))}"
     parts = [_facts(rows), metrics, gates, *(["\n".join(["behind the verdicts", *behind])] if behind else [])]
     if promotions:
         told = "\n".join(_promotion_text(one) for one in answer.promotions) or "promoted nowhere"

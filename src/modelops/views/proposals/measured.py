@@ -24,7 +24,7 @@ from modelops.errors import Problem
 from modelops.markup import plain
 from modelops.reconcile.actions import Blocked, Entry, describe, runnable
 from modelops.reconcile.measured import Measured
-from modelops.releases.markdown import baseline_sentence
+from modelops.releases.markdown import baseline_sentence, weighted_otherwise
 from modelops.spec.kinds.data_snapshot import DataSnapshotSpec
 from modelops.spec.kinds.release import VerdictRecord
 from modelops.views import forecasts, locks, release
@@ -120,6 +120,7 @@ def _build(built: Built) -> BuildReport:
         outcome=judged.outcome,
         passed=judged.passed,
         stable=champion.version if champion else None,
+        weight=record.weight or "",
         metrics=tuple(
             MetricReport(
                 name=one.name,
@@ -128,6 +129,7 @@ def _build(built: Built) -> BuildReport:
                 upper=one.upper,
                 level=one.level,
                 n=one.n,
+                effective=one.effective,
                 baseline=known.get(one.name),
                 stable=before.get(one.name),
             )
@@ -168,6 +170,10 @@ def _notes(judged: Judged) -> Iterable[str]:
     if asked := release.question(record.metrics):
         yield asked
     yield from map(waivers.unheard, judged.unheard)
+    if judged.champion is not None:
+        stable = judged.champion.spec
+        if apart := weighted_otherwise(stable.version, stable.weight, record.weight):
+            yield apart
     if record.baseline is not None:
         yield baseline_sentence(record.baseline, record.task)
     yield from release.left_to_chance(judged.chance)

@@ -6,7 +6,8 @@ from typing import Any
 
 from modelops.governance.proposals import PromotionCase, Proposal
 from modelops.markup import code, escape, plain, table
-from modelops.spec.kinds.release import MetricValue
+from modelops.releases.markdown import weighted_otherwise
+from modelops.spec.kinds.release import MetricValue, ReleaseSpec
 from modelops.views.trials import rehearsal
 
 
@@ -38,12 +39,22 @@ def markdown(case: PromotionCase) -> str:
         for metric in release.metrics
     ]
     verdicts = [f"- {v.verdict}: {escape(f'{v.policy}/{v.gate}: {v.reason}')}" for v in release.verdicts]
+    weighed = [
+        *([f"Its training and metrics are weighted by {code(release.weight)}."] if release.weight is not None else []),
+        *([f"{escape(apart[0].upper() + apart[1:])}."] if (apart := _apart(release, stable)) else []),
+    ]
     made = (
         f"Artifact {code(release.artifact.digest)}, trained on {code(release.data.snapshot)} "
         f"({release.data.rows} rows), code {code(release.code.commit)}."
     )
     head = f"Makes release {release.version} of {case.seat.model} {_becomes(case)}"
-    return "\n".join([head, "", table(headers, rows), "", *verdicts, "", made, "", rehearsal.markdown(case.rehearsed)])
+    notes = [line for note in weighed for line in (note, "")]
+    parts = [head, "", table(headers, rows), "", *notes, *verdicts, "", made, "", rehearsal.markdown(case.rehearsed)]
+    return "\n".join(parts)
+
+
+def _apart(release: ReleaseSpec, stable: ReleaseSpec | None) -> str:
+    return "" if stable is None else weighted_otherwise(stable.version, stable.weight, release.weight)
 
 
 def _becomes(case: PromotionCase) -> str:

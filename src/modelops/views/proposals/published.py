@@ -14,7 +14,7 @@ from modelops.errors import ModelOpsError
 from modelops.forges import Annotation, Explanation, PullRequest
 from modelops.governance.approvals import ApprovalVerdict, RuleVerdict
 from modelops.markup import Markup, code, escape, interval, number, plain, table
-from modelops.releases.markdown import WORDS
+from modelops.releases.markdown import WORDS, rows_counted, weight_sentence
 
 __all__ = ["Told", "approvals", "comment", "gates", "headline", "line", "of_commit", "renewed", "signed_gates"]
 
@@ -248,6 +248,7 @@ def _build(one: BuildReport) -> list[str]:
         f"{_counted(one.verdicts)}.{against}",
         _verdicts(one.verdicts),
         _metrics(one.metrics, one.stable),
+        str(escape(weight_sentence(one.weight), 400)) if one.weight and one.metrics else "",
         _data(one),
         "\n".join(f"- {escape(note, 300)}" for note in one.notes[:_ROWS]),
     ]
@@ -284,7 +285,7 @@ def _metrics(metrics: Sequence[MetricReport], stable: int | None) -> Markup:
         [
             code(one.name, 80),
             Markup(f"{number(one.value)} ({interval(one.lower, one.upper)})"),
-            Markup(f"{one.n:,}"),
+            Markup(rows_counted(one.n, one.effective)),
             number(one.baseline),
             *([_stable(one)] if stable is not None else []),
         ]
