@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -212,13 +211,15 @@ def _judged(
     scorers, chance = _scorers(bound, model, known, whole.score_profile)
     scored = {each.name: (each, kind) for each in model.data.features if (kind := _kind(each, known)) is not None}
 
-    def held(reference: Reference, names: Iterable[str]) -> Iterator[FeatureReport]:
+    def held(reference: Reference, names: Iterable[str]) -> Iterator[_Held]:
         for feature, kind in (scored[name] for name in names if name in reference.profile):
-            summary = reference.profile[feature.name]
-            yield _feature(scorers, chance, feature, kind, summary, inputs, entities, reference.entities)
+            summary, values = reference.profile[feature.name], inputs.column(feature.name)
+            found = _scored(scorers, kind, summary, values, entities, reference.entities)
+            rate = partial(_rate, summaries.rows(summary), chance, entities, reference.entities)
+            yield _Held(found, partial(_reported, feature, kind, summary, values, found, rate))
 
     answering = entities if stable.num_rows == table.num_rows else entities_of(stable, model)
-    features = tuple(held(replace(whole, profile=known), scored))
+    features = tuple(each.report() for each in held(replace(whole, profile=known), scored))
     scores = _answers(scorers, whole, stable, answering)
     if _drift(features) not in ("warn", "alert"):
         return _Drifted(features, scores)
@@ -235,14 +236,16 @@ def _judged(
     return _Drifted(found, {key: _calmed(score, name) for key, score in scores.items()}, name, apart)
 
 
-class _Held(Protocol):
-    """Holds the named features of a window against a reference, one after the other."""
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A feature of a window held against a reference: its scores, and the report with its shares, once it is asked."""
 
-    def __call__(self, reference: Reference, names: Iterable[str]) -> Iterator[FeatureReport]: ...
+    scores: Mapping[str, Score]
+    report: Callable[[], FeatureReport]
 
 
 def _likeliest(
-    held: _Held, stretches: Iterable[Reference], names: Sequence[str]
+    held: Callable[[Reference, Iterable[str]], Iterator[_Held]], stretches: Iterable[Reference], names: Sequence[str]
 ) -> tuple[str, tuple[FeatureReport, ...]] | None:
     """Return the first stretch that the inputs do not differ from, or else one whose scores are all below their alert.
 
@@ -251,20 +254,17 @@ def _likeliest(
     """
     best = None
     for stretch in stretches:
-        found: list[FeatureReport] = []
+        found: list[_Held] = []
         for feature in held(stretch, names):
-            if not _below_alert(feature):
+            if any(score.value > score.alert for score in feature.scores.values()):
                 break
             found.append(feature)
         else:
-            if _drift(found) == "none":
-                return stretch.name, tuple(found)
-            best = best or (stretch.name, tuple(found))
-    return best
-
-
-def _below_alert(feature: FeatureReport) -> bool:
-    return all(score.value <= score.alert for score in feature.scores.values())
+            level = worst(score for each in found for score in each.scores.values())
+            if level == "none":
+                return stretch.name, tuple(each.report() for each in found)
+            best = best or (stretch.name, found)
+    return None if best is None else (best[0], tuple(each.report() for each in best[1]))
 
 
 def _drift(features: Sequence[FeatureReport]) -> Level:
@@ -301,21 +301,17 @@ def _scorers(
     return scorers, min(asked) / max(1, RATES * len(kinds))
 
 
-def _feature(
-    scorers: Sequence[_Scorer],
-    chance: float,
+def _reported(
     feature: Feature,
     kind: Kind,
     reference: Summary,
-    inputs: pa.Table,
-    entities: Codes | None,
-    known: int | None,
+    values: pa.ChunkedArray,
+    scores: Mapping[str, Score],
+    rate: Callable[[pa.ChunkedArray, int], Rate],
 ) -> FeatureReport:
-    values = inputs.column(feature.name)
-    rate = partial(_rate, summaries.rows(reference), chance, entities, known)
     return FeatureReport(
         name=feature.name,
-        scores=_scored(scorers, kind, reference, values, entities, known),
+        scores=scores,
         missing=rate(_missing(values, kind), reference.missing),
         unseen=rate(_unseen(values, reference), reference.other) if kind == "category" else None,
         out_of_range=_out_of_range(feature, values, reference, rate),
