@@ -9,7 +9,8 @@ of the trained model those that are served. A table is
 - *stopped* by a gate, which is printed with its reason for a person to judge;
 - *wrong*: anything else.
 
-Run as ``python tests/benchmarks/bench_public_files.py PACKAGES [NAME...]``; ``--init`` leaves out building. The module
+Run as ``python tests/benchmarks/bench_public_files.py PACKAGES [--ledger FILE] [NAME...]``; ``--init`` leaves out
+building. With a ledger it goes on where it stopped; ``--again WORD`` takes those again that came to this. The module
 ``public_tables`` says how PACKAGES is filled. What is not there is named. Exit status 1 where a table is wrong.
 """
 
@@ -20,6 +21,7 @@ import contextlib
 import gzip
 import io
 import itertools
+import math
 import os
 import sys
 import tempfile
@@ -33,6 +35,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import skops.io
+from ledger import Ledger
 from public_tables import TABLES, R, Table, file_of
 
 from modelops.artifacts import load_predictor, open_artifact
@@ -190,13 +193,30 @@ def outcome(table: Table, file: Path, scratch: Path, *, build: bool) -> Said:
     return ("stopped", f"{said}; {'; '.join(held)}") if held else ("model", said)
 
 
+def one(table: Table, packages: Path, scratch: Path, *, build: bool) -> Said:
+    """Take one table, whatever comes of it."""
+    try:
+        return outcome(table, file_of(packages, table.place, scratch), scratch, build=build)
+    except (OSError, StopIteration) as error:
+        return "absent", str(error)
+    except ModelOpsError as error:
+        return "wrong", f"{error.first}; hint: {error.first.hint}"
+    except Exception as error:  # a crash is a finding, and the others go on
+        return "wrong", f"{type(error).__name__}: {error}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("packages", type=Path)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--init", action="store_true", help="init alone")
+    parser.add_argument("--ledger", type=Path, help="a file of what was done, which is not done again")
+    parser.add_argument("--again", action="append", default=[], metavar="WORD", help="wrong, stopped, ... once more")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no table after so many")
     given = parser.parse_args()
+    until = time.monotonic() + given.minutes * 60
     packages, counts = given.packages.absolute(), Counter[str]()
+    ledger = Ledger(given.ledger and given.ledger.absolute(), "init" if given.init else "full")
     with tempfile.TemporaryDirectory(prefix="public-") as folder, contextlib.chdir(folder):
         scratch = Path(folder)
         (scratch / "here").mkdir()
@@ -204,21 +224,14 @@ def main() -> int:
         for table in TABLES:
             if given.names and table.name not in given.names:
                 continue
-            begun = time.process_time()
-            try:
-                file = file_of(packages, table.place, scratch)
-            except (OSError, StopIteration) as error:
-                counts["absent"] += 1
-                print(f"{table.name:16} absent   {error}")
-                continue
-            try:
-                word, said = outcome(table, file, scratch, build=not given.init)
-            except ModelOpsError as error:
-                word, said = "wrong", f"{error.first}; hint: {error.first.hint}"
-            except Exception as error:  # a crash is a finding, and the others go on
-                word, said = "wrong", f"{type(error).__name__}: {error}"
-            counts[word] += 1
-            print(f"{table.name:16} {word:8} {said[:400]}  {time.process_time() - begun:.1f} s", flush=True)
+            known = ledger.runs.get(table.name)
+            if (known is None or known["word"] in given.again) and time.monotonic() < until:
+                begun = time.process_time()
+                word, said = one(table, packages, scratch, build=not given.init)
+                ledger.add(table.name, word=word, said=said[:600], seconds=time.process_time() - begun)
+            known = ledger.runs.get(table.name, {"word": "not run", "said": "", "seconds": 0.0})
+            counts[known["word"]] += 1
+            print(f"{table.name:16} {known['word']:8} {known['said'][:400]}  {known['seconds']:.1f} s", flush=True)
     print(", ".join(f"{count} {word}" for word, count in counts.most_common()))
     return 1 if counts["wrong"] else 0
 

@@ -70,6 +70,23 @@ def test_a_good_candidate_is_promoted_and_a_harmful_one_rolled_back():
     assert harmful.quantile("bad", 0.5) > 10 * abs(good.quantile("bad", 0.5) or 0.1)
 
 
+def test_what_a_guard_held_stays_where_it_was():
+    """onFailure: hold leaves the traffic to a person, who does not come: nothing moves, and harm goes on to count."""
+    _, params = canary()
+    found = simulate("canary", params, world(0.2, on_failure="hold"), runs=20, seed=1)
+    back = simulate("canary", params, world(0.2), runs=20, seed=1)
+    assert found.rate("held").count == back.rate("rollback").count == 20
+    for held, rolled in zip(found.runs, back.runs, strict=True):
+        assert (held.minutes, held.path) == (rolled.minutes, rolled.path[:-1])
+        assert held.bad > rolled.bad
+        assert held.why.startswith("a guard failed: ")
+    assert sum(count for count, _ in found.waits) == 20
+    _, ended, _ = found.timeline()
+    assert ended["held"][-1] == 1.0
+    quiet = simulate("canary", params, world(0.01, on_failure="hold"), runs=20, seed=1)
+    assert quiet.rate("promote").count == 20
+
+
 @pytest.mark.slow
 def test_the_same_seed_is_the_same_result_in_any_number_of_processes():
     """Runs have seeds of their own, and another seed gives other runs."""

@@ -86,7 +86,7 @@ def command(
         entities=entities,
         labelled=labels,
         label_delay=label_delay * 60,
-        tolerant=plan.on_failure == "alert",
+        on_failure=plan.on_failure,
     )
     scenarios = [
         (f"{kind}: {name}" if kind else name, one)

@@ -117,6 +117,8 @@ class Dress:
         for unit in UNITS:
             if not len(left):
                 break
+            if not pc.any(pc.match_substring(left, unit)).as_py():
+                continue  # most columns have no unit, and patterns are dear
             ways = [Written(unit=unit, brackets=flag) for flag in (False, True)]
             fits = pc.not_equal(undressed(left, ways[1]), "?")
             if pc.any(fits).as_py():

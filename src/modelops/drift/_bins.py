@@ -5,10 +5,10 @@ Missing values, and categories that the reference does not list, are bins of the
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from itertools import accumulate, pairwise
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field
 
 from modelops.drift import Score
@@ -58,7 +58,7 @@ def fit(params: BinnedParams, summary: Summary) -> Summary:
     n = below[-1]
     chosen: set[int] = set()
     for rank in (round(k * n / params.bins) for k in range(1, params.bins)) if n else ():
-        place = int(np.searchsorted(below, min(rank, n - 1), side="right")) - 1
+        place = bisect_right(below, min(rank, n - 1)) - 1
         start, end = below[place], below[place + 1]
         if (end - start) * params.bins > n:
             chosen |= {place, place + 1}
@@ -66,7 +66,7 @@ def fit(params: BinnedParams, summary: Summary) -> Summary:
             chosen.add(place if rank - start <= end - rank and start > 0 else place + 1)
     inner = sorted(chosen - {0, len(summary.counts)})
     marks = [0, *inner, len(summary.counts)]
-    counts = tuple(sum(summary.counts[a:b]) for a, b in pairwise(marks))
+    counts = tuple(below[b] - below[a] for a, b in pairwise(marks))
     return summary.model_copy(
         update={
             "edges": tuple(summary.edges[index - 1] for index in inner),

@@ -5,7 +5,7 @@ A snapshot that spans a shift, a season, or weekdays and weekends is a mixture, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from modelops import summaries
 from modelops.monitoring.rows import time_column
 from modelops.monitoring.window import Reference
-from modelops.spec.kinds.data_snapshot import DataSnapshotSpec
+from modelops.spec.kinds.data_snapshot import DataSnapshotSpec, Summary
 from modelops.spec.kinds.model import ModelSpec
 
 __all__ = ["stretches"]
@@ -70,14 +70,35 @@ def _day(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
 
 
+class _Profile(Mapping[str, Summary]):
+    """The summaries of a stretch's features, each made when it is asked for.
+
+    Most stretches are unlike a window in the first feature that is looked at, and the others are never needed.
+    """
+
+    def __init__(self, rows: pa.Table, model: ModelSpec) -> None:
+        self._rows, names = rows, set(rows.column_names)
+        self._kinds = {each.name: summaries.kind_of(each.type) for each in model.data.features if each.name in names}
+        self._made: dict[str, Summary] = {}
+
+    def __getitem__(self, name: str) -> Summary:
+        if name not in self._made:
+            self._made[name] = summaries.summarise(self._rows.column(name), self._kinds[name])
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kinds
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+
 def _reference(rows: pa.Table, model: ModelSpec, name: str) -> Reference:
-    profile = {
-        feature.name: summaries.summarise(rows.column(feature.name), summaries.kind_of(feature.type))
-        for feature in model.data.features
-        if feature.name in rows.column_names
-    }
     entity = model.serving.entity
     entities = None
     if entity is not None and entity in rows.column_names:
         entities = pc.count_distinct(rows.column(entity)).as_py() or None
-    return Reference(profile, entities=entities, name=name)
+    return Reference(_Profile(rows, model), entities=entities, name=name)

@@ -13,11 +13,10 @@ the days after a shift, is in a state that the release was trained for, and is h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -220,54 +219,64 @@ def _judged(
     """Hold a window against all rows of the snapshot and, where it drifted, against stretches of them."""
     inputs = feature_columns(table, model.data.features, reading)
     entities = entities_of(table, model)
+    known = _completed(whole.profile, whole.columns)
+    scorers, chance = _scorers(bound, model, known, whole.score_profile)
+    scored = {each.name: (each, kind) for each in model.data.features if (kind := _kind(each, known)) is not None}
 
-    def held(reference: Reference, only: Collection[str] = ()) -> tuple[FeatureReport, ...]:
-        known = _completed(reference.profile, reference.columns)
-        scorers, chance = _scorers(bound, model, known, whole.score_profile)
-        return _features(scorers, chance, model, known, inputs, entities, reference.entities, only)
+    def held(reference: Reference, names: Iterable[str]) -> Iterator[_Held]:
+        for feature, kind in (scored[name] for name in names if name in reference.profile):
+            summary, values = reference.profile[feature.name], inputs.column(feature.name)
+            found = _scored(scorers, kind, summary, values, entities, reference.entities)
+            rate = partial(_rate, summaries.rows(summary), chance, entities, reference.entities)
+            yield _Held(found, partial(_reported, feature, kind, summary, values, found, rate))
 
-    scorers, _ = _scorers(bound, model, _completed(whole.profile, whole.columns), whole.score_profile)
     answering = entities if stable.num_rows == table.num_rows else entities_of(stable, model)
-    features, scores = held(whole), _answers(scorers, whole, stable, answering)
+    features = tuple(each.report() for each in held(replace(whole, profile=known), scored))
+    scores = _answers(scorers, whole, stable, answering)
     if _drift(features) not in ("warn", "alert"):
         return _Drifted(features, scores)
     drifted = sorted((each for each in features if each.level in ("warn", "alert")), key=lambda each: -each.strength)
-    like = _likeliest(held, stretches(), [each.name for each in drifted])
+    # What drifted most from the whole comes first: a stretch that the window is unlike is unlike it in most of that.
+    names = list(dict.fromkeys([*(each.name for each in drifted), *scored]))
+    like = _likeliest(held, stretches(), names)
     if like is None or (_drift(features), _drift(like[1])) == ("warn", "warn"):
         return _Drifted(features, scores)
     name, found = like
+    places = {each: place for place, each in enumerate(scored)}
+    found = tuple(sorted(found, key=lambda each: places[each.name]))
     apart = ", ".join(f"{each.name} ({_reasons(each.scores, each.level)})" for each in drifted[:3])
     return _Drifted(found, {key: _calmed(score, name) for key, score in scores.items()}, name, apart)
 
 
-class _Held(Protocol):
-    """Holds the features of a window, or ``only`` some, against a reference."""
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A feature of a window held against a reference: its scores, and the report with its shares, once it is asked."""
 
-    def __call__(self, reference: Reference, only: Collection[str] = ()) -> tuple[FeatureReport, ...]: ...
+    scores: Mapping[str, Score]
+    report: Callable[[], FeatureReport]
 
 
 def _likeliest(
-    held: _Held, stretches: Iterable[Reference], drifted: Sequence[str]
+    held: Callable[[Reference, Iterable[str]], Iterator[_Held]], stretches: Iterable[Reference], names: Sequence[str]
 ) -> tuple[str, tuple[FeatureReport, ...]] | None:
     """Return the first stretch that the inputs do not differ from, or else one whose scores are all below their alert.
 
-    Chance is no excuse here: a stretch of few rows must not explain what the whole snapshot does not. What drifted
-    from the whole is looked at first, for most stretches differ in it too.
+    Chance is no excuse here: a stretch of few rows must not explain what the whole snapshot does not. A stretch is left
+    at the first of its features that the window is unlike.
     """
     best = None
     for stretch in stretches:
-        if not _below_alert(held(stretch, drifted)):
-            continue
-        found = held(stretch)
-        if _below_alert(found):
-            if _drift(found) == "none":
-                return stretch.name, found
+        found: list[_Held] = []
+        for feature in held(stretch, names):
+            if any(score.value > score.alert for score in feature.scores.values()):
+                break
+            found.append(feature)
+        else:
+            level = worst(score for each in found for score in each.scores.values())
+            if level == "none":
+                return stretch.name, tuple(each.report() for each in found)
             best = best or (stretch.name, found)
-    return best
-
-
-def _below_alert(features: Sequence[FeatureReport]) -> bool:
-    return all(score.value <= score.alert for feature in features for score in feature.scores.values())
+    return None if best is None else (best[0], tuple(each.report() for each in best[1]))
 
 
 def _drift(features: Sequence[FeatureReport]) -> Level:
@@ -304,32 +313,21 @@ def _scorers(
     return scorers, min(asked) / max(1, RATES * len(kinds))
 
 
-def _features(
-    scorers: Sequence[_Scorer],
-    chance: float,
-    model: ModelSpec,
-    profile: Mapping[str, Summary],
-    inputs: pa.Table,
-    entities: Codes | None,
-    known: int | None,
-    only: Collection[str] = (),
-) -> tuple[FeatureReport, ...]:
-    scored = [(feature, kind) for feature in model.data.features if (kind := _kind(feature, profile)) is not None]
-    scored = [each for each in scored if not only or each[0].name in only]
-    reports = []
-    for feature, kind in scored:
-        values, reference = inputs.column(feature.name), profile[feature.name]
-        rate = partial(_rate, summaries.rows(reference), chance, entities, known)
-        reports.append(
-            FeatureReport(
-                name=feature.name,
-                scores=_scored(scorers, kind, reference, values, entities, known),
-                missing=rate(_missing(values, kind), reference.missing),
-                unseen=rate(_unseen(values, reference), reference.other) if kind == "category" else None,
-                out_of_range=_out_of_range(feature, values, reference, rate),
-            )
-        )
-    return tuple(reports)
+def _reported(
+    feature: Feature,
+    kind: Kind,
+    reference: Summary,
+    values: pa.ChunkedArray,
+    scores: Mapping[str, Score],
+    rate: Callable[[pa.ChunkedArray, int], Rate],
+) -> FeatureReport:
+    return FeatureReport(
+        name=feature.name,
+        scores=scores,
+        missing=rate(_missing(values, kind), reference.missing),
+        unseen=rate(_unseen(values, reference), reference.other) if kind == "category" else None,
+        out_of_range=_out_of_range(feature, values, reference, rate),
+    )
 
 
 def _answers(

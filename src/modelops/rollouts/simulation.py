@@ -26,8 +26,10 @@ from modelops.strategies import SMOKE_TRIES, ArmData, PairData, Progress, Smoke,
 __all__ = ["ENDS", "End", "Rate", "Run", "Simulation", "Truth", "World", "one_run", "simulate"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-End = Literal["promote", "keep", "rollback", "hold"]
-ENDS: tuple[End, ...] = ("promote", "keep", "rollback", "hold")
+OnFailure = Literal["rollback", "hold", "alert"]
+End = Literal["promote", "keep", "rollback", "held", "hold"]
+ENDS: tuple[End, ...] = ("promote", "keep", "rollback", "held", "hold")
+"""``held``: a guard failed and the traffic waits for a person; ``hold``: nothing was decided when the time was over."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _CHUNK = 20  # runs that a process takes at once
 _STRETCHES = 8  # so many stretches of time are told apart between two looks
@@ -40,7 +42,7 @@ class World:
     With ``entities`` requests come from so many who stick to their arm and whose answers are alike; without, every
     request is an entity of its own. A label arrives for the share ``labelled`` of the answers after ``label_delay``
     minutes; ``shape`` says how traffic differs from even and independent requests. ``every`` is the time between looks
-    and ``until`` that of the last one, in minutes.
+    and ``until`` that of the last one, in minutes. ``on_failure`` is what follows a failed guard, as in a plan.
     """
 
     requests_per_hour: float
@@ -51,7 +53,7 @@ class World:
     labelled: float = 1.0
     label_delay: float = 0.0
     scores: bool = False
-    tolerant: bool = False
+    on_failure: OnFailure = "rollback"
     shape: Shape = EVEN
 
 
@@ -60,7 +62,8 @@ class Run:
     """How one run ended, when, and after how many requests; ``path`` is the weight on trial from each minute on.
 
     ``bad`` counts errors of arms on trial beyond what stable would have made, ``lost`` the outcomes that the best arm
-    would have had more. A hold ran until the time was over; ``why`` is what it waited for then.
+    would have had more. A hold ran until the time was over; ``why`` is what it waited for then. Where a guard held the
+    traffic, ``minutes`` is when and ``why`` what failed; traffic is counted until the time was over.
     """
 
     end: End
@@ -266,11 +269,13 @@ def one_run(strategy: Strategy, params: Any, world: World, seed: np.random.SeedS
     steps = [_Step(1, strategy.begin(params, arms), 0.0)]
     path, smoke, now = [(0.0, _on_trial(steps[0].traffic))], None, 0.0
     crowd.assign(steps[0].traffic)
-    why = ""
+    why, held = "", None
     looks = int(world.until / world.every)
     for look in range(1, looks + 1):
         now, running = look * world.every, steps[-1]
         _answer(world, crowd, weather, running, now - world.every, now)
+        if held is not None:
+            continue  # only a person goes on from here, and nobody comes
         progress = Progress(
             running.number,
             START + timedelta(minutes=running.started),
@@ -280,10 +285,12 @@ def one_run(strategy: Strategy, params: Any, world: World, seed: np.random.SeedS
             START,
             smoke,
             salt + running.number - 1,
-            world.tolerant,
+            world.on_failure == "alert",
         )
         found = strategy.next_step(params, progress)
-        if found.action == "advance":
+        if world.on_failure == "hold" and (found.action == "rollback" or (found.action == "advance" and found.failed)):
+            held, why = now, f"a guard failed: {found.reason}"
+        elif found.action == "advance":
             steps.append(_Step(found.step, found.traffic, now))
             path.append((now, _on_trial(found.traffic)))
             smoke = None
@@ -297,7 +304,9 @@ def one_run(strategy: Strategy, params: Any, world: World, seed: np.random.SeedS
             path.append((now, 1.0 if found.action == "promote" and found.winner != "stable" else 0.0))
             return Run(found.action, found.winner, now, tally.requests, tally.bad, tally.lost, tuple(path))
     tally = _Tally().add(world, steps)
-    return Run("hold", "", now, tally.requests, tally.bad, tally.lost, tuple(path), why)
+    end: End = "hold" if held is None else "held"
+    at = now if held is None else held
+    return Run(end, "", at, tally.requests, tally.bad, tally.lost, tuple(path), why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +344,7 @@ class Simulation:
         """
         alike: dict[str, list[str]] = {}
         for run in self.runs:
-            if run.end == "hold":
+            if run.end in ("held", "hold"):
                 alike.setdefault(re.sub(r"\d[\d.,]*", "0", run.why), []).append(run.why)
         found = sorted(alike.values(), key=len, reverse=True)
         return tuple((len(each), each[0] or "the time was over before anything could be told") for each in found)
@@ -354,7 +363,7 @@ class Simulation:
         last = max(run.minutes for run in self.runs)
         times = np.linspace(0.0, last, points)
         ended: dict[End, Array] = {}
-        for end in ENDS[:3]:
+        for end in ENDS[:-1]:
             minutes = np.sort([run.minutes for run in self.runs if run.end == end])
             ended[end] = np.searchsorted(minutes, times, side="right") / len(self.runs)
         weight = np.zeros(points)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -25,6 +24,7 @@ EDGE_SAMPLE = 1 << 20
 """At most about this many values place the bin edges; all values are counted."""
 LISTED, LISTED_IF_FREQUENT = 30, 200
 RARE = 0.001
+_FEWEST_DIGITS, _MOST_DIGITS = 2, 17
 _MARGIN = 2e-6
 """A number that was sent as a 32-bit float is at most this share of itself away."""
 
@@ -130,35 +130,52 @@ def _edge(ordered: FloatArray, cut: int) -> float:
 
 def _means(ordered: FloatArray, edges: list[float], low: float, high: float) -> tuple[float, ...]:
     """Return the mean of each bin's values in few digits; an empty bin stands at its edge."""
-    marks = [0, *np.searchsorted(ordered, edges, side="left").tolist(), len(ordered)]
-    borders = [low, *edges, high]
-    means = []
-    for index, (start, end) in enumerate(pairwise(marks)):
-        if start == end:
-            means.append(borders[index] if index else edges[0])
-            continue
-        means.append(_mean(ordered[start:end]))
-    return tuple(means)
-
-
-def _mean(ordered: FloatArray) -> float:
-    first, last = float(ordered[0]), float(ordered[-1])
-    scale = max(abs(first), abs(last))
-    if first == last or not scale:
-        return first
-    mean = float(np.mean(ordered / scale)) * scale
+    marks = np.concatenate([[0], np.searchsorted(ordered, edges, side="left"), [len(ordered)]])
+    held = marks[1:] > marks[:-1]
+    starts, ends = marks[:-1][held], marks[1:][held]
+    first, last = ordered[starts], ordered[ends - 1]
+    # Divided by their size first: the sum of large numbers may have no finite value.
+    scale = np.maximum(np.abs(first), np.abs(last))
+    scale[scale == 0] = 1.0
+    scaled, sizes = ordered / np.repeat(scale, ends - starts), ends - starts
+    # Summed bin by bin, in pairs, as np.mean does: a running sum rounds otherwise, and profiles are compared.
+    sums = [np.add.reduce(scaled[start:end]) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    means = np.array(sums) / sizes * scale
     slack = (last / 2 - first / 2) * 2e-3
-    return shortest(mean - slack, mean + slack) if slack > 0 else mean
+    rounded = [
+        begin if begin == end else shortest(mean - near, mean + near) if near > 0 else mean
+        for begin, end, mean, near in zip(*(each.tolist() for each in (first, last, means, slack)), strict=True)
+    ]
+    if len(rounded) == len(edges) + 1:
+        return tuple(rounded)
+    borders, found = [low, *edges, high], iter(rounded)
+    return tuple(
+        next(found) if some else borders[index] if index else edges[0] for index, some in enumerate(held.tolist())
+    )
 
 
 def shortest(low: float, high: float) -> float:
     """Return the number strictly between two numbers that takes the fewest digits to write near their middle."""
     middle = low / 2 + high / 2
-    for digits in range(2, 18):
-        candidate = float(f"{middle:.{digits}g}")
-        if low < candidate < high:
-            return candidate
+    # More digits are never farther from the middle, so the fewest are looked for from a number that is about enough.
+    digits = _about_enough(middle, high / 2 - low / 2)
+    found = float(f"{middle:.{digits}g}")
+    if low < found < high:
+        while digits > _FEWEST_DIGITS and low < (fewer := float(f"{middle:.{digits - 1}g}")) < high:
+            found, digits = fewer, digits - 1
+        return found
+    for more in range(_FEWEST_DIGITS, _MOST_DIGITS + 1):
+        found = float(f"{middle:.{more}g}")
+        if low < found < high:
+            return found
     return high
+
+
+def _about_enough(middle: float, half: float) -> int:
+    """Return how many digits of a number are about as fine as half a width."""
+    ratio = abs(middle) / half if half else math.inf
+    digits = math.frexp(ratio)[1] * math.log10(2) if math.isfinite(ratio) else _MOST_DIGITS
+    return min(_MOST_DIGITS, max(_FEWEST_DIGITS, int(digits) + 1))
 
 
 def _categories(values: pa.ChunkedArray) -> Summary:

@@ -15,8 +15,20 @@ __all__ = ["picture"]
 
 _WIDTH, _PANEL, _HEAD = 760, 250, 62
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 20, 34, 44
-_COLOURS: dict[str, str] = {"promote": "#3a9a7c", "keep": "#8a94a6", "rollback": "#cf4b52", "hold": "#f1f2f4"}
-_WORDS = {"promote": "promoted", "keep": "kept stable", "rollback": "rolled back", "hold": "not decided"}
+_COLOURS: dict[End, str] = {
+    "promote": "#3a9a7c",
+    "keep": "#8a94a6",
+    "rollback": "#cf4b52",
+    "held": "#d9a13b",
+    "hold": "#f1f2f4",
+}
+_WORDS: dict[End, str] = {
+    "promote": "promoted",
+    "keep": "kept stable",
+    "rollback": "rolled back",
+    "held": "held for a person",
+    "hold": "not decided",
+}
 _LINE = "#1d2733"
 _UNITS = ((60.0 * 24, "days", 60 * 24 * 3), (60.0, "hours", 180), (1.0, "minutes", 0))
 
@@ -30,7 +42,7 @@ def picture(title: str, simulations: Sequence[tuple[str, Simulation]]) -> str:
         f"<title>{_xml(title)}</title>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
         _text(_LEFT, 24, title, size=15, weight="bold"),
-        *_legend(),
+        *_legend([one for _, one in simulations]),
     ]
     for at, (name, simulation) in enumerate(simulations):
         parts.append(f'<g transform="translate(0 {_HEAD + at * _PANEL})">')
@@ -50,9 +62,11 @@ def _text(
     return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{_xml(text)}</text>'
 
 
-def _legend() -> Iterable[str]:
+def _legend(simulations: Sequence[Simulation]) -> Iterable[str]:
     x = float(_LEFT)
     for end, colour in _COLOURS.items():
+        if end == "held" and not any(simulation.rate(end).count for simulation in simulations):
+            continue
         yield f'<rect x="{x:.1f}" y="38" width="12" height="12" fill="{colour}" stroke="#c4c9d0" stroke-width="0.5"/>'
         yield _text(x + 17, 48, _WORDS[end])
         x += 34 + 6.2 * len(_WORDS[end])
@@ -84,9 +98,9 @@ def _panel(name: str, simulation: Simulation) -> Iterable[str]:
 
 
 def _areas(x: Array, ended: dict[End, Array], high: float) -> Iterable[str]:
-    """Stack the shares: rolled back from below, then kept, promoted on top of those."""
+    """Stack the shares: rolled back from below, then held and kept, promoted on top of those."""
     below = np.zeros(len(x))
-    ends: tuple[End, ...] = ("rollback", "keep", "promote")
+    ends: tuple[End, ...] = ("rollback", "held", "keep", "promote")
     for end in ends:
         above = below + ended[end]
         if ended[end][-1] > 0:

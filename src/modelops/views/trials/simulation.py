@@ -63,7 +63,7 @@ def _scenario(name: str, found: Simulation) -> str:
     rows = []
     for end in ENDS:
         rate = found.rate(end)
-        if rate.count or end != "keep":
+        if rate.count or end not in ("keep", "held"):
             minutes, requests = found.quantile("minutes", 0.5, end), found.quantile("requests", 0.5, end)
             rows.append(
                 [
