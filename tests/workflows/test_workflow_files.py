@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from actions_world import Engine, Refused, needs_engine
+from actions_world import Engine, Event, Refused, needs_engine
 from modelops.cli import VERBS
 from modelops.scaffold.files import TEMPLATES, project_folder
 from modelops.scaffold.surroundings.workflows import WORKFLOWS, Home, workflow_files
@@ -226,6 +226,58 @@ def test_an_environment_is_reconciled_by_one_run_at_a_time() -> None:
         name: {"group": f"reconcile-{name}", "cancel-in-progress": False} for name in ("staging", "production")
     }
     assert {"workflow_dispatch", "workflow_call"} == set(load(FOLDER / "reconcile.yml")[True])
+
+
+def happened(name: str, ref: str = "refs/heads/main", **payload: Any) -> Event:
+    return Event(name, payload, ref, "0" * 40)
+
+
+INTO_MAIN = {"pull_request": {"base": {"ref": "main"}}}
+ELSEWHERE = {"pull_request": {"base": {"ref": "release-1"}}}
+
+
+@pytest.mark.parametrize(
+    ("event", "started"),
+    [
+        (happened("pull_request", action="opened", **INTO_MAIN), "pull-request"),
+        (happened("pull_request", action="synchronize", **INTO_MAIN), "pull-request"),
+        (happened("pull_request", action="reopened", **INTO_MAIN), "pull-request"),
+        (happened("pull_request", action="closed", **INTO_MAIN), ""),
+        (happened("pull_request", action="opened", **ELSEWHERE), ""),
+        (happened("pull_request_review", action="submitted", **INTO_MAIN), "review"),
+        (happened("pull_request_review", action="dismissed", **INTO_MAIN), "review"),
+        (
+            happened("merge_group", "refs/heads/gh-readonly-queue/main/pr-1-0", action="checks_requested"),
+            "pull-request",
+        ),
+        (happened("workflow_run", workflow_run={"name": "pull-request"}, action="completed"), "publish"),
+        (happened("workflow_run", workflow_run={"name": "review"}, action="completed"), "publish"),
+        (happened("workflow_run", workflow_run={"name": "release"}, action="completed"), ""),
+        (happened("push"), "release"),
+        (happened("push", "refs/heads/propose-churn"), ""),
+        (happened("schedule"), "monitor release"),
+        (happened("workflow_dispatch"), "monitor promote reconcile release rollback"),
+        (happened("pull_request_target", action="opened", **INTO_MAIN), ""),
+    ],
+    ids=lambda value: value.name if isinstance(value, Event) else None,
+)
+def test_each_event_starts_what_it_should_and_nothing_else(event: Event, started: str) -> None:
+    """Which workflows run is read from their triggers, as GitHub reads them."""
+    found = {path.stem: {on: None} if isinstance(on := load(path)[True], str) else on for path in SCAFFOLDED}
+    assert sorted(name for name, on in found.items() if event.starts(on)) == started.split()
+
+
+def test_what_writes_is_never_ended_by_a_newer_run() -> None:
+    """Every workflow waits for its like or ends it, and what is ended may only read."""
+    ended = set()
+    for path in SCAFFOLDED:
+        workflow = load(path)
+        jobs = workflow["jobs"].values()
+        groups = [workflow["concurrency"]] if "concurrency" in workflow else [job["concurrency"] for job in jobs]
+        if any(group["cancel-in-progress"] for group in groups):
+            ended.add(path.stem)
+            assert all(level == "read" for job in jobs for level in job["permissions"].values())
+    assert ended == set(FIRST_HALF)
 
 
 @pytest.mark.parametrize("branch", ["main", "trunk"])
