@@ -8,7 +8,9 @@ runner does not know it refuses, so that a step which nobody thought of does not
 from __future__ import annotations
 
 import contextlib
+import copy
 import fnmatch
+import hashlib
 import json
 import os
 import re
@@ -37,6 +39,8 @@ needs_engine = pytest.mark.skipif(
 )
 SHELLS = {"bash": ["bash", "--noprofile", "--norc", "-eo", "pipefail"], "": ["bash", "-e"]}
 LEVELS = {"none": 0, "read": 1, "write": 2}
+USUAL = {"pull_request": ("opened", "synchronize", "reopened")}
+"""What starts a workflow that names no types."""
 
 
 class Refused(Exception):
@@ -75,12 +79,13 @@ class Engine:
 
 @dataclass
 class State:
-    """Whether all went well so far, for success() and failure()."""
+    """Whether all went well so far, for success(), failure() and cancelled()."""
 
     ok: bool = True
+    cancelled: bool = False
 
     def data(self) -> dict[str, bool]:
-        return {"ok": self.ok, "failed": not self.ok}
+        return {"ok": self.ok and not self.cancelled, "failed": not self.ok, "cancelled": self.cancelled}
 
 
 class Expressions:
@@ -114,7 +119,7 @@ class Expressions:
 
     def holds(self, condition: Any, context: Mapping[str, Any], state: State) -> bool:
         if condition is None:
-            return state.ok
+            return state.ok and not state.cancelled
         text = str(condition).strip()
         text = text[3:-2] if text.startswith("${{") and text.endswith("}}") else text
         if not re.search(r"\b(success|failure|always|cancelled)\s*\(", text):
@@ -145,7 +150,8 @@ class Event:
         asked = on[self.name] or {}
         if self.name in ("schedule", "workflow_dispatch"):
             return True
-        if "types" in asked and self.payload.get("action") not in asked["types"]:
+        usual = USUAL.get(self.name)
+        if (types := asked.get("types", usual)) is not None and self.payload.get("action") not in types:
             return False
         if "workflows" in asked and self.payload["workflow_run"]["name"] not in asked["workflows"]:
             return False
@@ -159,13 +165,14 @@ class Event:
 
 @dataclass
 class JobRun:
-    """How a job went; ``log`` is what its steps printed, secrets masked."""
+    """How a job went; ``log`` is what its steps printed, secrets masked; ``environments`` what its programs saw."""
 
     name: str
     result: str = "success"
     outputs: dict[str, str] = field(default_factory=dict)
     steps: list[tuple[str, str, float]] = field(default_factory=list)
     log: str = ""
+    environments: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -177,10 +184,21 @@ class Run:
     name: str
     event: Event
     jobs: dict[str, JobRun] = field(default_factory=dict)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    process: subprocess.Popen[bytes] | None = None
+
+    def cancel(self) -> None:
+        """End what runs; what did not begin does not."""
+        self.cancelled.set()
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     @property
     def conclusion(self) -> str:
         results = {job.result for job in self.jobs.values()}
+        if self.cancelled.is_set():
+            return "cancelled"
         return "failure" if "failure" in results else "skipped" if results == {"skipped"} else "success"
 
     @property
@@ -188,20 +206,55 @@ class Run:
         return "\n".join(f"{job.log}\n== {name}: {job.result} {job.steps}" for name, job in self.jobs.items())
 
 
+class Group:
+    """Runs of which one is carried out at a time and one waits; the newest takes the place of what waits."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.running: Run | None = None
+        self.waiting: Run | None = None
+
+    def enter(self, run: Run, *, ends: bool) -> bool:
+        """Wait until a run may begin; False where a newer one came. ``ends`` cancels what is running instead."""
+        with self.changed:
+            if self.running is not None:
+                self.waiting = run
+                self.changed.notify_all()
+                if ends:
+                    self.running.cancel()
+                while self.running is not None and self.waiting is run:
+                    self.changed.wait()
+                if self.waiting is not run:
+                    return False
+                self.waiting = None
+            self.running = run
+            return True
+
+    def leave(self) -> None:
+        with self.changed:
+            self.running = None
+            self.changed.notify_all()
+
+
 @dataclass
 class Actions:
-    """The runners of a repository: ``own`` is the folder of one that stays between jobs, by its label."""
+    """The runners of a repository: ``own`` is the label of one whose folder stays between jobs.
+
+    Each job has a token of its own in ``tokens``, with the permissions that it asks for, which ends with it.
+    ``pythons`` is where environments lie that jobs share: what is installed by hash alone is installed once.
+    """
 
     folder: Path
     remote: Path
     repository: str
     environ: Mapping[str, str]
-    token: str
+    tokens: dict[str, dict[str, str]]
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     own: str = "self-hosted"
     branch: str = "main"
     runs: list[Run] = field(default_factory=list)
+    pythons: Path | None = None
     artifacts: dict[tuple[int, str], Path] = field(default_factory=dict)
     caches: dict[str, Path] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -209,7 +262,7 @@ class Actions:
     def __post_init__(self) -> None:
         self.engine = Engine()
         self.expressions = Expressions(self.engine)
-        self.groups: dict[str, threading.Lock] = {}
+        self.groups: dict[str, Group] = {}
 
     def close(self) -> None:
         self.engine.close()
@@ -230,7 +283,7 @@ class Actions:
 
     def emit(self, event: Event, only: str | None = None) -> list[Run]:
         """Run every workflow that an event starts, and then those that follow on them."""
-        made: list[Run] = []
+        event, made = copy.deepcopy(event), list[Run]()
         for name in self.files(event.sha):
             workflow = self.load(name, event.sha)
             if (only is not None and name != only) or not event.starts(workflow["on"]):
@@ -267,7 +320,11 @@ class Actions:
     def run(self, workflow: dict[str, Any], run: Run) -> None:
         inputs = self._dispatched(workflow, run.event)
         secrets = {} if run.event.fork else dict(self.secrets.get("", {}))
-        self._jobs(workflow, run, inputs, Call(secrets, True, None), "")
+        base = {"github": self._github(run, workflow), "inputs": inputs, "vars": self.variables}
+        with self._group(workflow.get("concurrency"), base, run) as may:
+            if not may:
+                run.cancelled.set()
+            self._jobs(workflow, run, inputs, Call(secrets, True, None), "")
 
     def _dispatched(self, workflow: dict[str, Any], event: Event) -> dict[str, Any]:
         if event.name != "workflow_dispatch":
@@ -291,32 +348,40 @@ class Actions:
         for name, job in _in_order(workflow["jobs"]):
             needed = [job["needs"]] if isinstance(job.get("needs"), str) else job.get("needs", [])
             needs = {each: {"result": done[each].result, "outputs": done[each].outputs} for each in needed}
-            state = State(all(each["result"] == "success" for each in needs.values()))
+            state = State(all(each["result"] == "success" for each in needs.values()), run.cancelled.is_set())
             base = {"github": self._github(run, workflow), "needs": needs, "inputs": dict(inputs)}
             base |= {"vars": self.variables}
             record = JobRun(prefix + name)
             done[name] = run.jobs[prefix + name] = record
             if not self.expressions.holds(job.get("if"), base, state):
-                record.result = "skipped"
+                record.result = "cancelled" if state.cancelled else "skipped"
             elif "uses" in job:
                 self._call(job, run, base, call, record, prefix + name)
             else:
-                with self._group(job.get("concurrency"), base):
-                    OneJob(self, workflow, run, job, base, call, record).run()
+                with self._group(job.get("concurrency"), base, run) as may:
+                    if may and not run.cancelled.is_set():
+                        OneJob(self, workflow, run, job, base, call, record).run()
+                    else:
+                        record.result = "cancelled"
         return all(one.result != "failure" for one in done.values())
 
     @contextlib.contextmanager
-    def _group(self, concurrency: Any, base: Mapping[str, Any]) -> Iterator[None]:
-        """Let one job of a group run at a time; who waits is run afterwards."""
+    def _group(self, concurrency: Any, base: Mapping[str, Any], run: Run) -> Iterator[bool]:
+        """Let one of a group run at a time; yield whether it may, as a newer one takes the place of what waits."""
         group = concurrency.get("group") if isinstance(concurrency, dict) else concurrency
         if group is None:
-            yield
+            yield True
             return
         name = self.expressions.fill(group, base, State())
         with self.lock:
-            held = self.groups.setdefault(name, threading.Lock())
-        with held:
-            yield
+            held = self.groups.setdefault(name, Group())
+        ends = isinstance(concurrency, dict) and concurrency.get("cancel-in-progress") is True
+        may = held.enter(run, ends=ends)
+        try:
+            yield may
+        finally:
+            if may:
+                held.leave()
 
     def _call(
         self, job: dict[str, Any], run: Run, base: dict[str, Any], call: Call, record: JobRun, prefix: str
@@ -346,7 +411,7 @@ class Actions:
             "repository_owner": self.repository.partition("/")[0], "actor": actor, "triggering_actor": actor,
             "actor_id": str(ACCOUNTS[actor]["id"]),
             "run_id": str(run.id), "run_number": str(run.id), "run_attempt": "1",
-            "workflow": workflow.get("name", run.file), "token": self.token,
+            "workflow": workflow.get("name", run.file),
             "workflow_ref": f"{self.repository}/.github/workflows/{run.file}@{event.ref}",
             "api_url": self.environ["GITHUB_API_URL"], "server_url": self.environ["GITHUB_SERVER_URL"],
         }  # fmt: skip
@@ -397,6 +462,7 @@ class OneJob:
         shutil.rmtree(self.temp, ignore_errors=True)
         self.temp.mkdir()
         self.environment, self.path = dict[str, str](), list[str]()
+        self.python = self.temp / "python"
         self.masks: list[str] = []
         self.later: list[Callable[[], None]] = []
         granted = job.get("permissions", workflow.get("permissions", {}))
@@ -410,11 +476,13 @@ class OneJob:
         named = named.get("name") if isinstance(named, dict) else named
         own = actions.secrets.get(named or "", {}) if not run.event.fork else {}
         counted = {key: value for key, value in own.items() if call.inherit or key in (call.names or ())}
-        self.secrets = {**call.secrets, **counted, "GITHUB_TOKEN": actions.token}
+        self.token = f"ghs_job_{run.id}_{len(run.jobs)}_" + "x" * 20
+        actions.tokens[self.token] = {name.replace("-", "_"): level for name, level in self.permissions.items()}
+        self.secrets = {**call.secrets, **counted, "GITHUB_TOKEN": self.token}
         self.masks += [value for value in self.secrets.values() if len(value) > 3]
 
     def context(self, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        about = {"workspace": str(self.workspace), "job": self.record.name}
+        about = {"workspace": str(self.workspace), "job": self.record.name, "token": self.token}
         found = {
             **self.base,
             "github": {**self.base["github"], **about},
@@ -444,12 +512,16 @@ class OneJob:
             self.record.outputs = self.x.texts(self.job.get("outputs", {}), self.context(), self.state)
         finally:
             self.sweep()
-        if not self.state.ok and not self.job.get("continue-on-error"):
+            del self.actions.tokens[self.token]
+        if self.run_of.cancelled.is_set():
+            self.record.result = "cancelled"
+        elif not self.state.ok and not self.job.get("continue-on-error"):
             self.record.result = "failure"
         if self.hosted:
             shutil.rmtree(self.place, ignore_errors=True)
 
     def step(self, step: dict[str, Any], index: str, steps: dict[str, Any], extra: Mapping[str, Any]) -> bool:
+        self.state.cancelled = self.run_of.cancelled.is_set()
         name = step.get("name") or step.get("uses") or step["run"].strip().splitlines()[0]
         began = time.monotonic()
         key, context = step.get("id", f"__{index}"), {**self.context(extra), "steps": steps}
@@ -480,10 +552,9 @@ class OneJob:
         self, step: dict[str, Any], context: dict[str, Any], files: Mapping[str, str], index: str
     ) -> tuple[bool, dict[str, str]]:
         if "run" in step:
-            defaults = {
-                **self.workflow.get("defaults", {}).get("run", {}),
-                **self.job.get("defaults", {}).get("run", {}),
-            }
+            # What a workflow sets for its steps is not for those of an action.
+            told = () if "action_path" in context["github"] else (self.workflow, self.job)
+            defaults = {key: value for one in told for key, value in one.get("defaults", {}).get("run", {}).items()}
             shell = step.get("shell", defaults.get("shell", ""))
             if shell not in SHELLS:
                 raise Refused(f"the shell {shell} is not known here")
@@ -492,7 +563,12 @@ class OneJob:
             below = self.x.fill(
                 step.get("working-directory", defaults.get("working-directory", "")), context, self.state
             )
-            return self.process([*SHELLS[shell], str(script)], self.workspace / below, context, files), {}
+            command, where = [*SHELLS[shell], str(script)], self.workspace / below
+            if self.actions.pythons is not None and "--require-hashes" in (words := step["run"].split()):
+                named = where / words[words.index("--requirement") + 1]
+                with self.actions.lock:
+                    return self.install(named, step["run"], lambda: self.process(command, where, context, files)), {}
+            return self.process(command, where, context, files), {}
         inputs = self.x.texts(step.get("with", {}), context, self.state)
         if step["uses"].startswith("./"):
             return self.composite(self.workspace / step["uses"], inputs, context, index)
@@ -538,25 +614,29 @@ class OneJob:
         words |= {"RUNNER_ENVIRONMENT": context["runner"]["environment"], "RUNNER_OS": "Linux", "RUNNER_ARCH": "X64"}
         words |= {"RUNNER_NAME": self.place.name, "RUNNER_TRACKING_ID": f"github_{self.temp.name}"}
         path = ":".join([*self.path, self.actions.environ["PATH"]])
-        done = subprocess.run(
-            command,
-            cwd=where,
-            env={**self.actions.environ, **words, **context["env"], **files, "PATH": path},
-            stdin=subprocess.DEVNULL,
-            stdout=(log := (self.temp / "log").open("w+b")),
-            stderr=subprocess.STDOUT,
-            timeout=1800,
-            check=False,
-        )
-        log.seek(0)
-        said = log.read().decode(errors="replace")
-        log.close()
+        seen = {**self.actions.environ, **words, **context["env"], **files, "PATH": path}
+        self.record.environments.append(seen)
+        with (self.temp / "log").open("w+b") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=where,
+                env=seen,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self.run_of.process = process
+            process.wait(timeout=1800)
+            self.run_of.process = None
+            log.seek(0)
+            said = log.read().decode(errors="replace")
         self.masks += re.findall(r"^::add-mask::(.*)$", said, re.MULTILINE)
         for secret in sorted(self.masks, key=len, reverse=True):
             for line in {secret, *[each for each in secret.splitlines() if len(each) > 8]}:
                 said = said.replace(line, "***")
         self.record.log += said
-        return done.returncode == 0
+        return process.returncode == 0
 
     def sweep(self) -> None:
         """End what the job left running: on a hosted machine everything, on one of one's own what carries its mark."""
@@ -610,12 +690,36 @@ class OneJob:
 
     def setup_python(self, inputs: Mapping[str, str]) -> dict[str, str]:
         """Put a new environment on the path that finds every package but modelops, which has to be installed."""
-        folder = self.temp / "python"
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-        packages = next(folder.glob("lib/python*/site-packages"))
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(self.python)], check=True)
+        packages = next(self.python.glob("lib/python*/site-packages"))
         (packages / "others.pth").write_text("".join(f"{path}\n" for path in site.getsitepackages()))
-        self.path.insert(0, str(folder / "bin"))
+        self.path.insert(0, str(self.python / "bin"))
         return {"python-version": f"{sys.version_info[0]}.{sys.version_info[1]}"}
+
+    def install(self, named: Path, run: str, pip: Callable[[], bool]) -> bool:
+        """Install what a file names by hash; where another job did the very same, use its environment.
+
+        As pip holds every package to its hash, the same command over the same files leaves the same environment. The
+        first of its kind is made by pip, and nothing is kept of one that failed.
+        """
+        assert self.actions.pythons is not None
+        before = "" if self.python.parent == self.temp else self.python.parent.name
+        told = hashlib.sha256(f"{before}/{run}/".encode())
+        for file in [named, *sorted(named.parent.glob("*.whl"))]:
+            told.update(file.read_bytes() if file.exists() else b"")
+        here = self.actions.pythons / told.hexdigest()[:16] / "python"
+        was = self.path.index(str(self.python / "bin"))
+        there = here.is_dir()
+        if not there:
+            shutil.copytree(self.python, here, symlinks=True)
+        self.path[was], self.python = str(here / "bin"), here
+        if there:
+            self.record.log += f"{run}: installed before\n"
+            return True
+        if pip():
+            return True
+        shutil.rmtree(here.parent)
+        return False
 
     def cache(self, inputs: Mapping[str, str]) -> dict[str, str]:
         key = inputs["key"]

@@ -136,7 +136,8 @@ def forbidden(fake: FakeGitHub, pull: dict[str, Any], me: str) -> str | None:
 
 def lacks(fake: FakeGitHub, token: str, method: str, path: str) -> str | None:
     """Return the permission that the token of an installation, or of a job, lacks for a call."""
-    given = fake.job if token == "ghs_of_job" else fake.app.tokens.get(token) if "app" in vars(fake) else None
+    given = fake.job if token == "ghs_of_job" else fake.jobs.get(token)
+    given = fake.app.tokens.get(token) if given is None and "app" in vars(fake) else given
     if given is None:
         return None
     needed = next((name for pattern, name in _NEEDED if re.fullmatch(pattern, f"{method} {path}")), None)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ ACCOUNTS = {
     "grace": {"id": 13, "login": "grace", "type": "User"},
     "modelops[bot]": {"id": 99, "login": "modelops[bot]", "type": "Bot"},
     "github-actions[bot]": {"id": 41898282, "login": "github-actions[bot]", "type": "Bot"},
+    "github-merge-queue[bot]": {"id": 118344674, "login": "github-merge-queue[bot]", "type": "Bot"},
     "web-flow": {"id": 19864447, "login": "web-flow", "type": "User"},
 }
 _TEXT = "application/json; charset=utf-8"
@@ -56,8 +58,9 @@ class FakeGitHub:
     """One repository; ``fault`` says for the n-th request of a method and path what is answered instead.
 
     ``lost`` does what was asked and drops the connection, ``drop`` does nothing and drops it. ``lacking`` are the
-    permissions that no token has (``checks=write``), ``job`` are those of the job that a job's token is of. ``untrue``
-    is what the description does not allow, ``sent`` are the digests of the bytes that were answered.
+    permissions that no token has (``checks=write``), ``job`` are those of the job that a job's token is of, ``jobs`` by
+    their token those of jobs that have one of their own. ``untrue`` is what the description does not allow, ``sent``
+    are the digests of the bytes that were answered.
     """
 
     remote: Path
@@ -70,11 +73,13 @@ class FakeGitHub:
     activity: list[dict[str, Any]] = field(default_factory=list)
     events: list[tuple[int, str, str]] = field(default_factory=list)
     seen: list[tuple[str, str]] = field(default_factory=list)
+    by_bots: list[tuple[str, str]] = field(default_factory=list)
     fault: Fault = lambda method, path, number: None
     untrue: list[str] = field(default_factory=list)
     sent: set[str] = field(default_factory=set)
     lacking: set[str] = field(default_factory=set)
     job: dict[str, str] | None = None
+    jobs: dict[str, dict[str, str]] = field(default_factory=dict)
     moment: int = 0
     name: str = REPOSITORY
     rules: Rules | None = None
@@ -85,6 +90,7 @@ class FakeGitHub:
     deployment_statuses: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     clock: Callable[[], str] = lambda: "2026-03-01T12:00:00Z"
     heads: dict[str, str] = field(default_factory=dict)
+    brought: dict[int, list[str]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @cached_property
@@ -317,14 +323,43 @@ class FakeGitHub:
         person |= {"GIT_AUTHOR_EMAIL": f"{me}@example.com", "PATH": "/usr/bin:/bin"}
         person |= dict.fromkeys(("GIT_COMMITTER_DATE", "GIT_AUTHOR_DATE"), self.instant())
         message = f"Merge pull request #{pull['number']} from acme/{pull['head']['ref']}\n\n{pull['title']}"
-        arguments = ["commit-tree", done.stdout.splitlines()[0], "-p", target, "-p", head, "-m", message]
-        made = subprocess.run(
-            ["git", *arguments], cwd=self.remote, env=person, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        git(self.remote, "update-ref", f"refs/heads/{pull['base']['ref']}", made, target)
+        tree, way = done.stdout.splitlines()[0], body.get("merge_method", "merge")
+        parents = ["-p", target] if way == "squash" else ["-p", target, "-p", head]
+        message = f"{pull['title']} (#{pull['number']})" if way == "squash" else message
+        message = body.get("commit_title", message)
+        if way == "rebase":
+            made = self.rebased(pull, target, person)
+        else:
+            made = subprocess.run(
+                ["git", "commit-tree", tree, *parents, "-m", message],
+                cwd=self.remote,
+                env=person,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.strip()
+        self.merged(pull, made, me)
+        return 200, {"sha": made, "merged": True, "message": "Pull Request successfully merged"}
+
+    def merged(self, pull: dict[str, Any], made: str, me: str) -> None:
+        """Move the target to what a pull request was merged as."""
+        ref = f"refs/heads/{pull['base']['ref']}"
+        self.brought[pull["number"]] = git(self.remote, "rev-list", made, f"^{ref}").splitlines()
+        git(self.remote, "update-ref", ref, made)
         pull |= {"state": "closed", "merged": True, "merged_by": ACCOUNTS[me], "merge_commit_sha": made}
         pull |= {"merged_at": self.now(), "closed_by": ACCOUNTS[me]}
-        return 200, {"sha": made, "merged": True, "message": "Pull Request successfully merged"}
+
+    def rebased(self, pull: dict[str, Any], target: str, person: dict[str, str]) -> str:
+        """Put the commits of a pull request on the target, one by one; whoever merges is their committer."""
+        person = person | {"GIT_COMMITTER_NAME": person["GIT_AUTHOR_NAME"]}
+        person |= {"GIT_COMMITTER_EMAIL": person["GIT_AUTHOR_EMAIL"]}
+        person = {name: value for name, value in person.items() if not name.startswith("GIT_AUTHOR_")}
+        with tempfile.TemporaryDirectory() as folder:
+            git(self.remote, "worktree", "add", "-q", "--detach", folder, pull["head"]["sha"])
+            subprocess.run(["git", "rebase", "-q", target], cwd=folder, env=person, capture_output=True, check=True)
+            made = git(Path(folder), "rev-parse", "HEAD")
+            git(self.remote, "worktree", "remove", "--force", folder)
+        return made
 
     def commit_pulls(self, match: re.Match[str], *_: Any) -> tuple[int, Any]:
         sha = match.group(1)
@@ -332,8 +367,7 @@ class FakeGitHub:
             return 422, {"message": f"No commit found for SHA: {sha}"}
         found = []
         for pull in self.pulls.values():
-            merge = pull["merge_commit_sha"]
-            brought = git(self.remote, "rev-list", merge, f"^{merge}^1").splitlines() if merge else []
+            brought = self.brought.get(pull["number"], [])
             if pull["state"] == "open":
                 brought = git(self.remote, "rev-list", pull["head"]["sha"], f"^{pull['base']['sha']}").splitlines()
             if sha in brought:
@@ -510,9 +544,13 @@ def github(remote: Path) -> Iterator[FakeGitHub]:
                 body = json.loads(data) if data else None
                 own = github_git.app_call(state, self.command, parts.path, body or {}, token)
                 if own is not None:
+                    state.by_bots.append((self.command, parts.path))
                     self.reply(own[0], {}, json.dumps(own[1]).encode())
                     return
                 me = "modelops[bot]" if "app" in vars(state) and token in state.app.tokens else TOKENS.get(token)
+                me = "github-actions[bot]" if token in state.jobs else me
+                if me is not None and me.endswith("[bot]"):
+                    state.by_bots.append((self.command, parts.path))
                 if me is None:
                     self.reply(401, {}, b'{"message": "Bad credentials"}')
                     return

@@ -50,11 +50,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def registry(folder: Path, auth: str = "") -> Iterator[str]:
-    """Run a registry on loopback whose files are in a folder, and yield its host and port."""
+def registry(folder: Path, auth: str = "", host: str = "") -> Iterator[str]:
+    """Run a registry on loopback whose files are in a folder, and yield its host and port; ``host`` says which."""
     assert BINARY is not None
     folder.mkdir(parents=True, exist_ok=True)
-    host = f"127.0.0.1:{free_port()}"
+    host = host or f"127.0.0.1:{free_port()}"
     settings = f"""version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {folder / "data"}}}, delete: {{enabled: true}}}}

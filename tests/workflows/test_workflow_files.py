@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from actions_world import Engine, Refused, needs_engine
+from actions_world import Engine, Event, Refused, needs_engine
 from modelops.cli import VERBS
 from modelops.scaffold.files import TEMPLATES, project_folder
 from modelops.scaffold.surroundings.workflows import WORKFLOWS, Home, workflow_files
@@ -27,7 +27,7 @@ FILES = sorted(FOLDER.glob("*.yml"))
 SCAFFOLDED = [FOLDER / name for name in WORKFLOWS]
 ACTION_FILES = [FOLDER.parent / "actions" / "modelops" / "action.yml", TEMPLATES / "action.yml"]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-SETUP = (
+IDENTITY = (
     'git config user.name "github-actions[bot]"\n'
     'git config user.email "41898282+github-actions[bot]@users.noreply.github.com"'
 )
@@ -106,7 +106,7 @@ def _uses(path: Path) -> list[str]:
 def test_each_step_is_one_verb(path: Path) -> None:
     """What a workflow runs, a person can type: one existing verb of modelops a step, after the set-up."""
     runs = [step["run"].strip() for _, step in steps(path) if "run" in step]
-    verbs = [run for run in runs if run not in (SETUP, "true")]
+    verbs = [run for run in runs if run != "true"]
     assert verbs or path.stem == "review"
     for run in verbs:
         words = shlex.split(run)
@@ -118,8 +118,8 @@ def test_each_step_is_one_verb(path: Path) -> None:
 @pytest.mark.parametrize("path", ACTION_FILES, ids=["own", "scaffolded"])
 def test_installing_runs_no_module_of_the_checkout(path: Path, tmp_path: Path) -> None:
     """A `pip.py` or `sitecustomize.py` that a pull request brings is not what installs for it."""
-    runs = [step["run"] for step in load(path)["runs"]["steps"] if "run" in step]
-    assert len(runs) == 2
+    *runs, last = [step["run"] for step in load(path)["runs"]["steps"] if "run" in step]
+    assert (len(runs), last.strip()) == (2, IDENTITY)
     for name in ("pip", "sitecustomize", "runpy"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('proposed code ran')\n")
     for run in runs:
@@ -132,7 +132,7 @@ def test_installing_runs_no_module_of_the_checkout(path: Path, tmp_path: Path) -
 @pytest.mark.parametrize("name", ["promote", "rollback"])
 def test_what_is_typed_into_a_button_is_never_an_option_or_a_program(name: str) -> None:
     """Every input is a variable in quotation marks, bound to its option or behind the last one."""
-    (run,) = (step["run"] for _, step in steps(FOLDER / f"{name}.yml") if "run" in step and step["run"] != SETUP + "\n")
+    (run,) = (step["run"] for _, step in steps(FOLDER / f"{name}.yml") if "run" in step)
     bare = re.sub(r'--[a-z]+="\$[A-Z]+"', "", run)
     assert re.findall(r"\$[A-Z]+", bare) == ["$MODEL"]
     assert bare.endswith(' -- "$MODEL"')
@@ -228,6 +228,58 @@ def test_an_environment_is_reconciled_by_one_run_at_a_time() -> None:
     assert {"workflow_dispatch", "workflow_call"} == set(load(FOLDER / "reconcile.yml")[True])
 
 
+def happened(name: str, ref: str = "refs/heads/main", **payload: Any) -> Event:
+    return Event(name, payload, ref, "0" * 40)
+
+
+INTO_MAIN = {"pull_request": {"base": {"ref": "main"}}}
+ELSEWHERE = {"pull_request": {"base": {"ref": "release-1"}}}
+
+
+@pytest.mark.parametrize(
+    ("event", "started"),
+    [
+        (happened("pull_request", action="opened", **INTO_MAIN), "pull-request"),
+        (happened("pull_request", action="synchronize", **INTO_MAIN), "pull-request"),
+        (happened("pull_request", action="reopened", **INTO_MAIN), "pull-request"),
+        (happened("pull_request", action="closed", **INTO_MAIN), ""),
+        (happened("pull_request", action="opened", **ELSEWHERE), ""),
+        (happened("pull_request_review", action="submitted", **INTO_MAIN), "review"),
+        (happened("pull_request_review", action="dismissed", **INTO_MAIN), "review"),
+        (
+            happened("merge_group", "refs/heads/gh-readonly-queue/main/pr-1-0", action="checks_requested"),
+            "pull-request",
+        ),
+        (happened("workflow_run", workflow_run={"name": "pull-request"}, action="completed"), "publish"),
+        (happened("workflow_run", workflow_run={"name": "review"}, action="completed"), "publish"),
+        (happened("workflow_run", workflow_run={"name": "release"}, action="completed"), ""),
+        (happened("push"), "release"),
+        (happened("push", "refs/heads/propose-churn"), ""),
+        (happened("schedule"), "monitor release"),
+        (happened("workflow_dispatch"), "monitor promote reconcile release rollback"),
+        (happened("pull_request_target", action="opened", **INTO_MAIN), ""),
+    ],
+    ids=lambda value: value.name if isinstance(value, Event) else None,
+)
+def test_each_event_starts_what_it_should_and_nothing_else(event: Event, started: str) -> None:
+    """Which workflows run is read from their triggers, as GitHub reads them."""
+    found = {path.stem: {on: None} if isinstance(on := load(path)[True], str) else on for path in SCAFFOLDED}
+    assert sorted(name for name, on in found.items() if event.starts(on)) == started.split()
+
+
+def test_what_writes_is_never_ended_by_a_newer_run() -> None:
+    """Every workflow waits for its like or ends it, and what is ended may only read."""
+    ended = set()
+    for path in SCAFFOLDED:
+        workflow = load(path)
+        jobs = workflow["jobs"].values()
+        groups = [workflow["concurrency"]] if "concurrency" in workflow else [job["concurrency"] for job in jobs]
+        if any(group["cancel-in-progress"] for group in groups):
+            ended.add(path.stem)
+            assert all(level == "read" for job in jobs for level in job["permissions"].values())
+    assert ended == set(FIRST_HALF)
+
+
 @pytest.mark.parametrize("branch", ["main", "trunk"])
 def test_the_base_is_named_as_no_tag_can_be(branch: str) -> None:
     """Git takes a tag `origin/main` before the branch of that name."""
@@ -241,7 +293,7 @@ def test_no_store_travels_in_a_cache() -> None:
     for path in [*FILES, *ACTION_FILES]:
         assert "actions/cache" not in path.read_text()
     for path in ACTION_FILES:
-        installs = [step["run"] for step in load(path)["runs"]["steps"] if "run" in step]
+        installs = [step["run"] for step in load(path)["runs"]["steps"] if "pip install" in step.get("run", "")]
         assert installs
         assert all("--require-hashes" in run or "--no-index" in run for run in installs)
 

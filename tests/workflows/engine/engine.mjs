@@ -1,6 +1,6 @@
 // GitHub's own parser and expression engine, one question and one answer a line.
 //   {"parse": TEXT, "name": FILE}                          -> {"errors": [...]}
-//   {"evaluate": EXPRESSION, "context": {...}, "status": {"ok": BOOL, "failed": BOOL}} -> {"value": ..., "text": "...", "true": BOOL}
+//   {"evaluate": EXPRESSION, "context": {...}, "status": {"ok": BOOL, "failed": BOOL, "cancelled": BOOL}} -> {"value": ..., "text": "...", "true": BOOL}
 import {register} from 'node:module';
 import {createInterface} from 'node:readline';
 register('./json.mjs', import.meta.url);
@@ -24,7 +24,7 @@ async function parse(name, content) {
 }
 
 function evaluate(expression, context, status) {
-  const said = {success: status.ok, failure: status.failed, always: true, cancelled: false};
+  const said = {success: status.ok, failure: status.failed, always: true, cancelled: status.cancelled};
   const functions = Object.entries(said).map(([name, value]) => (
     {name, minArgs: 0, maxArgs: 0, call: () => new data.BooleanData(value)}));
   const tree = new Parser(new Lexer(expression).lex().tokens, Object.keys(context), functions).parse();
