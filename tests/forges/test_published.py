@@ -16,7 +16,7 @@ import pytest
 
 from forges.forge_world import github_forge
 from git_world import ADA, NOON, World, git
-from github_world import ACCOUNTS, REPOSITORY, FakeGitHub, github
+from github_world import ACCOUNTS, APPS, REPOSITORY, FakeGitHub, github
 from modelops.changes import report as reports
 from modelops.changes.report import (
     BuildReport,
@@ -31,6 +31,7 @@ from modelops.changes.report import (
 from modelops.cli import main, pr
 from modelops.forges import PullRequest
 from modelops.forges.github import GitHub, session
+from modelops.forges.github.permissions import NEEDED
 from modelops.repository import Repository
 
 APPROVALS = """apiVersion: modelops/v1
@@ -313,6 +314,23 @@ def test_what_was_measured_against_another_base_is_not_believed(scene: Scene) ->
         code = 0 if conclusion == "success" else 3
         scene.publish(report(pull.head).model_copy(update={"base": base}), code=code)
         assert scene.check(GATES)["conclusion"] == conclusion
+
+
+@pytest.mark.parametrize("app", [True, False])
+def test_the_checks_are_the_apps_where_there_is_one(scene: Scene, monkeypatch: pytest.MonkeyPatch, app: bool) -> None:
+    """With the App's key beside the job's token, comment and checks are the App's, by a token of what it needs."""
+    monkeypatch.setenv("GH_TOKEN", "ghs_of_job")
+    if app:
+        monkeypatch.setenv("MODELOPS_APP_ID", "4711")
+        monkeypatch.setenv("MODELOPS_APP_PRIVATE_KEY", scene.served.app.pem)
+    pull = scene.propose()
+    scene.publish(report(pull.head))
+    assert scene.run("approvals", "1").code == 0
+    login = "modelops[bot]" if app else "github-actions[bot]"
+    assert {run["app"]["id"] for run in scene.served.runs} == {APPS[login]}
+    assert {one["user"]["login"] for one in scene.served.comments} == {login}
+    if app:
+        assert list(scene.served.app.tokens.values()) == [dict(NEEDED)] * 2
 
 
 def test_reviews_are_followed_without_measuring_again(scene: Scene) -> None:

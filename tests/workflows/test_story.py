@@ -272,10 +272,13 @@ def rules_of(asked: dict[str, Any]) -> Rules:
     by_type = {rule["type"]: rule.get("parameters", {}) for rule in asked["rules"]}
     assert by_type.keys() == {"deletion", "non_fast_forward", "pull_request", "required_status_checks"}
     assert [one["actor_id"] for one in asked["bypass_actors"]] == [4711]
+    checks = by_type["required_status_checks"]["required_status_checks"]
+    assert {one["integration_id"] for one in checks} == {4711}
     return Rules(
         reviews=by_type["pull_request"]["required_approving_review_count"],
-        checks=tuple(one["context"] for one in by_type["required_status_checks"]["required_status_checks"]),
+        checks=tuple(one["context"] for one in checks),
         bypass=frozenset({"modelops[bot]"}),
+        writer=4711,
     )
 
 
@@ -295,9 +298,9 @@ def fine(runs: list[Run]) -> None:
 
 
 def check_of(team: Team, number: int, name: str) -> str:
-    """Return what a check concluded about the head of a pull request."""
+    """Return what a check of the App concluded about the head of a pull request."""
     head = team.hub.pulls[number]["head"]["sha"]
-    found = [run for run in team.hub.runs if (run["head_sha"], run["name"]) == (head, name)]
+    found = [run for run in team.hub.runs if (run["head_sha"], run["name"], run["app"]["id"]) == (head, name, 4711)]
     return str(found[-1].get("conclusion")) if found else "none"
 
 
