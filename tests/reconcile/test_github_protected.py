@@ -245,6 +245,8 @@ def test_what_the_loop_decides_comes_by_pull_requests_that_need_nobody_else(fact
     pull = _leave_what_others_pushed(facts, pull)
     _revoke_what_is_old(facts, pull)
     facts.merge(pull["number"])
+    seen = facts.ok("pr", "view", str(pull["number"])).out
+    assert "approvals: enough\n  the loop signed it, and it counts by that: nobody has to approve it" in seen
     assert "version: 1" in facts.show(f"models/{MODEL}/releases/1/release.yaml")
     facts.ok("audit", "branch")
 

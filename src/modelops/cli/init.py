@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -122,7 +123,7 @@ def command(
     return 0
 
 
-def _require_whole(model: str | None, given: dict[str, object], github: bool, app: int | None) -> None:
+def _require_whole(model: str | None, given: Mapping[str, object], github: bool, app: int | None) -> None:
     """Refuse an option without the one that it is about."""
     if app is not None and not github:
         raise click.UsageError("--app needs --github")
