@@ -507,10 +507,13 @@ def rules_of(asked: dict[str, Any]) -> Rules:
     by_type = {rule["type"]: rule.get("parameters", {}) for rule in asked["rules"]}
     assert by_type.keys() == {"deletion", "non_fast_forward", "pull_request", "required_status_checks"}
     assert [one["actor_id"] for one in asked["bypass_actors"]] == [4711]
+    checks = by_type["required_status_checks"]["required_status_checks"]
+    assert {one["integration_id"] for one in checks} == {4711}
     return Rules(
         reviews=by_type["pull_request"]["required_approving_review_count"],
-        checks=tuple(one["context"] for one in by_type["required_status_checks"]["required_status_checks"]),
+        checks=tuple(one["context"] for one in checks),
         bypass=frozenset({"modelops[bot]"}),
+        writer=4711,
     )
 
 

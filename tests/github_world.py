@@ -39,6 +39,7 @@ ACCOUNTS = {
     "github-merge-queue[bot]": {"id": 118344674, "login": "github-merge-queue[bot]", "type": "Bot"},
     "web-flow": {"id": 19864447, "login": "web-flow", "type": "User"},
 }
+APPS = {"modelops[bot]": 4711, "github-actions[bot]": 15368}
 _TEXT = "application/json; charset=utf-8"
 _NEEDED = (
     (r"(POST|PATCH) .*/check-runs.*", "checks=write"),
@@ -403,7 +404,7 @@ class FakeGitHub:
         if not me.endswith("[bot]"):
             return 403, {"message": "You must authenticate via a GitHub App."}
         run = {"id": len(self.runs) + 1, "status": "queued", "conclusion": None, "output": {}, "details_url": None}
-        run |= {"app": {"id": 7, "slug": me.removesuffix("[bot]"), "owner": ACCOUNTS[me]}, "external_id": ""}
+        run |= {"app": {"id": APPS[me], "slug": me.removesuffix("[bot]"), "owner": ACCOUNTS[me]}, "external_id": ""}
         status, told = self.written(run, body)
         if status == 200:
             self.runs.append(run)

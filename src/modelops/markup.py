@@ -28,7 +28,9 @@ _OLD_COMMAND = "##["
 _MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _LEADING = re.compile(r"^(?:(#{1,6}|[+-])(?=\s|$)|(\d+)(?=[.)](?:\s|$)))")
 # A forge takes these for the name of somebody to be told, and for the number of a pull request.
-_CALLING = re.compile(r"(?<![A-Za-z0-9_])@(?=[A-Za-z0-9])|#(?=\d)|(?<=\b[Gg][Hh])-(?=\d)")
+_CALLING = re.compile(r"(?<![A-Za-z0-9])@(?=[A-Za-z0-9])|#(?=\d)|(?<=\b[Gg][Hh])-(?=\d)")
+# These a forge makes a link of by itself, and one to a pull request is told there, too.
+_LINKING = re.compile(r"(?<=[A-Za-z])(?=://)|(?<=\bwww)(?=\.)", re.IGNORECASE)
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -87,12 +89,13 @@ class Markup(str):
 def escape(value: object, limit: int = 4000) -> Markup:
     """Return any value as one line of plain text in Markdown, cut to a number of characters.
 
-    It calls nobody: what a forge would take for a name or a number is parted by a space of no width.
+    It calls nobody: what a forge would take for a name or a number is parted by a space of no width. An address is no
+    link.
     """
     text = plain(value)
     if len(text) > limit:
         text = text[: limit - 1] + "…"
-    text = _MARKUP.sub(r"\\\g<0>", text)
+    text = _LINKING.sub(r"\\", _MARKUP.sub(r"\\\g<0>", text))
     # A number keeps its digits: "1\. " is a text, "1. " begins a list.
     text = _LEADING.sub(lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}\\", text)
     return Markup(_CALLING.sub(r"\g<0>&#8203;", text.translate(_ENTITIES)))

@@ -19,6 +19,7 @@ from modelops.evidence.commits import inscribed, signed_by
 from modelops.forges import Opening
 from modelops.forges.github import GitHub, Params, credentials, open, session
 from modelops.forges.github.credentials import App, Token
+from modelops.forges.github.permissions import NEEDED, PERMISSIONS
 from modelops.repository import Landing, Repository
 
 
@@ -78,7 +79,7 @@ def test_an_app_gets_a_token_for_what_it_needs_and_no_more(scene: Scene) -> None
     forge = scene.forge()
     forge.find()
     forge.find()
-    assert list(scene.served.app.tokens.values()) == [dict(credentials.NEEDED)]
+    assert list(scene.served.app.tokens.values()) == [dict(NEEDED)]
     assert scene.served.seen.count(("POST", "/app/installations/7/access_tokens")) == 1
     assert forge.whoami().login == "modelops[bot]"
 
@@ -173,6 +174,16 @@ def test_nothing_shows_a_key_or_a_token(scene: Scene) -> None:
     for shown in (repr(app), repr(Token("GH_TOKEN", token)), str(Token("GH_TOKEN", token))):
         assert token not in shown
         assert "BEGIN" not in shown
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "protect-main-on-github.md"
+
+
+def test_the_page_says_what_each_permission_is_for() -> None:
+    """The table of the page is the one that the App, the manifest and every refusal go by."""
+    _, _, rest = PAGE.read_text(encoding="utf-8").partition("| permission | for |\n| --- | --- |\n")
+    rows = [line.strip("| ").split(" | ") for line in rest.partition("\n\n")[0].splitlines()]
+    assert rows == [[f"`{name}: {one.level}`", one.purpose] for name, one in sorted(PERMISSIONS.items())]
 
 
 # --- commits

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,12 +15,16 @@ from forges.forge_world import github_forge
 from git_world import NOON, World
 from github_git import Installed, good_settings
 from github_world import REPOSITORY, FakeGitHub, github
-from modelops.forges import Jobs, Opening, Point
+from modelops.forges import Job, Jobs, Opening, Point
 from modelops.forges.github import Params, open, session
 from modelops.repository import Repository
 
 KEY = "MODELOPS_SIGNING_KEY"
-JOBS: Jobs = {"release.yml: release": dict.fromkeys(("checks", "contents", "packages", "pull-requests"), "write")}
+APP = frozenset({"MODELOPS_APP_ID", "MODELOPS_APP_PRIVATE_KEY"})
+JOBS: Jobs = {
+    "publish.yml: publish": Job({}, APP, commits=False, tells=True),
+    "release.yml: release": Job(dict.fromkeys(("checks", "contents", "packages", "pull-requests"), "write")),
+}
 
 
 @dataclass
@@ -105,6 +112,18 @@ WRONG: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
             "required_status_checks",
             "required_status_checks",
             [{"context": "modelops/gates", "integration_id": 15368}, {"context": "modelops/approvals"}],
+        ),
+        "modelops/gates counts from app 15368, modelops/approvals counts from anybody",
+    ),
+    (
+        "check-writers",
+        lambda settings: (
+            _of("/rulesets/5", bypass_actors=[])(settings),
+            _parameter(
+                "required_status_checks",
+                "required_status_checks",
+                [{"context": "modelops/gates", "integration_id": 15368}, {"context": "modelops/approvals"}],
+            )(settings),
         ),
         "can write modelops/approvals, by",
     ),
@@ -220,8 +239,70 @@ def test_who_passes_classic_protection_by_is_told(scene: Scene) -> None:
     reviews["bypass_pull_request_allowances"] = {"users": [], "teams": [], "apps": [{"id": 4711, "slug": "modelops"}]}
     checks[1]["app_id"] = 15368
     points = scene.points()
-    assert (points["bypass"].state, points["check-writers"].state) == ("holds", "holds")
+    assert (points["bypass"].state, points["check-writers"].state) == ("holds", "fails")
     assert "as the App" in points["commits"].said
+    told = str(points["check-writers"].mend)
+    wanted = {"checks": [{"context": one["context"], "app_id": 4711} for one in checks]}
+    assert json.loads(told.split("<<< ")[1].strip("'")) == wanted
+    for one in checks:
+        one["app_id"] = 4711
+    points = scene.points()
+    assert (points["check-writers"].state, "the App alone" in points["check-writers"].said) == ("holds", True)
+
+
+def test_the_checks_count_from_the_app_alone(scene: Scene) -> None:
+    """Where an App acts, rules that take its checks from others do not hold; the command mends those rules alone."""
+    required = _rule(scene.served.settings, "required_status_checks")["parameters"]["required_status_checks"]
+    required[0]["integration_id"] = 15368
+    required.append({"context": "ci", "integration_id": 99})
+    point = scene.points()["check-writers"]
+    assert (point.state, "modelops/gates counts from app 15368" in point.said) == ("fails", True)
+    command = str(point.mend)
+    assert command.startswith("gh api repos/acme/models/rulesets/5 | jq '")
+    assert command.endswith("' | gh api -X PUT repos/acme/models/rulesets/5 --input -")
+    answered = {"id": 5, "node_id": "x", "name": "main", "enforcement": "active", "target": "branch"}
+    answered |= {"bypass_actors": [], "conditions": {}, "rules": scene.served.settings["/rules/branches/main"]}
+    mended = json.loads(_jq(command.split("'")[1], answered))
+    assert set(mended) == {"name", "target", "enforcement", "bypass_actors", "conditions", "rules"}
+    required[0]["integration_id"] = 4711
+    assert mended["rules"] == scene.served.settings["/rules/branches/main"]
+    assert scene.points()["check-writers"].state == "holds"
+
+
+def test_an_organisations_ruleset_is_mended_where_it_is(scene: Scene) -> None:
+    """The rules of a branch may be the organisation's own; the command is for those."""
+    rule = _rule(scene.served.settings, "required_status_checks")
+    rule |= {"ruleset_source": "acme", "ruleset_source_type": "Organization"}
+    rule["parameters"]["required_status_checks"][1]["integration_id"] = 15368
+    assert str(scene.points()["check-writers"].mend).startswith("gh api orgs/acme/rulesets/5 | ")
+
+
+def test_without_an_app_it_is_said_what_is_open(scene: Scene) -> None:
+    """Checks of Actions are all that there can be; who can write them, and what holds all the same, is said."""
+    scene.served.settings["/rulesets/5"]["bypass_actors"] = []
+    for one in _rule(scene.served.settings, "required_status_checks")["parameters"]["required_status_checks"]:
+        one["integration_id"] = 15368
+    point = scene.points()["check-writers"]
+    assert point.state == "holds"
+    assert "a workflow of any branch that somebody may push can write them" in point.said
+    assert "modelops goes by the reviews; an App of your own closes that" in point.said
+
+
+def test_a_job_that_writes_checks_must_do_so_as_the_app(scene: Scene) -> None:
+    """Rules that take the App's alone and a job without its key: nothing could be merged, which is said."""
+    jobs = {**JOBS, "publish.yml: publish": Job({}, frozenset({"GH_TOKEN"}), commits=False, tells=True)}
+    point = scene.points(jobs=jobs)["check-jobs"]
+    assert (point.state, "publish.yml: publish has no MODELOPS_APP_PRIVATE_KEY" in point.said) == ("fails", True)
+    assert scene.points()["check-jobs"].state == "holds"
+    scene.served.settings["/rulesets/5"]["bypass_actors"] = []
+    assert "check-jobs" not in scene.points(jobs=jobs)
+
+
+def _jq(program: str, document: Any) -> str:
+    if shutil.which("jq") is None:
+        pytest.skip("there is no jq")
+    done = subprocess.run(["jq", program], input=json.dumps(document), capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def test_without_an_app_the_jobs_must_be_able_to_ask(scene: Scene) -> None:
@@ -230,12 +311,12 @@ def test_without_an_app_the_jobs_must_be_able_to_ask(scene: Scene) -> None:
     scene.served.settings["/actions/permissions/workflow"]["can_approve_pull_request_reviews"] = True
     assert scene.points()["commits"].state == "holds"
     for given in ({"contents": "write", "pull-requests": "read"}, None):
-        points = scene.points(jobs={"release.yml: release": given})
+        points = scene.points(jobs={"release.yml: release": Job(given)})
         assert (points["job-permissions"].state, points["commits"].state) == ("fails", "fails")
         assert "checks: write" in points["job-permissions"].said
         assert points["commits"].mend == "see `job-permissions`"
     scene.served.settings["/actions/permissions/workflow"]["default_workflow_permissions"] = "write"
-    assert scene.points(jobs={"release.yml: release": None})["job-permissions"].state == "holds"
+    assert scene.points(jobs={"release.yml: release": Job(None)})["job-permissions"].state == "holds"
 
 
 def test_the_app_says_with_what_it_is_installed(scene: Scene) -> None:

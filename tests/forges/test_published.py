@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import re
 import time
@@ -13,10 +15,11 @@ from typing import Any
 import click
 import httpx
 import pytest
+from markdown_it import MarkdownIt
 
 from forges.forge_world import github_forge
 from git_world import ADA, NOON, World, git
-from github_world import ACCOUNTS, REPOSITORY, FakeGitHub, github
+from github_world import ACCOUNTS, APPS, REPOSITORY, FakeGitHub, github
 from modelops.changes import report as reports
 from modelops.changes.report import (
     BuildReport,
@@ -29,9 +32,12 @@ from modelops.changes.report import (
     written,
 )
 from modelops.cli import main, pr
-from modelops.forges import PullRequest
+from modelops.forges import Explanation, PullRequest
 from modelops.forges.github import GitHub, session
+from modelops.forges.github.permissions import NEEDED
+from modelops.governance.approvals import ApprovalVerdict, RuleVerdict
 from modelops.repository import Repository
+from modelops.views.proposals import published
 
 APPROVALS = """apiVersion: modelops/v1
 kind: ApprovalPolicy
@@ -315,6 +321,23 @@ def test_what_was_measured_against_another_base_is_not_believed(scene: Scene) ->
         assert scene.check(GATES)["conclusion"] == conclusion
 
 
+@pytest.mark.parametrize("app", [True, False])
+def test_the_checks_are_the_apps_where_there_is_one(scene: Scene, monkeypatch: pytest.MonkeyPatch, app: bool) -> None:
+    """With the App's key beside the job's token, comment and checks are the App's, by a token of what it needs."""
+    monkeypatch.setenv("GH_TOKEN", "ghs_of_job")
+    if app:
+        monkeypatch.setenv("MODELOPS_APP_ID", "4711")
+        monkeypatch.setenv("MODELOPS_APP_PRIVATE_KEY", scene.served.app.pem)
+    pull = scene.propose()
+    scene.publish(report(pull.head))
+    assert scene.run("approvals", "1").code == 0
+    login = "modelops[bot]" if app else "github-actions[bot]"
+    assert {run["app"]["id"] for run in scene.served.runs} == {APPS[login]}
+    assert {one["user"]["login"] for one in scene.served.comments} == {login}
+    if app:
+        assert list(scene.served.app.tokens.values()) == [dict(NEEDED)] * 2
+
+
 def test_reviews_are_followed_without_measuring_again(scene: Scene) -> None:
     """A review renews the check and the comment's part about approvals, and leaves the measured part as it is."""
     pull = scene.propose()
@@ -483,6 +506,12 @@ def test_what_is_asked_wrongly_is_usage(scene: Scene, words: tuple[str, ...]) ->
     assert scene.writes() == []
 
 
+WORDS = (
+    *("@ada", "x_@ada", "@acme/ml-leads", "#12", "GH-7", "acme/models#5", "https://github.com/acme/models/pull/5"),
+    *("www.evil.example", "HTTP://evil.example", "<script>alert(1)</script>", "![x](http://e/x.png)"),
+    *("[l](javascript:x)", "```\nx", "`` @ada `", "x\\|@ada", "<!-- modelops:approvals -->", "&commat;ada"),
+    *("> [!WARNING] x", "- [ ] x", "\x1b[2J"),
+)  # fmt: skip
 HOSTILE = (
     "@everyone see @acme/ml-leads #12 GH-7 <img src=x onerror=y> </details> | x | `c` [l](http://e) <!-- modelops -->"
 )
@@ -501,13 +530,90 @@ def test_hostile_words_call_nobody_and_open_nothing(scene: Scene) -> None:
     scene.publish(made)
     (text,) = scene.comments
     bare = re.sub(r"(?<![`\\])(`+)(?!`).*?(?<!`)\1(?!`)", "", text)
-    assert not re.search(r"(?<!\w)@\w|(?<!&)#\d|GH-\d|<img|</details", bare)
+    assert not re.search(r"(?<!\w)@\w|(?<!&)#\d|GH-\d|<img|</details|(?<!run\]\()https?://", bare)
     assert re.findall(r"<!--.*?-->", bare) == [
         "<!-- modelops:approvals -->",
         "<!-- modelops-comment modelops/report -->",
     ]
     for rows in re.findall(r"(?:^\|.*\n)+", bare, re.M):
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows.splitlines()}) == 1
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_no_word_of_a_report_is_more_than_text(word: str) -> None:
+    """Read as Markdown with tables: no link, picture, tag or block but ours, no name, no number and no bare address."""
+    verdicts = (VerdictReport(policy=word, gate=word, verdict="fail", blocking=True, reason=word, waived=word),)
+    metrics = (MetricReport(name=word, value=1, lower=0, upper=1, level=0.95, n=1),)
+    made = report(
+        "1" * 40,
+        build(reason=word).model_copy(update={"verdicts": verdicts, "metrics": metrics, "notes": (word,)}),
+        plan=(EntryReport(text=word, does="changes"),),
+        expectations=(word,),
+        problems=(ProblemReport(level="failure", code=word, message=word, path=word, line=3),),
+    )
+    checked = published.gates(made, None, (word,), (word,), "")
+    verdict = ApprovalVerdict(False, (), (word,), (RuleVerdict("model", word, 1, (word,), False, ()),))
+    waiting = published.approvals(verdict, None, "")
+    text = "\n\n".join([published.headline(checked), checked.said.summary, waiting.said.summary])
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    kinds = {one.type for token in tokens for one in (token, *(token.children or ()))}
+    assert not kinds & {
+        "link_open",
+        "image",
+        "html_inline",
+        "html_block",
+        "fence",
+        "code_block",
+        "blockquote_open",
+        "hr",
+    }
+    said = "".join(one.content for token in tokens for one in token.children or () if one.type == "text")
+    assert not re.search(r"(?<![A-Za-z0-9])@[A-Za-z0-9]|#\d|GH-\d|\x1b", said)
+    marked = [one.content for token in tokens for one in token.children or () if one.type == "code_inline"]
+    source = functools.reduce(lambda rest, one: rest.replace(one.replace("|", "\\|"), ""), marked, text)
+    assert not re.search(r"(?i)(?<!\\)://|\bwww\.", source)
+    rows = [token for token in tokens if token.type in ("tr_open", "th_open", "td_open")]
+    cells = [len(list(group)) for kind, group in itertools.groupby(rows, lambda one: one.type == "tr_open") if not kind]
+    assert set(cells) <= {4, 5, 7}
+
+
+def test_nobody_can_fill_the_comment_with_who_must_approve(scene: Scene) -> None:
+    """However many rules and names there are, what was measured has its room, and nothing ends in its middle."""
+    reasons = tuple(f"{n} " + "@a" * 300 for n in range(1_000))
+    rules = tuple(RuleVerdict("model", f"e{n}", 1, ("@" * 160,) * 50, False, ()) for n in range(1_000))
+    pull = scene.propose()
+    approved = published.approvals(ApprovalVerdict(False, (), reasons, rules), None, "")
+    made = report(pull.head)
+    text = published.comment(pull, made, published.gates(made, None, (), (), ""), approved)
+    assert len(text) < 61_000
+    assert "roc-auc" in text
+    assert re.search(r"^… and 9\d\d more\.$", text, re.MULTILINE)
+    assert re.search(r"^- … and 9\d\d more\.$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("count", [0, 1_000])
+def test_no_gate_and_a_thousand_are_told(count: int) -> None:
+    """Without any it is said that nothing judged it; of a thousand those that block come first, the rest is counted."""
+    one = VerdictReport(policy="p", gate="g", verdict="pass", blocking=False, reason="fine")
+    bad = one.model_copy(update={"gate": "bad", "verdict": "fail", "blocking": True})
+    verdicts = (*(one,) * (count - 1), bad) if count else ()
+    made = report("1" * 40, build("failed", passed=False).model_copy(update={"verdicts": verdicts}))
+    text = published.gates(made, None, (), (), "").said.summary
+    if count:
+        assert text.index("`p/bad`") < text.index("`p/g`")
+        assert "… and 960 more." in text
+        assert "999 ✅ pass" in text
+    else:
+        assert "No gate judged it." in text
+        assert "| Gate |" not in text
+
+
+def test_a_summary_of_the_largest_size_is_taken(scene: Scene) -> None:
+    """GitHub takes one character less for a check than for a comment."""
+    pull = scene.propose()
+    job = github_forge(scene.served, scene.ada.repository, "token-of-app")
+    job.check(pull.number, GATES, "success", said=Explanation("t", "x" * 70_000))
+    assert len(scene.check(GATES)["output"]["summary"]) == 65_535
 
 
 def test_more_than_a_comment_holds_is_left_out_whole(scene: Scene) -> None:

@@ -15,13 +15,15 @@ import pytest
 
 from forges.forge_world import github_forge
 from git_world import git
-from github_git import good_settings
-from github_world import REPOSITORY, FakeGitHub, github
+from github_git import Rules, good_settings, protect
+from github_world import APPS, REPOSITORY, FakeGitHub, github
+from modelops.errors import ModelOpsError
 from modelops.forges import PullRequest
 from modelops.forges.github import session
 from modelops.repository import Repository
 from reconcile.loop_world import MODEL, World, begin
 
+CHECKS = ("modelops/gates", "modelops/approvals")
 PROJECT = """apiVersion: modelops/v1
 kind: Project
 metadata:
@@ -224,6 +226,32 @@ def test_what_nobody_approved_is_not_released(own: OnGitHub) -> None:
     assert done.code == 1
     assert "approv" in done.err
     assert f"#{pull.number}" in done.err + done.out
+
+
+def test_a_forged_green_check_releases_nothing(own: OnGitHub) -> None:
+    """Checks that count from the App alone hold GitHub's button; forged ones that let it by release nothing at all.
+
+    A workflow of the pushed branch writes both required checks with the token of its job. Nobody reviews.
+    """
+    pull = own.propose(own.tuned("0.7"), "forged", "Tune")
+    there = Repository.discover(own.root)
+    grace, job = (github_forge(own.served, there, token) for token in ("token-of-grace", "ghs_of_job"))
+    for name in CHECKS:
+        job.check(pull.number, name, "success")
+    protect(own.served, Rules(0, CHECKS, writer=APPS["modelops[bot]"]))
+    with pytest.raises(ModelOpsError) as caught:
+        grace.merge(pull.number, head=pull.head)
+    assert caught.value.first.code == "merge-refused"
+    assert 'check "modelops/gates" is expected' in str(caught.value)
+    protect(own.served, Rules(0, CHECKS, writer=APPS["github-actions[bot]"]))
+    for name in CHECKS:
+        github_forge(own.served, there, "token-of-app").check(pull.number, name, "success")
+    assert grace.merge(pull.number, head=pull.head).state == "merged"
+    own.served.seen.clear()
+    done = own.run("release", "--yes")
+    assert (done.code, f"#{pull.number}" in done.err + done.out) == (1, True)
+    assert not any("check-runs" in path or "/status" in path for _, path in own.served.seen)
+    assert "/releases/" not in git(own.remote, "ls-tree", "-r", "--name-only", "main")
 
 
 def test_the_doctor_examines_the_repository_too(own: OnGitHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import yaml
 from forges.forge_world import github_forge
 from git_world import ADA, NOON, git
 from github_git import Rules, protect
-from github_world import REPOSITORY, github
+from github_world import APPS, REPOSITORY, github
 from modelops.errors import ModelOpsError
 from modelops.forges import PullRequest
 from modelops.governance.judged import course_of
@@ -110,7 +110,7 @@ def _protected(folder: Path, *, app: bool) -> Iterator[Protected]:
         made = Protected(folder, served, given or {"GITHUB_TOKEN": "ghs_of_job"})
         served.clock = lambda: (folder / "clock").read_text(encoding="utf-8")
         begin(folder, made, PROJECT.format(repository=REPOSITORY, url=served.url))
-        protect(served, Rules(1, CHECKS, frozenset({"modelops[bot]"})))
+        protect(served, Rules(1, CHECKS, frozenset({"modelops[bot]"}), writer=APPS["modelops[bot]"] if app else None))
         yield made
         made.stop()
 
@@ -245,6 +245,8 @@ def test_what_the_loop_decides_comes_by_pull_requests_that_need_nobody_else(fact
     pull = _leave_what_others_pushed(facts, pull)
     _revoke_what_is_old(facts, pull)
     facts.merge(pull["number"])
+    seen = facts.ok("pr", "view", str(pull["number"])).out
+    assert "approvals: enough\n  the loop signed it, and it counts by that: nobody has to approve it" in seen
     assert "version: 1" in facts.show(f"models/{MODEL}/releases/1/release.yaml")
     facts.ok("audit", "branch")
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
@@ -141,6 +144,43 @@ def test_all_is_written_and_a_second_time_nothing(init: Init) -> None:
     assert everything() == before
     assert (again["files"], again["warnings"]) == ([], [])
     assert again["next"] == told
+
+
+def test_the_app_is_written_into_the_rules_where_it_is_known(init: Init) -> None:
+    """By its number it alone passes them by and writes the checks; rules from before it was known are brought up."""
+    with pytest.raises(click.UsageError):
+        init("--app", "4711")
+    init("--github", "--approver", "grace")
+    rules, before = Path(".github/rulesets/modelops.json"), everything()
+    assert _writers(rules.read_text()) == {15368}
+    found = init("--github", "--app", "4711")
+    assert found["files"] == [str(rules)]
+    assert {path for path, one in everything().items() if one != before.get(path)} == {str(Path.cwd() / rules)}
+    told = json.loads(rules.read_text())
+    assert _writers(rules.read_text()) == {4711}
+    assert told["bypass_actors"] == [{"actor_id": 4711, "actor_type": "Integration", "bypass_mode": "always"}]
+    assert any("--body 4711" in step for step in found["next"])
+    assert not any("APP_ID" in step.replace("MODELOPS_APP_ID", "") for step in found["next"])
+    again = init("--github")
+    assert (again["files"], again["warnings"], again["next"]) == ([], [], found["next"])
+    rules.write_text(rules.read_text().replace('"modelops/gates"', '"ci"'))
+    assert any(str(rules) in warning for warning in init("--github", "--app", "4712")["warnings"])
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="there is no jq")
+def test_what_is_typed_names_the_app_in_the_rules(init: Init) -> None:
+    """The line that is told makes of the written rules those that would have been written with the App's number."""
+    found = init("--github", "--approver", "grace")
+    (line,) = (step for step in found["next"] if step.startswith("jq "))
+    words = shlex.split(line.partition(" | gh api")[0].replace("APP_ID", "4711"))
+    made = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    init("--github", "--app", "4711")
+    assert json.loads(made) == json.loads(Path(words[-1]).read_text())
+
+
+def _writers(rules: str) -> set[int]:
+    found = next(one["parameters"] for one in json.loads(rules)["rules"] if one["type"] == "required_status_checks")
+    return {one["integration_id"] for one in found["required_status_checks"]}
 
 
 def test_a_project_that_was_set_up_before_keeps_what_it_has(init: Init) -> None:

@@ -207,6 +207,22 @@ def test_the_key_reaches_only_the_step_that_needs_it(name: str) -> None:
         assert with_key[0].startswith("modelops ")
 
 
+def test_the_apps_key_is_for_steps_that_speak_as_it_on_the_branch() -> None:
+    """Each step that has it runs one verb, in a job of the environment that only the branch may use."""
+    having = set()
+    for path in SCAFFOLDED:
+        for job in load(path)["jobs"].values():
+            for step in job.get("steps", ()):
+                if "MODELOPS_APP_PRIVATE_KEY" in step.get("env", {}):
+                    assert job["environment"] == "release"
+                    assert step["env"]["MODELOPS_APP_ID"] == "${{ vars.MODELOPS_APP_ID }}"
+                    having.add(f"{path.stem}: {step['run'].split()[1]}")
+    assert having == {
+        *("monitor: monitor", "promote: promote", "publish: pr", "reconcile: promote", "reconcile: reconcile"),
+        *("release: release", "rollback: rollback"),
+    }
+
+
 def test_a_called_workflow_is_passed_every_secret_that_it_declares() -> None:
     """What is not passed is empty there, and the run red."""
     declared = load(FOLDER / "reconcile.yml")[True]["workflow_call"]["secrets"]

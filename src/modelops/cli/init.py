@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,6 +39,9 @@ from modelops.cli.output import emit, note, output_option
 @click.option("--owner", metavar="TEAM", help="Who answers for the model; your git name unless given.")
 @click.option("--github", is_flag=True, help="Set it up on the GitHub that its remote is; said again, what is left.")
 @click.option("--approver", "approvers", multiple=True, metavar="LOGIN", help="Who may approve; repeat for more.")
+@click.option(
+    "--app", type=click.IntRange(min=1), metavar="NUMBER", help="The App ID of your GitHub App, with --github."
+)
 @output_option
 def command(
     directory: Path | None,
@@ -60,6 +64,7 @@ def command(
     owner: str | None,
     github: bool,
     approvers: tuple[str, ...],
+    app: int | None,
     output: str,
 ) -> int:
     """Scaffold DIRECTORY (this folder unless given): policies where there are none yet, then a model.
@@ -81,10 +86,7 @@ def command(
         "--positive": positive, "--missing": missing, "--encoding": encoding, "--sheet": sheet, "--feature": features,
         "--exclude": exclude, "--weight": weight,
     }  # fmt: skip
-    if model and not (data and target):
-        raise click.UsageError("--model needs --data and --target")
-    if not model and any(given.values()):
-        raise click.UsageError(f"{next(name for name, value in given.items() if value)} needs --model")
+    _require_whole(model, given, github, app)
     with ExitStack() as undo:
         site = open_site(directory, undo)
         fresh = not site.initialised
@@ -111,11 +113,21 @@ def command(
         if hub is not None:
             from modelops.scaffold.surroundings.github import add_github, remaining
 
-            add_github(site, hub, result)
+            app = add_github(site, hub, result, app)
         hour = hour_of(site)
         if fresh:
             add_readme(site, result, hour)
-        result.next = next_steps(result, hour) if hub is None else remaining(site, hub, hour, result)
+        result.next = next_steps(result, hour) if hub is None else remaining(site, hub, hour, result, app)
         undo.pop_all()
     emit(output, view.data(result), lambda: view.text(result))
     return 0
+
+
+def _require_whole(model: str | None, given: Mapping[str, object], github: bool, app: int | None) -> None:
+    """Refuse an option without the one that it is about."""
+    if app is not None and not github:
+        raise click.UsageError("--app needs --github")
+    if model and not (given["--data"] and given["--target"]):
+        raise click.UsageError("--model needs --data and --target")
+    if not model and any(given.values()):
+        raise click.UsageError(f"{next(name for name, value in given.items() if value)} needs --model")

@@ -35,6 +35,7 @@ __all__ = [
     "Forge",
     "ForgeModule",
     "Heard",
+    "Job",
     "Jobs",
     "Opened",
     "Opening",
@@ -332,8 +333,21 @@ class Point:
     mend: str | None = None
 
 
-Jobs = Mapping[str, Mapping[str, str] | None]
-"""By what a job is called: the permissions of its token; None where it does not ask for any."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that speaks to the forge: the permissions of its token, None where it asks for none, and its variables.
+
+    ``commits`` is one that puts on the branch what the loop decides, ``tells`` one that writes the checks.
+    """
+
+    permissions: Mapping[str, str] | None
+    variables: frozenset[str] = frozenset()
+    commits: bool = True
+    tells: bool = False
+
+
+Jobs = Mapping[str, Job]
+"""By what a job is called."""
 
 
 @runtime_checkable
@@ -343,7 +357,7 @@ class Examined(Protocol):
     def examine(self, secrets: Sequence[str], jobs: Jobs) -> tuple[Point, ...]:
         """Return how the repository is set up there; ``secrets`` are the names of those that sign.
 
-        ``jobs`` are those that commit what the loop decides.
+        ``jobs`` are those that commit what the loop decides, and those that write the checks.
         """
         ...
 

@@ -105,10 +105,11 @@ def oversteps(workspace: Workspace, tip: str, commit: str) -> str | None:
     return line.oversteps(workspace, course_of(workspace, tip).copy(), step)
 
 
-def signed_fact(workspace: Workspace, base: str, head: str) -> Step | None:
-    """Return the one commit of a head if the loop signed it, and merging it into a base counts by that now.
+def signed_fact(workspace: Workspace, base: str, head: str, merge: str | None = None) -> Step | None:
+    """Return the one commit of a head if the loop signed it, and merging it into a base counts by that.
 
-    ``base`` is the tip of the branch, or what a merge queue tries it on.
+    ``base`` is the tip of the branch, or what a merge queue tries it on: then it is merged now. Where it was, as
+    ``merge``, it is the parent of that.
     """
     repository = workspace.repository
     if repository.is_shallow:
@@ -117,14 +118,15 @@ def signed_fact(workspace: Workspace, base: str, head: str) -> Step | None:
     if signed is None:
         return None
     try:
-        steps = repository.steps(repository.merged(base, head), base)
+        steps = repository.steps(merge or repository.merged(base, head), base)
     except ModelOpsError as error:
         if error.first.code != CONFLICT:
             raise
         return None
     if len(steps) != 1 or steps[0].parents[:1] != (base,):
         return None
-    found = line.brings_fact(workspace, course_of(workspace, base).copy(), steps[0], head)
+    at = workspace.clock() if merge is None else repository.commit(merge).time
+    found = line.brings_fact(workspace, course_of(workspace, base).copy(), steps[0], head, at)
     return signed if found.counts else None
 
 

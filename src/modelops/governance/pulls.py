@@ -56,10 +56,10 @@ def judge_open(workspace: Workspace, forge: Forge, pull: PullRequest, base: str)
 
     What the loop signed needs nobody, until it asks for something else in its place.
     """
-    if pull.state == "open" and pull.target == workspace.branch:
-        signed = signed_fact(workspace, base, pull.head)
+    if pull.state != "closed" and pull.target == workspace.branch:
+        signed = signed_fact(workspace, base, pull.head, pull.merge)
         if signed is not None:
-            other = superseding(workspace, forge, base, pull, signed)
+            other = superseding(workspace, forge, base, pull, signed) if pull.state == "open" else None
             said = (
                 _SIGNED
                 if other is None

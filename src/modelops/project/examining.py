@@ -10,7 +10,7 @@ import yaml
 
 from modelops import __version__
 from modelops.errors import Exit, ModelOpsError
-from modelops.forges import Examined, Jobs, Point
+from modelops.forges import Examined, Job, Jobs, Point
 from modelops.project.target import rendered_by, target_of
 from modelops.project.workspace import Workspace
 from modelops.spec.graph import Graph
@@ -21,6 +21,7 @@ _WORKFLOWS = ".github/workflows/"
 _OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
 _NEEDS_A_RUNTIME = re.compile(r"\bmodelops\s+(reconcile|monitor)\s+([^\s\\;&|]+)")
 _COMMITS = re.compile(r"\bmodelops\s+(release|reconcile)\b")
+_TELLS = re.compile(r"\bmodelops\s+pr\s+(publish|approvals)\b")
 _CALLS = "./"
 _HOSTED = re.compile(r"^(ubuntu|windows|macos)-", re.IGNORECASE)
 _NOBODYS = "sha256:" + "0" * 64
@@ -40,7 +41,7 @@ def examine(workspace: Workspace, away: ModelOpsError | None) -> tuple[Point, ..
         return None
     points: list[Point] = [] if away is None else [_away("remote", away)]
     try:
-        points += forge.examine(_secrets(workspace), _committing(workspace))
+        points += forge.examine(_secrets(workspace), _speaking(workspace))
     except ModelOpsError as error:
         points.append(_away("forge", error))
     return (*points, *_here(workspace))
@@ -115,22 +116,34 @@ def _runners(workspace: Workspace, tip: str, graph: Graph) -> Iterator[Point]:
             yield _runner(f"{path}: {job}", runs_on, meant)
 
 
-def _committing(workspace: Workspace) -> Jobs:
-    """Return the jobs that commit, also by a workflow that they call, with the permissions that they ask for."""
+def _speaking(workspace: Workspace) -> Jobs:
+    """Return the jobs that commit, also by a workflow that they call, and those that write the checks."""
     repository, tip = workspace.repository, workspace.repository.find_tip(workspace.branch)
     if tip is None:
         return {}
     paths = [path for path in repository.paths(tip, _WORKFLOWS) if path.endswith((".yml", ".yaml"))]
     read = {path: _workflow(repository.read(tip, path)) for path in paths}
     verbs = {path: "\n".join(text for _, _, text in _jobs(found)) for path, found in read.items()}
-    jobs: dict[str, Mapping[str, str] | None] = {}
+    jobs: dict[str, Job] = {}
     for path, found in read.items():
         for name, _, text in _jobs(found):
             job = found["jobs"][name]
             called = str(job.get("uses") or "").removeprefix(_CALLS)
-            if _COMMITS.search(text) or _COMMITS.search(verbs.get(called, "")):
-                jobs[f"{path}: {name}"] = _permissions(job.get("permissions", found.get("permissions")))
+            commits = bool(_COMMITS.search(text) or _COMMITS.search(verbs.get(called, "")))
+            tells = bool(_TELLS.search(text))
+            if commits or tells:
+                permissions = _permissions(job.get("permissions", found.get("permissions")))
+                jobs[f"{path}: {name}"] = Job(permissions, _variables(found, job), commits, tells)
     return jobs
+
+
+def _variables(workflow: Mapping[str, Any], job: Mapping[str, Any]) -> frozenset[str]:
+    """Return the variables that every step has which writes the checks."""
+    around = {str(name) for each in (workflow, job) for name in each.get("env") or ()}
+    steps = [step for step in job.get("steps") or () if isinstance(step, Mapping)]
+    telling = [step for step in steps if _TELLS.search(str(step.get("run") or ""))]
+    found = [around | {str(name) for name in step.get("env") or ()} for step in telling]
+    return frozenset(set.intersection(*found) if found else around)
 
 
 def _permissions(said: Any) -> Mapping[str, str] | None:

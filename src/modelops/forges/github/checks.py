@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from modelops.forges import Jobs, Point
 from modelops.forges.github.living import Living, Unseen, protection_of, required_contexts, ruled_contexts
-from modelops.forges.github.settings import APP_KEY
+from modelops.forges.github.settings import APP, APP_KEY
+from modelops.forges.github.writers import writers
 
 __all__ = ["FACTS", "GATES", "Expected", "Mode", "check"]
 
@@ -24,7 +25,8 @@ Mode = Literal["app", "facts", "push"]
 class Expected:
     """What the project says: its branch and place, the secrets that sign, and the App's id where there is one.
 
-    ``jobs`` are those that commit what the loop decides.
+    ``app`` is the App's number, or its client id where nobody knows that. ``jobs`` are those that commit what the loop
+    decides, and those that write the checks.
     """
 
     repository: str
@@ -41,7 +43,7 @@ def check(living: Living, expected: Expected) -> tuple[Point, ...]:
         point
         for part in (
             *(_repository, _branch, _bypass, _classic_bypass, _merging, _secrets),
-            *(_environment, _actions, _committing, _codeowners),
+            *(_environment, _actions, _committing, _telling, _codeowners),
         )
         for point in part(living, expected)
     )
@@ -150,7 +152,7 @@ def _branch(living: Living, expected: Expected) -> Iterator[Point]:
             f"neither code owners nor those of approvals.yaml ({GATES[1]}) are needed for a merge",
             f"{mend} (require_code_owner_review)",
         )
-    yield from _required_checks(living, mend)
+    yield from _required_checks(living, expected, mend)
     for kind, name, no in (
         ("non_fast_forward", "force-push", "the branch can be rewritten by a push"),
         ("deletion", "deletion", "the branch can be deleted"),
@@ -164,7 +166,7 @@ def _forbids(classic: Mapping[str, Any], kind: str) -> bool:
     return bool(classic) and not (classic.get(key) or {}).get("enabled", False)
 
 
-def _required_checks(living: Living, mend: str) -> Iterator[Point]:
+def _required_checks(living: Living, expected: Expected, mend: str) -> Iterator[Point]:
     contexts = required_contexts(living)
     missing = [name for name in GATES if name not in contexts]
     yield _one(
@@ -175,20 +177,19 @@ def _required_checks(living: Living, mend: str) -> Iterator[Point]:
         f"{mend} (required_status_checks)",
     )
     if not missing:
-        yield _writers(contexts, mend)
+        apps = _apps(living, expected) if mode(living, expected) == "app" else ()
+        yield writers(living, GATES, apps, f"repos/{expected.repository}", expected.branch, mend)
 
 
-def _writers(contexts: Mapping[str, Any], mend: str) -> Point:
-    """Say from whom the checks count: what is required of nobody in particular is written by whoever may push."""
-    free = [name for name in GATES if contexts[name] is None]
-    return _one(
-        "check-writers",
-        not free,
-        "they count from one app; if that is the one of Actions, a workflow of any branch that somebody may push can "
-        "write them: they guard GitHub's button, and modelops goes by the reviews",
-        f"anybody who may write can write {' and '.join(free)}, by a token of their own or a workflow of their branch",
-        f"{mend} (integration_id: gh api apps/github-actions --jq .id)",
-    )
+def _apps(living: Living, expected: Expected) -> tuple[str, ...]:
+    """Return the numbers of the App that acts here, or of those that may."""
+    if expected.app is not None and expected.app.isdecimal():
+        return (expected.app,)
+    seen = [one.get("bypass_actors") or () for one in living.rulesets if not isinstance(one, Unseen)]
+    actors = [actor for some in seen for actor in some if actor.get("actor_type") == "Integration"]
+    numbers = [actor.get("actor_id") for actor in actors]
+    numbers += [one.get("id") for one in _allowances(living).get("apps") or ()]
+    return tuple(dict.fromkeys(str(number) for number in numbers))
 
 
 def _bypass(living: Living, expected: Expected) -> Iterator[Point]:
@@ -447,7 +448,10 @@ def _committing(living: Living, expected: Expected) -> Iterator[Point]:
     """Say of each job that commits whether its token may ask for that by a pull request, where it has to."""
     if mode(living, expected) != "facts":
         return
-    for name, given in sorted(expected.jobs.items()):
+    for name, job in sorted(expected.jobs.items()):
+        given = job.permissions
+        if not job.commits:
+            continue
         if given is None and isinstance(living.tokens, Unseen):
             yield _hidden("job-permissions", f"what the token of {name} may do", living.tokens)
             continue
@@ -462,6 +466,23 @@ def _committing(living: Living, expected: Expected) -> Iterator[Point]:
             f"{name} has no `{', '.join(lacking)}`: without an App it cannot ask for what it decides",
             "put it into the permissions of the job; `modelops init --github` writes workflows that have it",
         )
+
+
+def _telling(living: Living, expected: Expected) -> Iterator[Point]:
+    """Say of each job that writes the checks whether it does so as the App, where the rules take them from it alone."""
+    apps = _apps(living, expected) if mode(living, expected) == "app" else ()
+    required = required_contexts(living)
+    if not apps or not any(str(required.get(name)) in apps for name in GATES):
+        return
+    for name, job in sorted(expected.jobs.items()):
+        if job.tells:
+            yield _one(
+                "check-jobs",
+                APP_KEY in job.variables,
+                f"{name} writes them as the App",
+                f"{name} has no {APP_KEY}, so what it writes does not count and nothing can be merged",
+                f"set it and {APP} in its step, as the workflow of `modelops init --github` does",
+            )
 
 
 def _codeowners(living: Living, expected: Expected) -> Iterator[Point]:

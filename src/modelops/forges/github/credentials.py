@@ -19,18 +19,11 @@ from typing import Any, Protocol
 import httpx
 
 from modelops.errors import Exit, ModelOpsError, failure
+from modelops.forges.github.permissions import NEEDED
 from modelops.forges.github.settings import API, APP, APP_KEY, TOKENS, Params
 
-__all__ = ["NEEDED", "App", "Credentials", "Token", "credentials_of"]
+__all__ = ["App", "Credentials", "Token", "credentials_of"]
 
-NEEDED: Mapping[str, str] = {
-    "checks": "write",
-    "contents": "write",
-    "deployments": "write",
-    "metadata": "read",
-    "pull_requests": "write",
-}
-"""What the loop asks of an installation, and no more, whatever the App was given."""
 PAUSES = (0.5, 2.0, 4.0)
 """Seconds between tries of what an App asks as itself."""
 _EARLY = 300.0
@@ -119,6 +112,7 @@ class App:
         self.name = f"the App {app}"
         self.id, self._base, self._repository, self._now = app, base.rstrip("/"), repository, now
         self._key, self._permissions = _private(key), permissions
+        self._number = app
         self._token, self._until, self._renewed, self._skew = "", 0.0, -_AGAIN, 0.0
 
     def __repr__(self) -> str:
@@ -138,6 +132,11 @@ class App:
         self._renewed = self._now()
         return True
 
+    @property
+    def number(self) -> str:
+        """The App's number, by which rules know it; its client id until GitHub was asked for a token."""
+        return self._number
+
     def installation(self) -> dict[str, Any]:
         """Return the App's installation on the repository: its permissions, and whether it is suspended."""
         return self._ask("GET", f"/repos/{self._repository}/installation", None)
@@ -146,6 +145,7 @@ class App:
 
     def _mint(self) -> None:
         found = self.installation()
+        self._number = str(found.get("app_id") or self.id)
         if found.get("suspended_at"):
             raise _suspended(self.name)
         _require_permissions(self.name, found.get("permissions") or {}, self._permissions)

@@ -8,8 +8,9 @@ from typing import Any
 from modelops.errors import ModelOpsError
 from modelops.forges import Jobs, Point
 from modelops.forges.github import checks
-from modelops.forges.github.credentials import NEEDED, App
+from modelops.forges.github.credentials import App
 from modelops.forges.github.living import look
+from modelops.forges.github.permissions import NEEDED
 from modelops.forges.github.session import Session
 
 __all__ = ["examine"]
@@ -35,7 +36,9 @@ def examine(api: Session, repository: str, branch: str, secrets: Sequence[str], 
             return (Point("app", "fails", error.first.message, error.first.hint),)
         points.append(_app(app, app.installation().get("permissions") or {}))
     living = look(api, f"/repos/{repository}", branch)
-    expected = checks.Expected(repository, branch, tuple(secrets), app=app.id if app is not None else None, jobs=jobs)
+    expected = checks.Expected(
+        repository, branch, tuple(secrets), app=app.number if app is not None else None, jobs=jobs
+    )
     points += checks.check(living, expected)
     return (*points, _commits(checks.mode(living, expected), points))
 

@@ -169,14 +169,14 @@ def _link(said: Explanation) -> dict[str, str]:
 def _said(said: Explanation, annotations: tuple[Annotation, ...]) -> dict[str, Any]:
     if not said.title and not annotations:
         return {}
-    output: dict[str, Any] = {"title": said.title[:_TITLE], "summary": cut(said.summary or said.title)}
+    output: dict[str, Any] = {"title": said.title[:_TITLE], "summary": cut(said.summary or said.title, 1)}
     told = [
         {
             "path": one.path,
             "start_line": max(one.line, 1),
             "end_line": max(one.line, 1),
             "annotation_level": one.level,
-            "message": cut(one.message),
+            "message": cut(one.message, 1),
             **({"title": one.title[:_TITLE]} if one.title else {}),
         }
         for one in annotations

@@ -64,9 +64,12 @@ def oversteps(workspace: Workspace, course: Course, step: Step) -> str | None:
     return _Batch(workspace, course, (step,)).oversteps(step)
 
 
-def brings_fact(workspace: Workspace, course: Course, step: Step, head: str) -> Told:
-    """Tell whether merging a head now, as ``step`` does, brings what the loop signed; ``course`` is of its parent."""
-    return _Batch(workspace, course, (step,)).fact(step, head, workspace.clock())
+def brings_fact(workspace: Workspace, course: Course, step: Step, head: str, at: datetime) -> Told:
+    """Tell whether merging a head at a time, as ``step`` does, brings what the loop signed.
+
+    ``course`` is of the parent of ``step``.
+    """
+    return _Batch(workspace, course, (step,)).fact(step, head, at)
 
 
 def signed_by_loop(workspace: Workspace, course: Course, last: Step, head: str) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from modelops.errors import Exit, failure
 from modelops.files import write_atomically
+from modelops.forges.github.permissions import NEEDED
 from modelops.locks.pins import pins_of
 from modelops.locks.wheel import own_wheel
 from modelops.project.state import key_in
@@ -32,20 +33,17 @@ OWNERS = f"{WORKFLOWS}CODEOWNERS"
 TEMPLATE = f"{WORKFLOWS}pull_request_template.md"
 APP = f"{WORKFLOWS}modelops-app.json"
 _ACTIONS = 15368
-"""The number of GitHub's own app that runs Actions, on github.com; its checks alone count for the rules.
+"""The number of GitHub's own app that runs Actions, on github.com; without an app of its own, its checks alone count.
 
-A workflow of any branch that somebody may push can write them, too: they guard GitHub's button, and what is released is
+A workflow of any branch that somebody may push can write those: they guard GitHub's button, and what is released is
 judged by the reviews themselves. An Enterprise Server has another number, which nobody knows here.
 """
 _CHECKS = ("modelops/gates", "modelops/approvals")
-PERMISSIONS = {
-    "checks": "write",
-    "contents": "write",
-    "deployments": "write",
-    "metadata": "read",
-    "pull_requests": "write",
-}
-"""What the app is allowed: to commit what the loop makes, to open pull requests, and to say how things stand."""
+_WITH_APP = (
+    '.bypass_actors = [{actor_id: APP_ID, actor_type: "Integration", bypass_mode: "always"}] | '
+    "(.rules[].parameters.required_status_checks[]?).integration_id = APP_ID"
+)
+"""What names the app in rules that know none yet; said of those that do, it changes nothing."""
 _TOLD = (
     (b"# An OCI image layout in .modelops/store.", b"# GitHub's container registry; a job's token opens it."),
     (b"# Pull requests are kept beside the code, in the repository itself.", b"# Reviews on GitHub approve."),
@@ -59,18 +57,21 @@ What happens if it is wrong, and how one would see it:
 """
 
 
-def add_github(site: Site, hub: Hub, result: Result) -> None:
+def add_github(site: Site, hub: Hub, result: Result, app: int | None = None) -> int | None:
     """Write what is not there yet; said again it writes nothing, and tells what differs from what it would write.
 
     An action that installs another version of modelops is replaced: that is how a project is brought to a newer one.
+    So are rules that knew no app yet, where ``app`` is its number. Returns the number that the rules have.
     """
     home, top = site.home, site.repository.top
     _require_branch(site)
     approvals: ApprovalPolicySpec = load_resource((site.root / APPROVALS.path()).read_bytes(), APPROVALS.path()).spec
+    rules = top / RULES
+    app = app or _app_of(rules)
     files = workflow_files(home, environments(site)) | {
         OWNERS: code_owners(approvals, home.folder).encode(),
         TEMPLATE: _ASKED.encode(),
-        RULES: _json(ruleset(home.branch, approvals, hub)),
+        RULES: _json(ruleset(home.branch, approvals, hub, app)),
         APP: _json(manifest(hub)),
     }
     missing = {path: data for path, data in files.items() if not (top / path).exists()}
@@ -80,9 +81,25 @@ def add_github(site: Site, hub: Hub, result: Result) -> None:
     write_new(top, missing, site.undo)
     shown = "../" * len(Path(home.folder).parts)
     result.files += [shown + path for path in sorted([*missing, *installing])]
+    without = _json(ruleset(home.branch, approvals, hub))
+    if RULES not in missing and rules.read_bytes() == without != files[RULES]:
+        site.undo.callback(write_atomically, rules, without)
+        write_atomically(rules, files[RULES])
+        result.files.append(shown + RULES)
     for path in sorted(files.keys() - missing.keys()):
         if (top / path).read_bytes() != files[path]:
             result.warnings.append(f"{shown}{path} is not what this version would write; it is left as it is")
+    return app
+
+
+def _app_of(rules: Path) -> int | None:
+    """Return the app that alone may pass the rules by which lie here already."""
+    try:
+        actors = json.loads(rules.read_bytes())["bypass_actors"]
+        found = [one["actor_id"] for one in actors if one["actor_type"] == "Integration"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return found[0] if len(found) == 1 and isinstance(found[0], int) else None
 
 
 def _require_branch(site: Site) -> None:
@@ -177,16 +194,20 @@ def code_owners(policy: ApprovalPolicySpec, folder: str = "") -> str:
     return head + "".join(f"{pattern} {' '.join(people)}\n" for pattern, people in rows if people)
 
 
-def ruleset(branch: str, policy: ApprovalPolicySpec, hub: Hub) -> dict[str, Any]:
-    """Return the rules of the branch, as GitHub's API takes them; who may pass them by is added when they are set."""
+def ruleset(branch: str, policy: ApprovalPolicySpec, hub: Hub, app: int | None = None) -> dict[str, Any]:
+    """Return the rules of the branch, as GitHub's API takes them.
+
+    The app alone may pass them by, and the required checks count from it alone; who it is may be added later.
+    """
     most = max((rule.minimum for rule in policy.rules if rule.change == "model"), default=1)
-    app = {"integration_id": _ACTIONS} if hub.host == PUBLIC else {}
+    writer = app or (_ACTIONS if hub.host == PUBLIC else None)
+    pinned = {} if writer is None else {"integration_id": writer}
     return {
         "name": "modelops",
         "target": "branch",
         "enforcement": "active",
         "conditions": {"ref_name": {"include": [f"refs/heads/{branch}"], "exclude": []}},
-        "bypass_actors": [],
+        "bypass_actors": [{"actor_id": app, "actor_type": "Integration", "bypass_mode": "always"}] if app else [],
         "rules": [
             {"type": "deletion"},
             {"type": "non_fast_forward"},
@@ -204,7 +225,7 @@ def ruleset(branch: str, policy: ApprovalPolicySpec, hub: Hub) -> dict[str, Any]
                 "type": "required_status_checks",
                 "parameters": {
                     "strict_required_status_checks_policy": False,
-                    "required_status_checks": [{"context": name, **app} for name in _CHECKS],
+                    "required_status_checks": [{"context": name, **pinned} for name in _CHECKS],
                 },
             },
         ],
@@ -219,18 +240,19 @@ def manifest(hub: Hub) -> dict[str, Any]:
         "public": False,
         "hook_attributes": {"url": hub.address, "active": False},
         "default_events": [],
-        "default_permissions": PERMISSIONS,
+        "default_permissions": dict(NEEDED),
     }
 
 
 def app_link(hub: Hub) -> str:
     """Return the page that registers the app with all of it filled in; an organisation's begins in its own settings."""
     words = {"name": f"modelops {hub.owner}", "url": hub.address, "public": "false", "webhook_active": "false"}
-    return f"https://{hub.host}/organizations/{hub.owner}/settings/apps/new?{urlencode(words | PERMISSIONS)}"
+    return f"https://{hub.host}/organizations/{hub.owner}/settings/apps/new?{urlencode({**words, **NEEDED})}"
 
 
-def remaining(site: Site, hub: Hub, hour: Hour, result: Result) -> list[str]:
+def remaining(site: Site, hub: Hub, hour: Hour, result: Result, app: int | None = None) -> list[str]:
     """Return what is left to a person, in order, in the words of a shell: what is no command is a comment."""
+    number = str(app or "APP_ID")
     at, branch = f"repos/{hub.repository}", site.home.branch
     api = "gh api" if hub.host == PUBLIC else f"gh api --hostname {hub.host}"
     there = f"--repo {hub.repository}" if hub.host == PUBLIC else f"--repo {hub.host}/{hub.repository}"
@@ -252,17 +274,24 @@ def remaining(site: Site, hub: Hub, hour: Hour, result: Result) -> list[str]:
         " -F 'deployment_branch_policy[custom_branch_policies]=true'",
         f"{api} --method POST {at}/environments/release/deployment-branch-policies -f name={branch}",
         f"gh secret set MODELOPS_SIGNING_KEY {there} --env release < {shlex.quote(str(key))}",
-        f"# register the app that commits for the loop, make a private key of it, and install it in {hub.name}:",
-        f"#   {app_link(hub)}",
-        "# its page then says its App ID",
-        f"gh variable set MODELOPS_APP_ID {there} --body APP_ID",
+        *_registering(hub, app),
+        f"gh variable set MODELOPS_APP_ID {there} --body {number}",
         f"gh secret set MODELOPS_APP_PRIVATE_KEY {there} --env release < ../APP.private-key.pem",
-        f"# protect {branch}: the app alone passes its rules by",
-        f'jq \'.bypass_actors = [{{actor_id: APP_ID, actor_type: "Integration", bypass_mode: "always"}}]\' {top}{RULES}'
-        f" | {api} --method POST {at}/rulesets --input -",
+        f"# protect {branch}: the app alone passes its rules by and writes the checks that they ask for",
+        f"jq '{_WITH_APP.replace('APP_ID', number)}' {top}{RULES} | {api} --method POST {at}/rulesets --input -",
         "# where what runs has to outlive a job, as with the target local: a runner of your own, by its label",
         f"gh variable set MODELOPS_RUNNER {there} --body self-hosted",
         *_proposal(hour, result.model),
+    ]
+
+
+def _registering(hub: Hub, app: int | None) -> list[str]:
+    if app is not None:
+        return [f"# install the app {app} in {hub.name}, and make a private key of it on its page"]
+    return [
+        f"# register the app that commits for the loop, make a private key of it, and install it in {hub.name}:",
+        f"#   {app_link(hub)}",
+        "# its page then says its App ID; where you have one already: modelops init --github --app APP_ID",
     ]
 
 

@@ -22,6 +22,8 @@ LIMIT = 60_000
 """Characters of a comment; GitHub takes 65,536."""
 _MARK = "<!-- modelops:approvals -->"
 _ROWS = 40
+_WHO = 20_000
+"""Characters about approvals: what was measured needs its room, too."""
 _ICONS = {"success": "✅", "failure": "❌", "neutral": "❔", "pending": "⏳"}
 _OUTCOMES = {"passed": "✅ passed", "waived": "⚠️ passed by waiver", "undecided": "❔ undecided", "failed": "❌ failed"}
 _ENTRIES = {"changes": "➕", "informs": "▫️", "refused": "⛔"}
@@ -159,9 +161,22 @@ def _who(verdict: ApprovalVerdict) -> str:
         )
         for rule in verdict.rules
     ]
-    told = [table(("", "Change", "Approvals", "By", "May approve"), rows, _ROWS)] if rows else []
-    reasons = "\n".join(f"- {escape(reason, 400)}" for reason in verdict.reasons[:_ROWS])
-    return "\n\n".join([*told, *([reasons] if reasons else [])])
+    headers = ("", "Change", "Approvals", "By", "May approve")
+    shown = next((count for count in (_ROWS, 10, 3) if len(table(headers, rows, count)) <= _WHO / 2), 1)
+    told = [table(headers, rows, shown)] if rows else []
+    reasons = _fitting([f"- {escape(reason, 400)}" for reason in verdict.reasons], _WHO // 2)
+    return "\n\n".join([*told, *(["\n".join(reasons)] if reasons else [])])
+
+
+def _fitting(lines: Sequence[str], room: int) -> list[str]:
+    """Return as many lines as fit, and how many did not."""
+    kept: list[str] = []
+    for text in lines[:_ROWS]:
+        room -= len(text) + 1
+        if room < 0:
+            break
+        kept.append(text)
+    return kept + ([f"- … and {len(lines) - len(kept)} more."] if len(kept) < len(lines) else [])
 
 
 # --- the comment
@@ -260,6 +275,8 @@ def _counted(verdicts: Sequence[VerdictReport]) -> str:
 
 
 def _verdicts(verdicts: Sequence[VerdictReport]) -> Markup:
+    if not verdicts:
+        return Markup("")
     order = sorted(verdicts, key=lambda one: (not one.blocking, one.verdict == "pass"))
     rows = [
         (
