@@ -227,7 +227,7 @@ def test_a_client_that_asks_first_is_told_to_go_on(server: Running) -> None:
         (b"POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (b"GET /v2 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n", 200),
         (b"GET http://host/v2?x=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200),
-        (b"CONNECT host:1 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"CONNECT host:1 HTTP/1.1\r\nHost: x\r\n\r\n", 501),
         (post(b"x", extra="X-Request-Timeout-Ms: soon\r\nConnection: close\r\n"), 400),
     ],
 )

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import orjson
 from prometheus_client.core import Metric
@@ -28,7 +28,7 @@ from modelops.serving.metrics import CONTENT_TYPE, ServerMetrics, exposition
 from modelops.serving.offers.openapi import described
 from modelops.serving.offers.page import index_page, model_page
 from modelops.serving.offers.records import INVOCATIONS, RECORDS
-from modelops.serving.protocol import compressed
+from modelops.serving.protocol import compressed, refusal
 from modelops.serving.statistics import model_stats
 from modelops.serving.table import Endpoint, LoadedModel, LoadedTable
 from modelops.serving.watch import Watcher
@@ -73,6 +73,8 @@ class App:
         try:
             table, caller = self._watcher.table, None
             endpoint = table.paths.get(request.path)
+            if endpoint is None and request.path == b"*":
+                return _options("GET, HEAD, OPTIONS, POST")
             if not table.known and (endpoint is None or endpoint.kind not in _HEALTH):
                 raise failure("not-ready", "the models are not loaded yet")
             if table.guard is not None and (endpoint is None or endpoint.kind not in _OPEN):
@@ -95,6 +97,8 @@ class App:
                 raise failure("wrong-host", "this port answers to localhost and 127.0.0.1 only")
             table = self._watcher.table
             endpoint = table.paths.get(request.path)
+            if request.path == b"*":
+                return _options("GET, HEAD, OPTIONS")
             if endpoint is None or endpoint.kind not in _ADMIN_PLANE:
                 raise failure("unknown-path", "here are only /metrics, /modelops/status and /v2/health")
             return self._answer(table, endpoint, request, None)
@@ -134,7 +138,9 @@ class App:
     ) -> Answer | Later:
         kind = endpoint.kind
         if (request.method != b"POST") if kind in _POST else (request.method not in _GET):
-            one, allowed = ("POST", "POST") if kind in _POST else ("GET", "GET, HEAD")
+            one, allowed = ("POST", "OPTIONS, POST") if kind in _POST else ("GET", "GET, HEAD, OPTIONS")
+            if request.method == b"OPTIONS":
+                return _options(allowed)
             method = request.method.decode("latin-1")
             raise failure("method-not-allowed", f"{method} is not allowed here, {one} is", dotted=allowed)
         asked = _FORMS.get(kind)
@@ -186,7 +192,7 @@ class App:
             seconds = caller.retry_seconds(self._clock().timestamp()) if caller is not None else 1.0
             headers = ((b"retry-after", b"%d" % max(1, math.ceil(seconds))),)
         elif status == 405:
-            headers = ((b"allow", (problem.dotted or "GET, HEAD").encode()),)
+            headers = ((b"allow", (problem.dotted or "GET, HEAD, OPTIONS").encode()),)
         return Answer(status, orjson.dumps({"error": text}), JSON, headers)
 
     def _describe(self, table: LoadedTable, endpoint: Endpoint, request: Request) -> Answer:
@@ -279,17 +285,20 @@ def _is_local(host: bytes) -> bool:
     return name in (b"localhost", b"127.0.0.1", b"[::1]")
 
 
+def _options(allowed: str) -> Answer:
+    """Answer what may be asked of a path, or with ``*`` of the server."""
+    return Answer(200, b"{}", headers=((b"allow", allowed.encode()),))
+
+
 def _json(data: Any, status: int = 200) -> Answer:
     return Answer(status, orjson.dumps(data))
 
 
 def _find(table: LoadedTable, target: bytes) -> Endpoint:
-    """Resolve a target with a query, a host or another percent-encoding, or say what is unknown about it."""
-    try:
-        # Two slashes begin a host only behind a scheme.
-        raw = target.partition(b"?")[0] if target.startswith(b"/") else urlsplit(target).path
-    except ValueError:
-        raw = target
+    """Resolve a target with a query or another percent-encoding, or say what is unknown about it."""
+    if b"#" in target:
+        raise refusal("a target has no fragment: # is written %23")
+    raw = target.partition(b"?")[0]
     path = unquote(raw.decode("latin-1"))
     # What is spelled with %2F among the paths was so before decoding; %252F is another name.
     known = table.paths.get(raw) or (table.paths.get(path.encode("utf-8", "replace")) if "%" not in path else None)

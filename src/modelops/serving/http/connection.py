@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http import HTTPStatus
 from types import TracebackType
 from typing import cast
@@ -15,13 +18,16 @@ import orjson
 
 from modelops.serving.http.head import (
     HEAD_END,
+    HEXADECIMAL,
     SINGLE,
     Heads,
     Known,
     awaits_word,
     declared,
     fault,
+    is_method,
     size_of,
+    split_target,
     without_offer,
 )
 from modelops.serving.http.messages import JSON, RETRY, Answer, Coming, Handler, Limits, Request
@@ -29,11 +35,13 @@ from modelops.serving.http.outbox import CLOSE, FINISH, Outbox
 
 __all__ = ["Connection", "Shared"]
 
-_OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+_OK = b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 LINGER_SECONDS = 2.0
 """How long is read and forgotten what a refused client still sends: a close at once would take its answer away."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _IDLE, _HEAD, _BODY = range(3)
+CHUNK_BYTES = 24
+"""What a chunk may cost beside its data: its size, and the ends of two lines. What extensions add counts as a head."""
 
 
 @dataclass(slots=True)
@@ -48,6 +56,15 @@ class Shared:
     connections: set[Connection] = field(default_factory=set)
     outbox: Outbox = field(default_factory=Outbox)
     heads: Heads = field(default_factory=Heads)
+    _second: float = 0.0
+    _date: bytes = b""
+
+    def date(self) -> bytes:
+        """Return the time of day as HTTP writes it; it is written once a second."""
+        if not 0.0 <= (now := time.time()) - self._second < 1.0:
+            self._second = math.floor(now)
+            self._date = formatdate(self._second, usegmt=True).encode()
+        return self._date
 
 
 class Connection(asyncio.Protocol):
@@ -59,7 +76,7 @@ class Connection(asyncio.Protocol):
         self._limits = shared.limits
         self._handle = shared.handle
         self._heads = shared.heads
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = self._fresh()
         self._waiting: deque[Request | Answer] = deque()
         self._running: Request | None = None
         self._closing = False
@@ -67,6 +84,9 @@ class Connection(asyncio.Protocol):
         self._phase = _IDLE
         self._fed = 0
         self._more = 0
+        self._chunks = self._behind = 0
+        self._within = False
+        self._line = b""
         self._keep = True
         self._host = b"?"
         self._awaits_word = False
@@ -126,8 +146,15 @@ class Connection(asyncio.Protocol):
         self._conclude(self._shared.broken())
         return True
 
+    def _fresh(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # It knows the minor versions that there are; to every other one of HTTP/1 the answer is that to 1.1.
+        parser.set_dangerous_leniencies(lenient_version=True)
+        return parser
+
     def _parse(self, data: bytes) -> None:
         self._fed += len(data)
+        count = self._count
         if self._closing:
             if self._lingering and self._fed > self._limits.body_bytes:
                 self._transport.abort()
@@ -137,9 +164,11 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade as offer:
             self._pass_over(memoryview(data)[offer.args[0] :])
         except httptools.HttpParserError as error:
-            self._failed(data, error)
+            self._failed(data if self._count == count else b"", error)
         if self._phase == _BODY:
             self._hold(len(self._body))
+            if b"transfer-encoding" in self._headers and not self._closing:
+                self._check_chunk(data)
         if self._fed > self._limits.head_bytes:
             self._check_size()
 
@@ -148,7 +177,7 @@ class Connection(asyncio.Protocol):
         data: bytes | memoryview = rest
         while not self._closing:
             headers, framed, self._framed = self._headers, self._framed, b""
-            self._parser = httptools.HttpRequestParser(self)
+            self._parser = self._fresh()
             try:
                 if framed:
                     self._parser.feed_data(framed)
@@ -165,6 +194,8 @@ class Connection(asyncio.Protocol):
         if isinstance(error, httptools.HttpParserCallbackError):
             self._report(error.__context__ or error)
             self._conclude(self._shared.broken())
+        elif isinstance(error, httptools.HttpParserInvalidMethodError) and is_method(bytes(data[:32])):
+            self._refuse(501, "the method of the request is not known here")
         else:
             known = bytes(data[:14]) == b"PRI * HTTP/2.0"
             self._refuse(400, "HTTP/2 is not spoken here, HTTP/1.1 is" if known else "this is not an HTTP/1.1 request")
@@ -176,6 +207,19 @@ class Connection(asyncio.Protocol):
         self._held = size
         if size and shared.receiving_bytes > self._limits.pending_bytes:
             self._refuse(503, "the server receives too much at once")
+
+    def _check_chunk(self, data: bytes) -> None:
+        """Refuse a chunk that announces more than is read, which the parser knows and does not tell."""
+        most = self._limits.head_bytes
+        if not self._within:
+            self._line = (self._line + data)[-most:]
+        elif (end := len(data) - self._behind) > 0:
+            lines = (self._line + data[max(0, end - most) : end]).rsplit(b"\r\n", 2)
+            # Behind the last chunk come fields: they have a colon, or are not here to their end.
+            size = lines[-2].partition(b";")[0].strip() if len(lines) > 1 and not lines[-1] else b""
+            if HEXADECIMAL.fullmatch(size) and int(size, 16) > self._limits.drain_bytes:
+                self._refuse(413, self._too_large())
+            self._line = b""
 
     def eof_received(self) -> bool:
         """Answer a client that says no more but still listens, then close."""
@@ -193,6 +237,8 @@ class Connection(asyncio.Protocol):
             self._refuse_head()
         elif self._fed > limits.drain_bytes:
             self._refuse(413, self._too_large())
+        elif self._fed - self._size > 2 * limits.head_bytes + CHUNK_BYTES * self._chunks:
+            self._refuse(413, "the body has more framing than is read")
 
     def pause_writing(self) -> None:
         """Read no more from a client that does not read."""
@@ -213,7 +259,8 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers = {}
         self._body: bytes | bytearray = b""
-        self._size = self._more = 0
+        self._size = self._more = self._chunks = 0
+        self._within, self._line = False, b""
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the target."""
@@ -242,6 +289,8 @@ class Connection(asyncio.Protocol):
         """Refuse what may not be answered, and tell a client that waits whether to send its body."""
         self._phase = _BODY
         headers, limits = self._headers, self._limits
+        if self._url[:1] != b"/":
+            self._take_apart()
         if self._fed > limits.head_bytes and self._more + size_of(self._url, headers) > limits.head_bytes:
             self._refuse_head()
         self._keep = self._parser.should_keep_alive()
@@ -264,15 +313,35 @@ class Connection(asyncio.Protocol):
             self._awaits_word = awaits
             self._give_word()
 
+    def _take_apart(self) -> None:
+        """Go on with the path of a target that is a whole URL, whose host counts, or refuse what is no target."""
+        host, path, wrong = split_target(self._parser.get_method(), self._url)
+        if wrong is not None:
+            self._refuse(*wrong)
+        elif host:
+            self._url = path
+            if b"host" in self._headers:
+                self._headers[b"host"] = host
+
     def _give_word(self) -> None:
         """Tell a client that waits for it to send its body, once all requests before are answered."""
         if self._awaits_word and self._running is None and not self._waiting and not self._closing:
             self._awaits_word = False
             self._post(self._loop, self._transport, _CONTINUE)
 
+    def on_chunk_header(self) -> None:
+        """Note that the size of a chunk is read, or that there are no more."""
+        self._chunks += 1
+        self._behind, self._within = 0, True
+
+    def on_chunk_complete(self) -> None:
+        """Note that the next line is the size of a chunk."""
+        self._within = False
+
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body, or only count it when the body is too large."""
         self._size += len(body)
+        self._behind += len(body)
         if self._size <= self._limits.body_bytes:
             if not self._body:
                 self._body = body
@@ -352,9 +421,10 @@ class Connection(asyncio.Protocol):
         without_body = request is not None and request.method == b"HEAD"
         plain = answer.status == 200 and answer.content_type is JSON and not answer.headers and not without_body
         if plain and keep and request is not None and b"connection" not in request.headers:
-            self._post(self._loop, self._transport, _OK % (len(answer.body), answer.body))
+            self._post(self._loop, self._transport, _OK % (self._shared.date(), len(answer.body), answer.body))
             return
         head = [b"HTTP/1.1 %d %b" % (answer.status, HTTPStatus(answer.status).phrase.encode())]
+        head.append(b"date: " + self._shared.date())
         head.append(b"content-type: " + answer.content_type)
         head.append(b"content-length: %d" % len(answer.body))
         head.extend(b"%b: %b" % header for header in answer.headers)

@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["HEAD_END", "SINGLE", "Heads", "Known", "awaits_word", "declared", "fault", "size_of", "without_offer"]
+__all__ = [
+    "HEAD_END", "HEXADECIMAL", "SINGLE", "Heads", "Known", "awaits_word", "declared", "fault", "is_method", "size_of",
+    "split_target", "without_offer",
+]  # fmt: skip
 
 SINGLE = frozenset(
     {
@@ -28,11 +31,11 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-
 
 def fault(version: str, headers: Mapping[bytes, bytes]) -> tuple[int, str] | None:
     """Return status and sentence for a head that may not be answered, None for one that may."""
-    if version not in ("1.1", "1.0"):
+    if not version.startswith("1."):
         return 505, f"HTTP/{version} is not spoken here, HTTP/1.1 is"
     host = headers.get(b"host")
     if host is None:
-        if version == "1.1":
+        if version != "1.0":
             return 400, "the request has no Host"
     elif _HOST.fullmatch(host.strip()) is None:
         return 400, "the Host is not a host and a port"
@@ -44,9 +47,37 @@ def fault(version: str, headers: Mapping[bytes, bytes]) -> tuple[int, str] | Non
     *others, last = (each.strip() for each in coding.lower().split(b","))
     if last != b"chunked":
         return 400, "the last transfer coding is not chunked, so the length of the body is not known"
+    if b"chunked" in others:
+        return 400, "the body is in chunks within chunks"
     if others:
         return 501, f"the transfer coding {coding[:40].decode('latin-1')!r} is not known here, chunked is"
     return None
+
+
+HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]+")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?: |\Z)")
+_URL = re.compile(rb"(?i:https?)://([^/?#@]+)(/[^#]*)?(\?[^#]*)?")
+
+
+def is_method(data: bytes) -> bool:
+    """Tell whether a request begins with what could be a method."""
+    return _TOKEN.match(data) is not None
+
+
+def split_target(method: bytes, target: bytes) -> tuple[bytes, bytes, tuple[int, str] | None]:
+    """Return host and path of a target that is no path, or status and sentence where it may not be answered.
+
+    ``*`` is the server as a whole, has no host, and is its own path.
+    """
+    if method == b"CONNECT":
+        return b"", target, (501, "this is no proxy, so there is no CONNECT")
+    if target == b"*":
+        wrong = None if method == b"OPTIONS" else (400, "the target * is for OPTIONS alone")
+        return b"", target, wrong
+    found = _URL.fullmatch(target)
+    if found is None or _HOST.fullmatch(found[1]) is None:
+        return b"", target, (400, "the target is neither a path nor a URL of HTTP")
+    return found[1], (found[2] or b"/") + (found[3] or b""), None
 
 
 class Known(NamedTuple):
@@ -68,7 +99,7 @@ class Heads(dict[bytes, Known]):
         """Remember the head with which the bytes of a whole request begin."""
         end = len(data) - known.length
         if end <= _KNOWN_BYTES and data.find(HEAD_END) + len(HEAD_END) == end:
-            if known.method == b"CONNECT" or not _BEYOND.isdisjoint(known.headers):
+            if not _BEYOND.isdisjoint(known.headers):
                 return
             if len(self) >= _KNOWN_HEADS:
                 self.clear()
@@ -94,7 +125,7 @@ def declared(length: bytes) -> int | None:
 def awaits_word(version: str, headers: Mapping[bytes, bytes]) -> bool:
     """Tell whether the client sends its body only when told to; what else it may expect is passed over."""
     expected = headers.get(b"expect")
-    if expected is None or version != "1.1":
+    if expected is None or version == "1.0":
         return False
     return b"100-continue" in (each.strip() for each in expected.lower().split(b","))
 
