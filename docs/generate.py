@@ -67,6 +67,8 @@ WRITTEN_BY = {
     "ApprovalPolicy": "People; `modelops init` writes the first one.",
     "TrustPolicy": "People; `modelops init` writes the first one with a new key.",
     "AccessPolicy": "People; an Environment takes it up by name.",
+    "AlertPolicy": "People.",
+    "Silence": "People, by a pull request that says why.",
 }
 
 SHELF_TITLES = {

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+import github_issues
 from git_world import git
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ ALL = {
     "pull_requests": "write",
 }
 _NEEDED = (
+    *github_issues.NEEDED,
     (r"GET .*/(git/.*|activity)", "contents=read"),
     (r"(POST|PATCH|DELETE) .*/git/.*", "contents=write"),
     (r"PUT .*/pulls/\d+/merge", "contents=write"),

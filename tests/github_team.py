@@ -307,9 +307,10 @@ class Team:
         return [n for n, pull in self.hub.pulls.items() if pull["state"] == "open" and title in pull["title"]]
 
     def check(self, number: int, name: str, head: str = "") -> str:
-        """Return what a check concluded about the head of a pull request, or about another commit."""
+        """Return what a check of the App concluded about the head of a pull request, or about another commit."""
         head = head or self.hub.pulls[number]["head"]["sha"]
-        found = [run for run in self.hub.runs if (run["head_sha"], run["name"]) == (head, f"modelops/{name}")]
+        wanted = (head, f"modelops/{name}", 4711)
+        found = [run for run in self.hub.runs if (run["head_sha"], run["name"], run["app"]["id"]) == wanted]
         return str(found[-1].get("conclusion")) if found else "none"
 
     def comments(self, number: int) -> list[str]:

@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import github_git
+import github_issues
 from git_world import git
 from github_description import filled, whole, wrong_answer, wrong_request
 from github_git import Installed, Rules
@@ -68,6 +69,7 @@ class FakeGitHub:
     url: str = ""
     pulls: dict[int, dict[str, Any]] = field(default_factory=dict)
     comments: list[dict[str, Any]] = field(default_factory=list)
+    issues: list[dict[str, Any]] = field(default_factory=list)
     reviews: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     runs: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[dict[str, Any]] = field(default_factory=list)
@@ -509,6 +511,7 @@ ROUTES: list[tuple[str, Callable[..., tuple[int, Any]]]] = [
     (r"GET /activity", FakeGitHub.list_activity),
     (r"DELETE /git/refs/heads/(.+)", FakeGitHub.delete_branch),
     *github_git.ROUTES,
+    *github_issues.ROUTES,
 ]
 
 

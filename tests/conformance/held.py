@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import modelops.alerts.alertmanager
 import modelops.alerts.file
+import modelops.alerts.github_issue
+import modelops.alerts.slack
+import modelops.alerts.smtp
 import modelops.alerts.webhook
 import modelops.drift.chi_squared
 import modelops.drift.hellinger
@@ -57,7 +61,11 @@ from modelops.strategies import Strategy
 from modelops.targets import Renderer, Runner
 
 # alerts
+alerts_alertmanager: Alert = modelops.alerts.alertmanager
 alerts_file: Alert = modelops.alerts.file
+alerts_github_issue: Alert = modelops.alerts.github_issue
+alerts_slack: Alert = modelops.alerts.slack
+alerts_smtp: Alert = modelops.alerts.smtp
 alerts_webhook: Alert = modelops.alerts.webhook
 
 # drift

@@ -144,11 +144,18 @@ def test_a_failing_way_fails_nobody_and_is_tried_again(live: Live) -> None:
         assert (done.code, events(told(world))[-1][0]) == (0, "recovered"), done.err
         # Who never heard of it hears nothing of its end.
         assert other.received == []
+        # Twice in a row it failed: it is left alone for half a minute, and each pass says so.
         spoil(world)
         world.reconcile(code=3)
-        assert "[alert-unreachable]" in world.run("reconcile", "production", "--yes").err or other.received
+        done = world.run("reconcile", "production", "--yes")
+        assert ("it failed 2 times" in done.err, len(other.requests)) == (True, 2), done.err
+        said = world.run("status").out
+        assert "route 1 (webhook) failed 2 times since 2026-03-01T12:00:00Z" in said, said
+        assert "tried again from 2026-03-01T12:00:30Z, 1 wait for it" in said, said
+        world.at("2026-03-01T12:00:30Z")
         world.reconcile(code=3)
         assert events(other.received) == [("stalled", "unknown-key")]
+        assert "failed" not in world.run("status").out
 
 
 def test_a_hanging_way_is_asked_once_in_a_pass(live: Live) -> None:
@@ -299,14 +306,88 @@ def test_drift_and_its_end_are_told(live: Live) -> None:
         world.at(f"{instant}T12:00:00Z")
         assert world.run("monitor", "production", "--yes").code == 1
     (one,) = told(world)
-    assert (one["event"], one["code"], one["release"]) == ("drift", "drift", 1)
+    assert (one["event"], one["code"], one["release"], one["tier"]) == ("drift", "drift", 1, "ticket")
     assert "amount" in one["summary"]
-    # No traffic fails the look and says nothing of drift; ordinary traffic says that it is over.
+    # No traffic is told as that, and says nothing of drift; ordinary traffic says that both are over.
     world.at("2026-05-01T12:00:00Z")
     assert world.run("monitor", "production", "--yes").code == 1
-    assert len(told(world)) == 1
+    assert [(one["event"], one["tier"]) for one in told(world)[1:]] == [("silent", "page")]
     local_clock_settles()
     world.ask(200)
     world.at("2026-05-02T12:00:00Z")
     world.run("monitor", "production", "--yes")
-    assert events(told(world)) == [("drift", "drift"), ("recovered", "drift")]
+    assert sorted(events(told(world))[2:]) == [("recovered", "drift"), ("recovered", "silent")]
+    assert len({one["key"] for one in told(world)}) == 2
+
+
+SILENCE = "policies/silences/moving.yaml"
+
+
+def silence(reason: str = "we move the data", expires: str = "2026-03-01T14:00:00Z") -> str:
+    head = "apiVersion: modelops/v1\nkind: Silence\nmetadata:\n  name: moving\nspec:\n"
+    return f"{head}  models: [{MODEL}]\n  reason: {json.dumps(reason)}\n  expires: {json.dumps(expires)}\n"
+
+
+def test_a_silence_is_seen_in_status_and_ends_by_itself(live: Live) -> None:
+    """While it counts nothing is sent and ``status`` says why; when it has expired what still lasts is told."""
+    world = live("promoted")
+    world.approved({ALERTING: policy(by_file()), SILENCE: silence()}, "Tell us later")
+    spoil(world)
+    world.reconcile(code=3)
+    assert told(world) == []
+    said = world.run("status").out
+    assert "untold: stalled of churn in production (unknown-key) since 2026-03-01T12:00:00Z: the silence moving" in said
+    assert "silence moving: in force until 2026-03-01T14:00:00Z: we move the data" in said
+    world.at("2026-03-01T14:00:00Z")
+    world.reconcile(code=3)
+    assert events(told(world)) == [("stalled", "unknown-key")]
+    assert "silence moving" not in world.run("status").out
+
+
+def test_a_silence_that_is_wrong_silences_nothing(live: Live) -> None:
+    """Without a reason it is refused with its line; merged all the same it counts for nothing, and passes say so."""
+    world = live("promoted")
+    world.approved({ALERTING: policy(by_file())}, "Tell us")
+    world.approved({SILENCE: silence(reason=" ")}, "Say nothing")
+    spoil(world)
+    done = world.run("reconcile", "production", "--yes")
+    assert f"{SILENCE}:7:" in done.err, done.err
+    assert events(told(world)) == [("stalled", "unknown-key")]
+
+
+def test_pages_beyond_the_number_come_in_one_digest(live: Live) -> None:
+    """The number is of an owner, over all environments of the machine; the digest names the rest."""
+    world = live("promoted")
+    world.propose_beside()
+    world.run("release", "--yes")
+    paging = policy(by_file(pagesPerDay=1), rest="  tiers: {stalled: page}\n")
+    world.approved({ALERTING: paging}, "Page us once a day")
+    spoil(world)
+    world.reconcile(code=3)
+    for model in ("beside", MODEL):
+        path = f"models/{model}/environments/staging.yaml"
+        world.push({path: world.show(path).rstrip() + "\n  ownr: nobody\n"}, "Misspell")
+    for _ in range(2):
+        world.run("reconcile", "staging", "--yes")
+    assert [(one["event"], one["environment"]) for one in told(world)] == [
+        ("stalled", "production"), ("digest", "staging"),
+    ]  # fmt: skip
+    assert [" ".join(one.split()[:4]) for one in told(world)[1]["held"]] == [
+        "beside in staging is", "churn in staging is",
+    ]  # fmt: skip
+
+
+def test_two_monitors_at_once_tell_once(live: Live) -> None:
+    """Two monitors of one environment that run at the same time open one incident, and tell it once."""
+    world = live("promoted")
+    world.approved({ALERTING: policy(by_file())}, "Tell us")
+    world.reconcile()
+    world.at("2026-03-20T12:00:00Z")
+    local_clock_settles()
+    world.ask(200, shift=3.0)
+    world.at("2026-03-21T12:00:00Z")
+    two = [world.process("-m", "modelops", "monitor", "production", "--yes") for _ in range(2)]
+    for process in two:
+        process.communicate(timeout=PATIENCE)
+    assert world.run("monitor", "production", "--yes").code == 1
+    assert events(told(world)) == [("drift", "drift")]

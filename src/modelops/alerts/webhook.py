@@ -1,220 +1,82 @@
-"""Posts each incident as JSON to a URL: chat rooms, pagers and ticket systems take that, or a function before them.
+"""Posts each incident as JSON to a URL: pagers, ticket systems and functions take that.
 
-An answer of 2xx means taken. 408, 425, 429 and 5xx are waited for and tried again, as ``Retry-After`` asks, while there
-is time; redirects are not followed, and no proxy is asked. Errors name the scheme, host and port alone, as the rest of
-a URL is often a secret: such a URL belongs into an environment variable.
+With ``signing`` the request is signed as `Standard Webhooks <https://www.standardwebhooks.com>`_ says: ``webhook-id``
+is the incident's id, by which a receiver knows a repeat, ``webhook-timestamp`` the second of sending, by which it
+refuses what is played back later, and ``webhook-signature`` is ``v1,`` and the base64 of HMAC-SHA256 over
+``id.timestamp.body``. An answer of 2xx means taken, what passes is tried again, and errors name the host alone.
 """
 
 from __future__ import annotations
 
-import contextlib
+import base64
+import binascii
+import hashlib
+import hmac
 import json
-import queue
-import re
-import socket
-import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
-from typing import Annotated
-from urllib.parse import SplitResult, urlsplit
+from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from modelops import __version__
 from modelops.alerts import Incident, Sending
-from modelops.errors import Exit, ModelOpsError, failure
-from modelops.spec.address import is_loopback
+from modelops.alerts._posting import Header, Place, Variable, deliver, value_of
+from modelops.errors import Exit, failure
 from modelops.spec.meta import Strict
 
-__all__ = ["Header", "Params", "send"]
+__all__ = ["Header", "Params", "send", "signature"]
 
-_Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-_OURS = frozenset({"host", "content-type", "content-length", "transfer-encoding", "connection", "user-agent"})
-_PAUSES = (0.5, 1.0, 2.0, 4.0)
-_PASSING = frozenset({408, 425, 429})
-
-
-class Header(Strict):
-    """A header whose value is a secret."""
-
-    name: str = Field(default="Authorization", pattern=r"^[A-Za-z][A-Za-z0-9-]*$", description="the header's name")
-    variable: _Variable = Field(description="the environment variable that holds the whole value")
-
-    @field_validator("name")
-    @classmethod
-    def _not_ours(cls, name: str) -> str:
-        if name.lower() in _OURS:
-            raise ValueError("this header is written by the client")
-        return name
+_PREFIX = "whsec_"
+_SHORTEST = 24
+"""Bytes of a secret, as the standard asks for."""
 
 
-class Params(Strict):
+class Signing(Strict):
+    """What requests are signed with."""
+
+    variable: Variable = Field(
+        description="the environment variable that holds the secret: `whsec_` and the base64 of 24 bytes or more"
+    )
+
+
+class Params(Place):
     """Where to post, as what, and how long to try."""
 
-    url: str | None = Field(default=None, description="the URL, if it holds no secret; https, or http on this machine")
-    url_variable: _Variable | None = Field(default=None, description="the environment variable that holds the URL")
-    header: Header | None = Field(default=None, description="a header that says who sends")
-    timeout_seconds: float = Field(default=10.0, gt=0, le=60, description="seconds for all tries together")
-    tries: int = Field(
-        default=3, ge=1, le=5, description="how often at most one incident is posted before a later pass"
-    )
-    insecure: bool = Field(default=False, description="allows http to other machines")
+    signing: Signing | None = Field(default=None, description="signs each request, for receivers that check it")
 
     @model_validator(mode="after")
-    def _one_url(self) -> Params:
-        if (self.url is None) == (self.url_variable is None):
-            raise ValueError("give either url or urlVariable")
-        if self.url is not None and (wrong := _wrong(self.url, self.insecure)):
-            raise ValueError(f"url {wrong}")
+    def _two_secrets(self) -> Self:
+        if self.signing is not None and self.header is not None and self.signing.variable == self.header.variable:
+            raise ValueError("the secret of `signing` would be sent in `header`: name another variable")
         return self
 
 
 def send(params: Params, incident: Incident, sending: Sending, sleep: Callable[[float], None] = time.sleep) -> None:
     """Post one incident."""
-    url, headers = _url(params, sending.environ), _headers(params, sending.environ)
     body = json.dumps(incident.data(), sort_keys=True).encode()
-    end = time.monotonic() + min(params.timeout_seconds, sending.seconds)
-    for number in range(params.tries):
-        answer = _posted(url, headers, body, end)
-        if 200 <= answer.status < 300:
-            return
-        if answer.status not in _PASSING and answer.status < 500:
-            raise _refused(url, answer.status)
-        pause = max(_PAUSES[min(number, len(_PAUSES) - 1)], answer.wait)
-        if number + 1 == params.tries or time.monotonic() + pause >= end:
-            raise _unreachable(url, f"it answered {answer.status}")
-        sleep(pause)
+    signed = _signed(params.signing, incident.id, body, sending) if params.signing is not None else {}
+    deliver(params, body, sending.environ, sending.seconds, sleep, headers=signed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """A status, and how many seconds the other side wants to be left alone."""
-
-    status: int
-    wait: float = 0.0
+def signature(secret: bytes, identity: str, timestamp: int, body: bytes) -> str:
+    """Return the signature of a request, as Standard Webhooks spells it."""
+    digest = hmac.new(secret, f"{identity}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(digest).decode()}"
 
 
-def _wrong(url: str, insecure: bool) -> str | None:
-    """Return what keeps a text from being the URL of a webhook, without a word of it."""
-    if re.search(r"[^!-~]", url):
-        return "holds a space or a letter that a URL cannot hold"
+def _signed(signing: Signing, identity: str, body: bytes, sending: Sending) -> Mapping[str, str]:
+    moment = int(sending.now.timestamp())
+    told = signature(_secret(signing.variable, sending.environ), identity, moment, body)
+    return {"webhook-id": identity, "webhook-timestamp": str(moment), "webhook-signature": told}
+
+
+def _secret(variable: str, environ: Mapping[str, str]) -> bytes:
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return "is not a URL"
-    if parts.scheme not in ("https", "http") or not host:
-        return "is not the URL of a host"
-    if "@" in parts.netloc:
-        return "holds a user or password; use a header"
-    if parts.scheme == "http" and not insecure and not is_loopback(host):
-        return "is without TLS; write https, or `insecure: true`"
-    return None
-
-
-def _url(params: Params, environ: Mapping[str, str]) -> SplitResult:
-    if params.url_variable is None:
-        return urlsplit(params.url or "")
-    text = _value(params.url_variable, environ)
-    if wrong := _wrong(text, params.insecure):
-        raise failure("bad-alert-url", f"what {params.url_variable} holds {wrong}", exit=Exit.USAGE)
-    return urlsplit(text)
-
-
-def _value(variable: str, environ: Mapping[str, str]) -> str:
-    """Return what a variable holds, without the end of a line that reading it from a file leaves."""
-    value = environ.get(variable, "").strip()
-    if not value:
-        said = f"the environment variable {variable} is not set, which the webhook needs"
-        raise failure("alert-unset", said, exit=Exit.USAGE, hint=f"set {variable} where modelops runs")
-    return value
-
-
-def _headers(params: Params, environ: Mapping[str, str]) -> dict[str, str]:
-    headers = {"Content-Type": "application/json", "User-Agent": f"modelops/{__version__}", "Connection": "close"}
-    if params.header is None:
-        return headers
-    value = _value(params.header.variable, environ)
-    if not (value.isascii() and value.isprintable()):
-        said = f"what {params.header.variable} holds cannot be the value of a header"
-        raise failure("bad-alert-header", said, exit=Exit.USAGE, hint="it is one line of ASCII")
-    return headers | {params.header.name: value}
-
-
-def _named(url: SplitResult) -> str:
-    """Return what may be told of a URL."""
-    return f"{url.scheme}://{url.netloc}"
-
-
-def _posted(url: SplitResult, headers: Mapping[str, str], body: bytes, end: float) -> _Answer:
-    """Post once and return the answer, at the latest at ``end``, whatever the other side, or the name service, does."""
-    seconds = max(end - time.monotonic(), 0.001)
-    kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
-    connection = kind(url.hostname or "", url.port, timeout=seconds)
-    answers: queue.Queue[_Answer | str] = queue.Queue()
-    path = f"{url.path or '/'}{'?' if url.query else ''}{url.query}"
-
-    def exchange() -> None:
-        try:
-            connection.request("POST", path, body, dict(headers))
-            answer = connection.getresponse()
-            answers.put(_Answer(answer.status, _wait(answer.headers)))
-        except (OSError, HTTPException, ValueError) as error:
-            answers.put(_reason(error))
-        finally:
-            connection.close()
-
-    # A name that is not found, or an answer that comes letter by letter, has no timeout of its own.
-    threading.Thread(target=exchange, daemon=True).start()
-    try:
-        found = answers.get(timeout=seconds)
-    except queue.Empty:
-        with contextlib.suppress(OSError, AttributeError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
-        found = "it took too long"
-    if isinstance(found, str):
-        raise _unreachable(url, found)
-    return found
-
-
-def _wait(headers: HTTPMessage) -> float:
-    """Return how many seconds the other side asks for; an instant is taken relative to its own clock."""
-    text = str(headers.get("Retry-After") or "").strip()
-    if text.isdecimal():
-        return float(text)
-    try:
-        until, now = parsedate_to_datetime(text), parsedate_to_datetime(str(headers.get("Date") or ""))
-        return max((until - now).total_seconds(), 0.0)
-    except (ValueError, TypeError):
-        return 0.0
-
-
-def _reason(error: Exception) -> str:
-    """Return why a request failed, in words that hold nothing of what was sent."""
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason}" if error.reason else "TLS failed"
-    if isinstance(error, TimeoutError):
-        return "it took too long"
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return type(error).__name__
-
-
-def _unreachable(url: SplitResult, reason: str) -> ModelOpsError:
-    return failure(
-        "alert-unreachable",
-        f"{_named(url)} took no alert: {reason}",
-        exit=Exit.WORLD,
-        hint="the next pass tells it again",
-        retryable=True,
-    )
-
-
-def _refused(url: SplitResult, status: int) -> ModelOpsError:
-    hints = {401: "its header is wrong", 403: "its header is wrong", 404: "its path is wrong", 410: "it is gone"}
-    hint = "redirects are not followed: give the URL that they lead to" if status < 400 else hints.get(status)
-    return failure("alert-refused", f"{_named(url)} refuses alerts: {status}", exit=Exit.WORLD, hint=hint)
+        secret = base64.b64decode(value_of(variable, environ).removeprefix(_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        secret = b""
+    if len(secret) < _SHORTEST:
+        said = f"what {variable} holds is no secret for signing: `whsec_` and the base64 of {_SHORTEST} bytes or more"
+        hint = f"make one: echo whsec_$(head -c 32 /dev/urandom | base64), and give it to the receiver and {variable}"
+        raise failure("bad-alert-secret", said, exit=Exit.USAGE, hint=hint)
+    return secret

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from modelops.alerts import Event
+from modelops.alerts import Happening
 from modelops.changes.retraining import Watched
 from modelops.errors import Problem
 from modelops.monitoring import WindowReport
@@ -38,16 +38,34 @@ def _drift(report: WindowReport) -> str:
     return worst([*report.scores.values(), *scores])
 
 
-def _well(watched: Sequence[Watched]) -> dict[Event, set[Seat]]:
+def _well(watched: Sequence[Watched]) -> dict[Happening, set[Seat]]:
     """Return what is known to be well: too few rows or labels say nothing."""
-    well: dict[Event, set[Seat]] = {"drift": set(), "performance": set()}
+    well: dict[Happening, set[Seat]] = {"drift": set(), "performance": set(), "inputs": set(), "silent": set()}
     for found in watched:
         seat, performance = found.seat, found.report.performance
         if _drift(found.report) in ("none", "warn"):
             well["drift"].add(seat)
+            if not _raised(found.report):
+                well["inputs"].add(seat)
         if performance is not None and performance.verdict == "pass":
             well["performance"].add(seat)
+        if not found.silent:
+            well["silent"].add(seat)
     return well
+
+
+def _raised(report: WindowReport) -> dict[str, str]:
+    """Return the features that a fault of the data shows in, and what it is, most rows first.
+
+    Values beyond the range of the training are none: that is how a drift begins.
+    """
+    found = [
+        (rate.value - rate.reference, feature.name, f"{feature.name} {what} in {rate.value:.1%} of rows")
+        for feature in report.features
+        for rate, what in ((feature.missing, "is missing"), (feature.unseen, "has unseen values"))
+        if rate is not None and rate.raised
+    ]
+    return {name: said for _, name, said in sorted(found, reverse=True)}
 
 
 def _causes(found: Watched) -> list[Cause]:
@@ -60,13 +78,23 @@ def _causes(found: Watched) -> list[Cause]:
         then = f"retraining: {found.decision.reason}"
     else:
         then = f"modelops monitor {seat.environment} --model {seat.model} shows the scores"
-    causes = []
-    if _drift(report) == "alert":
-        drifted = report.drifted
+    causes, faults, drifted = [], _raised(report), report.drifted
+    # What is missing has drifted too: the fault is the cause, and the drift below it no second one.
+    explained = bool(drifted) and set(drifted) <= faults.keys() and worst(report.scores.values()) != "alert"
+    if _drift(report) == "alert" and not explained:
         named = ", ".join(drifted[:_NAMED]) + (f" and {len(drifted) - _NAMED} more" if len(drifted) > _NAMED else "")
         said = f"the input of {seat} has drifted: {named}" if drifted else f"the answers of {seat} have drifted"
         causes.append(Cause("drift", seat, "drift", said, then, found.release))
     if report.performance is not None and report.performance.verdict == "fail":
         said = f"the performance of {seat} fell: {report.performance.reason}"
         causes.append(Cause("performance", seat, report.performance.metric, said, then, found.release))
+    if faults:
+        named = "; ".join([*faults.values()][:_NAMED]) + (
+            f" and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+        )
+        said = f"the inputs of {seat} are not like those of its training: {named}"
+        causes.append(Cause("inputs", seat, "inputs", said, "ask whoever sends the data", found.release))
+    if found.silent:
+        said = f"{seat} is silent: {found.silent}"
+        causes.append(Cause("silent", seat, "silent", said, "see who calls it: modelops status", found.release))
     return causes

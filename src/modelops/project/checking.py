@@ -307,6 +307,7 @@ _MISSED = {
     "Monitor": "{model} is watched no more after this change",
     "RolloutPlan": "{model} has no plan to try a release by after this change",
     "Waiver": "the waiver {name} is taken back by this change",
+    "Silence": "the silence {name} is lifted by this change",
     "Rule": "the rule {name} protects nothing after this change",
     "AlertPolicy": "nobody is told of anything after this change",
 }

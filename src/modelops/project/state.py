@@ -10,7 +10,7 @@ from modelops.files import write_atomically
 from modelops.repository import Repository
 from modelops.spec.layout import STATE
 
-__all__ = ["accept_root", "accepted_roots", "cache_in", "key_in", "runtime_in", "seals_in", "state_of"]
+__all__ = ["accept_root", "accepted_roots", "cache_in", "key_in", "pages_in", "runtime_in", "seals_in", "state_of"]
 
 ROOT_VARIABLE = "MODELOPS_TRUST_ROOT"
 """Names accepted roots where a machine keeps nothing between its jobs."""
@@ -35,6 +35,11 @@ def key_in(state: Path, name: str) -> Path:
 def runtime_in(state: Path, environment: str) -> Path:
     """Return the folder in which an environment runs on this machine."""
     return state / "runtime" / environment
+
+
+def pages_in(state: Path) -> Path:
+    """Return the file that counts the pages that people got from this machine."""
+    return state / "alerts" / "pages.json"
 
 
 def seals_in(state: Path, environment: str) -> Path:

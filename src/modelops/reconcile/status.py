@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from modelops.errors import ModelOpsError, Problem
 from modelops.governance.history import arms_of
 from modelops.governance.judged import known
-from modelops.governance.waivers import Standing, in_scope, standings
+from modelops.governance.waivers import Standing as WaiverStanding
+from modelops.governance.waivers import in_scope, standings
+from modelops.monitoring.telling import Standing, standing
 from modelops.project.retired import Retired, arms_at, numbers_at, retired_models, successor
 from modelops.project.target import remembered, target_of
 from modelops.project.workspace import Workspace, environment, model_entry
@@ -41,8 +43,9 @@ class EnvironmentStatus:
     conditions: tuple[Condition, ...] = ()
     problems: tuple[str, ...] = ()
     rendered: tuple[Rendered, ...] | None = None
-    waivers: tuple[Standing, ...] = ()
+    waivers: tuple[WaiverStanding, ...] = ()
     retired: tuple[Tombstone, ...] = ()
+    telling: Standing | None = None
     seen: Seen | None = field(default=None, repr=False, compare=False)
 
 
@@ -87,7 +90,7 @@ class ModelStatus:
     releases: tuple[ReleaseStatus, ...]
     runs: tuple[training.Run, ...]
     problems: tuple[str, ...]
-    waivers: tuple[Standing, ...] = ()
+    waivers: tuple[WaiverStanding, ...] = ()
     retired: Tombstone | None = None
 
 
@@ -118,9 +121,16 @@ def status_of_environments(workspace: Workspace) -> tuple[EnvironmentStatus, ...
             one,
             waivers=_about(graph, excepted, one.environment),
             retired=tuple(stone for (_, name), stone in buried.items() if name == one.environment),
+            telling=_telling(workspace, graph, one.environment),
         )
         for one in found
     )
+
+
+def _telling(workspace: Workspace, graph: Graph, name: str) -> Standing | None:
+    """Return how people are told of an environment."""
+    deployed = [model for model, entry in graph.models.items() if name in entry.deployments]
+    return standing(workspace, graph, name, deployed, workspace.clock())
 
 
 def _buried(workspace: Workspace, tip: str) -> dict[tuple[str, str], Tombstone]:
@@ -134,7 +144,7 @@ def _buried(workspace: Workspace, tip: str) -> dict[tuple[str, str], Tombstone]:
     return found
 
 
-def _about(graph: Graph, excepted: Iterable[Standing], name: str) -> tuple[Standing, ...]:
+def _about(graph: Graph, excepted: Iterable[WaiverStanding], name: str) -> tuple[WaiverStanding, ...]:
     """Return the waivers for some model that is deployed in an environment, counting or not."""
     there = {model for model, entry in graph.models.items() if name in entry.deployments}
     mine = (one for one in excepted if in_scope(one.spec.environments, name))

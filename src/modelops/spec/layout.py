@@ -99,6 +99,7 @@ ENVIRONMENT = Place("policies/environments/{name}.yaml")
 GATE_POLICY = Place("policies/gates/{name}.yaml")
 RULE = Place("policies/rules/{name}.yaml")
 WAIVER = Place("policies/waivers/{name}.yaml")
+SILENCE = Place("policies/silences/{name}.yaml")
 APPROVALS = Place("policies/approvals.yaml")
 TRUST = Place("policies/trust.yaml")
 TRUST_SIGNATURES = "policies/trust.intoto.jsonl"

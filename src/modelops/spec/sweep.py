@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from modelops.clock import parse_instant
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
 from modelops.spec.around import Collection, Known, collect
 from modelops.spec.graph import (
@@ -29,6 +30,7 @@ from modelops.spec.graph import (
 )
 from modelops.spec.judging import Judge, rule_of
 from modelops.spec.kinds import place
+from modelops.spec.kinds.alert_policy import unknown_owners
 from modelops.spec.kinds.monitor import unknown_metric
 from modelops.spec.layout import POLICIES
 from modelops.spec.load import load_all, load_resource
@@ -58,6 +60,7 @@ class Findings:
     models: int = 0
     used: set[str] = field(default_factory=set)
     named: list[Named] = field(default_factory=list)
+    owners: set[str] = field(default_factory=set)
 
     def add_hidden(self, data: bytes, path: str) -> None:
         """Add what a file holds that its reader does not see."""
@@ -68,17 +71,18 @@ class Findings:
     def to_json(self) -> bytes:
         """Return the findings as the bytes that one process sends another."""
         told = [[_row(problem) for problem in problems] for problems in (self.problems, self.warnings)]
-        return json.dumps([*told, self.files, self.models, sorted(self.used), self.named]).encode()
+        return json.dumps([*told, self.files, self.models, sorted(self.used), self.named, sorted(self.owners)]).encode()
 
     def add(self, data: bytes) -> None:
         """Add what another process sent."""
-        problems, warnings, files, models, used, named = json.loads(data)
+        problems, warnings, files, models, used, named, owners = json.loads(data)
         self.problems += map(_problem, problems)
         self.warnings += map(_problem, warnings)
         self.files += files
         self.models += models
         self.used.update(used)
         self.named += (tuple(row) for row in named)
+        self.owners.update(owners)
 
 
 def _row(problem: Problem) -> list[str | int | None]:
@@ -133,7 +137,9 @@ class _Work:
             self.judge.assume(loaded.broken)
             for folder in collection.folders.values():
                 findings.problems += folder_problems(folder, self.policies, self.known)
-                findings.models += folder.only("Model") is not None
+                model = folder.only("Model")
+                findings.models += model is not None
+                findings.owners |= {model.spec.owner} if model is not None else set()
             for severity, problem in self.judge.judge(loaded.resources.values(), collection.risks()):
                 (findings.problems if severity == "error" else findings.warnings).append(problem)
             findings.named += _watched(collection)
@@ -200,11 +206,13 @@ def sweep(
     findings.problems += _late_parameters(findings.named, read, only, metric_names)
     for severity, problem in _late_plans(findings.named, read, only):
         (findings.problems if severity == "error" else findings.warnings).append(problem)
+    findings.problems += _late_owners(collection, findings, known)
     judge.used |= findings.used
     findings.warnings += [*judge.constant(), *judge.unused()]
     waivers = [one for path, one in sorted(collection.of("Waiver").items())]
     _except_waived(findings, waivers, today)
     findings.warnings += [_over(one) for one in waivers if one.spec.expires < today]
+    findings.warnings += [_unneeded(one) for _, one in sorted(collection.of("Silence").items()) if _past(one, today)]
     findings.problems.sort(key=in_order)
     findings.warnings.sort(key=in_order)
     return findings
@@ -224,6 +232,17 @@ def _over(waiver: AnyResource) -> Problem:
     said = f"the waiver {waiver.name!r} expired on {waiver.spec.expires}, so it excepts nothing"
     hint = "delete its file, or give it another end, in a reviewed pull request"
     return Problem("waiver-expired", said, waiver.marks.get("spec.expires"), "spec.expires", hint)
+
+
+def _past(silence: AnyResource, today: str) -> bool:
+    """Tell whether a silence has ended before a day; without a day nothing has."""
+    return bool(today) and silence.spec.ends <= parse_instant(today)
+
+
+def _unneeded(silence: AnyResource) -> Problem:
+    said = f"the silence {silence.name!r} ended with {silence.spec.expires}, so people are told again"
+    hint = "delete its file, or give it another end, in a reviewed pull request"
+    return Problem("silence-expired", said, silence.marks.get("spec.expires"), "spec.expires", hint)
 
 
 def _excepts(waiver: AnyResource, problem: Problem, today: str) -> bool:
@@ -328,6 +347,13 @@ def _late_parameters(
             if not problems:
                 break
             yield from problems
+
+
+def _late_owners(policies: Collection, findings: Findings, known: Known) -> Iterator[Problem]:
+    """Yield the owners whom policies name and who own no model, once every model was read."""
+    if findings.models and findings.models == len(known.models):
+        for resource in (*policies.of("AlertPolicy").values(), *policies.of("Silence").values()):
+            yield from unknown_owners(resource, findings.owners)
 
 
 def _late_plans(named: Iterable[Named], read: Read, only: frozenset[str] | None) -> Iterator[tuple[Severity, Problem]]:

@@ -11,6 +11,7 @@ from modelops.governance.judging.course import Violation
 from modelops.markup import plain
 from modelops.reconcile.actions import to_dict
 from modelops.reconcile.status import EnvironmentStatus, ModelStatus, Tombstone
+from modelops.views import telling
 from modelops.views.proofs import waivers
 from modelops.views.proofs.branch import open_lines, row
 
@@ -31,6 +32,7 @@ def text(environments: Sequence[EnvironmentStatus], violations: Sequence[Violati
         lines += [f"  {plain(problem)}" for problem in one.problems]
         lines += [f"  {c.model}: {c.type} ({c.reason}): {plain(c.message)}" for c in one.conditions]
         lines += [f"  waiver {plain(waivers.line(each))}" for each in one.waivers]
+        lines += [f"  {line}" for line in (telling.lines(one.telling) if one.telling is not None else ())]
         lines += [f"  {plain(_tombstone(each))}" for each in one.retired]
     return "\n".join([*(lines or ["no environments"]), *open_lines(violations)])
 
@@ -79,6 +81,7 @@ def _environment(one: EnvironmentStatus) -> dict[str, Any]:
         "problems": list(one.problems),
         "waivers": [waivers.row(each) for each in one.waivers],
         "retired": [_tombstone_data(each) for each in one.retired],
+        "alerts": telling.data(one.telling),
     }
     return found if one.rendered is None else found | {"rendered": [to_dict(entry) for entry in one.rendered]}
 

@@ -111,12 +111,16 @@ class App:
             raise failure("app-key-invalid", f"{APP} is no id of a GitHub App", hint="it is on the App's settings page")
         self.name = f"the App {app}"
         self.id, self._base, self._repository, self._now = app, base.rstrip("/"), repository, now
-        self._key, self._permissions = _private(key), permissions
+        self._pem, self._key, self._permissions = key, _private(key), permissions
         self._number = app
         self._token, self._until, self._renewed, self._skew = "", 0.0, -_AGAIN, 0.0
 
     def __repr__(self) -> str:
         return f"App({self.id!r}, {self._repository!r})"
+
+    def asking(self, permissions: Mapping[str, str]) -> App:
+        """Return the same App, whose tokens are allowed something else."""
+        return App(self.id, self._pem, self._base, self._repository, self._now, permissions)
 
     def token(self) -> str:
         """Return the installation's token; a new one is asked for before the last one ends."""
