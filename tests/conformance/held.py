@@ -16,6 +16,7 @@ import modelops.drift.kullback_leibler
 import modelops.drift.psi
 import modelops.drift.total_variation
 import modelops.drift.wasserstein
+import modelops.exports.alertmanager
 import modelops.exports.argo_cd
 import modelops.exports.flux
 import modelops.exports.grafana
@@ -79,6 +80,7 @@ drift_total_variation: Drift = modelops.drift.total_variation
 drift_wasserstein: Drift = modelops.drift.wasserstein
 
 # exports
+exports_alertmanager: Export = modelops.exports.alertmanager
 exports_argo_cd: Export = modelops.exports.argo_cd
 exports_flux: Export = modelops.exports.flux
 exports_grafana: Export = modelops.exports.grafana

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,14 +23,22 @@ from sklearn.linear_model import LogisticRegression
 
 from modelops import exports, plugins
 from modelops.conformance.exports import CHECKS, HOSTILE, VIEW, check
+from modelops.drift import Level, Score
 from modelops.exports import Export, View
-from modelops.spec.layout import dns_label
+from modelops.monitoring.exposing import expose, expose_windows
+from modelops.monitoring.report import FeatureReport, PerformanceReport, Rate, WindowReport
+from modelops.monitoring.telling import Standing
+from modelops.reconcile import exposing
+from modelops.reconcile.loop import Condition
+from modelops.spec.kinds.release import MetricValue
+from modelops.spec.layout import SAID, dns_label
 from modelops.spec.meta import Plugin
-from serving.served_models import open_store, pack_model, route, running, tensor
+from serving.served_models import Running, open_store, pack_model, route, running, tensor
 
 GIVEN: Mapping[str, Mapping[str, Any]] = {
     "prometheus": {"targets": ["localhost:8080"]},
     "grafana": {},
+    "alertmanager": {},
     "argo-cd": {"repository": "https://git.example/models.git", "path": "deploy/production"},
     "flux": {"repository": "https://git.example/models.git", "path": "deploy/production"},
 }
@@ -81,10 +92,9 @@ def test_labels_of_dns_are_as_different_as_their_names(names: list[str]) -> None
 # Prometheus and Grafana.
 
 
-@pytest.fixture(scope="module")
-def exposed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What a running server says at /metrics after a few requests."""
-    folder = tmp_path_factory.mktemp("served")
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[Running]:
+    """Run a server that has answered and refused, on the machine of a loop and a monitor that have looked."""
     store = open_store(folder / "store")
     values = np.random.default_rng(0).normal(size=(60, 2))
     rows = {"a": values[:, 0].tolist(), "b": values[:, 1].tolist()}
@@ -95,7 +105,35 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> str:
     with running(folder / "runtime", store, {"a/b": route(("stable", 1, packed, 1.0))}) as server:
         for body in ({"inputs": [tensor("features", "FP64", [0.5, 1.0], [1, 2])]}, {"inputs": []}):
             server.ask("/v2/models/a%2Fb/infer", body)
-        return server.ask("/metrics").body.decode()
+        yield server
+
+
+def looked(runtime: Path, now: datetime, level: Level = "alert") -> None:
+    """Write what a monitor and a pass write, by their own functions."""
+    score = Score("PSI", 0.3, 0.01, 0.05, 0.1, 0.2, level, 100, 100, "so it is")
+    feature = FeatureReport("a", {"psi": score}, Rate(0.1, 0.0, False))
+    value = MetricValue(name="recall", value=0.8, lower=0.7, upper=0.9, level=0.95, n=40, method="wilson")
+    judged = PerformanceReport("recall", "pass", value, 0.6, 0.99, 40, 100, "fine")
+    report = WindowReport("a/b", now, now, 100, 0, level, (feature,), {}, judged, ())
+    expose_windows(runtime, [report], ["a/b"], now)
+    families = [
+        *exposing.of_pass([Condition("a/b", "Stalled", "x", "y", "z", "t")], now.timestamp()),
+        *exposing.of_keys([("local", now + timedelta(days=3))]),
+        *exposing.of_telling(Standing()),
+    ]
+    expose(runtime, "reconcile", families)
+
+
+@pytest.fixture(scope="module")
+def exposed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a running server says at /metrics, with what passes on its machine said."""
+    folder = tmp_path_factory.mktemp("served")
+    with served(folder) as server:
+        looked(folder / "runtime", datetime(2026, 3, 1, tzinfo=UTC))
+        (folder / "runtime" / SAID / "torn.prom").write_text("modelops_monitor_level{model=")
+        text = server.ask("/metrics").body.decode()
+    assert "modelops_pass_files_unread 1.0" in text
+    return text
 
 
 @pytest.mark.parametrize("key", ["prometheus", "grafana"])
@@ -104,10 +142,13 @@ def test_queries_ask_for_what_the_server_exposes(key: str, exposed: str) -> None
     text = "\n".join(exported(key).values()).replace('\\"', '"')
     asked = names_in(text)
     assert {"modelops_requests_total", "modelops_errors_total", "modelops_request_seconds_bucket"} <= asked
+    assert {"modelops_monitor_level", "modelops_reconcile_stalled"} & asked or key == "grafana"
     have = {line.partition("{")[0].partition(" ")[0] for line in exposed.splitlines() if not line.startswith("#")}
     # A refusal is counted from the first one on.
     assert asked <= have | {"modelops_refused_total"}
     assert 'model="a/b"' in text
+    for le in re.findall(r'le="([^"]+)"', text):
+        assert f'modelops_request_seconds_bucket{{arm="stable",le="{le}",model="a/b",release="1"}}' in exposed
     assert 'modelops_requests_total{arm="stable",model="a/b",release="1"}' in exposed
 
 
@@ -117,18 +158,29 @@ def test_rules_call_whom_the_model_belongs_to() -> None:
     groups = {group["name"]: group["rules"] for group in yaml.safe_load(files["rules-production.yaml"])["groups"]}
     assert {"modelops-production/a-b", "modelops-production/a/b"} <= groups.keys()
     alerts = groups["modelops-production/fraud"]
-    assert [alert["alert"] for alert in alerts] == [
-        "ModelFailing",
-        "ModelSlow",
-        "ModelReleaseMissing",
-        "ModelReleaseMissing",
+    assert [(alert["alert"], alert["labels"]["severity"]) for alert in alerts] == [
+        ("ModelAvailabilityBurn", "page"),
+        ("ModelAvailabilityBurn", "ticket"),
+        ("ModelLatencyBurn", "page"),
+        ("ModelLatencyBurn", "ticket"),
+        ("ModelFailing", "ticket"),
+        ("ModelSlow", "ticket"),
+        ("ModelReleaseMissing", "ticket"),
+        ("ModelReleaseMissing", "ticket"),
+        ("ModelStalled", "ticket"),
+        ("ModelWindowAlerts", "ticket"),
+        ("MonitorDead", "ticket"),
+        ("ModelLabelsMissing", "ticket"),
     ]
     assert {alert["labels"]["risk"] for alert in alerts} == {"high"}
     # Owners are text, and labels are templates in Prometheus.
     assert all(alert["labels"]["owner"] == HOSTILE.replace("{{", '{{ "{{" }}') for alert in alerts)
-    assert "> 0.02" in alerts[0]["expr"]
-    assert "> 0.05" in alerts[1]["expr"]
-    assert 'release="4",arm="candidate"' in alerts[3]["expr"]
+    # The factors of the workbook for 30 days: 14.4, 6, 3 and 1 times what may be missed.
+    assert [limit for limit in ("0.0144", "0.006") if f"> {limit} " in alerts[0]["expr"]] == ["0.0144", "0.006"]
+    assert [limit for limit in ("0.003", "0.001") if f"> {limit} " in alerts[1]["expr"]] == ["0.003", "0.001"]
+    assert "> 0.02" in alerts[4]["expr"]
+    assert "> 0.05" in alerts[5]["expr"]
+    assert 'release="4",arm="candidate"' in alerts[7]["expr"]
     (job,) = yaml.safe_load(files["scrape-production.yaml"])["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["localhost:8080"], "labels": {"environment": "production"}}]
 
@@ -141,12 +193,144 @@ def test_promtool_accepts_the_files(tmp_path: Path) -> None:
     for words in (["rules", "rules-production.yaml"], ["config", "scrape-production.yaml"]):
         done = subprocess.run(["promtool", "check", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr + done.stdout
+        assert "duplicate" not in done.stderr + done.stdout
+
+
+SERIES = 'environment="production",model="fraud",arm="stable",release="3"'
+BURN = {"environment": "production", "model": "fraud", "risk": "high", "severity": "page"}
+
+
+def unit(tmp_path: Path, series: Mapping[str, str], cases: Sequence[tuple[str, str, int]], every: str = "1m") -> None:
+    """Let promtool run the rules over series and count the alerts of a name for `fraud` at instants."""
+    rules = exported("prometheus", View("production", VIEW.models[2:]), labelsWithin="12h", lookAfter="6h")
+    (tmp_path / "rules.yaml").write_text(rules["rules-production.yaml"], encoding="utf-8")
+    checks = [
+        {"expr": f'count(ALERTS{{alertname="{name}",model="fraud",alertstate="firing"}}) or vector(0)',
+         "eval_time": at, "exp_samples": [{"labels": "{}", "value": count}]}
+        for at, name, count in cases
+    ]  # fmt: skip
+    given = [{"series": name, "values": values} for name, values in series.items()]
+    test = {"interval": every, "input_series": given, "promql_expr_test": checks}
+    document = {"rule_files": ["rules.yaml"], "evaluation_interval": every, "tests": [test]}
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    done = subprocess.run(
+        ["promtool", "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="there is no promtool (Debian: prometheus)"
+)
+
+
+@needs_promtool
+def test_a_budget_that_burns_fast_is_a_page_and_one_that_burns_slowly_a_ticket(tmp_path: Path) -> None:
+    """Of 600 requests a minute 2 % fail for an hour: a page. It ends with the fault, and the ticket stays."""
+    requests, errors = f"modelops_requests_total{{{SERIES}}}", f"modelops_errors_total{{{SERIES}}}"
+    # Two hours well, one hour with 12 of 600 failing, and well again.
+    series = {requests: "0+600x600", errors: "0x120 12+12x59 720x420"}
+    unit(
+        tmp_path,
+        series,
+        [
+            ("1h50m", "ModelAvailabilityBurn", 0),
+            ("2h58m", "ModelAvailabilityBurn", 2),
+            ("3h40m", "ModelAvailabilityBurn", 1),
+        ],
+    )
+
+
+@needs_promtool
+def test_a_budget_that_does_not_burn_alarms_nobody(tmp_path: Path) -> None:
+    """Half of what may fail fails for a day, or all of a handful: nobody is woken."""
+    requests, errors = f"modelops_requests_total{{{SERIES}}}", f"modelops_errors_total{{{SERIES}}}"
+    unit(tmp_path, {requests: "0+6000x150", errors: "0+3x150"}, [("24h", "ModelAvailabilityBurn", 0)], "10m")
+    unit(tmp_path, {requests: "0+1x150", errors: "0+1x150"}, [("24h", "ModelAvailabilityBurn", 0)], "10m")
+
+
+@needs_promtool
+def test_a_server_that_refuses_burns_the_budget_too(tmp_path: Path) -> None:
+    """What was answered with 503 was not answered; what a caller did wrong is not the model's."""
+    requests = {f"modelops_requests_total{{{SERIES}}}": "0+600x600", f"modelops_errors_total{{{SERIES}}}": "0x600"}
+    for status, count in (("503", 2), ("422", 0)):
+        refused = f'modelops_refused_total{{environment="production",model="fraud",status="{status}"}}'
+        unit(tmp_path, {**requests, refused: "0+60x600"}, [("3h", "ModelAvailabilityBurn", count)])
+
+
+@needs_promtool
+def test_slow_answers_burn_the_budget_of_time(tmp_path: Path) -> None:
+    """A fifth of the answers takes longer than the objective of 50 ms: a page and a ticket."""
+    seconds = f'modelops_request_seconds_bucket{{{SERIES},le="0.05"}}'
+    series = {
+        f"modelops_requests_total{{{SERIES}}}": "0+600x200",
+        f"modelops_request_seconds_count{{{SERIES}}}": "0+600x200",
+    }
+    unit(tmp_path, {**series, seconds: "0+480x200"}, [("3h", "ModelLatencyBurn", 2)])
+    unit(tmp_path, {**series, seconds: "0+598x200"}, [("3h", "ModelLatencyBurn", 0)])
+
+
+@needs_promtool
+def test_what_the_loop_and_the_monitor_say_alerts(tmp_path: Path) -> None:
+    """A window that alerts, a seat that stalls, a monitor that is silent and labels that do not come are tickets."""
+    seat = 'environment="production",model="fraud"'
+    series = {
+        f'modelops_monitor_level{{{seat},level="alert"}}': "0x5 1x200",
+        f"modelops_reconcile_stalled{{{seat}}}": "1x200",
+        f"modelops_monitor_last_look_timestamp_seconds{{{seat}}}": "0x200",
+        f"modelops_requests_total{{{SERIES}}}": "0+60x200",
+        f'modelops_feedback_total{{{seat},outcome="accepted"}}': "0x200",
+    }
+    cases = [
+        ("40m", "ModelWindowAlerts", 0), ("90m", "ModelWindowAlerts", 1), ("5m", "ModelStalled", 0),
+        ("40m", "ModelStalled", 1), ("5h", "MonitorDead", 0), ("7h", "MonitorDead", 1),
+        ("11h", "ModelLabelsMissing", 0), ("25h", "ModelLabelsMissing", 1),
+    ]  # fmt: skip
+    unit(tmp_path, series, cases, "10m")
+
+
+def test_alertmanager_tells_each_owner_by_severity() -> None:
+    """Each owner has a receiver for pages and one for tickets, whose URL is in a file; the rest is the operators'."""
+    (text,) = exported("alertmanager", directory="/etc/urls").values()
+    document = yaml.safe_load(text)
+    (page, _, *others) = document["route"]["routes"]
+    assert 'severity="page"' in page["matchers"]
+    assert len(others) == 2
+    assert {one["name"] for one in document["receivers"]} == {
+        "nobody", *(one["receiver"] for one in document["route"]["routes"]),
+    }  # fmt: skip
+    (slack,) = next(one for one in document["receivers"] if one["name"] == "operators-page")["slack_configs"]
+    assert slack["api_url_file"] == "/etc/urls/operators-page.url"
+    (webhook,) = yaml.safe_load(next(iter(exported("alertmanager", form="webhook").values())))["receivers"][1][
+        "webhook_configs"
+    ]
+    assert webhook["url_file"].endswith(".url")
+
+
+@pytest.mark.skipif(shutil.which("amtool") is None, reason="there is no amtool (Debian: prometheus-alertmanager)")
+@pytest.mark.parametrize("owner", ["payments-risk", HOSTILE, "a\\b", "Zoë | (x)", "operators"])
+def test_amtool_finds_the_way_of_each_alert(tmp_path: Path, owner: str) -> None:
+    """Alertmanager's own tool reads the file, and routes alerts to their owners, whatever they are called."""
+    models = tuple(replace(model, owner=owner) for model in VIEW.models)
+    (text,) = exported("alertmanager", View("production", models)).values()
+    (tmp_path / "am.yaml").write_text(text, encoding="utf-8")
+    name = dns_label(owner, 50)
+    for labels, receiver in (
+        ({"owner": owner, "severity": "page"}, f"{name}-page"),
+        ({"owner": owner, "severity": "ticket"}, f"{name}-ticket"),
+        ({"owner": "somebody else", "severity": "page"}, "nobody"),
+        ({"severity": "page"}, "operators-page"),
+    ):
+        given = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in labels.items()]
+        words = ["amtool", "config", "routes", "test", "--config.file=am.yaml", 'environment="production"', *given]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout.strip()) == (0, receiver), done.stderr + text
 
 
 def test_a_dashboard_has_a_row_for_each_model() -> None:
     """Panels have different ids, do not overlap, and ask the data source that was named."""
-    (text,) = exported("grafana", datasource="metrics").values()
-    dashboard = json.loads(text)
+    files = exported("grafana", datasource="metrics")
+    dashboard = json.loads(files["modelops-production.json"])
     panels = dashboard["panels"]
     assert [panel["title"] for panel in panels if panel["type"] == "row"] == [
         "Servers of production",
@@ -170,6 +354,18 @@ def test_a_dashboard_has_a_row_for_each_model() -> None:
     assert len(dashboard["uid"]) <= 40
     long = json.loads(next(iter(exported("grafana", View("e" * 63, ())).values())))
     assert len(long["uid"]) <= 40
+
+
+def test_each_model_has_a_dashboard_of_its_own() -> None:
+    """It has what is promised and what the monitor finds, under a uid and a path that no other one has."""
+    files = exported("grafana")
+    assert {"modelops-production/a-b.json", "modelops-production/a__b.json"} <= files.keys()
+    dashboards = [json.loads(text) for text in files.values()]
+    assert len({one["uid"] for one in dashboards}) == len({one["title"] for one in dashboards}) == len(files) == 4
+    rows = [
+        one["title"] for one in json.loads(files["modelops-production/fraud.json"])["panels"] if one["type"] == "row"
+    ]
+    assert rows[1:] == ["What is promised", "What the monitor finds"]
 
 
 # What applies the rendered manifests.

@@ -13,6 +13,7 @@ import pytest
 
 from alerts.receivers import TAKEN, hang, raw, receiver
 from modelops.reconcile.loop import reconcile
+from modelops.spec.layout import SAID
 from modelops.views.pull_requests import LOOP
 from reconcile.loop_world import MODEL, World
 from reconcile.rollout_world import local_clock_settles
@@ -308,6 +309,11 @@ def test_drift_and_its_end_are_told(live: Live) -> None:
     (one,) = told(world)
     assert (one["event"], one["code"], one["release"], one["tier"]) == ("drift", "drift", 1, "ticket")
     assert "amount" in one["summary"]
+    # What the pass and the look found lies where the server looks for what it tells Prometheus.
+    metrics = "".join(path.read_text("utf-8") for path in (world.runtime() / SAID).glob("*.prom"))
+    assert f'modelops_monitor_level{{level="alert",model="{MODEL}"}} 1.0' in metrics, metrics
+    assert f'modelops_reconcile_stalled{{model="{MODEL}"}} 0.0' in metrics
+    assert "modelops_reconcile_last_pass_timestamp_seconds" in metrics
     # No traffic is told as that, and says nothing of drift; ordinary traffic says that both are over.
     world.at("2026-05-01T12:00:00Z")
     assert world.run("monitor", "production", "--yes").code == 1

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from modelops.alerts import Happening
 from modelops.changes.retraining import Watched
-from modelops.errors import Problem
+from modelops.errors import ModelOpsError, Problem
 from modelops.monitoring import WindowReport
+from modelops.monitoring.exposing import expose_windows
 from modelops.monitoring.report import worst
 from modelops.monitoring.telling import Cause, Memory, Seen, tell
 from modelops.project.workspace import Workspace
@@ -24,13 +25,21 @@ _NAMED = 5
 def tell_of_windows(
     workspace: Workspace, name: str, watched: Sequence[Watched], began: datetime
 ) -> tuple[Problem, ...]:
-    """Tell people what the monitor found; return what went wrong with the telling."""
+    """Tell people, and Prometheus, what the monitor found; return what went wrong with the telling."""
 
     def look(graph: Graph, memory: Memory) -> Seen:
         causes = [cause for found in watched for cause in _causes(found)]
         return Seen(workspace.tip(), tuple(causes), _well(watched))
 
-    return tell(workspace, name, "monitor", began, look)
+    problems = tell(workspace, name, "monitor", began, look)
+    _, graph = workspace.known()
+    try:
+        expose_windows(
+            workspace.site(name).runtime, [found.report for found in watched], graph.models.keys(), workspace.clock()
+        )
+    except ModelOpsError as error:
+        return (*problems, *error.problems)
+    return problems
 
 
 def _drift(report: WindowReport) -> str:

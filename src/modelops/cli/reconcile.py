@@ -65,6 +65,7 @@ def command(
     from modelops.project.workspace import open_workspace
     from modelops.reconcile import loop
     from modelops.reconcile.alerting import tell_of_pass
+    from modelops.reconcile.exposing import expose_pass
     from modelops.reconcile.mark import set_mark
     from modelops.views import plan as view
     from modelops.views.pull_requests import LOOP
@@ -91,7 +92,7 @@ def command(
             result = loop.reconcile(workspace, environment, LOOP, say=say, agree=agree)
         code = show_result(result, output)
         _show_calls(workspace, result)
-        show_problems(tell_of_pass(workspace, result, began))
+        show_problems((*tell_of_pass(workspace, result, began), *expose_pass(workspace, result)))
         return code
     agree(loop.plan_now(workspace, environment).plan)
 
@@ -101,7 +102,7 @@ def command(
             return
         if found.done or found.problems:
             show_result(found, output)
-        show_problems(tell_of_pass(workspace, found, began))
+        show_problems((*tell_of_pass(workspace, found, began), *expose_pass(workspace, found)))
 
     loop.watch(workspace, environment, LOOP, interval, report, say=say)
     return 0

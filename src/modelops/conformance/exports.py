@@ -18,7 +18,7 @@ HOSTILE = 'Fraud {{ $x }} "team" #1: {a}'
 
 
 def _model(name: str, risk: str, arms: Mapping[str, int]) -> ModelView:
-    return ModelView(name, "Scores payments.", HOSTILE, risk, "binary-classification", 50.0, arms)  # type: ignore[arg-type]
+    return ModelView(name, "Scores payments.", HOSTILE, risk, "binary-classification", 50.0, arms, True, True)  # type: ignore[arg-type]
 
 
 VIEW = View(

@@ -22,7 +22,10 @@ __all__ = ["PROTOCOL", "Export", "ModelView", "View", "bind"]
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A model as an environment is to run it; ``arms`` are release numbers by arm, stable first."""
+    """A model as an environment is to run it; ``arms`` are release numbers by arm, stable first.
+
+    ``monitored`` says that its traffic is looked at, and ``judged`` that its labels are.
+    """
 
     name: str
     description: str
@@ -31,6 +34,8 @@ class ModelView:
     task: Task
     latency_objective_ms: float
     arms: Mapping[str, int]
+    monitored: bool = False
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

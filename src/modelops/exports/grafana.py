@@ -1,15 +1,15 @@
-"""The export `grafana`: a dashboard of an environment, a row of panels for each model."""
+"""The export `grafana`: a dashboard of an environment, a row of panels for each model, and one of each model."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
 from modelops.exports import ModelView, View
-from modelops.exports._promql import error_ratio, latency, request_rate, selector
-from modelops.spec.layout import dns_label
+from modelops.exports._promql import bound, error_ratio, latency, request_rate, selector, slow, unavailable
+from modelops.spec.layout import dns_label, slug
 from modelops.spec.meta import OpenShare, Strict
 
 __all__ = ["Params", "files"]
@@ -31,12 +31,23 @@ class Params(Strict):
 
 
 def files(params: Params, view: View) -> Mapping[str, str]:
-    """Return one dashboard; its uid depends on the environment alone, so that a new version replaces the old one."""
+    """Return the dashboards; a uid depends on names alone, so that a new version replaces the old one."""
     name = view.environment
+    rows = [_server(params, name), *(_model(params, view, one) for one in view.models)]
+    found = {f"modelops-{name}.json": _dashboard(f"Models in {name}", f"modelops-{name}", [name], rows)}
+    for model in view.models:
+        rows = [_model(params, view, model), _promises(params, view, model), _watched(params, view, model)]
+        title, key = f"{model.name} in {name}", f"modelops-{name}/{model.name}"
+        path = f"modelops-{name}/{slug(model.name)}.json"
+        found[path] = _dashboard(title, key, [name, model.name], [row for row in rows if row[1]])
+    return found
+
+
+def _dashboard(title: str, key: str, tags: list[str], rows: list[tuple[str, list[Object]]]) -> str:
     dashboard = {
-        "uid": dns_label(f"modelops-{name}", _UID),
-        "title": f"Models in {name}",
-        "tags": ["modelops", name],
+        "uid": dns_label(key, _UID),
+        "title": title,
+        "tags": ["modelops", *tags],
         "schemaVersion": 39,
         "editable": False,
         "refresh": "1m",
@@ -44,15 +55,15 @@ def files(params: Params, view: View) -> Mapping[str, str]:
         "timezone": "utc",
         "templating": {"list": []},
         "annotations": {"list": []},
-        "panels": list(_panels(params, view)),
+        "panels": list(_panels(rows)),
     }
-    return {f"modelops-{name}.json": json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n"}
+    return json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n"
 
 
-def _panels(params: Params, view: View) -> Iterator[Object]:
+def _panels(rows: list[tuple[str, list[Object]]]) -> Iterator[Object]:
     """Yield rows from top to bottom, each with its panels from left to right."""
     ids, top = count(1), 0
-    for title, panels in (_server(params, view.environment), *(_model(params, view, one) for one in view.models)):
+    for title, panels in rows:
         place = {"h": 1, "w": 3 * _WIDTH, "x": 0, "y": top}
         yield {"id": next(ids), "type": "row", "title": title, "collapsed": False, "gridPos": place, "panels": []}
         for column, panel in enumerate(panels):
@@ -86,6 +97,46 @@ def _model(params: Params, view: View, model: ModelView) -> tuple[str, list[Obje
         _chart(params, "Share of failed requests", [(error_ratio(where, _WINDOW), legend)], "percentunit"),
         _chart(params, f"Quantile {params.quantile:g} of the time of an answer", slow, "s", limit=objective),
     ]
+
+
+def _promises(params: Params, view: View, model: ModelView) -> tuple[str, list[Object]]:
+    """Return how much is missed of what is promised, as recorded by the rules of the export `prometheus`."""
+    where = selector(environment=view.environment, model=model.name)
+    le = bound(model.latency_objective_ms / 1000)
+
+    def windows(ratio: Callable[[str], str]) -> list[tuple[str, str]]:
+        return [(ratio(window), window) for window in ("1h", "6h", "3d")]
+
+    panels = [
+        _chart(params, "Not answered", windows(lambda window: unavailable(where, window)), "percentunit"),
+    ]
+    if le is not None:
+        title = f"Slower than {float(le) * 1000:g} ms"
+        panels.append(_chart(params, title, windows(lambda window: slow(where, window, le)), "percentunit"))
+    return "What is promised", panels
+
+
+def _watched(params: Params, view: View, model: ModelView) -> tuple[str, list[Object]]:
+    """Return what the monitor finds, where there is one."""
+    where = selector(environment=view.environment, model=model.name)
+    strength = f"topk(10, max by (feature) (modelops_monitor_feature_strength{where}))"
+    quality = [
+        (f"max by (metric) (modelops_monitor_{name}{where})", f"{{{{metric}}}}{what}")
+        for name, what in (
+            ("performance", ""),
+            ("performance_lower", ", lower end"),
+            ("performance_upper", ", upper end"),
+            ("performance_minimum", ", least"),
+        )
+    ]
+    labels = [(f"max(modelops_monitor_labelled_ratio{where})", "of the last window")]
+    panels = [_chart(params, "Drift, in units of the limit", [(strength, "{{feature}}")], "none", limit=1.0)]
+    if model.judged:
+        panels += [
+            _chart(params, "Performance on the labels that came", quality, "none"),
+            _chart(params, "Share of answers with a label", labels, "percentunit"),
+        ]
+    return "What the monitor finds", panels if model.monitored else []
 
 
 def _chart(

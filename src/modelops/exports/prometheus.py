@@ -1,4 +1,9 @@
-"""The export `prometheus`: whom to scrape, what to record, and when to call somebody."""
+"""The export `prometheus`: whom to scrape, what to record, and when to call somebody.
+
+Each alert has a severity, page or ticket. What is promised of a model, that requests are answered and in time, has an
+error budget; it alerts by burn rates over two windows at once, as the site reliability workbook of Google does, so that
+an alert comes early where much burns and ends soon after it does not.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ import yaml
 from pydantic import Field
 
 from modelops.exports import ModelView, View
-from modelops.exports._promql import BY, error_ratio, latency, request_rate, selector
+from modelops.exports._promql import BY, SEAT, bound, error_ratio, latency, request_rate, selector, slow, unavailable
 from modelops.spec.meta import OpenShare, Strict
 
 __all__ = ["Params", "files"]
@@ -17,29 +22,48 @@ __all__ = ["Params", "files"]
 RATE = "environment_model_release_arm:modelops_requests:rate5m"
 ERRORS = "environment_model_release_arm:modelops_errors:ratio_rate5m"
 LATENCY = "environment_model_release_arm:modelops_request_seconds:quantile_rate5m"
+UNAVAILABLE = "environment_model:modelops_unavailable:ratio_rate"
+SLOW = "environment_model:modelops_slow:ratio_rate"
 _WINDOW = "5m"
+WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+_HOURS = {"1h": 1, "6h": 6, "1d": 24, "3d": 72}
+BURNS: Mapping[str, tuple[tuple[str, str, float], ...]] = {
+    "page": (("1h", "5m", 0.02), ("6h", "30m", 0.05)),
+    "ticket": (("1d", "2h", 0.1), ("3d", "6h", 0.1)),
+}
+"""By severity: the long window, the short one, and the share of the budget that the long one may use at most."""
 
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*(s|m|h|d)$", description="a number with s, m, h or d")]
 Address = Annotated[str, Field(pattern=r"^[^\s/]+:[0-9]{1,5}$", description="HOST:PORT")]
 
 
 class Params(Strict):
-    """Where the servers answer, and what counts as trouble.
+    """Where the servers answer, what is promised, and what counts as trouble.
 
-    ``targets`` are the addresses of the environment's servers. A model is in trouble when, for as long as ``after``,
-    more than ``maximumErrorRate`` of an arm's requests fail, or the ``quantile`` of its times is above the model's own
-    latency objective; arms with fewer than ``minimumRequestsPerSecond`` alarm nobody. ``missingAfter`` is how long a
-    release that git names may be absent.
+    ``targets`` are the addresses of the environment's servers. ``availability`` is the share of requests that have to
+    be answered, ``fastEnough`` the share that has to be within the model's own latency objective, over ``periodDays``;
+    what may be missed is the budget. An arm is in trouble when, for as long as ``after``, more than
+    ``maximumErrorRate`` of its requests fail, or the ``quantile`` of its times is above the objective. With fewer than
+    ``minimumRequestsPerSecond`` nobody is alarmed. ``missingAfter`` is how long a release that git names may be absent,
+    ``silentAfter`` and ``lookAfter`` how long the loop and the monitor may be silent, ``labelsWithin`` how late the
+    first label may be, and ``keyEndsWithin`` how early people hear of a key that ends.
     """
 
     targets: tuple[Address, ...] = Field(min_length=1)
     scheme: Literal["http", "https"] = "http"
     interval: Duration = "15s"
+    availability: OpenShare = 0.999
+    fast_enough: OpenShare = 0.99
+    period_days: Annotated[int, Field(ge=7, le=90)] = 30
     maximum_error_rate: OpenShare = 0.01
     quantile: OpenShare = 0.99
     minimum_requests_per_second: Annotated[float, Field(ge=0)] = 0.1
     after: Duration = "10m"
     missing_after: Duration = "30m"
+    silent_after: Duration = "2h"
+    look_after: Duration = "2d"
+    labels_within: Duration = "7d"
+    key_ends_within: Duration = "14d"
 
 
 def files(params: Params, view: View) -> Mapping[str, str]:
@@ -56,14 +80,14 @@ def files(params: Params, view: View) -> Mapping[str, str]:
             }
         ]
     }
+    groups = [
+        ("recorded", [*_recorded(params, name), *_ratios(view)]),
+        ("server", [*_server_alerts(params, name), *_pass_alerts(params, name)]),
+    ]
     rules = {
         "groups": [
-            {"name": f"{_job(name)}-recorded", "rules": list(_recorded(params, name))},
-            {"name": f"{_job(name)}-server", "rules": list(_server_alerts(params, name))},
-            *(
-                {"name": f"{_job(name)}/{model.name}", "rules": list(_model_alerts(params, name, model))}
-                for model in view.models
-            ),
+            *({"name": f"{_job(name)}-{what}", "rules": some} for what, some in groups),
+            *({"name": f"{_job(name)}/{one.name}", "rules": [*_of_model(params, name, one)]} for one in view.models),
         ]
     }
     return {f"scrape-{name}.yaml": _dump(scrape), f"rules-{name}.yaml": _dump(rules)}
@@ -84,44 +108,136 @@ def _recorded(params: Params, environment: str) -> Iterator[dict[str, str]]:
     yield {"record": LATENCY, "expr": latency(where, _WINDOW, params.quantile)}
 
 
+def _ratios(view: View) -> Iterator[dict[str, Any]]:
+    """Yield what is missed of what is promised over each window; of times, of each model at its own objective."""
+    every = selector(environment=view.environment)
+    for window in WINDOWS:
+        yield {"record": f"{UNAVAILABLE}{window}", "expr": unavailable(every, window)}
+    for model in view.models:
+        where, le = selector(environment=view.environment, model=model.name), bound(model.latency_objective_ms / 1000)
+        for window in WINDOWS if le is not None else ():
+            said = {"record": f"{SLOW}{window}", "expr": slow(where, window, le or "")}
+            yield said | {"labels": {"environment": view.environment, "model": model.name}}
+
+
 def _server_alerts(params: Params, environment: str) -> Iterator[dict[str, Any]]:
     where = selector(environment=environment)
     down = selector(job=_job(environment))
     yield _alert(
-        "ModelServerDown", f"up{down} == 0 or absent(up{down})", params.after, {"environment": environment},
-        f"no server of {environment} answers Prometheus",
+        "ModelServerDown", f"up{down} == 0 or absent(up{down})", params.after,
+        {"environment": environment, "severity": "page"}, f"no server of {environment} answers Prometheus",
     )  # fmt: skip
     yield _alert(
-        "RoutingTableRefused", f"max by (environment) (modelops_routing_table_error{where}) == 1", params.after, {},
+        "RoutingTableRefused", f"max by (environment) (modelops_routing_table_error{where}) == 1", params.after,
+        {"severity": "ticket"},
         f"a server of {environment} refuses its newest routing table and goes on with the one before",
     )  # fmt: skip
     lost = f"sum by (environment) (increase(modelops_log_dropped_total{where}[15m])) > 0"
     yield _alert(
-        "PredictionsNotLogged", lost, None, {}, f"predictions of {environment} were not logged: the disk refused"
-    )
+        "PredictionsNotLogged", lost, None, {"severity": "ticket"},
+        f"predictions of {environment} were not logged: the disk refused",
+    )  # fmt: skip
 
 
-def _model_alerts(params: Params, environment: str, model: ModelView) -> Iterator[dict[str, Any]]:
+def _pass_alerts(params: Params, environment: str) -> Iterator[dict[str, Any]]:
+    """Yield what is said of the loop, by what its passes write where they and a server share a machine."""
+    where, ticket = selector(environment=environment), {"severity": "ticket"}
+    silent = f"time() - max by (environment) (modelops_reconcile_last_pass_timestamp_seconds{where})"
+    yield _alert(
+        "ReconcilerDead", f"{silent} > {_seconds(params.silent_after)}", None, ticket,
+        f"nothing reconciled {environment} for more than {params.silent_after}",
+    )  # fmt: skip
+    yield _alert(
+        "AlertsUndelivered", f"max by (environment) (modelops_alerts_failing_ways{where}) > 0", "1h", ticket,
+        f"a way by which people are told of {environment} takes nothing: modelops status says which",
+    )  # fmt: skip
+    left = f"min by (environment, signing_key) (modelops_key_expiry_timestamp_seconds{where}) - time()"
+    yield _alert(
+        "SigningKeyEnds", f"{left} < {_seconds(params.key_ends_within)}", None, ticket,
+        f"the key {{{{ $labels.signing_key }}}} signs nothing in {params.key_ends_within}, or already",
+    )  # fmt: skip
+
+
+def _of_model(params: Params, environment: str, model: ModelView) -> Iterator[dict[str, Any]]:
     """Yield what is said of one model; owner and risk are labels, so that they decide who is called and how."""
     where = selector(environment=environment, model=model.name)
-    labels = {"owner": _literal(model.owner), "risk": model.risk}
+    owned = {"environment": environment, "model": model.name, "owner": _literal(model.owner), "risk": model.risk}
+    ticket = owned | {"severity": "ticket"}
     busy = f"and on ({BY}) {RATE}{where} >= {params.minimum_requests_per_second:g}"
     seconds = model.latency_objective_ms / 1000
     which = f"{model.name} in {environment}, release {{{{ $labels.release }}}} ({{{{ $labels.arm }}}})"
+    yield from _burns(params, environment, model, owned)
     yield _alert(
-        "ModelFailing", f"{ERRORS}{where} > {params.maximum_error_rate:g} {busy}", params.after, labels,
+        "ModelFailing", f"{ERRORS}{where} > {params.maximum_error_rate:g} {busy}", params.after, ticket,
         f"{which}: more than {params.maximum_error_rate:.2%} of the requests fail",
     )  # fmt: skip
     yield _alert(
-        "ModelSlow", f"{LATENCY}{where} > {seconds:g} {busy}", params.after, labels,
+        "ModelSlow", f"{LATENCY}{where} > {seconds:g} {busy}", params.after, ticket,
         f"{which}: slower than its objective of {model.latency_objective_ms:g} ms",
     )  # fmt: skip
     for arm, release in model.arms.items():
         wanted = selector(environment=environment, model=model.name, release=str(release), arm=arm)
         yield _alert(
-            "ModelReleaseMissing", f"absent(modelops_requests_total{wanted})", params.missing_after, labels,
+            "ModelReleaseMissing", f"absent(modelops_requests_total{wanted})", params.missing_after,
+            {**ticket, "release": str(release), "arm": arm},
             f"git names release {release} of {model.name} as {arm} in {environment}, and no server has it loaded",
         )  # fmt: skip
+    yield _alert(
+        "ModelStalled", f"max by ({SEAT}) (modelops_reconcile_stalled{where}) == 1", params.after, ticket,
+        f"{model.name} in {environment} cannot go on: modelops status says why",
+    )  # fmt: skip
+    if model.monitored:
+        yield from _watched(params, environment, model, ticket)
+
+
+def _burns(params: Params, environment: str, model: ModelView, owned: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the alerts of budgets that burn, for each severity one that asks both pairs of windows."""
+    where = selector(environment=environment, model=model.name)
+    le = bound(model.latency_objective_ms / 1000)
+    promises = [("Availability", UNAVAILABLE, 1 - params.availability, "that requests are answered")]
+    if le is not None:
+        within = f"that answers come within {float(le) * 1000:g} ms"
+        promises.append(("Latency", SLOW, 1 - params.fast_enough, within))
+    for name, ratio, budget, promise in promises:
+        for severity, pairs in BURNS.items():
+            conditions = []
+            for long, short, share in pairs:
+                limit = share * params.period_days * 24 / _HOURS[long] * budget
+                # More than all cannot be missed: such a pair never alerts.
+                conditions.append(f"({ratio}{long}{where} > {limit:.6g} and {ratio}{short}{where} > {limit:.6g})")
+            asked = f"sum by ({SEAT}) ({RATE}{where}) >= {params.minimum_requests_per_second:g}"
+            said = f"{model.name} in {environment}: the budget of {params.period_days} days, {promise}, burns"
+            yield _alert(
+                f"Model{name}Burn", f"({' or '.join(conditions)}) and on ({SEAT}) {asked}", None,
+                {**owned, "severity": severity}, f"{said} {'fast' if severity == 'page' else 'slowly'}",
+            )  # fmt: skip
+
+
+def _watched(params: Params, environment: str, model: ModelView, ticket: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield what is said by what the monitor writes, and of labels that do not come."""
+    where, seat = selector(environment=environment, model=model.name), f"{model.name} in {environment}"
+    alert = selector(environment=environment, model=model.name, level="alert")
+    yield _alert(
+        "ModelWindowAlerts", f"max by ({SEAT}) (modelops_monitor_level{alert}) == 1", None, ticket,
+        f"the last window of {seat} alerts: modelops monitor {environment} --model {model.name} shows why",
+    )  # fmt: skip
+    silent = f"time() - max by ({SEAT}) (modelops_monitor_last_look_timestamp_seconds{where})"
+    yield _alert(
+        "MonitorDead", f"{silent} > {_seconds(params.look_after)}", None, ticket,
+        f"nobody looked at {seat} for more than {params.look_after}",
+    )  # fmt: skip
+    if model.judged:
+        accepted = selector(environment=environment, model=model.name, outcome="accepted")
+        came = f"sum by ({SEAT}) (increase(modelops_feedback_total{accepted}[{params.labels_within}])) == 0"
+        asked = f"sum by ({SEAT}) (increase(modelops_requests_total{where}[{params.labels_within}])) > 0"
+        yield _alert(
+            "ModelLabelsMissing", f"{came} and on ({SEAT}) {asked}", params.labels_within, ticket,
+            f"no label of {seat} came in {params.labels_within}, so that nobody knows how good it is",
+        )  # fmt: skip
+
+
+def _seconds(duration: str) -> int:
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
 
 
 def _alert(name: str, expression: str, after: str | None, labels: Mapping[str, str], said: str) -> dict[str, Any]:

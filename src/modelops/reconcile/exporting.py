@@ -26,7 +26,15 @@ def view_of(graph: Graph, name: str) -> View:
         if arms:
             models.append(
                 ModelView(
-                    model, spec.description, spec.owner, spec.risk, spec.task, spec.serving.latency_objective_ms, arms
+                    name=model,
+                    description=spec.description,
+                    owner=spec.owner,
+                    risk=spec.risk,
+                    task=spec.task,
+                    latency_objective_ms=spec.serving.latency_objective_ms,
+                    arms=arms,
+                    monitored=entry.monitor is not None,
+                    judged=entry.monitor is not None and entry.monitor.spec.performance is not None,
                 )
             )
     return View(name, tuple(models))

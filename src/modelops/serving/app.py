@@ -24,7 +24,7 @@ from modelops.serving.feedback import take_feedback
 from modelops.serving.forms import TENSORS, Form, body_of
 from modelops.serving.guard import ALL, Caller, view_for, without_paths
 from modelops.serving.http import JSON, RETRY, Answer, Limits, Request
-from modelops.serving.metrics import CONTENT_TYPE, ServerMetrics, exposition
+from modelops.serving.metrics import CONTENT_TYPE, ServerMetrics, exposition, of_passes
 from modelops.serving.offers.openapi import described
 from modelops.serving.offers.page import index_page, model_page
 from modelops.serving.offers.records import INVOCATIONS, RECORDS
@@ -166,7 +166,10 @@ class App:
             case "status":
                 answer = _json(merged_status(views) if self._peers else views[0]["status"])
             case "metrics":
-                answer = Answer(200, exposition(merged_families(views, labelled=self._peers is not None)), CONTENT_TYPE)
+                families = merged_families(views, labelled=self._peers is not None)
+                passes = {**every[0], "families": packed(of_passes(Path(self._watcher.path).parent))}
+                families += merged_families([view_for(passes, sight)], labelled=False)
+                answer = Answer(200, exposition(families), CONTENT_TYPE)
             case _:
                 counts = [each for view in views for each in view["statistics"]]
                 answer = _json(model_stats(counts, _versions(table, endpoint)))

@@ -7,18 +7,23 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from modelops.predictions import PredictionLog
+from modelops.spec.layout import SAID
+from modelops.spec.routing import LATENCY_BOUNDS
 
-__all__ = ["CONTENT_TYPE", "ArmCounts", "ServerMetrics", "exposition"]
+__all__ = ["CONTENT_TYPE", "ArmCounts", "ServerMetrics", "exposition", "of_passes"]
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+BUCKETS = LATENCY_BOUNDS
+_OF_PASSES = ("modelops_reconcile_", "modelops_monitor_", "modelops_alerts_", "modelops_key_expiry_")
 _ARM = ("model", "release", "arm")
 
 
@@ -149,6 +154,27 @@ def _log_families(log: PredictionLog) -> Iterable[Metric]:
     yield CounterMetricFamily("modelops_log_dropped", "Buffered rows lost because the disk refused.", stats.dropped)
     yield CounterMetricFamily("modelops_log_commits", "Commits of the prediction log.", stats.commits)
     yield CounterMetricFamily("modelops_log_commit_seconds", "Time spent in commits.", stats.commit_seconds)
+
+
+def of_passes(runtime: Path) -> list[Metric]:
+    """Return what the last passes of the loop and the monitor said on this machine, as their files hold it.
+
+    A file that cannot be read is counted and says nothing; names of the server's own are passed over.
+    """
+    found: dict[str, Metric] = {}
+    unread = 0
+    for path in sorted((runtime / SAID).glob("*.prom")):
+        try:
+            families = [*text_string_to_metric_families(path.read_text(encoding="utf-8"))]
+        except (OSError, ValueError):
+            unread += 1
+            continue
+        for family in families:
+            if family.name.startswith(_OF_PASSES):
+                known = found.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                known.samples.extend(family.samples)
+    lost = GaugeMetricFamily("modelops_pass_files_unread", "Files of passes that cannot be read.", unread)
+    return [*found.values(), lost]
 
 
 class _Given(Collector):

@@ -29,6 +29,8 @@ ATTRIBUTES = ".gitattributes"
 CACHE = "__pycache__"
 PREDICTIONS = "predictions"
 """The folder of the prediction log in the runtime folder of an environment."""
+SAID = "metrics"
+"""The folder of what passes say in Prometheus' form in the runtime folder of an environment, a file each."""
 RENDERED = ".modelops-rendered.json"
 """Lists what was rendered into a folder; the only file there that nobody applies."""
 _OUTSIDE = re.compile(rf"(?:\.\./)+{re.escape(WORKFLOWS)}")

@@ -15,6 +15,9 @@ from modelops.spec.meta import MOST_ARMS, Digest, ModelName, Name, Share, Strict
 
 FILE_NAME = "routes.json"
 
+LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Seconds at which the server counts how many answers were faster; what is asked of times is asked at these."""
+
 _UNSAID = Serving()
 
 ArmName = Annotated[str, Field(pattern=r"^(stable|candidate|challenger-[1-9][0-9]*)$")]
