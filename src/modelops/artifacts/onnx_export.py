@@ -25,7 +25,7 @@ Array = np.ndarray[Any, Any]
 
 TOLERANCE = 1e-6
 """Largest accepted difference of a score: absolute below 1, relative above."""
-MARGIN = 10
+MARGIN = 2
 """So much nearer the general converter's form has to be on the rows that are looked at: on others it is further off."""
 
 EXPORTER = "4"
@@ -67,7 +67,7 @@ def export_onnx(estimator: Any, signature: Signature, rows: Mapping[str, Array])
     """Convert a fitted estimator and check it against scikit-learn on ``rows`` and on the rows that ``probe`` makes.
 
     ``rows`` are frame columns, one array of shape (n,) per feature. A conversion is accepted when no score differs by
-    more than ``TOLERANCE``, of the general converter by more than a tenth of it, no label differs, and it refuses the
+    more than ``TOLERANCE``, of the general converter by more than half of it, no label differs, and it refuses the
     unknown categories that scikit-learn refuses. The exact form is tried first; estimators that have none go through
     the general converter.
     """
