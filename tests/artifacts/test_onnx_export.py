@@ -17,6 +17,7 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestClassifier,
 )
+from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
@@ -30,7 +31,7 @@ from artifacts.makers import GAPS, MIXED, NUMBERS, fitted, rows, signature
 from modelops.artifacts.frame import to_frame
 from modelops.artifacts.onnx_export import export_onnx
 from modelops.artifacts.onnx_session import check_model, onnx_score
-from modelops.artifacts.probe import probes
+from modelops.artifacts.probe import OUTSIDE, WITHIN, probes
 from modelops.errors import ModelOpsError
 
 B, M, R = "binary-classification", "multiclass-classification", "regression"
@@ -134,6 +135,41 @@ def test_probes_lie_on_and_beside_thresholds_behind_a_scaler() -> None:
     labels = estimator.predict_proba(to_frame(probe.columns))[:, 1]
     assert len(np.unique(labels)) > 1
     assert {"missing 'country'", "an unseen category of 'country'", "all missing", "'amount' = 3e+38"} <= set(kinds)
+
+
+def test_probes_hold_rows_that_nobody_has_seen() -> None:
+    """Made rows lie in range and out of it, keep types and gaps, and are the same each time."""
+    estimator, columns = fitted(make_pipeline(scaled(), DecisionTreeClassifier(max_depth=3)), MIXED)
+    kinds, again = ({probe.kind: probe for probe in probes(estimator, MIXED, columns)} for _ in range(2))
+    within, outside = kinds[WITHIN].columns, kinds[OUTSIDE].columns
+    low, high = np.nanmin(columns["amount"]), np.nanmax(columns["amount"])
+    slack = 1e-6 * max(abs(low), abs(high))
+    assert np.nanmin(within["amount"]) >= low - slack
+    assert np.nanmax(within["amount"]) <= high + slack
+    assert np.nanmin(outside["amount"]) < 2 * low
+    assert np.nanmax(outside["amount"]) > 2 * high
+    assert 0 < np.isnan(within["amount"]).mean() < 0.5
+    assert not np.isnan(within["when"]).any()
+    new = ~np.isin(within["amount"], columns["amount"])
+    assert 0.2 < new.mean() < 0.8
+    for made in (within, outside):
+        assert (made["age"] == np.round(made["age"])).all()
+        assert set(made["country"]) == set(columns["country"])
+    for kind in (WITHIN, OUTSIDE):
+        for name, values in kinds[kind].columns.items():
+            np.testing.assert_array_equal(values, again[kind].columns[name])
+
+
+def test_what_the_general_converter_made_has_a_margin() -> None:
+    """The weights of a Gaussian process cancel out: what is off by part of 1e-6 here is off by more elsewhere."""
+    random = np.random.default_rng(3)
+    features = NUMBERS[:1]
+    columns = {"amount": random.normal(size=90)}
+    target = np.sin(columns["amount"]) + 0.02 * random.normal(size=90)
+    estimator = GaussianProcessRegressor(optimizer=None).fit(to_frame(columns), target)
+    export = export_onnx(estimator, signature(features, R), columns)
+    assert export.data is None
+    assert "that of the general converter differs by" in export.reason
 
 
 def _model(domain: str = "", tensor: Any = None) -> bytes:

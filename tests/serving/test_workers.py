@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from modelops.predictions import count
+from modelops.serving.workers.peers import _sum
 from serving.served_models import Running, tensor, write_table
 from waiting import PATIENCE, wait_for
 
@@ -116,3 +117,13 @@ def test_workers_that_cannot_start_are_an_error(tmp_path: Path, store: Any, mode
     assert done.returncode == 4
     assert "[workers-failed]" in done.stderr
     assert "[log-unwritable]" in done.stderr
+
+
+def test_the_slowest_commit_of_all_workers_is_no_sum() -> None:
+    """Counts add up; the longest of several is the longest."""
+    one: dict[str, Any] = {"depth": 1, "slowest_commit_seconds": 0.5, "error": None}
+    assert _sum([one, one | {"slowest_commit_seconds": 0.25, "error": "full"}]) == {
+        "depth": 2,
+        "slowest_commit_seconds": 0.5,
+        "error": "full",
+    }

@@ -25,8 +25,10 @@ Array = np.ndarray[Any, Any]
 
 TOLERANCE = 1e-6
 """Largest accepted difference of a score: absolute below 1, relative above."""
+MARGIN = 2
+"""So much nearer the general converter's form has to be on the rows that are looked at: on others it is further off."""
 
-EXPORTER = "3"
+EXPORTER = "4"
 """Part of the inputs digest: raised whenever the exported bytes of an unchanged estimator change."""
 
 _CONVERSION_ERRORS = (
@@ -65,8 +67,9 @@ def export_onnx(estimator: Any, signature: Signature, rows: Mapping[str, Array])
     """Convert a fitted estimator and check it against scikit-learn on ``rows`` and on the rows that ``probe`` makes.
 
     ``rows`` are frame columns, one array of shape (n,) per feature. A conversion is accepted when no score differs by
-    more than ``TOLERANCE``, no label differs, and it refuses the unknown categories that scikit-learn refuses. The
-    exact form is tried first; estimators that have none go through the general converter.
+    more than ``TOLERANCE``, of the general converter by more than half of it, no label differs, and it refuses the
+    unknown categories that scikit-learn refuses. The exact form is tried first; estimators that have none go through
+    the general converter.
     """
     asked = tuple(probes(estimator, signature.features, rows))
     expected = list(scored(sklearn_score(estimator, signature), asked))
@@ -90,7 +93,7 @@ def export_onnx(estimator: Any, signature: Signature, rows: Mapping[str, Array])
         if isinstance(converted, str):
             failures.append(converted)
             continue
-        found = _compare(converted, signature, expected)
+        found = _compare(converted, signature, expected, TOLERANCE / MARGIN)
         if isinstance(found, tuple):
             return _accepted(converted, found)
         (failures if found.startswith("the ONNX model") else partings).append(found)
@@ -159,7 +162,9 @@ def _variants(signature: Signature) -> Iterator[_Variant]:
     yield _Variant("columns of float32", matrix=False, double=False)
 
 
-def _compare(data: bytes, signature: Signature, expected: list[tuple[Probe, Any]]) -> tuple[Compared, ...] | str:
+def _compare(
+    data: bytes, signature: Signature, expected: list[tuple[Probe, Any]], tolerance: float = TOLERANCE
+) -> tuple[Compared, ...] | str:
     """Return the table of the comparison over all probes, or the sentence that says where the conversion parts."""
     try:
         predictor = Predictor(signature, onnx_score(data, signature))
@@ -176,7 +181,7 @@ def _compare(data: bytes, signature: Signature, expected: list[tuple[Probe, Any]
     table: dict[str, tuple[int, float]] = {}
     try:
         for probe, found in answered:
-            part = _parts(predictor, signature, probe.kind, found, truths[probe.kind])
+            part = _parts(predictor, signature, probe.kind, found, truths[probe.kind], tolerance)
             if isinstance(part, str):
                 return part
             rows, largest = table.get(probe.what, (0, 0.0))
@@ -197,12 +202,14 @@ def _refuses(predictor: Predictor, probe: Probe) -> bool:
     return True
 
 
-def _parts(predictor: Predictor, signature: Signature, kind: str, found: Array | None, scores: Array) -> float | str:
+def _parts(
+    predictor: Predictor, signature: Signature, kind: str, found: Array | None, scores: Array, tolerance: float
+) -> float | str:
     """Return the distance between two implementations on one probe, or the sentence that says how they part."""
     if found is None:
         return f"gives no number at {kind}"
     distance = difference(found, scores)
-    if distance > TOLERANCE:
+    if distance > tolerance:
         return f"differs by {distance:.2g} at {kind}"
     if signature.task != "regression" and (predictor.indices(found) != predictor.indices(scores)).any():
         return f"flips a label at {kind}"

@@ -55,12 +55,15 @@ class LogStats:
     """Counts since the log was opened.
 
     ``dropped`` are buffered rows that will not be written, ``set_aside`` files that could not be read and were renamed.
+    ``slowest_commit_seconds`` is how long the longest commit took: a crash at its end would have lost the buffered rows
+    that came meanwhile, besides those that were in it.
     """
 
     written: int = 0
     dropped: int = 0
     commits: int = 0
     commit_seconds: float = 0.0
+    slowest_commit_seconds: float = 0.0
     set_aside: int = 0
     error: str | None = None
 
@@ -305,7 +308,9 @@ class PredictionLog:
             self._disk_refuses(batch, unwritable(self.path, problem))
             return False
         stats = self.stats
-        stats.commit_seconds += time.perf_counter() - started
+        took = time.perf_counter() - started
+        stats.commit_seconds += took
+        stats.slowest_commit_seconds = max(stats.slowest_commit_seconds, took)
         stats.commits += 1
         stats.written += written
         stats.error = None

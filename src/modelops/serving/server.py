@@ -42,7 +42,7 @@ __all__ = ["Service", "reserved"]
 
 LINGER_SECONDS = 0.5
 """How long a draining server waits for a last request on each connection, to answer it and say that it closes."""
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0002
 """How long a thread that is at work on a large request may keep the event loop from going on."""
 FULL_COLLECTIONS = 1000
 """Of so many collections of what is not quite new one is of everything."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -56,14 +55,14 @@ class Shared:
     connections: set[Connection] = field(default_factory=set)
     outbox: Outbox = field(default_factory=Outbox)
     heads: Heads = field(default_factory=Heads)
-    _second: float = 0.0
+    _until: float = 0.0
     _date: bytes = b""
 
-    def date(self) -> bytes:
-        """Return the time of day as HTTP writes it; it is written once a second."""
-        if not 0.0 <= (now := time.time()) - self._second < 1.0:
-            self._second = math.floor(now)
-            self._date = formatdate(self._second, usegmt=True).encode()
+    def date(self, now: float) -> bytes:
+        """Return the time of day as HTTP writes it; it is written once a second of the event loop."""
+        if now >= self._until:
+            self._until = now + 1.0
+            self._date = formatdate(time.time(), usegmt=True).encode()
         return self._date
 
 
@@ -421,10 +420,12 @@ class Connection(asyncio.Protocol):
         without_body = request is not None and request.method == b"HEAD"
         plain = answer.status == 200 and answer.content_type is JSON and not answer.headers and not without_body
         if plain and keep and request is not None and b"connection" not in request.headers:
-            self._post(self._loop, self._transport, _OK % (self._shared.date(), len(answer.body), answer.body))
+            self._post(
+                self._loop, self._transport, _OK % (self._shared.date(self._loop.time()), len(answer.body), answer.body)
+            )
             return
         head = [b"HTTP/1.1 %d %b" % (answer.status, HTTPStatus(answer.status).phrase.encode())]
-        head.append(b"date: " + self._shared.date())
+        head.append(b"date: " + self._shared.date(self._loop.time()))
         head.append(b"content-type: " + answer.content_type)
         head.append(b"content-length: %d" % len(answer.body))
         head.extend(b"%b: %b" % header for header in answer.headers)

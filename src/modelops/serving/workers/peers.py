@@ -110,10 +110,11 @@ def merged_status(views: Sequence[View]) -> View:
 
 
 def _sum(logs: Sequence[Mapping[str, Any]]) -> View:
-    """Add up what are numbers; of anything else take the first that says something."""
+    """Add up what are numbers, but for the slowest; of anything else take the first that says something."""
     result: View = {}
     for name in logs[0]:
         values = [log[name] for log in logs]
         numbers = all(isinstance(value, (int, float)) for value in values)
-        result[name] = sum(values) if numbers else next((value for value in values if value is not None), None)
+        together = max if name.startswith("slowest") else sum
+        result[name] = together(values) if numbers else next((value for value in values if value is not None), None)
     return result
