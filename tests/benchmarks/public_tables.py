@@ -261,8 +261,9 @@ TABLES: tuple[Table, ...] = (
     Table("fair", "statsmodels/datasets/fair/fair.csv", "rate_marriage", M),
     Table("randhie", "statsmodels/datasets/randhie/randhie.csv", "mdvis", R),
     Table("anes96", "statsmodels/datasets/anes96/anes96.csv", "'vote'", B, read={"sep": "\t"}),
+    # Its order does not show that individual numbers travellers, not what was measured: init asks, and this is the answer.
     Table("modechoice", "statsmodels/datasets/modechoice/modechoice.csv", "choice", B, ("individual",),
-          read={"sep": None}),
+          ("--id", "individual"), read={"sep": None}),
     Table("ccard", "statsmodels/datasets/ccard/ccard.csv", "AVGEXP", R),
     Table("spector", "statsmodels/datasets/spector/spector.csv", "GRADE", None, refused="delimiter-unknown"),
     Table("seattle", "vega_datasets/_data/seattle-weather.csv", "weather", M, ("date",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -353,6 +354,15 @@ def test_a_table_without_features_says_what_its_columns_are(wishes: dict[str, st
     assert named in caught.value.first.message
     assert way in (caught.value.first.hint or "")
     assert "there is no other" not in caught.value.first.message
+
+
+def test_a_time_alone_is_called_the_time_and_no_way_is_promised_that_is_none() -> None:
+    """Nothing was left out, so no option keeps it."""
+    days = pa.array([dt.datetime(2024, 1, 1) + dt.timedelta(days=n) for n in range(120)], pa.timestamp("us"))
+    with pytest.raises(ModelOpsError) as caught:
+        draft(pa.table({"day": days, "churned": ["yes", "no"] * 60}), time="day")
+    assert "day: the time of the rows" in caught.value.first.message
+    assert "--feature" not in (caught.value.first.hint or "")
 
 
 def test_the_named_time_and_id_are_used_and_are_no_features() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +48,7 @@ RATES = 2
 """How many shares of a feature are compared: missing values, and unseen or out-of-range ones."""
 
 
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _PLURALS: Mapping[Kind, str] = {"number": "numbers", "category": "categories"}
 
 
@@ -319,7 +321,7 @@ def _reported(
     reference: Summary,
     values: pa.ChunkedArray,
     scores: Mapping[str, Score],
-    rate: Callable[[pa.ChunkedArray, int], Rate],
+    rate: Callable[[Flags, int], Rate],
 ) -> FeatureReport:
     return FeatureReport(
         name=feature.name,
@@ -369,17 +371,17 @@ def _scored(
 
 
 def _rate(
-    n: int, significance: float, entities: Codes | None, known: int | None, found: pa.ChunkedArray, reference_hits: int
+    n: int, significance: float, entities: Codes | None, known: int | None, found: Flags, reference_hits: int
 ) -> Rate:
     """Compare two shares by the one-sided two-sample z test with pooled variance, of what the rows are worth."""
-    m, hits = len(found), np.asarray(pc.fill_null(found, False).to_numpy(), dtype=np.int64)
-    value, reference = (float(hits.mean()) if m else 0.0), (reference_hits / n if n else 0.0)
+    m = len(found)
+    value, reference = (np.count_nonzero(found) / m if m else 0.0), (reference_hits / n if n else 0.0)
     if value - reference <= RISE:
         return Rate(value, reference, False)
     worth = Worth(n, m)
     if entities is not None or known is not None:
         shares = np.array([1 - reference, reference])
-        worth = worth_of(hits, shares, entities, n, known, significance, drawn=True)
+        worth = worth_of(found.astype(np.int64), shares, entities, n, known, significance, drawn=True)
     if worth.window < _FEWEST:
         return Rate(value, reference, False)
     of_window, of_reference = max(1.0, worth.window), max(1.0, worth.reference)
@@ -388,25 +390,33 @@ def _rate(
     return Rate(value, reference, value - reference > -float(scipy.special.ndtri(significance)) * error)
 
 
-def _missing(values: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
+def _flags(found: pa.ChunkedArray) -> Flags:
+    return np.asarray(pc.fill_null(found, False).to_numpy(), dtype=np.bool_)
+
+
+def _numbers(values: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.concatenate([np.empty(0), *summaries.numbers(values)])
+
+
+def _missing(values: pa.ChunkedArray, kind: Kind) -> Flags:
     if kind == "category":
-        return pc.or_(pc.is_null(values), pc.fill_null(pc.equal(values.cast(pa.string()), ""), False))
-    absent = np.concatenate([np.empty(0, dtype=np.bool_), *(np.isnan(part) for part in summaries.numbers(values))])
-    return pa.chunked_array([pa.array(absent)])
+        return _flags(pc.or_(pc.is_null(values), pc.fill_null(pc.equal(values.cast(pa.string()), ""), False)))
+    return np.isnan(_numbers(values))
 
 
-def _unseen(values: pa.ChunkedArray, reference: Summary) -> pa.ChunkedArray:
+def _unseen(values: pa.ChunkedArray, reference: Summary) -> Flags:
     listed = pc.is_in(values.cast(pa.string()), value_set=pa.array(reference.categories, pa.string()))
-    return pc.and_(pc.invert(listed), pc.invert(_missing(values, "category")))
+    return ~_flags(listed) & ~_missing(values, "category")
 
 
 def _out_of_range(
-    feature: Feature, values: pa.ChunkedArray, reference: Summary, rate: Callable[[pa.ChunkedArray, int], Rate]
+    feature: Feature, values: pa.ChunkedArray, reference: Summary, rate: Callable[[Flags, int], Rate]
 ) -> Rate | None:
     if feature.type not in ("number", "integer") or reference.minimum is None or reference.maximum is None:
         return None
     low, high = summaries.edge_below(reference.minimum), summaries.edge_above(reference.maximum)
-    return rate(pc.or_(pc.less(values, low), pc.greater_equal(values, high)), 0)
+    found = _numbers(values)
+    return rate((found < low) | (found >= high), 0)
 
 
 def _level(

@@ -118,16 +118,17 @@ def draft_model(
 
 def _no_features(wish: Wish, left_out: Sequence[Finding], roles: Roles) -> ModelOpsError:
     """Say of every column but the target why no model learns from it, and how one of them is kept."""
-    taken = [name for name in (roles.identity, roles.time, wish.weight) if name is not None]
-    reasons = [f"{name}: {roles.said.get(name) or 'asked for as something else'}" for name in taken]
+    roled = ((roles.identity, "names the rows"), (roles.time, "the time of the rows"), (wish.weight, "their weight"))
+    taken = {name: what for name, what in roled if name is not None}
+    reasons = [f"{name}: {roles.said.get(name) or what}" for name, what in taken.items()]
     reasons += [f"{finding.name}: {finding.remark}" for finding in left_out[:5]]
     asked = (wish.id, wish.time, wish.weight)
     other = [name for name in taken if name not in asked] + [f.name for f in left_out if f.keeps is not None]
-    way = f", as --feature {other[0]}" if other else ""
+    way = f"; --feature keeps one that was left out, as --feature {other[0]}" if other else "; add some to the data"
     return failure(
         "no-features",
         f"no column can be used to predict {wish.target!r}: {'; '.join(reasons) or 'there is no other'}",
-        hint=f"a model learns from columns beside the target and the time; --feature keeps one that was left out{way}",
+        hint=f"a model learns from columns beside the target and the time{way}",
     )
 
 
