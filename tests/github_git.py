@@ -37,6 +37,7 @@ ALL = {
     "pull_requests": "write",
 }
 _NEEDED = (
+    (r"GET /orgs/.*/teams/.*", "members=read"),
     (r"GET .*/(git/.*|activity)", "contents=read"),
     (r"(POST|PATCH|DELETE) .*/git/.*", "contents=write"),
     (r"PUT .*/pulls/\d+/merge", "contents=write"),

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import httpx
 
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.forges.github.permissions import NEEDED
+from modelops.forges.github.permissions import FOR_TEAMS, NEEDED
 from modelops.forges.github.refusals import client, is_limited, limited, unreachable
 from modelops.forges.github.settings import API, APP, APP_KEY, TOKENS, Params
 
@@ -156,7 +156,9 @@ class App:
         _require_permissions(self.name, found.get("permissions") or {}, self._permissions)
         # Where the repository was renamed, what it was called before is no name of it.
         which = {"repository_ids": [self._moved]} if self._moved else {"repositories": [self._repository.split("/")[1]]}
-        wanted = {**which, "permissions": dict(self._permissions)}
+        given = found.get("permissions") or {}
+        more = {key: level for key, level in FOR_TEAMS.items() if given.get(key) in ("read", "write")}
+        wanted = {**which, "permissions": {**self._permissions, **more}}
         made = self._ask("POST", f"/app/installations/{int(found['id'])}/access_tokens", wanted)
         self._token = str(made["token"])
         until = datetime.fromisoformat(str(made["expires_at"]).replace("Z", "+00:00"))
