@@ -39,6 +39,7 @@ ALL = {
 }
 _NEEDED = (
     *github_issues.NEEDED,
+    (r"GET /orgs/.*/teams/.*", "members=read"),
     (r"GET .*/(git/.*|activity)", "contents=read"),
     (r"(POST|PATCH|DELETE) .*/git/.*", "contents=write"),
     (r"PUT .*/pulls/\d+/merge", "contents=write"),
@@ -175,6 +176,9 @@ def app_call(fake: FakeGitHub, method: str, path: str, body: dict[str, Any], pro
         }
     if fake.app.suspended:
         return 403, {"message": "This installation has been suspended"}
+    here = fake.name.partition("/")[2]
+    if body.get("repositories", [here]) != [here] or body.get("repository_ids", [1]) != [1]:
+        return 422, {"message": "There is at least one repository that does not exist or is not accessible"}
     asked = body.get("permissions", fake.app.permissions)
     if any(fake.app.permissions.get(key) not in (level, "write") for key, level in asked.items()):
         return 422, {"message": "The permissions requested are not granted to this installation."}

@@ -86,6 +86,7 @@ class FakeGitHub:
     moment: int = 0
     name: str = REPOSITORY
     rules: Rules | None = None
+    teams: dict[str, tuple[str, ...]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     admins: frozenset[str] = frozenset()
     about: dict[str, Any] = field(default_factory=dict)
@@ -174,6 +175,9 @@ class FakeGitHub:
             if me == "modelops[bot]":
                 return 403, {"message": "Resource not accessible by integration"}
             return 200, ACCOUNTS[me or ""]
+        team = re.fullmatch(r"GET /orgs/acme/teams/([^/]+)/members", f"{method} {path}")
+        if team is not None and team[1] in self.teams:
+            return 200, [ACCOUNTS[name] for name in self.teams[team[1]]]
         if not path.startswith(AT):
             return 404, {"message": "Not Found"}
         for pattern, handler in ROUTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,38 @@ def test_one_approval_is_asked_for(pull: Judged, counted: list[str], said: str) 
     assert [approval.login for approval in verdict.counted] == counted
     assert verdict.ok == bool(counted)
     assert said in "; ".join(verdict.reasons)
+
+
+TEAMS = {"team:ml": (Account("2", "bob"), Account("3", "cy"), Account("", "ghost"), Account("9", "x[bot]", True))}
+
+
+@pytest.mark.parametrize(
+    ("given", "counted", "said"),
+    [
+        (review("bob", id="2"), True, "1 of 1 approval (bob)"),
+        (review("robert", id="2"), True, "1 of 1 approval (robert)"),
+        (review("bob", id="7"), False, "ask bob, cy, dee"),
+        (review("dee", id="4"), True, "(dee)"),
+        (review("x[bot]", id="9"), False, "x[bot] is a machine"),
+    ],
+)
+def test_who_is_in_a_team_counts_by_id(given: Review, counted: bool, said: str) -> None:
+    """A member who was renamed is one, somebody who took the name is not, and whom the forge cannot tell is nobody."""
+    policy = policy_of(rule("group:all", "team:ML"), all=("Dee", "team:ml"))
+    asked = replace(pull_of(given, author=account("ada", "1")), teams=TEAMS)
+    verdict = judge(policy, asked)
+    assert (verdict.ok, said in "; ".join(verdict.reasons)) == (counted, True), verdict.reasons
+    assert verdict.rules[0].approvers == ("bob", "cy", "dee", "x[bot]")
+
+
+def test_a_team_that_nobody_can_tell_is_nobody() -> None:
+    """Why is said, and others whom the rule names count on; a forge without teams asks nobody by them."""
+    asked = replace(pull_of(review("bob")), teams={"team:gone": "nobody knows who is in team:gone: why"})
+    verdict = judge(policy_of(rule("team:gone", "cy")), asked)
+    assert (verdict.ok, verdict.reasons[0]) == (False, "nobody knows who is in team:gone: why")
+    assert "ask cy" in verdict.reasons[-1]
+    assert judge(policy_of(rule("team:gone", "bob")), asked).ok
+    assert not judge(policy_of(rule("team:ml")), pull_of(review("team:ml"))).ok
 
 
 def test_whoever_had_a_hand_in_it_does_not_count() -> None:

@@ -144,10 +144,13 @@ def test_a_limit_is_waited_for_if_it_is_short_and_told_if_it_is_long(
     assert waited[0] == 7.0
     assert 1.0 <= waited[1] <= 6.0
     late = str(int(time.time()) + 3600)
-    scene.served.fault = lambda *_: (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": late}, b"{}")
-    error = refused(lambda: scene.bob.get(pull.number), "forge-limited")
-    assert error.retryable
-    assert len(waited) == 2
+    secondary = {"Retry-After": "3600"}
+    for headers in ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": late}, secondary):
+        scene.served.seen.clear()
+        scene.served.fault = lambda *_, headers=headers: (429, headers, b"{}")
+        error = refused(lambda: scene.bob.get(pull.number), "forge-limited")
+        assert (error.retryable, len(waited), len(scene.served.seen)) == (True, 2, 1)
+        assert time.strftime("%H:", time.gmtime(time.time() + 3600)) in str(error)
 
 
 def test_what_has_not_changed_is_not_sent_again(scene: Scene) -> None:
@@ -178,6 +181,13 @@ def test_what_has_not_changed_is_not_sent_again(scene: Scene) -> None:
             "forge-forbidden",
             "it needs pull_requests=write",
         ),
+        (
+            (403, {"X-GitHub-SSO": "required; url=https://x"}, b'{"message": "protected by SAML"}'),
+            "forge-forbidden",
+            "Configure SSO",
+        ),
+        ((403, {}, b'{"message": "Resource not accessible"}'), "forge-forbidden", "it needs pull_requests=read"),
+        ((404, {}, b'{"message": "Not Found"}'), "forge-absent", "it takes metadata=read"),
         ((418, {}, b"not json"), "forge-refused", "418"),
         ((200, {}, b"<html>Log in</html>"), "forge-refused", "not by GitHub's API"),
         ((301, {"Location": "https://elsewhere.example/x"}, b""), "forge-refused", "not its API"),
@@ -189,8 +199,9 @@ def test_a_refusal_says_what_is_missing_and_no_token(
     """The variable, the permission or the status stand in the error; the token never does, and goes nowhere else."""
     scene.served.fault = lambda *_: reply
     error = refused(lambda: scene.bob.get(1), code)
-    assert words in str(error)
-    assert "token-of-bob" not in str(error)
+    told = f"{error} {error.first.hint}"
+    assert words in told
+    assert "token-of-bob" not in told
     assert error.exit in (Exit.WORLD, Exit.NO)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -121,6 +122,36 @@ def test_an_app_that_is_not_installed_or_suspended_says_so(scene: Scene) -> None
     scene.served.app.suspended = False
     scene.served.name = "acme/renamed"
     assert _code(scene.forge())[0] == "app-not-installed"
+
+
+def test_an_app_on_a_renamed_repository_asks_for_it_by_its_number(scene: Scene) -> None:
+    """GitHub sends the old name to a number; a token for the old name there is none."""
+    told = json.dumps({"id": 7, "app_id": 4711, "permissions": scene.served.app.permissions}).encode()
+    scene.served.name = "acme/renamed"
+
+    def fault(method: str, path: str, number: int) -> tuple[int, dict[str, str], bytes] | None:
+        if path == f"/repos/{REPOSITORY}/installation":
+            return 301, {"Location": f"{scene.served.url}/repositories/1/installation"}, b"{}"
+        return (200, {}, told) if path == "/repositories/1/installation" else None
+
+    scene.served.fault = fault
+    scene.forge().find()
+    assert len(scene.served.app.tokens) == 1
+
+
+@pytest.mark.parametrize(("header", "said"), [("3600", "until"), ("0", None)])
+def test_a_limit_of_the_app_itself_is_waited_for_or_told(scene: Scene, header: str, said: str | None) -> None:
+    """An hour is told at once, after one request, with the time; a moment is waited for."""
+    limit = b'{"message": "You have exceeded a secondary rate limit"}'
+    scene.served.fault = lambda method, path, number: (
+        (403, {"Retry-After": header}, limit) if path.endswith("/access_tokens") and (said or number == 0) else None
+    )
+    if said is None:
+        scene.forge().find()
+    else:
+        code, exit, told = _code(scene.forge())
+        assert (code, exit, said in told) == ("forge-limited", Exit.WORLD, True)
+    assert scene.count("POST", "/access_tokens") == (1 if said else 2)
 
 
 def test_a_permission_that_the_installation_lacks_is_named(scene: Scene) -> None:

@@ -356,6 +356,62 @@ def test_reviews_are_followed_without_measuring_again(scene: Scene) -> None:
     assert "the review of bob was dismissed" in scene.comments[0]
 
 
+def _name_teams(scene: Scene, *teams: str) -> None:
+    """Let the project begin with teams that approve: what is pushed later is judged by what was there before."""
+    clone = scene.ada.repository
+    tip, named = clone.tip("main"), ", ".join(f'"team:{team}"' for team in teams)
+    files: dict[str, bytes | None] = {path: clone.read(tip, path) for path in clone.paths(tip, "policies/")}
+    files["policies/approvals.yaml"] = APPROVALS.replace("[bob, grace]", f"[{named}]").encode()
+    began = clone.commit_files(scene.world.first, files, "Begin", ADA, NOON)
+    git(scene.world.remote, "fetch", "-q", str(clone.root), began)
+    git(scene.world.remote, "update-ref", "refs/heads/main", began)
+    scene.job.fetch()
+    clone.fetch()
+
+
+def test_a_team_of_the_organisation_approves(scene: Scene) -> None:
+    """Who is in it is asked for once, by id, and is among what was heard; who is not in it does not count."""
+    scene.served.teams = {"ml": ("bob", "ada"), "others": ("grace",)}
+    _name_teams(scene, "ml")
+    pull = scene.propose()
+    scene.served.seen.clear()
+    assert scene.run("approvals", "1").code == 0
+    assert scene.served.seen.count(("GET", "/orgs/acme/teams/ml/members")) == 1
+    assert "ask bob" in scene.check(APPROVED)["output"]["summary"]
+    scene.bob.review(pull.number, "approved", head=pull.head)
+    assert scene.run("approvals", "1").code == 0
+    assert scene.check(APPROVED)["output"]["title"] == "approved by bob"
+    assert [one.id for one in scene.bob.team("ml")] == ["12", "11"]
+    heard = [one for one in scene.bob.heard(pull) if "/teams/" in one.call]
+    assert [one.call.partition("?")[0] for one in heard] == ["GET /orgs/acme/teams/ml/members"]
+    assert {one.digest for one in heard} <= scene.served.sent
+    scene.served.teams["ml"] = ("ada",)
+    assert scene.run("approvals", "1").code == 0
+    assert scene.check(APPROVED)["status"] == "in_progress"
+
+
+@pytest.mark.parametrize("way", ["absent", "forbidden", "granted", "traversal"])
+def test_a_team_that_cannot_be_read_is_named_with_what_it_takes(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """No such team, and an App that was not given `members`: nobody is in it, and what is missing is said."""
+    monkeypatch.setenv("MODELOPS_APP_ID", "4711")
+    monkeypatch.setenv("MODELOPS_APP_PRIVATE_KEY", scene.served.app.pem)
+    scene.served.teams = {"ml": ("bob",)}
+    if way != "forbidden":
+        scene.served.app.permissions["members"] = "read"
+    name = {"absent": "gone", "traversal": "../../repos"}.get(way, "ml")
+    _name_teams(scene, name)
+    pull = scene.propose()
+    scene.bob.review(pull.number, "approved", head=pull.head)
+    assert scene.run("approvals", "1").code == 0
+    said = scene.check(APPROVED)["output"]["summary"]
+    assert (scene.check(APPROVED)["status"] == "completed") == (way == "granted")
+    if way != "granted":
+        assert f"nobody knows who is in team:{name}" in said.replace("\\", "")
+        assert ("members=read" in said) == (way != "traversal")
+
+
 def test_a_head_that_moved_takes_approvals_along(scene: Scene) -> None:
     """After a push the approval of the old head counts no more, and the check of the new head says so."""
     pull = scene.propose()

@@ -19,9 +19,13 @@ from git_world import git, nobodys_configuration
 from modelops.cli import cli
 from modelops.errors import ModelOpsError
 from modelops.locks.wheel import own_wheel
+from modelops.scaffold.surroundings.github import manifest
 from modelops.scaffold.surroundings.hub import Hub, parse
 from modelops.scaffold.surroundings.workflows import WORKFLOWS
+from modelops.spec.kinds.approval_policy import ApprovalPolicySpec
+from modelops.spec.load import load_resource
 
+HUB = Hub("github.com", "acme", "models")
 Init = Callable[..., dict[str, Any]]
 
 
@@ -181,6 +185,28 @@ def test_what_is_typed_names_the_app_in_the_rules(init: Init) -> None:
 def _writers(rules: str) -> set[int]:
     found = next(one["parameters"] for one in json.loads(rules)["rules"] if one["type"] == "required_status_checks")
     return {one["integration_id"] for one in found["required_status_checks"]}
+
+
+def test_teams_are_asked_for_reviews_and_the_app_may_read_them(init: Init) -> None:
+    """A team that approves is named with its organisation in CODEOWNERS; only then the App asks for `members`."""
+    init("--approver", "grace")
+    assert "members" not in json.loads(json.dumps(manifest(HUB, _policy())))["default_permissions"]
+    path = Path("policies/approvals.yaml")
+    path.write_text(path.read_text().replace("grace", '"team:ml-leads"', 1))
+    found = init("--github")
+    assert "@acme/ml-leads" in next(line for line in _owners() if line.startswith("/models/ "))
+    assert json.loads(Path(".github/modelops-app.json").read_text())["default_permissions"]["members"] == "read"
+    assert any("members=read" in step for step in found["next"])
+
+
+def _owners() -> list[str]:
+    return Path(".github/CODEOWNERS").read_text().splitlines()
+
+
+def _policy() -> ApprovalPolicySpec:
+    path = "policies/approvals.yaml"
+    found: ApprovalPolicySpec = load_resource(Path(path).read_bytes(), path).spec
+    return found
 
 
 def test_a_project_that_was_set_up_before_keeps_what_it_has(init: Init) -> None:

@@ -143,6 +143,7 @@ OTHER_CASES = [
         "spec.rules[1].environments[0]",
     ),
     ("policies/approvals.yaml", "minimum: 2", "minimum: 3", "unmeetable-rule", "10:7", "spec.rules[1]"),
+    ("policies/approvals.yaml", "[ada]", '["team:a/b"]', "bad-team", "11:36", "spec.rules[2].approvers[0]"),
     ("policies/trust.yaml", "PUBLIC KEY", "PRIVATE KEY", "private-key-in-git", "8:18", "spec.keys[0].publicKey"),
     ("policies/trust.yaml", "MFkwEwYHKoZIzj0C", "MFkwEwYHKoZI*j0C", "bad-key", "8:18", "spec.keys[0].publicKey"),
     ("policies/trust.yaml", "ak4Ic/tm103l", "ak4Ic/tm103m", "bad-key", "8:18", "spec.keys[0].publicKey"),

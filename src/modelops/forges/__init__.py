@@ -44,6 +44,7 @@ __all__ = [
     "Review",
     "Shows",
     "State",
+    "Teams",
     "bind",
     "read_block",
     "without_block",
@@ -320,6 +321,18 @@ class Shows(Protocol):
         self, environment: str, model: str, commit: str, arms: Sequence[Deployed], failed: Collection[int]
     ) -> int:
         """Show the arms of a model, and of its other releases that they failed or are gone; return what was written."""
+        ...
+
+
+@runtime_checkable
+class Teams(Protocol):
+    """A forge that knows teams of people."""
+
+    def team(self, name: str) -> tuple[Account, ...]:
+        """Return who is in a team now, by its name there; it is asked once, and among what was heard of a pull request.
+
+        One that is not there, or that may not be read, is an error that names the team or the permission.
+        """
         ...
 
 

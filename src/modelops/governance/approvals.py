@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 from modelops.clock import format_instant, parse_instant, wall_clock
 from modelops.errors import ModelOpsError
-from modelops.forges import MACHINE, Account, Forge, Heard, PullRequest, Review
+from modelops.forges import MACHINE, Account, Forge, Heard, PullRequest, Review, Teams
 from modelops.governance.results import Result, result_of, why_stale
 from modelops.repository import Repository
 from modelops.spec.kinds import Resource, place
-from modelops.spec.kinds.approval_policy import ApprovalPolicySpec, ApprovalRule
+from modelops.spec.kinds.approval_policy import TEAM, ApprovalPolicySpec, ApprovalRule
 from modelops.spec.kinds.promotion import Approval
 from modelops.spec.layout import APPROVALS, MODEL, MODELS, WAIVER, model_folder, promoted
 from modelops.spec.load import load_resource
@@ -68,8 +68,8 @@ class Change:
 class RuleVerdict:
     """What one rule asks of one change, and who gave it.
 
-    ``approvers`` are those the rule names, in lower case and without the groups; ``until`` says when each approval that
-    counts stops to, for those that do.
+    ``approvers`` are those the rule names, in lower case, without groups and known teams; ``until`` says when each
+    approval that counts stops to, for those that do.
     """
 
     change: ChangeKind
@@ -165,7 +165,8 @@ class Judged:
     """A pull request with what its judgement needs to know of people; ``involved`` have had a hand in it.
 
     ``at`` is when it is judged: now, or when it was merged. ``stale`` says why an approval of the head does not speak
-    of what is judged, where it does not.
+    of what is judged, where it does not. ``teams`` are those that rules name, by their name: who is in them, or why
+    nobody knows.
     """
 
     pull: PullRequest
@@ -173,6 +174,7 @@ class Judged:
     involved: tuple[Account, ...]
     at: datetime | None = None
     stale: Callable[[Review], str | None] = lambda review: None
+    teams: Mapping[str, tuple[Account, ...] | str] = field(default_factory=dict)
 
 
 def judge_approvals(
@@ -217,7 +219,7 @@ def rules_asked(
     for change in changes:
         kind, environment = change.kind, change.environment
         for rule in _rules_of(policy.spec, kind, environment, risks.get(change.model or "")):
-            eligible = tuple(sorted(_eligible(policy.spec, rule)[0]))
+            eligible = tuple(sorted(_eligible(policy.spec, rule, {})[0]))
             found[RuleVerdict(kind, environment, rule.minimum, eligible, rule.minimum == 0, ())] = None
     return tuple(found)
 
@@ -282,8 +284,31 @@ def judge_whole(
     risks = risks_at(repository, {change.model for change in changes}, base, result.commit, *tiers)
     at = repository.commit(pull.merge).time if pull.state == "merged" and pull.merge else now or wall_clock()
     stale = why_stale(repository, pull, result)
-    asked = Judged(pull, forge.reviews(pull.number), forge.involved(pull, base), at, stale)
+    teams = _teams(forge, policy.spec, changes, risks)
+    asked = Judged(pull, forge.reviews(pull.number), forge.involved(pull, base), at, stale, teams)
     return policy, replace(judge_pull(policy, asked, changes, risks), result=result, heard=forge.heard(pull))
+
+
+def _teams(
+    forge: Forge, policy: ApprovalPolicySpec, changes: Sequence[Change], risks: Mapping[str, Risk]
+) -> dict[str, tuple[Account, ...] | str]:
+    """Return who is in the teams that the rules of some changes name; of one that cannot be read, why."""
+    found: dict[str, tuple[Account, ...] | str] = {}
+    for change in changes:
+        for rule in _rules_of(policy, change.kind, change.environment, risks.get(change.model or "")):
+            for name in _eligible(policy, rule, {})[0]:
+                if not name.startswith(TEAM) or name in found:
+                    continue
+                if not isinstance(forge, Teams):
+                    found[name] = f"this forge has no teams, so nobody is in {name}"
+                    continue
+                try:
+                    found[name] = forge.team(name.removeprefix(TEAM))
+                except ModelOpsError as error:
+                    if error.retryable:
+                        raise
+                    found[name] = f"nobody knows who is in {name}: {error.first.message}; {error.first.hint}"
+    return found
 
 
 def _rules_of(
@@ -307,18 +332,29 @@ def _decisions(reviews: Sequence[Review]) -> dict[str, Review]:
     return {review.by.id: review for review in reviews if review.state != "commented" and review.by.id}
 
 
-def _eligible(policy: ApprovalPolicySpec, rule: ApprovalRule) -> tuple[set[str], list[str]]:
-    """Return whom a rule names, directly and through its groups, in lower case, and what is wrong with its groups."""
-    names: set[str] = set()
+def _eligible(
+    policy: ApprovalPolicySpec, rule: ApprovalRule, teams: Mapping[str, tuple[Account, ...] | str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return whom a rule names, directly, by groups and by teams, and what is wrong with those.
+
+    Each is a name in lower case with what it is shown as; who is in a team counts by id. A team that is not among
+    ``teams`` stands for itself.
+    """
+    names: dict[str, str] = {}
     wrong: list[str] = []
     for approver in rule.approvers:
         group = approver.removeprefix("group:")
-        if group == approver:
-            names.add(approver.lower())
-        elif group in policy.groups:
-            names |= {name.lower() for name in policy.groups[group]}
-        else:
+        if group != approver and group not in policy.groups:
             wrong.append(f"the approval policy has no group {group!r}, so nobody is in it")
+            continue
+        for name in (approver,) if group == approver else policy.groups[group]:
+            members = teams.get(name.lower(), ())
+            if isinstance(members, str):
+                wrong.append(members)
+            elif name.lower() in teams:
+                names |= {f"id:{one.id}".lower(): one.login.lower() for one in members if one.id}
+            else:
+                names[name.lower()] = name.lower()
     return names, wrong
 
 
@@ -327,8 +363,8 @@ def _names(accounts: Iterable[Account]) -> dict[str, set[str]]:
     names: dict[str, set[str]] = {}
     for account in accounts:
         called = names.setdefault(account.id, {f"id:{account.id.lower()}"})
-        # Nobody gets to be another's id by calling themselves so.
-        called.update({account.login.lower()} if not account.login.lower().startswith("id:") else ())
+        # Nobody gets to be another's id, or a team, by calling themselves so.
+        called.update({account.login.lower()} if not account.login.lower().startswith(("id:", TEAM)) else ())
     return names
 
 
@@ -341,7 +377,9 @@ def approvers_of(policy: Resource[ApprovalPolicySpec], environment: str, risk: R
         [rule for rule in policy.spec.rules if _matches(rule, "promotion", environment, tier)]
         for tier in (_TIERS if risk is None else (risk,))
     ]
-    return set.intersection(*({name for rule in some for name in _eligible(policy.spec, rule)[0]} for some in rules))
+    return set.intersection(
+        *({name for rule in some for name in _eligible(policy.spec, rule, {})[0]} for some in rules)
+    )
 
 
 def _is_machine(name: str) -> bool:
@@ -394,7 +432,7 @@ def _judge_rule(
     decisions: Mapping[str, Review],
     change: tuple[ChangeKind, str | None],
 ) -> tuple[RuleVerdict, list[str]]:
-    eligible, reasons = _eligible(policy, rule)
+    eligible, reasons = _eligible(policy, rule, asked.teams)
     involved = (asked.pull.author, *asked.involved)
     names = _names((*involved, *(review.by for review in asked.reviews)))
     own = {account.id for account in involved}
@@ -402,7 +440,7 @@ def _judge_rule(
     approved: dict[str, Review] = {}
     blocked = False
     for id, review in sorted(decisions.items(), key=lambda item: item[1].by.login.lower()):
-        if eligible.isdisjoint(names[id]):
+        if names[id].isdisjoint(eligible):
             continue
         refusal = _refusal(review, asked, own, days)
         if refusal is None:
@@ -419,9 +457,10 @@ def _judge_rule(
         blocked = True
     enough = len(approved) >= rule.minimum
     seen = {name for id in own | decisions.keys() for name in names[id]}
-    could = sorted(name for name in eligible - seen if not _is_machine(name)) if not enough else []
+    could = sorted({shown for name, shown in eligible.items() if name not in seen and not _is_machine(name)})
+    could = [] if enough else could
     verdict = RuleVerdict(
-        *(*change, rule.minimum, tuple(sorted(eligible)), enough and not blocked),
+        *(*change, rule.minimum, tuple(sorted(set(eligible.values()))), enough and not blocked),
         tuple(map(_approval, approved.values())),
         tuple(
             (each.by.login, format_instant(end)) for each in approved.values() if days and (end := _expiry(each, days))

@@ -22,6 +22,7 @@ OPERATIONS = {
     "/app": "get",
     "/app/installations/{installation_id}/access_tokens": "post",
     "/app-manifests/{code}/conversions": "post",
+    "/orgs/{org}/teams/{team_slug}/members": "get",
     R: "get",
     f"{R}/installation": "get",
     f"{R}/activity": "get",

@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import httpx
 
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.forges.github.permissions import NEEDED
+from modelops.forges.github.permissions import FOR_TEAMS, NEEDED
+from modelops.forges.github.refusals import client, is_limited, limited, unreachable
 from modelops.forges.github.settings import API, APP, APP_KEY, TOKENS, Params
 
 __all__ = ["App", "Credentials", "Token", "credentials_of"]
@@ -30,6 +31,10 @@ _EARLY = 300.0
 """Seconds before its end at which a token is not used any more."""
 _SPREAD = 60.0
 """How far GitHub's clock may be from ours before its own time is asked for."""
+_PATIENCE = 90.0
+"""Seconds that are waited for altogether where GitHub asks for it; whoever waits longer is told until when."""
+_MOVED = re.compile(r"/repositories/([0-9]{1,15})/installation\Z")
+"""Where GitHub sends who asks for a repository by the name that it had."""
 _LIFE = 540
 """Seconds that a proof of the App holds; GitHub takes 600 at most."""
 _AGAIN = 60.0
@@ -112,7 +117,7 @@ class App:
         self.name = f"the App {app}"
         self.id, self._base, self._repository, self._now = app, base.rstrip("/"), repository, now
         self._pem, self._key, self._permissions = key, _private(key), permissions
-        self._number = app
+        self._number, self._moved = app, 0
         self._token, self._until, self._renewed, self._skew = "", 0.0, -_AGAIN, 0.0
 
     def __repr__(self) -> str:
@@ -153,7 +158,11 @@ class App:
         if found.get("suspended_at"):
             raise _suspended(self.name)
         _require_permissions(self.name, found.get("permissions") or {}, self._permissions)
-        wanted = {"repositories": [self._repository.partition("/")[2]], "permissions": dict(self._permissions)}
+        # Where the repository was renamed, what it was called before is no name of it.
+        which = {"repository_ids": [self._moved]} if self._moved else {"repositories": [self._repository.split("/")[1]]}
+        given = found.get("permissions") or {}
+        more = {key: level for key, level in FOR_TEAMS.items() if given.get(key) in ("read", "write")}
+        wanted = {**which, "permissions": {**self._permissions, **more}}
         made = self._ask("POST", f"/app/installations/{int(found['id'])}/access_tokens", wanted)
         self._token = str(made["token"])
         until = datetime.fromisoformat(str(made["expires_at"]).replace("Z", "+00:00"))
@@ -161,20 +170,28 @@ class App:
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         """Ask as the App; a clock that differs from GitHub's is told by GitHub, and then its time counts."""
-        for pause in (*PAUSES, None):
-            try:
-                found = httpx.request(
-                    method, self._base + path, json=body, headers=self._headers(), timeout=30.0, follow_redirects=True
-                )
-            except httpx.HTTPError as error:
-                if pause is None:
-                    raise _away(type(error).__name__) from None
-            else:
-                if found.status_code == 401 and self._learned(found.headers.get("Date", "")):
-                    continue
-                if found.status_code < 500 or pause is None:
-                    return self._answered(found)
-            time.sleep(pause)
+        left = _PATIENCE
+        with client(timeout=30.0, follow_redirects=True) as asking:
+            for pause in (*PAUSES, None):
+                wait = pause or 0.0
+                try:
+                    found = asking.request(method, self._base + path, json=body, headers=self._headers())
+                except httpx.HTTPError as error:
+                    wrong = unreachable(error)
+                else:
+                    if found.status_code == 401 and self._learned(found.headers.get("Date", "")):
+                        continue
+                    document = _document(found)
+                    if found.is_success and document is not None:
+                        moved = _MOVED.search(found.url.path)
+                        self._moved = int(moved[1]) if moved else self._moved
+                        return document
+                    wrong, asked = self._refusal(found, str((document or {}).get("message") or "")[:300])
+                    wait = max(wait, asked)
+                if not wrong.retryable or pause is None or wait > left:
+                    raise wrong
+                left -= wait
+                time.sleep(wait)
         raise AssertionError  # the last try has returned or raised
 
     def _learned(self, date: str) -> bool:
@@ -209,41 +226,33 @@ class App:
         signature: bytes = self._key.sign(text, padding.PKCS1v15(), hashes.SHA256())
         return signature
 
-    def _answered(self, found: httpx.Response) -> dict[str, Any]:
-        try:
-            document = found.json() if len(found.content) < 1 << 20 else None
-        except ValueError:
-            document = None
-        said = str(document.get("message") or "")[:300] if isinstance(document, dict) else ""
-        if found.is_success and isinstance(document, dict):
-            return document
+    def _refusal(self, found: httpx.Response, said: str) -> tuple[ModelOpsError, float]:
+        """Return what a refusal means, and for how many seconds GitHub asks to wait."""
+        if is_limited(found.status_code, found.headers, said):
+            return limited(found.headers, said, self.name, self._now() + self._skew)
+        return self._refused(found, said), 0.0
+
+    def _refused(self, found: httpx.Response, said: str) -> ModelOpsError:
         if found.status_code == 401:
-            raise failure(
+            return failure(
                 "app-refused",
                 f"GitHub does not accept the proof of {self.name}: {said}",
                 exit=Exit.WORLD,
                 hint=f"{APP_KEY} must be a private key of the App that {APP} names; see that this clock is right",
             )
         if found.status_code == 403 and "suspended" in said.lower():
-            raise _suspended(self.name)
+            return _suspended(self.name)
         if found.status_code == 404:
-            raise failure(
+            return failure(
                 "app-not-installed",
                 f"{self.name} is not installed on {self._repository}",
                 exit=Exit.WORLD,
                 hint="install it: the App's page on GitHub, `Install App`, only this repository",
             )
-        if found.status_code in (403, 429):
-            raise failure(
-                "forge-limited",
-                f"GitHub answers no more requests of {self.name} now: {said}",
-                exit=Exit.WORLD,
-                retryable=True,
-                hint="nothing is lost: run the same again later",
-            )
         if found.status_code >= 500:
-            raise _away(f"it answered {found.status_code}")
-        raise failure("app-refused", f"GitHub refuses {self.name}: {found.status_code} {said}", exit=Exit.WORLD)
+            return unreachable(f"it answered {found.status_code}")
+        said = said or "the answer is not that of GitHub's API"
+        return failure("app-refused", f"GitHub refuses {self.name}: {found.status_code} {said}", exit=Exit.WORLD)
 
 
 def credentials_of(params: Params, environ: Mapping[str, str]) -> Credentials:
@@ -317,8 +326,12 @@ def _suspended(name: str) -> ModelOpsError:
     )
 
 
-def _away(reason: str) -> ModelOpsError:
-    return failure("forge-unreachable", f"GitHub cannot be asked now: {reason}", exit=Exit.WORLD, retryable=True)
+def _document(found: httpx.Response) -> dict[str, Any] | None:
+    try:
+        document = found.json() if len(found.content) < 1 << 20 else None
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _encoded(data: bytes) -> bytes:

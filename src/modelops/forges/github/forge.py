@@ -53,6 +53,7 @@ _COMMITS = 250
 _WEB = "web-flow"
 """The account that GitHub itself commits as, for whoever uses its pages."""
 _EVENTS = {"approved": "APPROVE", "changes-requested": "REQUEST_CHANGES", "commented": "COMMENT"}
+_TEAM = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _QUEUED = re.compile(r"/pr-(\d{1,9})-([0-9a-f]{40})\Z")
 
 
@@ -66,6 +67,7 @@ class GitHub:
         self._environ, self._params = opening.environ, params
         self._opened: Session | None = None
         self._me: Account | None = None
+        self._teams: dict[str, tuple[Account, ...]] = {}
 
     @property
     def _noreply(self) -> str:
@@ -271,10 +273,24 @@ class GitHub:
         found |= set(self._pushers(pull))
         return tuple(sorted(found, key=lambda one: (one.login.lower(), one.id)))
 
+    def team(self, name: str) -> tuple[Account, ...]:
+        """Return who is in a team of the organisation that has the repository, or in a team below it."""
+        if not _TEAM.fullmatch(name):
+            raise failure("no-such-team", f"{name!r} is the name of no team", hint="as its address on GitHub ends")
+        if name not in self._teams:
+            found = self._api.pages(f"{self._team_at}/{name}/members")
+            self._teams[name] = tuple(account_of(one) for one in found)
+        return self._teams[name]
+
+    @property
+    def _team_at(self) -> str:
+        return f"/orgs/{self._owner}/teams"
+
     def heard(self, pull: PullRequest) -> tuple[Heard, ...]:
-        """Return the digests of what GitHub answered about a pull request, its reviews, commits and pushes."""
+        """Return the digests of what GitHub answered about a pull request, its reviews, commits, pushes and teams."""
         told = self._api.heard(f"{self._at}/pulls/{pull.number}")
         told += self._api.heard(f"{self._at}/activity", {"ref": f"refs/heads/{pull.source}"})
+        told += self._api.heard(self._team_at)
         return tuple(Heard(call, digest) for call, digest in sorted(told))
 
     def _pushers(self, pull: PullRequest) -> Iterator[Account]:

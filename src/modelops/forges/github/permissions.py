@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["NEEDED", "PERMISSIONS", "Permission", "needed_for"]
+__all__ = ["FOR_TEAMS", "NEEDED", "PERMISSIONS", "Permission", "needed_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ PERMISSIONS: Mapping[str, Permission] = {
     "metadata": Permission("read", "the rules of the branch; every App has it"),
     "pull_requests": Permission("write", "promotions and retraining, comments, labels; reading reviews"),
 }
+FOR_TEAMS: Mapping[str, str] = {"members": "read"}
+"""What else it takes where approvals name teams of the organisation."""
 NEEDED: Mapping[str, str] = {name: one.level for name, one in PERMISSIONS.items()}
 """What the loop asks of an installation, and no more, whatever the App was given."""
 
@@ -49,6 +51,8 @@ _CALLS = (
 
 def needed_for(method: str, path: str) -> str | None:
     """Return the permission that a call takes, as ``checks=write``; None for one that is not known here."""
+    if re.search(r"/orgs/[^/]+/teams/", path):
+        return "members=read"
     inside = re.sub(f"^.*?{_REPOSITORY}", "", path, count=1)
     if inside == path:
         return None

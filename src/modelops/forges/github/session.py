@@ -7,7 +7,6 @@ one did nothing. The token leaves only for the API that it is for, and is in no 
 from __future__ import annotations
 
 import json
-import re
 import time
 import weakref
 from collections import OrderedDict, deque
@@ -20,6 +19,8 @@ import httpx
 from modelops.digests import digest_bytes
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.forges.github.credentials import Credentials
+from modelops.forges.github.permissions import needed_for
+from modelops.forges.github.refusals import client, forbidden, is_limited, limited, unreachable
 
 __all__ = ["Answer", "Session"]
 
@@ -59,7 +60,7 @@ class Session:
             "User-Agent": "modelops",
             "X-GitHub-Api-Version": _VERSION,
         }
-        self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(30.0, connect=10.0), follow_redirects=False)
+        self._client = client(headers=headers, timeout=httpx.Timeout(30.0, connect=10.0), follow_redirects=False)
         weakref.finalize(self, self._client.close)
         self._known: OrderedDict[str, tuple[str, Answer]] = OrderedDict()
         self._heard: OrderedDict[str, str] = OrderedDict()
@@ -175,7 +176,7 @@ class Session:
                 with self._client.stream(method, url, json=body, headers=headers) as found:
                     data = _bounded(found)
             except httpx.HTTPError as error:
-                raise _unreachable(type(error).__name__) from None
+                raise unreachable(error) from None
             if found.status_code == 401 and self.credentials.renewed():
                 # Nothing was done for a token that was not accepted.
                 continue
@@ -202,7 +203,9 @@ class Session:
                 return attempt()
             except ModelOpsError as error:
                 wanted = max(self._asked_pause, pause or 0.0)
-                if not error.retryable or pause is None or wanted > left:
+                # A limit that was told to the App as itself was waited for where it could be.
+                told = error.first.code == "forge-limited" and not self._asked_pause
+                if not error.retryable or pause is None or wanted > left or told:
                     raise
             left -= wanted
             self._sleep(wanted)
@@ -211,11 +214,11 @@ class Session:
     def _refusal(self, found: httpx.Response, answer: Answer, method: str, path: str) -> ModelOpsError:
         said = _message(answer.document)
         status, headers = found.status_code, found.headers
-        limited = status == 429 or (status == 403 and (_spent(headers) or "rate limit" in said.lower()))
-        if limited:
-            return self._limited(headers, said)
+        if is_limited(status, headers, said):
+            told, self._asked_pause = limited(headers, said, self.credentials.name, self._now())
+            return told
         if status in (408, 500, 502, 503, 504):
-            return _unreachable(f"it answered {status}")
+            return unreachable(f"it answered {status}")
         if status == 401:
             return failure(
                 "forge-unauthorized",
@@ -224,43 +227,13 @@ class Session:
                 hint=self.credentials.mend,
             )
         if status == 403:
-            needed = headers.get("X-Accepted-GitHub-Permissions", "")
-            wanted = f"; it needs {needed}" if re.fullmatch(r"[a-z_=;, ]{1,200}", needed) else ""
-            return failure(
-                "forge-forbidden",
-                f"{self.credentials.name} may not {method} {path}{wanted}: {said}",
-                exit=Exit.WORLD,
-                hint="give the token, or the job's `permissions`, what is named",
-            )
+            return forbidden(headers, said, self.credentials.name, method, path)
         if status == 404:
+            needed = needed_for(method, path)
             hint = "a private repository that the token cannot read is not found either"
+            hint += f"; it takes {needed}" if needed else ""
             return failure("forge-absent", f"GitHub has no {path}", exit=Exit.WORLD, hint=hint)
         return failure("forge-refused", f"GitHub refuses {method} {path}: {status} {said}", exit=Exit.NO)
-
-    def _limited(self, headers: httpx.Headers, said: str) -> ModelOpsError:
-        after, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
-        seconds = 60.0
-        if after.isdecimal():
-            seconds = float(after)
-        elif _spent(headers) and reset.isdecimal():
-            seconds = max(1.0, float(reset) - self._now())
-        until = time.strftime("%H:%M:%S UTC", time.gmtime(self._now() + seconds))
-        self._asked_pause = seconds
-        return failure(
-            "forge-limited",
-            f"GitHub answers no more requests of {self.credentials.name} until {until}: {said}",
-            exit=Exit.WORLD,
-            retryable=True,
-            hint="nothing is lost: run the same again then",
-        )
-
-
-def _unreachable(reason: str) -> ModelOpsError:
-    return failure("forge-unreachable", f"GitHub cannot be asked now: {reason}", exit=Exit.WORLD, retryable=True)
-
-
-def _spent(headers: httpx.Headers) -> bool:
-    return bool(headers.get("X-RateLimit-Remaining") == "0")
 
 
 def _bounded(found: httpx.Response) -> bytes:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from modelops.errors import Exit, failure
 from modelops.files import write_atomically
-from modelops.forges.github.permissions import NEEDED
+from modelops.forges.github.permissions import FOR_TEAMS, NEEDED
 from modelops.locks.pins import pins_of
 from modelops.locks.wheel import own_wheel
 from modelops.project.state import key_in
@@ -21,7 +21,7 @@ from modelops.scaffold.site import Site, environments
 from modelops.scaffold.surroundings.first_hour import EXAMPLE, OTHERWISE, Hour
 from modelops.scaffold.surroundings.hub import PUBLIC, Hub
 from modelops.scaffold.surroundings.workflows import action_files, workflow_files
-from modelops.spec.kinds.approval_policy import ApprovalPolicySpec
+from modelops.spec.kinds.approval_policy import TEAM, ApprovalPolicySpec, ApprovalRule
 from modelops.spec.layout import APPROVALS, LOCK, MODELS, PROJECT, RELEASE_FILE, WORKFLOWS, action
 from modelops.spec.load import load_resource
 from modelops.spec.yaml.edit import set_value
@@ -65,14 +65,14 @@ def add_github(site: Site, hub: Hub, result: Result, app: int | None = None) -> 
     """
     home, top = site.home, site.repository.top
     _require_branch(site)
-    approvals: ApprovalPolicySpec = load_resource((site.root / APPROVALS.path()).read_bytes(), APPROVALS.path()).spec
+    approvals = _approvals(site)
     rules = top / RULES
     app = app or _app_of(rules)
     files = workflow_files(home, environments(site)) | {
-        OWNERS: code_owners(approvals, home.folder).encode(),
+        OWNERS: code_owners(approvals, hub.owner, home.folder).encode(),
         TEMPLATE: _ASKED.encode(),
         RULES: _json(ruleset(home.branch, approvals, hub, app)),
-        APP: _json(manifest(hub)),
+        APP: _json(manifest(hub, approvals)),
     }
     missing = {path: data for path, data in files.items() if not (top / path).exists()}
     refuse_existing(top, missing)
@@ -168,27 +168,41 @@ def _json(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=2) + "\n").encode()
 
 
-def _logins(policy: ApprovalPolicySpec, change: str, environment: str | None = None) -> list[str]:
+def _named(policy: ApprovalPolicySpec, rule: ApprovalRule) -> dict[str, None]:
+    """Return whom a rule names, directly or by its groups."""
+    found: dict[str, None] = {}
+    for one in rule.approvers:
+        group = one.removeprefix("group:")
+        found |= dict.fromkeys(policy.groups.get(group, ()) if group != one else (one,))
+    return found
+
+
+def _logins(policy: ApprovalPolicySpec, change: str, owner: str, environment: str | None = None) -> list[str]:
     """Return whom the policy lets approve a change, as GitHub calls them; who is named by a number is left out."""
     found: dict[str, None] = {}
     for rule in policy.rules:
         if rule.change != change or (environment and not {"*", environment} & set(rule.environments)):
             continue
-        for one in rule.approvers:
-            group = one.removeprefix("group:")
-            found |= dict.fromkeys(policy.groups.get(group, ()) if group != one else (one,))
-    return [f"@{login}" for login in found if not login.startswith("id:") and not login.endswith("[bot]")]
+        found |= _named(policy, rule)
+    shown = (f"{owner}/{one.removeprefix(TEAM)}" if one.startswith(TEAM) else one for one in found)
+    return [f"@{login}" for login in shown if not login.startswith("id:") and not login.endswith("[bot]")]
 
 
-def code_owners(policy: ApprovalPolicySpec, folder: str = "") -> str:
-    """Return who is asked for a review of what: whom the approval policy lets approve it; the last line that fits."""
+def code_owners(policy: ApprovalPolicySpec, owner: str, folder: str = "") -> str:
+    """Return who is asked for a review of what: whom the approval policy lets approve it; the last line that fits.
+
+    ``owner`` is the organisation that teams are of.
+    """
     at = f"/{folder}/" if folder else "/"
-    rows = [(at if folder else "*", _logins(policy, "policy")), (f"{at}models/", _logins(policy, "model"))]
+    rows = [
+        (at if folder else "*", _logins(policy, "policy", owner)),
+        (f"{at}models/", _logins(policy, "model", owner)),
+    ]
     named = dict.fromkeys(name for rule in policy.rules if rule.change == "promotion" for name in rule.environments)
-    everywhere = _logins(policy, "promotion")
+    everywhere = _logins(policy, "promotion", owner)
     rows.append((f"{at}models/**/environments/", everywhere))
     for name in named:
-        if name != "*" and (some := _logins(policy, "promotion", name)) != everywhere:
+        if name != "*" and (some := _logins(policy, "promotion", owner, name)) != everywhere:
             rows.append((f"{at}models/**/environments/{name}.yaml", some))
     head = "# Whom policies/approvals.yaml lets approve, so that GitHub asks them; what counts is that file.\n"
     return head + "".join(f"{pattern} {' '.join(people)}\n" for pattern, people in rows if people)
@@ -232,7 +246,12 @@ def ruleset(branch: str, policy: ApprovalPolicySpec, hub: Hub, app: int | None =
     }
 
 
-def manifest(hub: Hub) -> dict[str, Any]:
+def _permissions(policy: ApprovalPolicySpec) -> dict[str, str]:
+    teams = any(name.startswith(TEAM) for rule in policy.rules for name in _named(policy, rule))
+    return {**NEEDED, **(FOR_TEAMS if teams else {})}
+
+
+def manifest(hub: Hub, policy: ApprovalPolicySpec) -> dict[str, Any]:
     """Return the manifest of the app, as GitHub takes it; it hears of nothing, as the workflows do that."""
     return {
         "name": f"modelops {hub.owner}",
@@ -240,14 +259,16 @@ def manifest(hub: Hub) -> dict[str, Any]:
         "public": False,
         "hook_attributes": {"url": hub.address, "active": False},
         "default_events": [],
-        "default_permissions": dict(NEEDED),
+        "default_permissions": _permissions(policy),
     }
 
 
-def app_link(hub: Hub) -> str:
+def app_link(hub: Hub, policy: ApprovalPolicySpec) -> str:
     """Return the page that registers the app with all of it filled in; an organisation's begins in its own settings."""
     words = {"name": f"modelops {hub.owner}", "url": hub.address, "public": "false", "webhook_active": "false"}
-    return f"https://{hub.host}/organizations/{hub.owner}/settings/apps/new?{urlencode({**words, **NEEDED})}"
+    return (
+        f"https://{hub.host}/organizations/{hub.owner}/settings/apps/new?{urlencode({**words, **_permissions(policy)})}"
+    )
 
 
 def remaining(site: Site, hub: Hub, hour: Hour, result: Result, app: int | None = None) -> list[str]:
@@ -274,7 +295,7 @@ def remaining(site: Site, hub: Hub, hour: Hour, result: Result, app: int | None 
         " -F 'deployment_branch_policy[custom_branch_policies]=true'",
         f"{api} --method POST {at}/environments/release/deployment-branch-policies -f name={branch}",
         f"gh secret set MODELOPS_SIGNING_KEY {there} --env release < {shlex.quote(str(key))}",
-        *_registering(hub, app),
+        *_registering(hub, app, _approvals(site)),
         f"gh variable set MODELOPS_APP_ID {there} --body {number}",
         f"gh secret set MODELOPS_APP_PRIVATE_KEY {there} --env release < ../APP.private-key.pem",
         f"# protect {branch}: the app alone passes its rules by and writes the checks that they ask for",
@@ -285,12 +306,17 @@ def remaining(site: Site, hub: Hub, hour: Hour, result: Result, app: int | None 
     ]
 
 
-def _registering(hub: Hub, app: int | None) -> list[str]:
+def _approvals(site: Site) -> ApprovalPolicySpec:
+    found: ApprovalPolicySpec = load_resource((site.root / APPROVALS.path()).read_bytes(), APPROVALS.path()).spec
+    return found
+
+
+def _registering(hub: Hub, app: int | None, policy: ApprovalPolicySpec) -> list[str]:
     if app is not None:
         return [f"# install the app {app} in {hub.name}, and make a private key of it on its page"]
     return [
         f"# register the app that commits for the loop, make a private key of it, and install it in {hub.name}:",
-        f"#   {app_link(hub)}",
+        f"#   {app_link(hub, policy)}",
         "# its page then says its App ID; where you have one already: modelops init --github --app APP_ID",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -15,6 +16,9 @@ from modelops.spec.meta import Risk, Strict
 from modelops.spec.resource import Resource, at
 
 PLACE = layout.APPROVALS
+TEAM = "team:"
+"""What a team of the forge begins with; its members are the forge's to say."""
+_TEAM_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class ApprovalRule(Strict):
@@ -24,7 +28,7 @@ class ApprovalRule(Strict):
     environments: tuple[str, ...] = Field(default=("*",), description="names, or * for all; only for promotions")
     risk: tuple[Risk, ...] = ("minimal", "limited", "high")
     approvers: tuple[str, ...] = Field(
-        min_length=1, description="logins, id:<id> for one who may be renamed, or group:<name>"
+        min_length=1, description="logins, id:<id> for one who may be renamed, team:<name> on a forge, or group:<name>"
     )
     minimum: Annotated[int, Field(ge=0)] = 1
     expires_days: Annotated[int, Field(ge=1)] | None = Field(
@@ -50,10 +54,13 @@ def problems(approvals: Resource[ApprovalPolicySpec], around: Around) -> Iterato
         people: set[str] = set()
         for position, approver in enumerate(rule.approvers):
             group = approver.removeprefix("group:")
-            if group == approver:
-                people.add(approver)
-            elif group in groups:
-                people.update(groups[group])
+            named = (approver,) if group == approver else groups.get(group)
+            if named is not None:
+                people.update(named)
+                for name in named:
+                    yield from _team(approvals, f"{where}.approvers[{position}]", name)
+                    # How many are in it only the forge can say.
+                    people.update(str(number) for number in range(rule.minimum) if name.startswith(TEAM))
             else:
                 said = f"there is no group {group!r}"
                 hint = nearest(group, groups, "groups")
@@ -67,3 +74,10 @@ def problems(approvals: Resource[ApprovalPolicySpec], around: Around) -> Iterato
                 said = f"there is no environment {name!r}"
                 hint = nearest(name, [*around.known.all("Environment"), "*"], "environments")
                 yield at(approvals, f"{where}.environments[{position}]", "unknown-environment", said, hint)
+
+
+def _team(approvals: Resource[ApprovalPolicySpec], where: str, name: str) -> Iterator[Problem]:
+    """Yield why a name cannot be a team's: the forge is asked for it by its name in addresses."""
+    if name.startswith(TEAM) and not _TEAM_NAME.fullmatch(name.removeprefix(TEAM)):
+        hint = "the name that its address on the forge ends with, as in team:ml-leads, without the organisation"
+        yield at(approvals, where, "bad-team", f"{name!r} names no team", hint)
