@@ -261,7 +261,7 @@ TABLES: tuple[Table, ...] = (
     Table("fair", "statsmodels/datasets/fair/fair.csv", "rate_marriage", M),
     Table("randhie", "statsmodels/datasets/randhie/randhie.csv", "mdvis", R),
     Table("anes96", "statsmodels/datasets/anes96/anes96.csv", "'vote'", B, read={"sep": "\t"}),
-    # Its order does not show that individual numbers travellers, not what was measured: init asks, and this is the answer.
+    # Its order does not show that `individual` numbers travellers and measures nothing: init asks, and this answers.
     Table("modechoice", "statsmodels/datasets/modechoice/modechoice.csv", "choice", B, ("individual",),
           ("--id", "individual"), read={"sep": None}),
     Table("ccard", "statsmodels/datasets/ccard/ccard.csv", "AVGEXP", R),
