@@ -1,8 +1,8 @@
-"""Checks with no other simulator: the value of untried splits, the split of the entities, and copies of the answer.
+"""Checks with no other simulator: the value of untried splits, the split of entities, copies of the answer and of rows.
 
-Run as ``python tests/benchmarks/bench_checks.py [--runs N] [--seed S] [off-policy] [split] [copies]``. Each row has
-what is stated, the count, and the share with Wilson's 95 % interval. A row is a fault if the chance of such a count is
-below 1 in 1,000 where the stated share holds. Exit status 1 where one is.
+Run as ``python tests/benchmarks/bench_checks.py [--runs N] [--seed S] [off-policy] [split] [copies] [repeats]``. Each
+row has what is stated, the count, and the share with Wilson's 95 % interval. A row is a fault if the chance of such a
+count is below 1 in 1,000 where the stated share holds. Exit status 1 where one is.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy import stats
@@ -18,6 +19,7 @@ from scipy import stats
 from modelops.statistics.determination import determining
 from modelops.statistics.intervals import wilson
 from modelops.statistics.off_policy import Log, doubly_robust, ips, snips
+from modelops.statistics.repeats import by_chance
 from modelops.statistics.sequential import log_split_evalue
 
 Generator = np.random.Generator
@@ -45,38 +47,56 @@ class Row:
 def off_policy(runs: int, seed: int) -> Iterator[Row]:
     """How often the interval of an untried split misses its value, by fixed and by adaptive propensities.
 
-    Two arms, outcomes of 10 % and 20 %. Adaptive: epochs of 80 answers, of which the arm that looks better gets all but
-    5 %; the answers of an epoch depend on those before, and no theory of independent answers holds.
+    Two arms, of which that in question answers with a chance of 2 to 50 %. Adaptive: epochs of 80 answers, of which
+    the arm that looks better gets all but 5 %; the answers of an epoch depend on those before, and no theory of
+    independent answers holds.
     """
-    truths, uniform = np.array([0.1, 0.2]), np.array([0.5, 0.5])
     ways: dict[str, Callable[[Log, np.ndarray, np.ndarray], tuple[float, float]]] = {
         "IPS": lambda log, policy, _: ends(ips(log, policy)),
         "SNIPS": lambda log, policy, _: ends(snips(log, policy)),
         "doubly robust": lambda log, policy, predicted: ends(doubly_robust(log, policy, predicted)),
     }
-    for n, adaptive in ((2000, False), (480, True)):
-        missed = dict.fromkeys(ways, 0)
+    for n, law, chance in (
+        (2000, "20 % earn 1", 0.1), (300, "20 % earn 1", 0.1), (100, "20 % earn 1", 0.1), (2000, "2 % earn 1", 0.1),
+        (300, "2 % earn 1", 0.1), (2000, "20 % earn 1", 0.02), (200, "20 % earn 1", 0.5), (2000, "log-normal 1", 0.1),
+        (300, "log-normal 1", 0.1), (480, "adaptive", 0.0), (2000, "adaptive", 0.0),
+    ):  # fmt: skip
+        missed, drawn = dict.fromkeys(ways, 0), 0
         for run in range(runs):
             generator = np.random.default_rng([seed, 1, run, n])
-            log = adaptively(generator, truths, n) if adaptive else evenly(generator, truths, n)
-            policy = uniform if adaptive else np.array([0.0, 1.0])
-            truth = float(policy @ truths)
+            log, policy, means = logged(generator, n, law, chance)
+            # An arm that never answered has no value that could be estimated.
+            if not policy[log.arms].any():
+                continue
+            drawn += 1
             for name, way in ways.items():
-                lower, upper = way(log, policy, np.array([0.1, 0.15]))
-                missed[name] += not lower <= truth <= upper
+                lower, upper = way(log, policy, 0.8 * means)
+                missed[name] += not lower <= float(policy @ means) <= upper
         for name, count in missed.items():
-            said = "propensities that follow the answers (stated: not kept)" if adaptive else "a propensity of 0.1"
-            yield Row(f"{name}, {n} answers, {said}: missed", None if adaptive else 0.05, count, runs)
+            said = (
+                "propensities that follow the answers (stated: not kept)"
+                if law == "adaptive"
+                else f"{chance:.0%}, {law}"
+            )
+            yield Row(f"{name}, {n} answers, {said}: missed", None if law == "adaptive" else 0.05, count, drawn)
+
+
+def logged(generator: Generator, n: int, law: str, chance: float) -> tuple[Log, np.ndarray, np.ndarray]:
+    """Return a log of two arms, the policy that is asked for, and what each arm earns on average."""
+    if law == "adaptive":
+        return adaptively(generator, np.array([0.1, 0.2]), n), np.array([0.5, 0.5]), np.array([0.1, 0.2])
+    arms = (generator.random(n) < chance).astype(np.intp)
+    if law == "log-normal 1":
+        means = np.array([1.0, 1.2]) * np.exp(0.5)
+        rewards = generator.lognormal(0, 1, n) * np.array([1.0, 1.2])[arms]
+    else:
+        means = np.array([0.5, 1.0]) * float(law.partition(" ")[0]) / 100
+        rewards = (generator.random(n) < means[arms]).astype(float)
+    return Log(arms, np.array([1 - chance, chance])[arms], rewards), np.array([0.0, 1.0]), means
 
 
 def ends(found: object) -> tuple[float, float]:
     return found.lower, found.upper  # type: ignore[attr-defined]
-
-
-def evenly(generator: Generator, truths: np.ndarray, n: int) -> Log:
-    arms = (generator.random(n) < 0.1).astype(np.intp)
-    rewards = (generator.random(n) < truths[arms]).astype(float)
-    return Log(arms, np.array([0.9, 0.1])[arms], rewards)
 
 
 def adaptively(generator: Generator, truths: np.ndarray, n: int) -> Log:
@@ -147,7 +167,53 @@ def copies(runs: int, seed: int) -> Iterator[Row]:
                 yield Row(what, stated, count, runs, least=found)
 
 
-PARTS: dict[str, Callable[[int, int], Iterator[Row]]] = {"off-policy": off_policy, "split": split, "copies": copies}
+def repeats(runs: int, seed: int) -> Iterator[Row]:
+    """How often rows of a table are called copies: where none is, and where some were put in again."""
+    for name, n, again in product(SHAPES, (100, 1000), (0.0, 0.05, 0.1, 0.3)):
+        count = 0
+        for run in range(runs):
+            generator = np.random.default_rng([seed, 4, run, n])
+            table = [np.unique(values, return_inverse=True)[1] for values in SHAPES[name](generator, n)]
+            rows = np.append(np.arange(n), generator.choice(n, round(n * again), replace=False))
+            columns = [values[rows] for values in table]
+            hashes = [values.astype(np.uint64) for values in columns]
+            found = by_chance(hashes, order=lambda place, columns=columns: columns[place])
+            count += not all(np.array_equal(one, other) for one, other in zip(hashes, found, strict=True))
+        what = f"{name}, {n} rows, {again:.0%} of them again" if again else f"{name}, {n} rows, none a copy"
+        yield Row(f"{what}: called copies", None, count, runs)
+
+
+def prices(generator: Generator, n: int) -> tuple[np.ndarray, ...]:
+    net = generator.integers(100, 100 + 5 * n, n)
+    return net, np.rint(0.19 * net), net + np.rint(0.19 * net), net > 100 + 2 * n
+
+
+def lookups(generator: Generator, n: int) -> tuple[np.ndarray, ...]:
+    # A name goes with its code, in no order.
+    code, names = generator.integers(0, 5 * n, n), generator.permutation(5 * n)
+    return code, names[code], generator.integers(0, 3, n)
+
+
+SHAPES: dict[str, Callable[[Generator, int], tuple[np.ndarray, ...]]] = {
+    "two numbers": lambda g, n: (g.normal(size=n), g.normal(size=n), g.integers(0, 2, n)),
+    "one number, two categories": lambda g, n: (g.normal(size=n), g.integers(0, 4, n), g.integers(0, 2, n)),
+    "one number in cents, a label": lambda g, n: (g.integers(0, 5 * n, n), g.integers(0, 2, n)),
+    "net, tax, gross, and a label they decide": prices,
+    "the same and a number beside": lambda g, n: (*prices(g, n), g.normal(size=n)),
+    "a code, its name, a label": lookups,
+    "five categories": lambda g, n: tuple(g.integers(0, k, n) for k in (3, 4, 5, 6, 2)),
+    "ages with groups, a label": lambda g, n: (lambda age: (age, age // 10, age > 40, g.integers(0, 2, n)))(
+        g.integers(18, 80, n)
+    ),
+}
+
+
+PARTS: dict[str, Callable[[int, int], Iterator[Row]]] = {
+    "off-policy": off_policy,
+    "split": split,
+    "copies": copies,
+    "repeats": repeats,
+}
 
 
 def main() -> None:

@@ -35,32 +35,57 @@ def test_closed_forms():
     assert robust.n == 4
 
 
-def test_intervals_are_those_of_a_mean_and_of_a_weighted_regression():
-    """IPS has the normal interval of its terms' mean; SNIPS the robust one of a regression on a constant."""
-    log = drawn(1)
+def test_intervals_of_many_answers_are_those_of_a_mean_and_of_a_weighted_regression():
+    """IPS has about the normal interval of its mean, SNIPS the robust one of a regression; neither is shorter."""
+    log = drawn(1, 200_000)
     weights = TARGET[log.arms] / log.propensities
     found, terms = ips(log, TARGET, alpha=0.1), weights * log.rewards
     expected = stats.norm.interval(0.9, terms.mean(), stats.sem(terms))
-    assert (found.lower, found.upper) == pytest.approx(expected)
-    fit = sm.WLS(log.rewards, np.ones(2000), weights=weights).fit(cov_type="HC1")
+    assert (found.lower, found.upper) == pytest.approx(expected, rel=2e-3)
+    fit = sm.WLS(log.rewards, np.ones(len(terms)), weights=weights).fit(cov_type="HC1")
     ratio = snips(log, TARGET, alpha=0.1)
-    assert (ratio.lower, ratio.upper) == pytest.approx(tuple(fit.conf_int(0.1)[0]))
+    assert (ratio.lower, ratio.upper) == pytest.approx(tuple(fit.conf_int(0.1)[0]), rel=2e-3)
+    assert ratio.lower < fit.conf_int(0.1)[0][0] < fit.conf_int(0.1)[0][1] < ratio.upper
 
 
 def test_entities_are_clusters():
-    """With entities the interval is that of a regression clustered by entity, and copies add no information."""
-    log = drawn(2, 500)
-    units = np.random.default_rng(3).integers(0, 60, 500).astype(np.uint64)
+    """With entities the interval is about that of a regression clustered by them, and copies add no information."""
+    log = drawn(2, 50_000)
+    units = np.random.default_rng(3).integers(0, 6000, 50_000).astype(np.uint64)
     weights = TARGET[log.arms] / log.propensities
     found = snips(Log(log.arms, log.propensities, log.rewards, units), TARGET)
-    fit = sm.WLS(log.rewards, np.ones(500), weights=weights).fit(
-        cov_type="cluster", cov_kwds={"groups": units, "use_correction": False}
-    )
-    half = stats.norm.ppf(0.975) * fit.bse[0] * np.sqrt(60 / 59)
-    assert (found.upper - found.lower) / 2 == pytest.approx(half)
-    columns = (np.repeat(column, 5) for column in (log.arms, log.propensities, log.rewards, np.arange(500)))
-    copied, single = ips(Log(*columns), TARGET), ips(log, TARGET)
-    assert (copied.lower, copied.upper) == pytest.approx((single.lower, single.upper))
+    fit = sm.WLS(log.rewards, np.ones(50_000), weights=weights).fit(cov_type="cluster", cov_kwds={"groups": units})
+    assert (found.lower, found.upper) == pytest.approx(tuple(fit.conf_int(0.05)[0]), rel=1e-2)
+    few = drawn(2, 500)
+    arms, *numbers = (np.repeat(column, 5) for column in (few.arms, few.propensities, few.rewards))
+    for estimate in (ips, snips):
+        copied = estimate(Log(arms, *numbers, np.repeat(np.arange(500, dtype=np.uint64), 5)), TARGET)
+        single = estimate(few, TARGET)
+        assert (copied.lower, copied.upper) == pytest.approx((single.lower, single.upper))
+
+
+def test_an_arm_without_a_reward_is_not_taken_to_earn_nothing():
+    """Ten answers of it, none rewarded: the upper bound holds 0.2, and so where no answer of the log was rewarded."""
+    arms = np.repeat([0, 1], (90, 10))
+    for rewards in (np.concatenate([np.tile([0.0, 1.0], 45), np.zeros(10)]), np.zeros(100)):
+        log = Log(arms, np.array([0.9, 0.1])[arms], rewards)
+        for found in (ips(log, np.array([0.0, 1.0])), snips(log, np.array([0.0, 1.0]))):
+            assert (found.value, found.lower) == (0.0, pytest.approx(0.0, abs=1e-9))
+            assert 0.2 < found.upper < 2
+
+
+def test_the_bounds_of_few_answers_are_where_they_say():
+    """30 answers of the arm in question: each bound is beyond the truth in 2.5 % of logs at most, so in 9 of 150."""
+    beyond = np.zeros((2, 2))
+    for seed in range(150):
+        generator = np.random.default_rng([8, seed])
+        arms = (generator.random(300) < 0.1).astype(np.intp)
+        rewards = (generator.random(300) < np.array([0.1, 0.2])[arms]).astype(float)
+        log = Log(arms, np.array([0.9, 0.1])[arms], rewards)
+        for place, estimate in enumerate((ips, snips)):
+            found = estimate(log, np.array([0.0, 1.0]))
+            beyond[place] += found.lower > 0.2, found.upper < 0.2
+    assert (beyond <= 9).all(), beyond
 
 
 def test_the_logged_policy_has_the_mean_reward():
@@ -81,12 +106,12 @@ def test_the_logged_policy_has_the_mean_reward():
     ],
 )
 def test_intervals_cover_the_truth(estimate):
-    """Over 300 logs the estimates are right on average and 95 % intervals cover in 91 to 98 %, whatever the model."""
-    found = [estimate(drawn(seed), TARGET) for seed in range(300)]
+    """Over 150 logs the estimates are right on average, and 95 % intervals cover in 91 %, whatever the model."""
+    found = [estimate(drawn(seed), TARGET) for seed in range(150)]
     values = np.array([one.value for one in found])
-    assert abs(values.mean() - TRUTH) < 4 * values.std() / np.sqrt(300)
+    assert abs(values.mean() - TRUTH) < 4 * values.std() / np.sqrt(150)
     covered = sum(one.lower <= TRUTH <= one.upper for one in found)
-    assert 0.91 * 300 <= covered <= 0.98 * 300
+    assert covered >= 0.91 * 150
 
 
 def test_wrong_propensities_are_repaired_by_the_model():

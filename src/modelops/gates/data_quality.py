@@ -159,9 +159,14 @@ def _duplicates(params: Params, subject: Subject) -> Verdict:
     names = [name for name in subject.model.data.told if name in subject.train.columns]
     columns = _hashes(*({name: part[name] for name in names} for part in (subject.train, subject.test)))
     n = len(columns[0])
+
+    def order(place: int) -> Array:
+        values = np.concatenate([np.asarray(part[names[place]]) for part in (subject.train, subject.test)])
+        return np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)[1]
+
     what = "share of rows that repeat an earlier row"
     return _beyond_chance(
-        what, repeated(columns), repeated(by_chance(columns, whole=True)), params.maximum_duplicates, n
+        what, repeated(columns), repeated(by_chance(columns, order=order)), params.maximum_duplicates, n
     )
 
 

@@ -67,6 +67,11 @@ def shape_of(table: pa.Table, target: Target, used: Sequence[Finding], identity:
     ]
     features = [pd.util.hash_pandas_object(pd.Series(values), index=False).to_numpy() for values in arrays.values()]
     whole = [*features, *keys]
+
+    def order(place: int) -> Array:
+        values = [*arrays.values(), *(table[name].to_pandas().to_numpy() for name in others)][place]
+        return np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)[1]
+
     empty = {
         name: float(((values == "") if values.dtype == object else np.isnan(values)).mean())
         for name, values in arrays.items()
@@ -79,7 +84,7 @@ def shape_of(table: pa.Table, target: Target, used: Sequence[Finding], identity:
         chance=_chance(target),
         missing={name: share for name, share in empty.items() if share > 0},
         repeated_rows=repeats(whole),
-        coarse_rows=repeats(by_chance(whole, whole=True)),
+        coarse_rows=repeats(by_chance(whole, order=order)),
         coarse_features=_shared(by_chance(features)),
         repeated_ids=repeated,
         # Only a split by time divides the rows of one id.

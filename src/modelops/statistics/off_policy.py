@@ -7,19 +7,19 @@ where they differ by request.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from modelops.errors import failure
 from modelops.statistics import Array, Units
+from modelops.statistics.intervals import mean_interval, ratio_interval
 
 __all__ = ["Estimate", "Log", "doubly_robust", "ips", "snips"]
 
 Places = np.ndarray[Any, np.dtype[np.intp]]
+Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ class Log:
 class Estimate:
     """The value of a policy, a reward per request, with a confidence interval.
 
-    ``n`` counts the answers, ``effective`` how many equally weighted ones their weights are worth (Kish); below some
-    tens of those the interval is not to be trusted.
+    ``n`` counts the answers, ``effective`` how many equally weighted ones their weights are worth (Kish).
     """
 
     value: float
@@ -67,7 +66,9 @@ class Estimate:
 def ips(log: Log, policy: Array, alpha: float = 0.05) -> Estimate:
     r"""Return the inverse-propensity estimate :math:`\frac{1}{n} \sum_i w_i r_i`, :math:`w_i = \pi(a_i) / p_i`.
 
-    It is unbiased. The interval is normal, at error rate ``alpha``.
+    It is unbiased. The interval is that of a mean of skewed values (``intervals.mean_interval``), with one more answer
+    of the greatest reward for the upper bound, and of the least for the lower one, where no answer with a weight had
+    it: an arm of whose few answers none was rewarded is not taken to earn nothing.
 
     Parameters
     ----------
@@ -98,18 +99,20 @@ def ips(log: Log, policy: Array, alpha: float = 0.05) -> Estimate:
     >>> log = Log(np.array([0, 0, 1, 1]), np.array([0.8, 0.8, 0.2, 0.2]), np.array([0.0, 1.0, 1.0, 1.0]))
     >>> found = ips(log, np.array([0.5, 0.5]))
     >>> round(found.value, 4), round(found.lower, 4), round(found.upper, 4), round(found.effective, 2)
-    (1.4062, 0.1436, 2.6689, 2.94)
+    (1.4062, -0.7911, 3.4565, 2.94)
     """
     weights = _weights(log, policy)
-    terms = weights * log.rewards
-    return _estimate(log, weights, float(terms.mean()), terms - terms.mean(), alpha)
+    terms, usual, (least, greatest) = weights * log.rewards, _usual(weights), _range(log)
+    extremes = min(0.0, usual * least), max(0.0, usual * greatest)
+    return _estimate(log, weights, float(terms.mean()), terms, np.ones(len(terms)), extremes, alpha)
 
 
 def snips(log: Log, policy: Array, alpha: float = 0.05) -> Estimate:
     r"""Return the self-normalised estimate :math:`\sum_i w_i r_i / \sum_i w_i`.
 
-    It is consistent, keeps within the range of the rewards and does not change when a constant is added to them; the
-    interval is that of the ratio by the delta method. Fails when the policy never answers as any logged answer did.
+    It is consistent, keeps within the range of the rewards and does not change when a constant is added to them. The
+    interval is that of a ratio of means (``intervals.ratio_interval``), with one more answer of the greatest reward for
+    the upper bound, and of the least for the lower one. Fails when the policy never answers as any logged answer did.
 
     Parameters
     ----------
@@ -139,13 +142,14 @@ def snips(log: Log, policy: Array, alpha: float = 0.05) -> Estimate:
     >>> log = Log(np.array([0, 0, 1, 1]), np.array([0.8, 0.8, 0.2, 0.2]), np.array([0.0, 1.0, 1.0, 1.0]))
     >>> found = snips(log, np.array([0.5, 0.5]))
     >>> round(found.value, 4), round(found.lower, 4), round(found.upper, 4)
-    (0.9, 0.6584, 1.1416)
+    (0.9, -0.6431, 1.7149)
     """
     weights = _weights(log, policy)
     if not weights.any():
         raise failure("off-policy-overlap", "the policy never answers with an arm that was logged")
-    value = float((weights * log.rewards).sum() / weights.sum())
-    return _estimate(log, weights, value, weights * (log.rewards - value) / weights.mean(), alpha)
+    terms, usual, (least, greatest) = weights * log.rewards, _usual(weights), _range(log)
+    extremes = usual * least, usual * greatest
+    return _estimate(log, weights, float(terms.sum() / weights.sum()), terms, weights, extremes, alpha)
 
 
 def doubly_robust(log: Log, policy: Array, predicted: Array, alpha: float = 0.05) -> Estimate:
@@ -153,7 +157,8 @@ def doubly_robust(log: Log, policy: Array, predicted: Array, alpha: float = 0.05
 
     .. math:: \frac{1}{n} \sum_i \left[\sum_a \pi(a) \hat r(i, a) + w_i (r_i - \hat r(i, a_i))\right]
 
-    It is right when the propensities or the model are, and its interval is the narrower the better the model.
+    It is right when the propensities or the model are, and its interval, which is made as that of ``ips``, is the
+    narrower the better the model.
 
     Parameters
     ----------
@@ -183,14 +188,17 @@ def doubly_robust(log: Log, policy: Array, predicted: Array, alpha: float = 0.05
     >>> log = Log(np.array([0, 0, 1, 1]), np.array([0.8, 0.8, 0.2, 0.2]), np.array([0.0, 1.0, 1.0, 1.0]))
     >>> found = doubly_robust(log, np.array([0.5, 0.5]), np.array([0.5, 1.0]))
     >>> round(found.value, 4), round(found.lower, 4), round(found.upper, 4)
-    (0.75, 0.5, 1.0)
+    (0.75, 0.344, 1.156)
     """
     weights = _weights(log, policy)
     chances, expected = _by_arm(log, policy), _by_arm(log, predicted)
     if expected.shape != chances.shape or not np.isfinite(expected).all():
         raise failure("off-policy-model", f"predicted rewards must be {chances.shape} finite numbers")
-    terms = (chances * expected).sum(axis=1) + weights * (log.rewards - _taken(log, expected))
-    return _estimate(log, weights, float(terms.mean()), terms - terms.mean(), alpha)
+    modelled = (chances * expected).sum(axis=1)
+    terms = modelled + weights * (log.rewards - _taken(log, expected))
+    mean, usual, (least, greatest) = float(modelled.mean()), _usual(weights), _range(log)
+    extremes = mean + usual * min(0.0, least - mean), mean + usual * max(0.0, greatest - mean)
+    return _estimate(log, weights, float(terms.mean()), terms, np.ones(len(terms)), extremes, alpha)
 
 
 def _by_arm(log: Log, table: Array) -> Array:
@@ -212,14 +220,45 @@ def _weights(log: Log, policy: Array) -> Array:
     return _taken(log, chances) / log.propensities
 
 
-def _estimate(log: Log, weights: Array, value: float, errors: Array, alpha: float) -> Estimate:
-    """Bound a mean by the normal quantile; ``errors`` are what every answer adds to n times the estimate's error."""
+def _estimate(
+    log: Log, weights: Array, value: float, terms: Array, counted: Array, extremes: Bounds, alpha: float
+) -> Estimate:
+    """Bound a ratio of two means, of ``terms`` to what each answer is ``counted`` for, with one more answer at need.
+
+    ``extremes`` are what the least and the greatest reward would add as terms of an answer of usual weight. It counts
+    for ``counted`` as much as that weight does, and comes once in a unit of usual size.
+    """
+    above, below = terms, counted
     if log.units is not None:
         _, places = np.unique(log.units, return_inverse=True)
-        errors = np.bincount(places, errors).astype(np.float64)
-    clusters = max(2, len(errors))
-    error = math.sqrt(float(np.square(errors).sum()) * clusters / (clusters - 1)) / len(log.arms)
-    half = NormalDist().inv_cdf(1 - alpha / 2) * error
+        above, below = (np.bincount(places, each).astype(np.float64) for each in (above, below))
+    size, own = len(log.arms) / len(above), _usual(weights) if counted is weights else 1.0
+    met = log.rewards[weights > 0]
+    ends = []
+    for side, (end, beyond) in enumerate(zip(extremes, _range(log), strict=True)):
+        # A ratio of few answers may have no bound without it.
+        wanted = counted is weights or beyond not in met
+        more, once = (size * end, size * own) if wanted else (np.empty(0), np.empty(0))
+        ends.append(_interval(np.append(above, more), np.append(below, once), 1 - alpha)[side])
     total = float(np.square(weights).sum())
     effective = float(weights.sum()) ** 2 / total if total > 0 else 0.0
-    return Estimate(value, value - half, value + half, len(log.arms), effective)
+    return Estimate(value, min(ends[0], value), max(ends[1], value), len(log.arms), effective)
+
+
+def _interval(above: Array, below: Array, level: float) -> Bounds:
+    """Return the interval of the ratio of two means, which that of one is where the other is known."""
+    if np.ptp(below) == 0:
+        lower, upper = mean_interval(above, level)
+        return lower / float(below[0]), upper / float(below[0])
+    return ratio_interval(above, below, level)
+
+
+def _usual(weights: Array) -> float:
+    """Return the weight that the weight of an answer has on average; 0 where none has any."""
+    return float(np.square(weights).sum() / weights.sum()) if weights.any() else 0.0
+
+
+def _range(log: Log) -> Bounds:
+    """Return the least and the greatest reward; where all are alike, 0 and 1 are taken to be possible too."""
+    least, greatest = float(log.rewards.min()), float(log.rewards.max())
+    return (least, greatest) if least < greatest else (min(least, 0.0), max(greatest, 1.0))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+Order = Callable[[int], Array]
 
 _SURE = 3.0
 """Standard errors beyond which numbers of rows are no chance."""
@@ -19,6 +20,8 @@ _ABSENT = 0.3
 _MOSTLY = 4
 """A column has many values if it has at least one for so many rows."""
 _HARDLY = 8
+_ORDERED = 8
+"""Different rows from which on it is no chance that two columns are in the same order."""
 _NEVER = 0x9E3779B97F4A7C15
 
 
@@ -77,7 +80,7 @@ def repeated(columns: Sequence[Array]) -> float:
     return 1 - len(np.unique(keyed(columns))) / len(columns[0])
 
 
-def by_chance(columns: Sequence[Array], *, whole: bool = False, seed: int = 0) -> list[Array]:
+def by_chance(columns: Sequence[Array], *, order: Order | None = None, seed: int = 0) -> list[Array]:
     r"""Return the columns as they would be of rows that copy nobody: what repeats in them does so by its few values.
 
     Rows are judged by how often they come, whatever their columns have to do with each other. Of rows that are drawn,
@@ -93,9 +96,11 @@ def by_chance(columns: Sequence[Array], *, whole: bool = False, seed: int = 0) -
     ----------
     columns : sequence of arrays of uint64, shape (n,)
         Hashes of the values, equal where these are.
-    whole : bool
-        Whether the columns are all that is known of a row, with what is predicted. Then two columns of many values that
-        are equal in the same rows, and hardly in others, show copies in tables that are too small to count.
+    order : callable, optional
+        Given where the columns are all that is known of a row, with what is predicted: from the place of a column to
+        numbers in the order of its values, shape (n,). Then two columns of many values that are equal in the same rows,
+        and hardly in others, show copies in tables that are too small to count, unless one follows from the other:
+        a gross price rises with the net one, and is equal wherever that is.
     seed : int
         The same seed gives the same order.
 
@@ -116,15 +121,15 @@ def by_chance(columns: Sequence[Array], *, whole: bool = False, seed: int = 0) -
     >>> round(repeated(by_chance(list(few))), 2), round(repeated(by_chance([np.append(many, many)])), 2)
     (0.98, 0.0)
     """
-    if not _copies(columns, whole=whole):
+    if not _copies(columns, order):
         return list(columns)
     random = np.random.default_rng(seed)
     n = len(columns[0])
     counted = [np.unique(values, return_counts=True)[1] for values in columns]
-    order = sorted(range(len(columns)), key=lambda place: -len(counted[place]))
+    by_size = sorted(range(len(columns)), key=lambda place: -len(counted[place]))
     shuffled = random.permutation(n)
     found = []
-    for turn, place in enumerate(order):
+    for turn, place in enumerate(by_size):
         values = columns[place]
         if _copied(counted[place]):
             values = np.arange(n, dtype=np.uint64)
@@ -132,7 +137,7 @@ def by_chance(columns: Sequence[Array], *, whole: bool = False, seed: int = 0) -
     return found
 
 
-def _copies(columns: Sequence[Array], *, whole: bool) -> bool:
+def _copies(columns: Sequence[Array], order: Order | None) -> bool:
     """Tell whether rows that are equal are copies rather than met again."""
     counts = np.unique(keyed(columns), return_counts=True)[1]
     n, rows = int(counts.sum()), len(counts)
@@ -143,10 +148,23 @@ def _copies(columns: Sequence[Array], *, whole: bool) -> bool:
     if _too_regular(counts):
         return True
     once, twice, thrice = (int((counts == times).sum()) for times in (1, 2, 3))
-    if not whole or rows * _MOSTLY < n or 3 * once * thrice >= _ABSENT * 2 * twice**2:
+    if order is None or rows * _MOSTLY < n or 3 * once * thrice >= _ABSENT * 2 * twice**2:
         return False
-    alike = [rows - len(np.unique(values)) <= (n - rows) / _HARDLY for values in columns]
-    return sum(alike) >= 2
+    many = [len(np.unique(values)) for values in columns]
+    alike = [place for place, count in enumerate(many) if rows - count <= (n - rows) / _HARDLY]
+    own: list[Array] = []
+    for place in sorted(alike, key=lambda place: -many[place]) if len(alike) > 1 and rows >= _ORDERED else ():
+        values = order(place)
+        if not any(_follows(values, other) for other in own):
+            own.append(values)
+    return len(own) > 1
+
+
+def _follows(values: Array, other: Array) -> bool:
+    """Tell whether a column is equal wherever another is, and rises or falls with it throughout."""
+    sorted_by = np.lexsort((values, other))
+    steps, stays = np.diff(values[sorted_by]), np.diff(other[sorted_by]) == 0
+    return not steps[stays].any() and bool((steps >= 0).all() or (steps <= 0).all())
 
 
 def _too_regular(counts: Array) -> bool:
