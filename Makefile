@@ -30,7 +30,7 @@ tutorial: $(STAMP)
 # The scaffolded workflows, step by step, on GitHub's own parser and expression engine; needs Node and a registry.
 story-github: $(STAMP)
 	npm ci --prefix tests/workflows/engine --no-audit --no-fund --silent
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow $(or $(TESTS),tests/workflows)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow -rP $(or $(TESTS),tests/workflows)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ from github_git import Installed, Rules
 
 REPOSITORY = "acme/models"
 AT = f"/repos/{REPOSITORY}"
+NUMBERED = "/repositories/1"
 ACCOUNTS = {
     "ada": {"id": 11, "login": "ada", "type": "User"},
     "bob": {"id": 12, "login": "bob", "type": "User"},
@@ -62,7 +63,8 @@ class FakeGitHub:
     ``lost`` does what was asked and drops the connection, ``drop`` does nothing and drops it. ``lacking`` are the
     permissions that no token has (``checks=write``), ``job`` are those of the job that a job's token is of, ``jobs`` by
     their token those of jobs that have one of their own. ``untrue`` is what the description does not allow, ``sent``
-    are the digests of the bytes that were answered.
+    are the digests of the bytes that were answered. A repository that is ``moved`` has another name by now, and GitHub
+    sends whoever asks under the old one on to its number.
     """
 
     remote: Path
@@ -85,6 +87,7 @@ class FakeGitHub:
     jobs: dict[str, dict[str, str]] = field(default_factory=dict)
     moment: int = 0
     name: str = REPOSITORY
+    moved: bool = False
     rules: Rules | None = None
     teams: dict[str, tuple[str, ...]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -537,6 +540,12 @@ def github(remote: Path) -> Iterator[FakeGitHub]:
         def handle_one(self) -> None:
             data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             parts = urlsplit(self.path)
+            if state.moved and parts.path.startswith(AT):
+                at = f"{state.url}{NUMBERED}{self.path.removeprefix(AT)}"
+                self.reply(301 if self.command == "GET" else 307, {"Location": at}, b"")
+                return
+            if parts.path.startswith(NUMBERED):
+                parts = parts._replace(path=AT + parts.path.removeprefix(NUMBERED))
             query = {key: values[0] for key, values in parse_qs(parts.query).items()}
             with state.lock:
                 number = state.seen.count((self.command, parts.path))

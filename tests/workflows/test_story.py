@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from actions_world import needs_engine
-from github_team import Ground, fine
+from github_team import PAGE, Ground, commands_of_the_page, fine
 from registry_world import needs_registry
 
 pytestmark = [pytest.mark.slow, needs_engine, needs_registry]
@@ -39,3 +41,28 @@ def test_the_review_of_a_promotion_brings_production(github_ground: Ground) -> N
     team = github_ground.after("production")
     assert team.deployment("production")["stable"] == 1
     assert team.shown("production")[-1][0] == "success"
+
+
+def test_what_the_page_says_it_costs_is_what_it_costs(github_ground: Ground) -> None:
+    """Jobs are counted exactly; of requests the page says some more, as a fault or a newer answer asks for another."""
+    team = github_ground.after("production")
+    with team.costing("day"):
+        fine([*team.schedule("release.yml"), *team.schedule("monitor.yml")])
+    told = re.findall(r"^\| .+ \| (\d+) \| (\d+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    found = [team.costs[what] for what in ("proposed", "approved", "staging", "production", "day")]
+    for what, cost in team.costs.items():
+        print(f"{what}: {cost.jobs} jobs, {cost.calls} requests, {cost.seconds:.0f} s ({cost.processor:.0f} s of work)")
+    assert [int(jobs) for jobs, _ in told] == [cost.jobs for cost in found]
+    assert all(cost.calls <= int(most) <= 1.25 * cost.calls for (_, most), cost in zip(told, found, strict=True)), found
+
+
+def test_every_command_of_the_page_is_typed(github_ground: Ground) -> None:
+    """From an empty repository to a proposal in their order, and what is typed where there is no App."""
+    team = github_ground.after("proposed")
+    assert team.typed == commands_of_the_page()
+    assert set(team.actions.secrets["release"]) == {"MODELOPS_SIGNING_KEY", "MODELOPS_APP_PRIVATE_KEY"}
+    assert team.actions.variables == {"MODELOPS_APP_ID": "4711", "MODELOPS_RUNNER": "self-hosted"}
+    assert team.hub.rules is not None
+    for command in commands_of_the_page(whole=True)[len(team.typed) :]:
+        team.type(command)
+    assert team.hub.settings["/actions/permissions/workflow"]["can_approve_pull_request_reviews"] == "true"
