@@ -421,9 +421,9 @@ def _findings(drifted: _Drifted, performance: PerformanceReport | None) -> list[
     for level in ("alert", "warn"):
         chosen = [feature for feature in features if feature.level == level]
         for feature in sorted(chosen, key=lambda each: -each.strength):
-            found.append(f"{feature.name} drifted ({level}): {_reasons(feature.scores, level)}.")
+            found.append(f"{feature.name} drifted ({level}): {_reasons(feature.scores, level)}{_way(feature.scores)}.")
         if worst(scores.values()) == level:
-            found.append(f"The model's score drifted ({level}): {_reasons(scores, level)}.")
+            found.append(f"The model's score drifted ({level}): {_reasons(scores, level)}{_way(scores)}.")
     if drifted.like:
         found.append(f"The inputs are like {drifted.like}, unlike those as a whole: {drifted.apart}.")
     if performance is not None and performance.verdict == "inconclusive":
@@ -441,6 +441,12 @@ def _findings(drifted: _Drifted, performance: PerformanceReport | None) -> list[
 
 def _reasons(scores: Mapping[str, Score], level: Level) -> str:
     return "; ".join(score.reason for score in scores.values() if score.level == level)
+
+
+def _way(scores: Mapping[str, Score]) -> str:
+    """Say which way the values went, by the strongest score that says it."""
+    said = max((score for score in scores.values() if score.direction), key=lambda each: each.strength, default=None)
+    return f"; {said.direction}" if said is not None else ""
 
 
 def _unknown(

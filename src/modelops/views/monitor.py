@@ -96,6 +96,7 @@ def _score(score: Score) -> dict[str, Any]:
         "warn": score.warn,
         "alert": score.alert,
         "level": score.level,
+        "direction": score.direction or None,
         "referenceRows": score.reference_n,
         "windowRows": score.window_n,
         "reason": score.reason,
