@@ -8,6 +8,7 @@ from modelops.summaries.columns import numbers, tally, texts
 from modelops.summaries.counting import absence, borders, count, count_numbers, merge, rows, rows_like, same_bins
 from modelops.summaries.disclosure import SHARED, outward, outward_instants, shareable
 from modelops.summaries.fitting import closed, completed, edge_above, edge_below, kind_of, summarise
+from modelops.summaries.matrix import frequent, matrix
 
 __all__ = [
     "SHARED",
@@ -19,7 +20,9 @@ __all__ = [
     "count_numbers",
     "edge_above",
     "edge_below",
+    "frequent",
     "kind_of",
+    "matrix",
     "merge",
     "numbers",
     "outward",

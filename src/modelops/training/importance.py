@@ -71,8 +71,11 @@ def importance(
         ]
     except (ValueError, TypeError):
         return None
-    loss = "squared-loss" if task == "regression" else "log-loss"
-    return Importance(loss=loss, rows=n, features=tuple(sorted(found, key=lambda each: (-each.value, each.name))))
+    return Importance(
+        loss="squared-loss" if task == "regression" else "log-loss",
+        rows=n,
+        features=tuple(sorted(found, key=lambda each: (-each.value, each.name))),
+    )
 
 
 def _losses(task: Task, truth: Array, scores: Array) -> Array:
