@@ -112,8 +112,9 @@ def _traffic(
 
 
 def _profile(rows: pa.Table, model: ModelSpec) -> dict[str, Summary]:
+    kinds = {each.name: summaries.kind_of(each.type) for each in model.data.features if each.name in rows.column_names}
     return {
-        feature.name: summaries.summarise(rows.column(feature.name), summaries.kind_of(feature.type))
-        for feature in model.data.features
-        if feature.name in rows.column_names
+        name: summaries.summarise(rows.column(name), kind)
+        for name, kind in kinds.items()
+        if kind == "category" or not summaries.is_text(rows.column(name).type)
     }

@@ -298,8 +298,12 @@ def estimate_by_loss(
 
 def _boosted(rows: FloatArray, losses: FloatArray) -> Callable[[FloatArray], FloatArray]:
     from sklearn.ensemble import HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
 
-    model = HistGradientBoostingRegressor(
+    learner = HistGradientBoostingRegressor(
         max_iter=60, max_leaf_nodes=8, min_samples_leaf=30, early_stopping=False, random_state=_SEED
-    ).fit(rows, losses)
+    )
+    # So few rows gain nothing by threads, which wait for each other where the machine is busy.
+    with threadpool_limits(1):
+        model = learner.fit(rows, losses)
     return lambda asked: np.asarray(model.predict(asked), dtype=np.float64)

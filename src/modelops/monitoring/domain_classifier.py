@@ -34,7 +34,7 @@ def domain_classifier(
     params : DomainClassifier
         Limits, and how many rows of each are taken, evenly.
     names : sequence of str
-        The features; both tables have them, typed alike.
+        The features; those that one of the tables has not, or has of another type, are left out.
     reference, window : pa.Table
         Rows of n and of m, in any order.
     entities : array of shape (m,), optional
@@ -57,7 +57,9 @@ def domain_classifier(
     n, m = (min(each.num_rows, params.rows) for each in (reference, window))
     if min(n, m) < params.minimum:
         return DomainReport(0.5, 0.5, 0.5, 0.5, "no-data", n, m, f"{min(n, m)} rows, fewer than {params.minimum}")
-    columns = [name for name in names if name in reference.column_names and name in window.column_names]
+    columns = summaries.alike(reference, window, names)
+    if not columns:
+        return DomainReport(0.5, 0.5, 0.5, 0.5, "no-data", n, m, "no feature is in both of one type")
     categories = summaries.frequent(reference, columns)
     rows = np.concatenate(
         [summaries.matrix(_evenly(side, size), columns, categories) for side, size in ((reference, n), (window, m))]
@@ -86,6 +88,7 @@ def _evenly(table: pa.Table, size: int) -> pa.Table:
 def _areas(rows: Array, label: Array, categorical: list[bool]) -> list[tuple[float, float, float, float]]:
     """Return area, bounds and the variance without drift of each fold."""
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     rng = np.random.default_rng(_SEED)
     folds = np.empty(len(label), dtype=np.int64)
@@ -95,7 +98,7 @@ def _areas(rows: Array, label: Array, categorical: list[bool]) -> list[tuple[flo
     found = []
     for fold in range(_FOLDS):
         out = folds == fold
-        model = HistGradientBoostingClassifier(
+        learner = HistGradientBoostingClassifier(
             max_iter=40,
             max_leaf_nodes=8,
             min_samples_leaf=20,
@@ -103,8 +106,11 @@ def _areas(rows: Array, label: Array, categorical: list[bool]) -> list[tuple[flo
             categorical_features=categorical,
             early_stopping=False,
             random_state=_SEED,
-        ).fit(rows[~out], label[~out])
-        area, lower, upper, _ = auc.interval(label[out], model.predict_proba(rows[out])[:, 1], _LEVEL)
+        )
+        # So few rows gain nothing by threads, which wait for each other where the machine is busy.
+        with threadpool_limits(1):
+            told = learner.fit(rows[~out], label[~out]).predict_proba(rows[out])[:, 1]
+        area, lower, upper, _ = auc.interval(label[out], told, _LEVEL)
         a, b = int((label[out] == 0).sum()), int((label[out] == 1).sum())
         found.append((area, lower, upper, (a + b + 1) / (12 * a * b)))
     return found

@@ -64,8 +64,8 @@ def _expected(
     if watched.metric not in BY_LOSS:
         return None
     away = np.abs(told.y_pred - told.y_true)
-    names = [feature.name for feature in model.data.features]
     logged = feature_columns(rows, model.data.features, reading)
+    names = summaries.alike(holdout.rows, logged, [feature.name for feature in model.data.features])
     categories = summaries.frequent(holdout.rows, names)
     then, now = (
         np.column_stack([summaries.matrix(side, names, categories), answers])

@@ -8,11 +8,12 @@ from modelops.summaries.columns import numbers, tally, texts
 from modelops.summaries.counting import absence, borders, count, count_numbers, merge, rows, rows_like, same_bins
 from modelops.summaries.disclosure import SHARED, outward, outward_instants, shareable
 from modelops.summaries.fitting import closed, completed, edge_above, edge_below, kind_of, summarise
-from modelops.summaries.matrix import frequent, matrix
+from modelops.summaries.matrix import alike, frequent, is_text, matrix
 
 __all__ = [
     "SHARED",
     "absence",
+    "alike",
     "borders",
     "closed",
     "completed",
@@ -21,6 +22,7 @@ __all__ = [
     "edge_above",
     "edge_below",
     "frequent",
+    "is_text",
     "kind_of",
     "matrix",
     "merge",

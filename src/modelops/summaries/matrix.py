@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -10,19 +10,30 @@ import pyarrow.compute as pc
 
 from modelops.summaries.columns import FloatArray, numbers
 
-__all__ = ["frequent", "matrix"]
+__all__ = ["alike", "frequent", "is_text", "matrix"]
 
 MOST = 50
 """So many categories of a column are told apart; the rest is one more."""
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type holds texts."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def alike(first: pa.Table, second: pa.Table, names: Iterable[str]) -> list[str]:
+    """Return the columns that both tables have as texts, or both as numbers."""
+    shared = [name for name in names if name in first.column_names and name in second.column_names]
+    return [name for name in shared if is_text(first.column(name).type) == is_text(second.column(name).type)]
 
 
 def frequent(table: pa.Table, names: list[str]) -> dict[str, tuple[str, ...]]:
     """Return the most frequent values of each column of text, at most 50, equally frequent ones by name."""
     found = {}
     for name in names:
-        values = table.column(name)
-        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-            counted = pc.value_counts(values.drop_null())
+        if is_text(table.column(name).type):
+            counted = pc.value_counts(table.column(name).cast(pa.string()).drop_null())
             pairs = sorted((-pair["counts"], pair["values"]) for pair in counted.to_pylist() if pair["values"])
             found[name] = tuple(value for _, value in pairs[:MOST])
     return found
