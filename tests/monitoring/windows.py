@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from modelops import summaries
-from modelops.monitoring import WindowReport, score_window
+from modelops.monitoring import Beside, WindowReport, score_window
 from modelops.spec.kinds.data_snapshot import Column, DataSnapshotSpec, SnapshotFile, Source, Summary
 from modelops.spec.kinds.model import Feature, ModelData, ModelSpec, Serving
 from modelops.spec.kinds.monitor import MonitorSpec, Performance
@@ -109,6 +109,7 @@ def snapshot() -> DataSnapshotSpec:
 
 
 def report(table: pa.Table, rng: np.random.Generator, **changes: Any) -> WindowReport:
+    known = {name: changes.pop(name) for name in ("importance", "holdout", "others", "rows") if name in changes}
     monitor = MonitorSpec(performance=changes.pop("performance", None), **changes.pop("monitor", {}))
     return score_window(
         monitor,
@@ -119,6 +120,7 @@ def report(table: pa.Table, rng: np.random.Generator, **changes: Any) -> WindowR
         since=SINCE,
         until=NOW,
         columns=COLUMNS,
+        beside=Beside(**known),
         **changes,
     )
 

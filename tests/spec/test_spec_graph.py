@@ -409,6 +409,10 @@ def test_a_monitor_names_one_score_or_several() -> None:
         (b"drift: {type: psi, bins: 5}", ("wrong-type", "spec.drift")),
         (b"drift: []", ("bad-value", "spec.drift")),
         (b"drift: [{type: psi}, {type: psi}]", ("score-twice", "spec.drift[1]")),
+        (b"reference: {of: traffic}", ("reference-time", "spec.reference")),
+        (b"reference: {of: holdout, cycleDays: 7}", ("reference-time", "spec.reference")),
+        (b"reference: {of: traffic, cycleDays: 7}", ("reference-overlaps", "spec.reference.cycleDays")),
+        (b"slices: [{feature: nothing}]", ("unknown-feature", "spec.slices[0].feature")),
     ):
         found = told(files | {path: files[path].replace(listed, text)}, None)
         assert [(code, dotted) for code, _, dotted in found] == [expected]

@@ -8,7 +8,7 @@ from modelops.artifacts.signature import canonical_json
 from modelops.errors import failure
 from modelops.spec.kinds.data_snapshot import Count, Summary
 from modelops.spec.kinds.model import Task
-from modelops.spec.kinds.release import Baseline, Confusion, MetricValue, ReleaseArtifact, Search
+from modelops.spec.kinds.release import Baseline, Confusion, Importance, MetricValue, ReleaseArtifact, Search
 from modelops.spec.meta import Digest, ModelName, Name, Scalar, Strict
 
 __all__ = ["BuildRecord"]
@@ -44,13 +44,14 @@ class BuildRecord(Strict):
     score_profile: Summary | None = None
     baseline: Baseline | None = None
     confusion: Confusion | None = None
+    importance: Importance | None = None
     weight: str | None = None
     holdout: Digest
 
     def dump(self) -> bytes:
         """Return the canonical JSON of the record; its SHA-256 is the digest of the build."""
         document = self.model_dump(mode="json", by_alias=True)
-        for name in ("search", "baseline", "confusion", "weight"):
+        for name in ("search", "baseline", "confusion", "importance", "weight"):
             # Records from before there was one keep their bytes.
             if document[name] is None:
                 del document[name]

@@ -23,8 +23,9 @@ def forget_old_predictions(workspace: Workspace, graph: Graph, name: str) -> Non
         if name not in entry.deployments:
             continue
         if entry.monitor is not None:
-            retraining = entry.monitor.spec.retraining
-            needed = max(needed, entry.monitor.spec.window_days, retraining.lookback_days if retraining else 0.0)
+            retraining, reference = entry.monitor.spec.retraining, entry.monitor.spec.reference
+            back = entry.monitor.spec.window_days + (reference.cycle_days or 0.0) * reference.cycles
+            needed = max(needed, back, retraining.lookback_days if retraining else 0.0)
         state = read_rollout(site, model)
         if state is not None:
             needed = max(needed, (now - parse_instant(state.steps[0].started)) / timedelta(days=1))

@@ -11,10 +11,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modelops import data, monitoring
 from modelops.changes.building import materialiser, reader
+from modelops.changes.references import against, holdout_of
 from modelops.changes.retention import forget_old_predictions
 from modelops.changes.silence import silence
 from modelops.clock import format_instant, parse_instant
@@ -28,7 +30,7 @@ from modelops.project.snapshots import seal, seal_path
 from modelops.project.target import target_of
 from modelops.project.workspace import MACHINE, Workspace, model_entry, snapshot_of
 from modelops.spec.graph import Graph, ModelEntry
-from modelops.spec.kinds.data_snapshot import DataSnapshotSpec
+from modelops.spec.kinds.data_snapshot import DataSnapshotSpec, Summary
 from modelops.spec.kinds.deployment import DeploymentSpec
 from modelops.spec.kinds.monitor import MonitorSpec, Retraining
 from modelops.spec.kinds.release import ReleaseSpec
@@ -143,23 +145,35 @@ def _watch(workspace: Workspace, graph: Graph, tip: str, seat: Seat, body: Calla
     now = workspace.clock()
     since = now - timedelta(days=monitor.window_days)
     site = workspace.site(seat.environment)
-    table = target_of(workspace, graph, seat.environment).log().window(seat.model, since, now)
+    log = target_of(workspace, graph, seat.environment).log()
+    table = log.window(seat.model, since, now)
     history = windows(site, seat.model)
     unread: list[str] = []
+    holdout = _holdout(workspace, graph, tip, entry, release, reference, unread)
+    held = against(monitor, entry.model.spec, release, reference.spec, log, seat.model, (since, now), holdout)
+    of_training = monitor.reference.of == "training"
     report = monitoring.score_window(
         monitor,
         entry.model.spec,
-        reference.spec.profile,
-        release.score_profile,
+        held.profile,
+        held.score_profile,
         table,
         since=since,
         until=now,
-        columns=reference.spec.columns,
+        columns=held.columns,
         name=seat.model,
         release=number,
         reading=data.reading_of(reference.spec),
         earlier=history,
-        stretches=_stretches(workspace, graph, tip, entry, reference, unread),
+        stretches=_stretches(workspace, graph, tip, entry, reference, unread) if of_training else tuple,
+        beside=monitoring.Beside(
+            release.importance,
+            holdout if isinstance(holdout, monitoring.Holdout) else None,
+            _others(entry, number),
+            _rows(workspace, graph, tip, entry, reference, held.rows, unread),
+            held.name,
+            held.lacking,
+        ),
     )
     report = replace(report, findings=(*report.findings, *unread))
     _remember(site, seat.model, history, report)
@@ -187,6 +201,54 @@ def _watch(workspace: Workspace, graph: Graph, tip: str, seat: Seat, body: Calla
         lacks = "no pull request: the model trains on exactly these rows already"
         return Watched(seat, number, report, decision, None, lacks=lacks)
     return Watched(seat, number, report, decision, opened.pull, opened.already)
+
+
+def _others(entry: ModelEntry, stable: int) -> dict[int, Summary]:
+    """Return what the scores of the other releases look like, by their number."""
+    found = {number: release.spec.score_profile for number, release in entry.releases.items() if number != stable}
+    return {number: profile for number, profile in found.items() if profile is not None}
+
+
+def _holdout(
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    entry: ModelEntry,
+    release: ReleaseSpec,
+    snapshot: Resource[DataSnapshotSpec],
+    unread: list[str],
+) -> monitoring.Holdout | ModelOpsError | None:
+    """Return the rows that tested a release where the monitor needs them, or why they cannot be had."""
+    monitor = entry.monitor.spec if entry.monitor is not None else MonitorSpec()
+    estimates = monitor.performance is not None and monitor.performance.estimate
+    if not estimates and monitor.reference.of != "holdout":
+        return None
+    try:
+        return holdout_of(workspace, graph, tip, entry, release, snapshot)
+    except ModelOpsError as error:
+        if estimates:
+            unread.append(f"The metric is not estimated, for the holdout cannot be had: {error.first.message}.")
+        return error
+
+
+def _rows(
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    entry: ModelEntry,
+    snapshot: Resource[DataSnapshotSpec],
+    held: pa.Table | None,
+    unread: list[str],
+) -> pa.Table | None:
+    """Return the reference's rows where the monitor compares rows: its own, or else those of the snapshot."""
+    monitor = entry.monitor.spec if entry.monitor is not None else MonitorSpec()
+    if monitor.domain_classifier is None or held is not None or monitor.reference.of != "training":
+        return held
+    try:
+        return reader(snapshot)(materialiser(workspace, graph, entry.model.name, snapshot, tip)())
+    except ModelOpsError as error:
+        unread.append(f"All features together are not compared, for the rows cannot be had: {error.first.message}.")
+        return None
 
 
 def _stretches(

@@ -148,8 +148,8 @@ def check_quiet_and_loud(score: Drift, params: Params) -> None:
         if kind == "number":
             reference, same, other = (rng.normal(shift, 1, ROWS) for shift in (0, 0, 1.5))
         else:
-            draws = ([0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7])
-            reference, same, other = (rng.choice(["a", "b", "c"], ROWS, p=p) for p in draws)
+            draws = ([0.5, 0.3, 0.2, 0.0], [0.5, 0.3, 0.2, 0.0], [0.1, 0.2, 0.0, 0.7])
+            reference, same, other = (rng.choice(["a", "b", "c", "new"], ROWS, p=p) for p in draws)
         quiet, loud = (scored(score, params, reference, window) for window in (same, other))
         assert (quiet.level, loud.level) == ("none", "alert"), f"{quiet.reason}; {loud.reason}"
         assert quiet.value < loud.value, "the larger change has the smaller score"

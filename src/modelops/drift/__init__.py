@@ -45,6 +45,7 @@ class Score:
     reference_n: int
     window_n: int
     reason: str
+    direction: str = ""
 
     @property
     def strength(self) -> float:

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from modelops.drift import Score
+from modelops.drift._directions import of_bins
 from modelops.drift._levels import Limits, judged
 from modelops.errors import failure
 from modelops.spec.kinds.data_snapshot import Summary
@@ -111,4 +112,4 @@ def divergence_score(
         return value**0.5, chance.root()
 
     require_same_bins(reference, window)
-    return judged(name, limits, rows(reference), rows(window), measured)
+    return judged(name, limits, rows(reference), rows(window), measured, lambda: of_bins(reference, window))

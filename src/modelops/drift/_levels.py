@@ -32,12 +32,20 @@ def significance(params: Limits) -> float:
     return params.significance
 
 
-def judged(name: str, limits: Limits, n: int, m: int, measured: Callable[[], tuple[float, Chance]]) -> Score:
+def judged(
+    name: str,
+    limits: Limits,
+    n: int,
+    m: int,
+    measured: Callable[[], tuple[float, Chance]],
+    direction: Callable[[], str] = str,
+) -> Score:
     """Return the score of m window rows against n reference rows; fewer than the minimum have a value and no level."""
 
     def score(value: float, chance: Chance, level: Level, reason: str) -> Score:
         expected, critical = chance.expected, chance.critical
-        return Score(name, value, expected, critical, limits.warn, limits.alert, level, n, m, reason)
+        way = direction() if n and m else ""
+        return Score(name, value, expected, critical, limits.warn, limits.alert, level, n, m, reason, way)
 
     if n == 0 or m == 0:
         empty = "the reference" if n == 0 else "the window"

@@ -24,6 +24,7 @@ from pydantic import Field
 
 from modelops.drift import Kind, Score
 from modelops.drift._bins import require_same_bins
+from modelops.drift._directions import of_bins
 from modelops.drift._levels import judged, significance
 from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.meta import OpenShare, Strict
@@ -63,4 +64,4 @@ def score(params: Params, reference: Summary, window: Summary, significance: flo
         return value, kolmogorov_chance(rows(reference), rows(window), significance)
 
     require_same_bins(reference, window)
-    return judged(NAME, params, rows(reference), rows(window), measured)
+    return judged(NAME, params, rows(reference), rows(window), measured, lambda: of_bins(reference, window))

@@ -20,6 +20,7 @@ from pydantic import Field
 
 from modelops.drift import Kind, Score
 from modelops.drift._bins import BinnedParams, all_counts, count, fit, merge, require_same_bins
+from modelops.drift._directions import of_bins
 from modelops.drift._levels import judged, significance
 from modelops.spec.kinds.data_snapshot import Summary
 from modelops.statistics.chance import Chance, total_variation_chance
@@ -47,4 +48,4 @@ def score(params: Params, reference: Summary, window: Summary, significance: flo
         return total_variation(x, y), total_variation_chance(x, y, significance)
 
     require_same_bins(reference, window)
-    return judged(NAME, params, rows(reference), rows(window), measured)
+    return judged(NAME, params, rows(reference), rows(window), measured, lambda: of_bins(reference, window))

@@ -33,6 +33,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from modelops.drift import Kind, Score
+from modelops.drift._directions import of_numbers
 from modelops.drift._levels import judged, significance
 from modelops.errors import failure
 from modelops.spec.kinds.data_snapshot import Summary
@@ -134,7 +135,7 @@ def score(params: Params, reference: Points, window: Points, significance: float
         return distance / scale, Chance(chance.expected / scale, chance.critical / scale)
 
     _require_same_bins(reference, window)
-    return judged(NAME, params, n, m, measured)
+    return judged(NAME, params, n, m, measured, lambda: of_numbers(reference.counts, window.counts))
 
 
 def _require_same_bins(first: Points, second: Points) -> None:

@@ -49,7 +49,12 @@ class Params(Strict):
         return score
 
 
-_WITHIN_ONE = frozenset({"hellinger", "jensen-shannon", "kolmogorov-smirnov", "total-variation"})
+_WITHIN_ONE = frozenset(
+    {
+        "cramers-v", "hellinger", "jensen-shannon", "kolmogorov-smirnov", "new-and-missing-categories",
+        "total-variation",
+    }
+)  # fmt: skip
 """Scores that are never above 1."""
 
 

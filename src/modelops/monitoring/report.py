@@ -8,9 +8,23 @@ from datetime import datetime
 from typing import Literal
 
 from modelops.drift import Level, Score
+from modelops.metrics.unlabelled import Expected
+from modelops.monitoring.delay import Delay
 from modelops.spec.kinds.release import MetricValue
 
-__all__ = ["FeatureReport", "Level", "PerformanceReport", "Rate", "Verdict", "WindowReport", "worst"]
+__all__ = [
+    "ArmReport",
+    "DomainReport",
+    "EstimatedReport",
+    "FeatureReport",
+    "Level",
+    "PerformanceReport",
+    "Rate",
+    "SliceReport",
+    "Verdict",
+    "WindowReport",
+    "worst",
+]
 
 Verdict = Literal["pass", "fail", "inconclusive", "no-data"]
 
@@ -31,7 +45,9 @@ class Rate:
 class FeatureReport:
     """Drift and input quality of one feature; ``unseen`` is for categories, ``out_of_range`` for numbers.
 
-    ``scores`` are those of the monitor's scores that can score such a column, by their type.
+    ``scores`` are those of the monitor's scores that can score such a column, by their type. ``share`` is the feature's
+    part in what all are worth to the release, None where that is not known, and ``carries`` tells that it is among the
+    few that carry the model.
     """
 
     name: str
@@ -39,6 +55,8 @@ class FeatureReport:
     missing: Rate
     unseen: Rate | None = None
     out_of_range: Rate | None = None
+    share: float | None = None
+    carries: bool = False
 
     @property
     def level(self) -> Level:
@@ -79,12 +97,61 @@ class PerformanceReport:
 
 
 @dataclass(frozen=True, slots=True)
+class EstimatedReport:
+    """The watched metric as it is expected to be without labels; ``no-data`` where it cannot be estimated."""
+
+    metric: str
+    verdict: Verdict
+    value: Expected | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SliceReport:
+    """A declared part of the traffic: its answers, their share of all, and the metric on its labels."""
+
+    name: str
+    rows: int
+    share: float
+    performance: PerformanceReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArmReport:
+    """What another release answered in the window, held against that release's own holdout."""
+
+    release: int
+    rows: int
+    scores: Mapping[str, Score]
+
+
+@dataclass(frozen=True, slots=True)
+class DomainReport:
+    """How well a window's rows are told from the reference's: an area under the ROC curve with its interval.
+
+    ``critical`` is what it seldom exceeds without drift, with so many rows of each.
+    """
+
+    area: float
+    lower: float
+    upper: float
+    critical: float
+    level: Level
+    reference_n: int
+    window_n: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class WindowReport:
     """Everything that was found in the window ``since <= time < until``.
 
     ``rows`` are the logged rows, ``failed`` those without an answer. ``scores`` are those of what the model answered.
     ``findings`` are sentences, the gravest first. ``release`` is the one whose answers were judged,
-    ``like`` the stretch of the snapshot that the inputs were held against, "" for all of its rows.
+    ``like`` the stretch of the snapshot that the inputs were held against, "" for all of its rows. ``against`` names
+    the reference where it is not the rows that the release was trained on. ``arms`` are the other releases that
+    answered, ``estimated`` is the metric without labels, ``delay`` how long labels take,
+    and ``domain`` how well the rows are told from the reference's by all features together.
     """
 
     model: str
@@ -99,6 +166,12 @@ class WindowReport:
     findings: tuple[str, ...]
     release: int | None = None
     like: str = ""
+    against: str = ""
+    arms: tuple[ArmReport, ...] = ()
+    estimated: EstimatedReport | None = None
+    slices: tuple[SliceReport, ...] = ()
+    delay: Delay | None = None
+    domain: DomainReport | None = None
 
     @property
     def drifted(self) -> tuple[str, ...]:

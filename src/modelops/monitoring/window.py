@@ -17,39 +17,34 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import scipy
 
 from modelops import drift, summaries
 from modelops.drift import Drift, Kind, Score
+from modelops.monitoring.delay import Delay, delay_of, mature
+from modelops.monitoring.domain_classifier import domain_classifier
 from modelops.monitoring.entities import Worth, cells, declared_entities, entities_of, lighter, thinned, worth_of
-from modelops.monitoring.performance import looked, performance_of, selection_of
-from modelops.monitoring.report import FeatureReport, Level, PerformanceReport, Rate, WindowReport, worst
+from modelops.monitoring.estimated import Holdout, estimated
+from modelops.monitoring.findings import Found, compared_as, findings, level_of, reasons, unknown
+from modelops.monitoring.importance import Weight, ranked, weighed, weights
+from modelops.monitoring.performance import Look, looked, performance_of, selection_of
+from modelops.monitoring.report import ArmReport, FeatureReport, Level, Rate, WindowReport, worst
 from modelops.monitoring.retraining import Past
+from modelops.monitoring.shares import FEWEST, RATES, Flags, missing, out_of_range, rate_of, unseen
+from modelops.monitoring.slices import slices_of
 from modelops.plugins import Bound
 from modelops.predictions import feature_columns
 from modelops.spec.kinds.data_snapshot import Column, Summary
 from modelops.spec.kinds.model import Feature, ModelSpec
 from modelops.spec.kinds.monitor import MonitorSpec
+from modelops.spec.kinds.release import Importance
 from modelops.spec.texts.reading import TextReading
 from modelops.statistics.clusters import Codes
 
-__all__ = ["Reference", "score_window"]
-
-RISE = 0.05
-"""A share of missing, unseen or out-of-range values is a finding only when it rose by more than this."""
-_FEWEST = 5.0
-"""Rows worth fewer entities than this say nothing of chance."""
-RATES = 2
-"""How many shares of a feature are compared: missing values, and unseen or out-of-range ones."""
-
-
-Flags = np.ndarray[Any, np.dtype[np.bool_]]
-_PLURALS: Mapping[Kind, str] = {"number": "numbers", "category": "categories"}
+__all__ = ["Beside", "Reference", "score_window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +64,24 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What is known beside a window, its model and its reference.
+
+    ``importance`` is what the release measured of its features: those that carry it come first, and idle ones only
+    warn. With ``holdout``, the rows that tested it, the metric is estimated without labels. ``others`` are what the
+    scores of other releases on their holdouts look like, by number. ``rows`` are those of the reference, for the domain
+    classifier; ``against`` names it where it is not the training rows, and ``lacking`` says why it cannot be had.
+    """
+
+    importance: Importance | None = None
+    holdout: Holdout | None = None
+    others: Mapping[int, Summary] = field(default_factory=dict)
+    rows: pa.Table | None = None
+    against: str = ""
+    lacking: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Scorer:
     """One of the monitor's scores, with the significance that each of its comparisons has."""
 
@@ -78,7 +91,7 @@ class _Scorer:
     def score(self, reference: Summary, values: pa.ChunkedArray, worth: Worth) -> Score:
         """Score some values; a level is only for what is beyond chance, as that is for what the rows are worth."""
         found = self._plain(reference, values)
-        if not math.isfinite(worth.window) or worth.window < _FEWEST:
+        if not math.isfinite(worth.window) or worth.window < FEWEST:
             if found.level == "no-data":
                 return found
             said = f"the rows are worth {max(1.0, worth.window):.0f} entities: what chance gives cannot be told"
@@ -115,6 +128,7 @@ def score_window(
     reading: TextReading | None = None,
     earlier: Sequence[Past] = (),
     stretches: Callable[[], Iterable[Reference]] = tuple,
+    beside: Beside = Beside(),
 ) -> WindowReport:
     """Score the rows that ``modelops.predictions.read_window`` returned.
 
@@ -127,14 +141,11 @@ def score_window(
     score_profile : Summary, optional
         What the release's scores on its holdout look like.
     table : pa.Table
-        All logged rows of the window. Inputs are scored on every row; scores and performance on the rows that
-        ``release`` answered, or the stable arm where that is not given.
-    since, until : datetime
-        The window, for the report.
+        All logged rows. Inputs are scored on every row; scores and performance on those of ``release``.
+    since, until, name : datetime, datetime, str
+        The window and the model's name, for the report.
     columns : sequence of Column, optional
         The snapshot's columns; they know the extremes that a profile of version 0.1.0 does not.
-    name : str
-        The model's name, for the report.
     release : int, optional
         The stable release: what another one answered says nothing of it.
     reading : TextReading, optional
@@ -142,48 +153,64 @@ def score_window(
     earlier : sequence of Past
         The windows that were scored before: the metric is judged over all of them.
     stretches : callable
-        Returns stretches of the snapshot's rows, asked only where the inputs drifted: a window that is like one of
-        them is one that the release was trained for.
+        Returns stretches of the snapshot's rows; a window that is like one is one that the release was trained for.
+    beside : Beside
+        What else is known of the release and of the reference.
 
     Returns
     -------
     WindowReport
         ``level`` is alert when a feature or the score alerts or the metric is beyond its limit.
     """
-    failed = int(pc.sum(pc.greater_equal(table.column("status"), 500)).as_py() or 0)
     stable = _stable(table, release)
     bound = [drift.bind(plugin, dotted=f"spec.drift[{index}]") for index, plugin in enumerate(monitor.drift)]
     whole = Reference(profile, score_profile, columns, declared_entities(model, columns))
-    drifted = _Drifted()
-    if table.num_rows >= monitor.minimum_requests:
-        drifted = _judged(bound, model, whole, stretches, table, stable, reading)
-    performance = None
-    if monitor.performance is not None:
-        before = looked(earlier, release, until - since, until)
-        performance = performance_of(monitor.performance, model, stable, before=before)
-    chosen = selection_of(model, stable) if monitor.retraining is not None else ""
-    said = [f"Labels depend on the answer, so rows with a label are not as the traffic: {chosen}."] if chosen else []
-    said += _sampled(model, drifted)
-    unknown = _unknown(monitor, bound, model, profile, table.num_rows, drifted, performance)
+    found = Found()
+    if table.num_rows >= monitor.minimum_requests and not beside.lacking:
+        found = _judged(bound, model, whole, stretches, table, stable, reading, weights(beside.importance))
+        found = _together(found, bound, monitor, model, table, release, reading, beside)
+    delay = delay_of(stable, until)
+    before = looked(earlier, release, until - since, until)
+    found = _labelled(found, monitor, model, stable, delay, (since, until), before, reading, beside.holdout)
+    told = [*_told(monitor, model, table, stable, delay, beside.lacking), *_sampled(model, found)]
     return WindowReport(
         model=name,
         since=since,
         until=until,
         rows=table.num_rows,
-        failed=failed,
-        level=_level(drifted.features, drifted.scores, performance),
-        features=drifted.features,
-        scores=drifted.scores,
-        performance=performance,
-        findings=(*_findings(drifted, performance), *said, *unknown),
+        failed=int(pc.sum(pc.greater_equal(table.column("status"), 500)).as_py() or 0),
+        level=level_of(found),
+        features=found.features,
+        scores=found.scores,
+        performance=found.performance,
+        findings=(*findings(found), *told, *unknown(monitor, bound, model, profile, table.num_rows, found)),
         release=release,
-        like=drifted.like,
+        like=found.like,
+        against=beside.against,
+        arms=found.arms,
+        estimated=found.estimated,
+        slices=found.slices,
+        delay=delay,
+        domain=found.domain,
     )
 
 
-def _sampled(model: ModelSpec, drifted: _Drifted) -> list[str]:
+def _told(
+    monitor: MonitorSpec, model: ModelSpec, table: pa.Table, stable: pa.Table, delay: Delay | None, lacking: str
+) -> list[str]:
+    """Say what is odd about labels, and why there is no reference."""
+    chosen = selection_of(model, stable) if monitor.retraining is not None else ""
+    told = [f"Labels depend on the answer, so rows with a label are not as the traffic: {chosen}."] if chosen else []
+    if delay is not None and delay.early:
+        told.append(f"{delay.early} of {delay.labels} labels are older than their prediction: clocks differ.")
+    if lacking and table.num_rows >= monitor.minimum_requests:
+        told.append(f"Drift is not scored: {lacking}.")
+    return told
+
+
+def _sampled(model: ModelSpec, found: Found) -> list[str]:
     """Say beside any drift of a model that weights its rows that the reference does not."""
-    levels = [*(each.level for each in drifted.features), worst(drifted.scores.values())]
+    levels = [*(each.level for each in found.features), worst(found.scores.values())]
     if model.data.weight is None or not any(level in ("warn", "alert") for level in levels):
         return []
     return [
@@ -192,21 +219,76 @@ def _sampled(model: ModelSpec, drifted: _Drifted) -> list[str]:
     ]
 
 
+def _together(
+    found: Found,
+    bound: Sequence[Bound[Drift]],
+    monitor: MonitorSpec,
+    model: ModelSpec,
+    table: pa.Table,
+    release: int | None,
+    reading: TextReading | None,
+    beside: Beside,
+) -> Found:
+    """Compare all features together, where that is asked for, and what other releases answered."""
+    if monitor.domain_classifier is not None and beside.rows is not None:
+        names = [feature.name for feature in model.data.features]
+        logged = feature_columns(table, model.data.features, reading)
+        joint = domain_classifier(monitor.domain_classifier, names, beside.rows, logged, entities_of(table, model))
+        found = replace(found, domain=joint)
+    if beside.others and release is not None:
+        found = replace(found, arms=_arms(bound, model, beside.others, table, release))
+    return found
+
+
+def _labelled(
+    found: Found,
+    monitor: MonitorSpec,
+    model: ModelSpec,
+    stable: pa.Table,
+    delay: Delay | None,
+    window: tuple[datetime, datetime],
+    before: Look,
+    reading: TextReading | None,
+    holdout: Holdout | None,
+) -> Found:
+    """Measure the metric on the answers that are old enough to have their labels, by parts, and without labels."""
+    watched = monitor.performance
+    judged, left = mature(stable, delay, watched.mature if watched is not None else 0.0, *window)
+    if watched is not None:
+        performance = performance_of(watched, model, judged, before=before)
+        if left:
+            performance = replace(performance, reason=f"{performance.reason}; {left}")
+        found = replace(found, performance=performance)
+        if holdout is not None and watched.estimate:
+            found = replace(found, estimated=estimated(watched, model, holdout, stable, reading))
+    if not monitor.slices:
+        return found
+    return replace(found, slices=slices_of(monitor.slices, watched, model, stable, judged, reading, before))
+
+
+def _arms(
+    bound: Sequence[Bound[Drift]], model: ModelSpec, others: Mapping[int, Summary], table: pa.Table, release: int
+) -> tuple[ArmReport, ...]:
+    """Hold what other releases answered against their own holdouts; the significance is shared among them."""
+    found = []
+    for number, profile in sorted(others.items()):
+        rows = table.filter(pc.equal(table.column("release"), number))
+        if number != release and rows.num_rows:
+            scorers = [
+                _Scorer(each, each.module.significance(each.params) / (len(bound) * len(others)))
+                for each in bound
+                if profile.kind in each.module.KINDS
+            ]
+            scores = _answers(scorers, Reference({}, profile), rows, entities_of(rows, model))
+            found.append(ArmReport(number, rows.num_rows, scores))
+    return tuple(found)
+
+
 def _stable(table: pa.Table, release: int | None) -> pa.Table:
     """Return what the stable release answered, on trial too, or else what the stable arm did."""
     if release is not None:
         return table.filter(pc.equal(table.column("release"), release))
     return table.filter(pc.invert(pc.match_substring_regex(table.column("arm"), "^(candidate|challenger-)")))
-
-
-@dataclass(frozen=True, slots=True)
-class _Drifted:
-    """The features and the score of a window; ``like`` is the stretch that they were held against, "" for all rows."""
-
-    features: tuple[FeatureReport, ...] = ()
-    scores: Mapping[str, Score] = field(default_factory=dict)
-    like: str = ""
-    apart: str = ""
 
 
 def _judged(
@@ -217,37 +299,38 @@ def _judged(
     table: pa.Table,
     stable: pa.Table,
     reading: TextReading | None,
-) -> _Drifted:
+    known: Mapping[str, Weight],
+) -> Found:
     """Hold a window against all rows of the snapshot and, where it drifted, against stretches of them."""
     inputs = feature_columns(table, model.data.features, reading)
     entities = entities_of(table, model)
-    known = _completed(whole.profile, whole.columns)
-    scorers, chance = _scorers(bound, model, known, whole.score_profile)
-    scored = {each.name: (each, kind) for each in model.data.features if (kind := _kind(each, known)) is not None}
+    profile = _completed(whole.profile, whole.columns)
+    scorers, chance = _scorers(bound, model, profile, whole.score_profile)
+    scored = {each.name: (each, kind) for each in model.data.features if (kind := compared_as(each, profile))}
 
     def held(reference: Reference, names: Iterable[str]) -> Iterator[_Held]:
         for feature, kind in (scored[name] for name in names if name in reference.profile):
             summary, values = reference.profile[feature.name], inputs.column(feature.name)
             found = _scored(scorers, kind, summary, values, entities, reference.entities)
-            rate = partial(_rate, summaries.rows(summary), chance, entities, reference.entities)
-            yield _Held(found, partial(_reported, feature, kind, summary, values, found, rate))
+            rate = partial(rate_of, summaries.rows(summary), chance, entities, reference.entities)
+            yield _Held(found, partial(_reported, feature, kind, known.get(feature.name), summary, values, found, rate))
 
     answering = entities if stable.num_rows == table.num_rows else entities_of(stable, model)
-    features = tuple(each.report() for each in held(replace(whole, profile=known), scored))
+    features = tuple(each.report() for each in held(replace(whole, profile=profile), scored))
     scores = _answers(scorers, whole, stable, answering)
     if _drift(features) not in ("warn", "alert"):
-        return _Drifted(features, scores)
-    drifted = sorted((each for each in features if each.level in ("warn", "alert")), key=lambda each: -each.strength)
+        return Found(features, scores)
+    drifted = ranked([each for each in features if each.level in ("warn", "alert")])
     # What drifted most from the whole comes first: a stretch that the window is unlike is unlike it in most of that.
     names = list(dict.fromkeys([*(each.name for each in drifted), *scored]))
     like = _likeliest(held, stretches(), names)
     if like is None or (_drift(features), _drift(like[1])) == ("warn", "warn"):
-        return _Drifted(features, scores)
+        return Found(features, scores)
     name, found = like
     places = {each: place for place, each in enumerate(scored)}
     found = tuple(sorted(found, key=lambda each: places[each.name]))
-    apart = ", ".join(f"{each.name} ({_reasons(each.scores, each.level)})" for each in drifted[:3])
-    return _Drifted(found, {key: _calmed(score, name) for key, score in scores.items()}, name, apart)
+    apart = ", ".join(f"{each.name} ({reasons(each.scores, each.level)})" for each in drifted[:3])
+    return Found(found, {key: _calmed(score, name) for key, score in scores.items()}, name, apart)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,17 +380,11 @@ def _completed(profile: Mapping[str, Summary], columns: Sequence[Column]) -> dic
     return {name: summaries.completed(summary, *ends.get(name, (None, None))) for name, summary in profile.items()}
 
 
-def _kind(feature: Feature, profile: Mapping[str, Summary]) -> Kind | None:
-    """Return as what a feature is scored: None where the profile has nothing to compare it with."""
-    kind = summaries.kind_of(feature.type)
-    return kind if feature.name in profile and profile[feature.name].kind == kind else None
-
-
 def _scorers(
     bound: Sequence[Bound[Drift]], model: ModelSpec, profile: Mapping[str, Summary], score_profile: Summary | None
 ) -> tuple[list[_Scorer], float]:
     """Divide the significance of each score; return it for the shares as well."""
-    kinds = [kind for feature in model.data.features if (kind := _kind(feature, profile)) is not None]
+    kinds = [kind for feature in model.data.features if (kind := compared_as(feature, profile)) is not None]
     asked = [each.module.significance(each.params) / (len(bound) + 1) for each in bound]
     scored = kinds if score_profile is None else [*kinds, score_profile.kind]
     counts = [sum(kind in each.module.KINDS for kind in scored) for each in bound]
@@ -318,18 +395,20 @@ def _scorers(
 def _reported(
     feature: Feature,
     kind: Kind,
+    weight: Weight | None,
     reference: Summary,
     values: pa.ChunkedArray,
     scores: Mapping[str, Score],
     rate: Callable[[Flags, int], Rate],
 ) -> FeatureReport:
-    return FeatureReport(
+    found = FeatureReport(
         name=feature.name,
         scores=scores,
-        missing=rate(_missing(values, kind), reference.missing),
-        unseen=rate(_unseen(values, reference), reference.other) if kind == "category" else None,
-        out_of_range=_out_of_range(feature, values, reference, rate),
+        missing=rate(missing(values, kind), reference.missing),
+        unseen=rate(unseen(values, reference), reference.other) if kind == "category" else None,
+        out_of_range=out_of_range(feature, values, reference, rate),
     )
+    return weighed(found, weight)
 
 
 def _answers(
@@ -368,132 +447,3 @@ def _scored(
             return {scorer.bound.key: score for scorer, score in zip(able, found, strict=True)}
         worth = worth_of(*given, drawn=True)
     return {scorer.bound.key: scorer.score(reference, values, worth) for scorer in able}
-
-
-def _rate(
-    n: int, significance: float, entities: Codes | None, known: int | None, found: Flags, reference_hits: int
-) -> Rate:
-    """Compare two shares by the one-sided two-sample z test with pooled variance, of what the rows are worth."""
-    m = len(found)
-    value, reference = (np.count_nonzero(found) / m if m else 0.0), (reference_hits / n if n else 0.0)
-    if value - reference <= RISE:
-        return Rate(value, reference, False)
-    worth = Worth(n, m)
-    if entities is not None or known is not None:
-        shares = np.array([1 - reference, reference])
-        worth = worth_of(found.astype(np.int64), shares, entities, n, known, significance, drawn=True)
-    if worth.window < _FEWEST:
-        return Rate(value, reference, False)
-    of_window, of_reference = max(1.0, worth.window), max(1.0, worth.reference)
-    pooled = (value * of_window + reference * of_reference) / (of_window + of_reference)
-    error = (pooled * (1 - pooled) * (1 / of_window + 1 / of_reference)) ** 0.5
-    return Rate(value, reference, value - reference > -float(scipy.special.ndtri(significance)) * error)
-
-
-def _flags(found: pa.ChunkedArray) -> Flags:
-    return np.asarray(pc.fill_null(found, False).to_numpy(), dtype=np.bool_)
-
-
-def _numbers(values: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.concatenate([np.empty(0), *summaries.numbers(values)])
-
-
-def _missing(values: pa.ChunkedArray, kind: Kind) -> Flags:
-    if kind == "category":
-        return _flags(pc.or_(pc.is_null(values), pc.fill_null(pc.equal(values.cast(pa.string()), ""), False)))
-    return np.isnan(_numbers(values))
-
-
-def _unseen(values: pa.ChunkedArray, reference: Summary) -> Flags:
-    listed = pc.is_in(values.cast(pa.string()), value_set=pa.array(reference.categories, pa.string()))
-    return ~_flags(listed) & ~_missing(values, "category")
-
-
-def _out_of_range(
-    feature: Feature, values: pa.ChunkedArray, reference: Summary, rate: Callable[[Flags, int], Rate]
-) -> Rate | None:
-    if feature.type not in ("number", "integer") or reference.minimum is None or reference.maximum is None:
-        return None
-    low, high = summaries.edge_below(reference.minimum), summaries.edge_above(reference.maximum)
-    found = _numbers(values)
-    return rate((found < low) | (found >= high), 0)
-
-
-def _level(
-    features: Sequence[FeatureReport], scores: Mapping[str, Score], performance: PerformanceReport | None
-) -> Level:
-    drifted = worst([*scores.values(), *(score for feature in features for score in feature.scores.values())])
-    rates = [rate for feature in features for rate in (feature.missing, feature.unseen, feature.out_of_range)]
-    verdict = performance.verdict if performance is not None else "no-data"
-    if drifted == "alert" or verdict == "fail":
-        return "alert"
-    if drifted == "warn" or verdict == "inconclusive" or any(rate is not None and rate.raised for rate in rates):
-        return "warn"
-    return "no-data" if drifted == "no-data" and verdict == "no-data" else "none"
-
-
-def _findings(drifted: _Drifted, performance: PerformanceReport | None) -> list[str]:
-    """Say what was found: a fallen metric first, then drift by strength, then input quality."""
-    features, scores = drifted.features, drifted.scores
-    found: list[str] = []
-    if performance is not None and performance.verdict == "fail":
-        found.append(f"Performance fell: {performance.reason}.")
-    for level in ("alert", "warn"):
-        chosen = [feature for feature in features if feature.level == level]
-        for feature in sorted(chosen, key=lambda each: -each.strength):
-            found.append(f"{feature.name} drifted ({level}): {_reasons(feature.scores, level)}.")
-        if worst(scores.values()) == level:
-            found.append(f"The model's score drifted ({level}): {_reasons(scores, level)}.")
-    if drifted.like:
-        found.append(f"The inputs are like {drifted.like}, unlike those as a whole: {drifted.apart}.")
-    if performance is not None and performance.verdict == "inconclusive":
-        found.append(f"Performance may have fallen: {performance.reason}.")
-    for feature in features:
-        for rate, what in (
-            (feature.missing, "is missing"),
-            (feature.unseen, "has values outside the profile's categories"),
-            (feature.out_of_range, "is outside the range of the training data"),
-        ):
-            if rate is not None and rate.raised:
-                found.append(f"{feature.name} {what} in {rate.value:.1%} of rows; it was {rate.reference:.1%}.")
-    return found
-
-
-def _reasons(scores: Mapping[str, Score], level: Level) -> str:
-    return "; ".join(score.reason for score in scores.values() if score.level == level)
-
-
-def _unknown(
-    monitor: MonitorSpec,
-    bound: Sequence[Bound[Drift]],
-    model: ModelSpec,
-    profile: Mapping[str, Summary],
-    rows: int,
-    drifted: _Drifted,
-    performance: PerformanceReport | None,
-) -> list[str]:
-    """Say what is not known: too few rows, too few labels, features that cannot be scored."""
-    found = []
-    if rows < monitor.minimum_requests:
-        found.append(f"Drift is not scored: {rows} rows, {monitor.minimum_requests} are needed.")
-    if performance is not None and performance.verdict == "no-data":
-        found.append(f"{performance.reason[:1].upper()}{performance.reason[1:]}.")
-    features = model.data.features
-    unscored = [feature.name for feature in features if feature.name not in profile]
-    if unscored:
-        found.append(f"Not in the snapshot's profile, so not scored: {', '.join(unscored)}.")
-    untold: dict[str, list[str]] = {}
-    for feature in drifted.features:
-        for score in feature.scores.values():
-            if score.level == "no-data" and score.window_n:
-                untold.setdefault(score.reason, []).append(feature.name)
-    found += [f"Drift is not told of {', '.join(dict.fromkeys(names))}: {why}." for why, names in untold.items()]
-    retyped = [each.name for each in features if each.name in profile and _kind(each, profile) is None]
-    if retyped:
-        found.append(f"Of another type in the snapshot's profile, so not scored: {', '.join(retyped)}.")
-    for name, kinds in ((each.module.NAME, each.module.KINDS) for each in bound):
-        left = [each.name for each in features if (kind := _kind(each, profile)) is not None and kind not in kinds]
-        if left:
-            able = " and ".join(_PLURALS[kind] for kind in kinds)
-            found.append(f"{name} scores {able} only, so not {', '.join(left)}.")
-    return found

@@ -114,6 +114,7 @@ def _release_spec(
         score_profile=record.score_profile,
         baseline=record.baseline,
         confusion=record.confusion,
+        importance=record.importance,
         weight=record.weight,
         waivers=tuple(waivers),
     )

@@ -15,6 +15,7 @@ from modelops.statistics import Array
 
 __all__ = [
     "Terms",
+    "association_terms",
     "chi_squared_terms",
     "divergence",
     "hellinger_terms",
@@ -102,6 +103,42 @@ def chi_squared_terms(x: Array, y: Array, n: float, m: float) -> Array:
     """
     pooled = (x + y) / (n + m)
     terms: Array = np.square(y / m - x / n) / np.where(pooled > 0, pooled, 1.0)
+    return terms
+
+
+def association_terms(x: Array, y: Array, n: float, m: float) -> Array:
+    r"""Return the terms of the squared Cramer's V between "which sample" and "which bin", the samples taken as equal.
+
+    .. math:: V^2 = \tfrac12 \sum_i \frac{(q_i - p_i)^2}{p_i + q_i}
+
+    For a table of two rows Cramer's V is :math:`\sqrt{\chi^2 / (n + m)}`, which falls when one sample grows and nothing
+    else changes. With shares in the place of counts it does not; for n = m it is the textbook's.
+
+    Parameters
+    ----------
+    x, y : arrays of one shape
+        Counts of the same bins in the reference and in the window.
+    n, m : float
+        Rows of the reference and of the window.
+
+    Returns
+    -------
+    array of that shape
+        Not negative; their sum is at most 1.
+
+    References
+    ----------
+    H. Cramer, "Mathematical Methods of Statistics" (1946), section 21.9.
+
+    Examples
+    --------
+    >>> terms = association_terms(np.array([50.0, 30.0, 20.0]), np.array([40.0, 30.0, 30.0]), 100, 100)
+    >>> terms.round(6).tolist()
+    [0.005556, 0.0, 0.01]
+    """
+    p, q = x / n, y / m
+    both = p + q
+    terms: Array = np.square(q - p) / np.where(both > 0, both, 1.0) / 2
     return terms
 
 

@@ -8,10 +8,12 @@ from modelops.summaries.columns import numbers, tally, texts
 from modelops.summaries.counting import absence, borders, count, count_numbers, merge, rows, rows_like, same_bins
 from modelops.summaries.disclosure import SHARED, outward, outward_instants, shareable
 from modelops.summaries.fitting import closed, completed, edge_above, edge_below, kind_of, summarise
+from modelops.summaries.matrix import alike, frequent, is_text, matrix
 
 __all__ = [
     "SHARED",
     "absence",
+    "alike",
     "borders",
     "closed",
     "completed",
@@ -19,7 +21,10 @@ __all__ = [
     "count_numbers",
     "edge_above",
     "edge_below",
+    "frequent",
+    "is_text",
     "kind_of",
+    "matrix",
     "merge",
     "numbers",
     "outward",

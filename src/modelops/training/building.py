@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ from modelops.errors import Exit, Location, ModelOpsError, failure
 from modelops.evidence import Keyring, Making, Signer
 from modelops.fence import Bounds, Terms
 from modelops.metrics import Predictions, baseline, confusion, default_metrics, measure_all
-from modelops.spec.kinds.release import ReleaseArtifact, Search
+from modelops.spec.kinds.release import Importance, ReleaseArtifact, Search
 from modelops.stores import Store
 from modelops.training import ledger, tracking
 from modelops.training.circumstances import circumstances
@@ -44,6 +44,7 @@ __all__ = ["Build", "Read", "build", "divided", "expected_record", "scored_predi
 
 Array = np.ndarray[Any, Any]
 _MODEL_BYTES = 4 << 30
+_S = TypeVar("_S", Search, Importance)
 Read = Callable[[Path], pa.Table]
 """Reads the rows of a materialised snapshot, typed as its columns say."""
 
@@ -207,9 +208,9 @@ def _trained(
             _keep_log(folder, ledger_path, inputs)
         result = json.loads((folder / "result.json").read_bytes())
         files = {path: (folder / "artifact" / path).read_bytes() for path in result["files"]}
-        search = _search(result["search"])
+        search, carried = _said(Search, result["search"]), _said(Importance, result["importance"])
         scores = np.load(folder / "scores.npy", allow_pickle=False)
-    record, holdout = _measured(request, inputs, parts, put_artifact(store, files), files, scores, search)
+    record, holdout = _measured(request, inputs, parts, put_artifact(store, files), files, scores, search, carried)
     threads = result["threads"]
     making = circumstances(request, inputs, started=started, finished=clock(), threads=threads, environment=outside)
     # The key is asked for when nothing of the repository's code runs any more.
@@ -217,12 +218,13 @@ def _trained(
     return record, making
 
 
-def _search(said: Any) -> Search | None:
-    """Read what training says of a search; its process ran the model's code, so nothing in it is trusted."""
+def _said(kind: type[_S], said: Any) -> _S | None:
+    """Read what training says of itself; its process ran the model's code, so nothing in it is trusted."""
     try:
-        return None if said is None else Search.model_validate_json(json.dumps(said))
+        return None if said is None else kind.model_validate_json(json.dumps(said))
     except ValidationError:
-        raise failure("training-failed", "training left a report of its search that cannot be read") from None
+        what = kind.__name__.lower()
+        raise failure("training-failed", f"training left a report of its {what} that cannot be read") from None
 
 
 def _require_syntax(request: BuildRequest) -> None:
@@ -327,6 +329,7 @@ def _measured(
     files: Mapping[str, bytes],
     scores: Array,
     search: Search | None,
+    carried: Importance | None,
 ) -> tuple[BuildRecord, bytes]:
     """Return the record of a build and the bytes of its holdout predictions."""
     signature = Signature.parse(files[package.SIGNATURE])
@@ -344,7 +347,8 @@ def _measured(
         equality=signature.equality,
     )
     digest, threshold = digest_bytes(holdout), signature.threshold
-    return expected_record(request, inputs, parts, artifact, predictions, digest, search, threshold), holdout
+    record = expected_record(request, inputs, parts, artifact, predictions, digest, search, threshold)
+    return record.model_copy(update={"importance": carried}), holdout
 
 
 def scored_predictions(request: BuildRequest, parts: Divided, signature: Signature, scores: Array) -> Predictions:

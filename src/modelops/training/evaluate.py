@@ -31,6 +31,7 @@ from modelops.artifacts.signature import SCIKIT_LEARN, Signature
 from modelops.errors import failure
 from modelops.fence.written import read_written
 from modelops.training.exporting import EXPORT_SECONDS, apart
+from modelops.training.importance import importance
 from modelops.training.rows import KEPT, read_rows
 
 __all__ = ["evaluate", "with_labels"]
@@ -45,6 +46,7 @@ class _Trained:
     estimator: Any
     signature: Signature
     rows: Mapping[str, Array]
+    truth: Array
     files: Mapping[str, bytes]
     search: dict[str, Any] | None
 
@@ -88,7 +90,14 @@ def evaluate(request: dict[str, Any], folder: Path, lock: Callable[[], None]) ->
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     np.save(folder / "scores.npy", scores, allow_pickle=False)
-    said = {"files": sorted(files), "threads": _thread_pools(), "search": trained.search}
+    # A function is run for each row in a process of its own: asking it once for every feature may take hours.
+    carried = None if runs else importance(score, signature.task, rows, trained.truth, request["seed"])
+    said = {
+        "files": sorted(files),
+        "threads": _thread_pools(),
+        "search": trained.search,
+        "importance": carried.model_dump(mode="json") if carried is not None else None,
+    }
     (folder / "result.json").write_text(json.dumps(said))
 
 
@@ -135,14 +144,14 @@ def _trained(request: dict[str, Any], folder: Path) -> _Trained:
     named = {"trustedTypes": said["types"], "runtime": said["runtime"], "parts": said["parts"], "engine": own}
     signature = Signature.model_validate_json(json.dumps(request["signature"] | named))
     estimator = load_estimator(Artifact("", 0, {**files, package.SIGNATURE: signature.dump()}))
-    rows, _ = read_rows(folder / "test.arrow", request["features"])
+    rows, truth = read_rows(folder / "test.arrow", request["features"])
     own = own_threshold(estimator)
     asked = signature.threshold != DEFAULT_THRESHOLD and own is None
     signature = _with_threshold(signature, own)
     # Where the spec says from which share on, that is what it gets.
     least = signature.model_copy(update={"ties": "positive"})
     signature = least if asked else with_labels(signature, estimator, rows)
-    return _Trained(estimator, signature, rows, files, said.get("search"))
+    return _Trained(estimator, signature, rows, truth, files, said.get("search"))
 
 
 def _thread_pools() -> list[dict[str, Any]]:

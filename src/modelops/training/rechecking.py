@@ -17,7 +17,7 @@ import pyarrow as pa
 from modelops.artifacts import Artifact, BuildRecord, columns, load_predictor, open_artifact
 from modelops.artifacts.fitted import own_threshold
 from modelops.artifacts.package import code_of
-from modelops.artifacts.predictor import SMOKE_TOLERANCE, difference, load_estimator
+from modelops.artifacts.predictor import SMOKE_TOLERANCE, Predictor, difference, load_estimator
 from modelops.artifacts.signature import inputs_of, runtimes_of
 from modelops.errors import Exit, ModelOpsError, Problem
 from modelops.metrics import Predictions, contradictions, measure_all
@@ -25,6 +25,7 @@ from modelops.spec.kinds.release import ReleaseArtifact, ReleaseFile
 from modelops.stores import Store
 from modelops.training.building import Divided, expected_record, scored_predictions
 from modelops.training.evaluate import DEFAULT_THRESHOLD
+from modelops.training.importance import importance
 from modelops.training.request import BuildRequest, inputs_digest, served_code
 from modelops.training.rows import holdout_predictions
 from modelops.training.stored import record_digest
@@ -65,7 +66,7 @@ def recheck(request: BuildRequest, record: BuildRecord, parts: Divided, store: S
         again = expected_record(request, inputs, parts, described, stored, record.holdout, record.search, threshold)
         # A build from before they were recorded says nothing of them.
         unsaid = {name for name in ("baseline", "confusion") if getattr(record, name) is None}
-        again = again.model_copy(update=dict.fromkeys(unsaid))
+        again = again.model_copy(update=dict.fromkeys(unsaid) | {"importance": record.importance})
         found += _differences(record.model_dump(mode="json"), again.model_dump(mode="json"))
     problems = [_problem(record, what, said, got) for what, said, got in found[:_SHOWN]]
     for said in contradictions(record.metrics, record.task, artifact.signature.threshold):
@@ -160,6 +161,7 @@ def _scores(
     if not largest <= SCORE_TOLERANCE:
         yield "the predictions of the test rows", f"up to {largest:.3g} away", "what the artifact answers"
         return
+    yield from _importance(request, predictor, record, parts)
     labels = scored_predictions(request, parts, predictor.signature, stored.y_score).y_pred
     wrong = int((stored.y_pred != labels).sum())
     if wrong:
@@ -173,6 +175,25 @@ def _scores(
         ):
             if said.name != got.name or not math.isclose(said.value, got.value, rel_tol=1e-4, abs_tol=1e-4):
                 yield f"metrics.{said.name}.value", said.value, got.value
+
+
+def _importance(
+    request: BuildRequest, predictor: Predictor, record: BuildRecord, parts: Divided
+) -> Iterator[Difference]:
+    """Measure again which features carry the model, where the record says it; a score that moved may change a leaf."""
+    if record.importance is None:
+        return
+    features = columns(parts.table.take(pa.array(parts.test)), predictor.signature.features)
+    truth = parts.codes(parts.test)
+    seed = request.model.spec.training.seed
+    again = importance(lambda rows: predictor.predict_columns(rows).scores, record.task, features, truth, seed)
+    got = {each.name: each.value for each in again.features} if again is not None else {}
+    said = {each.name: each for each in record.importance.features}
+    for name in sorted({*said, *got}):
+        one, other = said.get(name), got.get(name)
+        near = one is not None and other is not None and abs(one.value - other) <= one.error / 10 + SCORE_TOLERANCE
+        if not near:
+            yield f"importance.{name}", None if one is None else one.value, other
 
 
 def _differences(said: object, got: object, what: str = "") -> Iterator[Difference]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from modelops.changes.retraining import Watched
@@ -10,7 +11,8 @@ from modelops.clock import format_instant
 from modelops.drift import Score
 from modelops.markup import escape, plain
 from modelops.markup import table as markdown_table
-from modelops.monitoring.report import FeatureReport, Rate, WindowReport, worst
+from modelops.monitoring import ranked
+from modelops.monitoring.report import EstimatedReport, FeatureReport, PerformanceReport, Rate, WindowReport, worst
 from modelops.views.terminal import table
 
 
@@ -52,34 +54,99 @@ def data(environment: str, watched: Sequence[Watched]) -> list[dict[str, Any]]:
 
 def report_data(report: WindowReport) -> dict[str, Any]:
     """Return a window's report."""
-    performance = report.performance
     return {
         "model": report.model,
         "since": format_instant(report.since),
         "until": format_instant(report.until),
         "release": report.release,
         "like": report.like or None,
+        "against": report.against or None,
         "rows": report.rows,
         "failed": report.failed,
         "level": report.level,
         "findings": list(report.findings),
         "features": [_feature(feature) for feature in report.features],
         "scores": _scores(report.scores),
-        "performance": None
-        if performance is None
+        "arms": [
+            {
+                "release": arm.release,
+                "rows": arm.rows,
+                "level": worst(arm.scores.values()),
+                "scores": _scores(arm.scores),
+            }
+            for arm in report.arms
+        ],
+        "domain": None
+        if report.domain is None
         else {
-            "metric": performance.metric,
-            "verdict": performance.verdict,
-            "value": None if performance.value is None else performance.value.model_dump(by_alias=True),
-            "minimum": performance.minimum,
-            "maximum": performance.maximum,
-            "labelled": performance.labelled,
-            "predictions": performance.predictions,
-            "labelledShare": performance.labelled_share,
-            "looks": performance.looks,
-            "selection": performance.selection or None,
-            "reason": performance.reason,
+            "area": report.domain.area,
+            "lower": report.domain.lower,
+            "upper": report.domain.upper,
+            "critical": report.domain.critical,
+            "level": report.domain.level,
+            "referenceRows": report.domain.reference_n,
+            "windowRows": report.domain.window_n,
+            "reason": report.domain.reason,
         },
+        "performance": _performance(report.performance),
+        "estimated": _estimated(report.estimated),
+        "slices": [
+            {
+                "name": part.name,
+                "rows": part.rows,
+                "share": part.share,
+                "performance": _performance(part.performance),
+            }
+            for part in report.slices
+        ],
+        "labelDelay": None
+        if report.delay is None
+        else {
+            "labels": report.delay.labels,
+            "medianDays": report.delay.within(0.5) / timedelta(days=1),
+            "nineTenthsDays": report.delay.within(0.9) / timedelta(days=1),
+            "complete": report.delay.complete,
+            "early": report.delay.early,
+        },
+    }
+
+
+def _performance(performance: PerformanceReport | None) -> dict[str, Any] | None:
+    if performance is None:
+        return None
+    return {
+        "metric": performance.metric,
+        "verdict": performance.verdict,
+        "value": None if performance.value is None else performance.value.model_dump(by_alias=True),
+        "minimum": performance.minimum,
+        "maximum": performance.maximum,
+        "labelled": performance.labelled,
+        "predictions": performance.predictions,
+        "labelledShare": performance.labelled_share,
+        "looks": performance.looks,
+        "selection": performance.selection or None,
+        "reason": performance.reason,
+    }
+
+
+def _estimated(found: EstimatedReport | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "metric": found.metric,
+        "verdict": found.verdict,
+        "value": None
+        if found.value is None
+        else {
+            "value": found.value.value,
+            "lower": found.value.lower,
+            "upper": found.value.upper,
+            "level": found.value.level,
+            "n": found.value.n,
+            "method": found.value.method,
+            "calibrationError": found.value.calibration_error,
+        },
+        "reason": found.reason,
     }
 
 
@@ -96,6 +163,7 @@ def _score(score: Score) -> dict[str, Any]:
         "warn": score.warn,
         "alert": score.alert,
         "level": score.level,
+        "direction": score.direction or None,
         "referenceRows": score.reference_n,
         "windowRows": score.window_n,
         "reason": score.reason,
@@ -110,6 +178,8 @@ def _feature(feature: FeatureReport) -> dict[str, Any]:
     return {
         "name": feature.name,
         "level": feature.level,
+        "importance": feature.share,
+        "carries": feature.carries,
         "scores": _scores(feature.scores),
         "missing": _rate(feature.missing),
         "unseen": _rate(feature.unseen),
@@ -123,9 +193,9 @@ def _window(report: WindowReport) -> str:
 
 
 def _table(report: WindowReport) -> list[list[str]]:
-    """Return header and rows: name, each score beside what chance gives, missing, level; the most drifted first."""
-    ranked = sorted(report.features, key=lambda feature: -feature.strength)
-    shown = [report.scores, *(feature.scores for feature in ranked)]
+    """Return header and rows: name, each score beside what chance gives, missing, level; what carries it first."""
+    told = ranked(report.features)
+    shown = [report.scores, *(feature.scores for feature in told)]
     names = {key: score.name for scores in shown for key, score in scores.items()}
 
     def row(name: str, scores: Mapping[str, Score], missing: str, level: str) -> list[str]:
@@ -135,11 +205,20 @@ def _table(report: WindowReport) -> list[list[str]]:
             cells += ["", ""] if score is None else [f"{score.value:.3f}", f"{score.critical:.3f}"]
         return [*cells, missing, level]
 
-    rows = [row(each.name, each.scores, f"{each.missing.value:.1%}", each.level) for each in ranked]
+    rows = [row(each.name, each.scores, f"{each.missing.value:.1%}", each.level) for each in told]
     if report.scores:
         rows.append(row("(score)", report.scores, "", worst(report.scores.values())))
     header = ["feature", *(cell for name in names.values() for cell in (name, "chance")), "missing", "level"]
     return [header, *rows] if rows else []
+
+
+def _slices(report: WindowReport) -> list[str]:
+    """Return a line for each declared part: its answers, and the metric on its labels."""
+    lines = []
+    for part in report.slices:
+        measured = f"; {part.performance.reason}" if part.performance is not None else ""
+        lines.append(f"{part.name}: {part.rows} answers, {part.share:.1%}{measured}")
+    return lines
 
 
 def report_text(report: WindowReport) -> str:
@@ -147,6 +226,13 @@ def report_text(report: WindowReport) -> str:
     lines = [f"{_window(report)}, level {report.level}", *(f"  {plain(sentence)}" for sentence in report.findings)]
     if report.performance is not None and report.performance.verdict == "pass":
         lines.append(f"  {plain(report.performance.reason)}")
+    if report.against:
+        lines.append(f"  held against {plain(report.against)}")
+    if report.domain is not None and report.domain.level == "none":
+        lines.append(f"  {plain(report.domain.reason)}")
+    if report.estimated is not None and report.estimated.verdict in ("pass", "inconclusive"):
+        lines.append(f"  {plain(report.estimated.reason)}")
+    lines += [f"  {plain(line)}" for line in _slices(report)]
     cells = [[plain(cell) for cell in row] for row in _table(report)]
     return "\n".join([*lines, *(f"  {line}" for line in table(cells[0], cells[1:]).splitlines())] if cells else lines)
 

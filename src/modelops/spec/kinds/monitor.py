@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -20,7 +21,9 @@ PLACE = layout.MONITOR
 class Performance(Strict):
     """The metric watched on labels that have arrived; fails when its whole interval lies beyond a limit.
 
-    ``level`` holds for all looks at a release together, however many there are.
+    ``level`` holds for all looks at a release together, however many there are. Answers count once they are so old that
+    ``mature`` of the labels have come, as far as that can be learnt from the labels so far; 0 counts all. ``estimate``
+    says what the metric is expected to be before labels come, which warns and does nothing else.
     """
 
     metric: str
@@ -28,6 +31,44 @@ class Performance(Strict):
     maximum: float | None = None
     minimum_labels: Annotated[int, Field(ge=1)] = 100
     level: OpenShare = 0.95
+    mature: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    estimate: bool = False
+
+
+class Reference(Strict):
+    """What the inputs and scores of a window are held against.
+
+    ``training``: the rows that the release was trained on, and stretches of them. ``holdout``: the rows that tested it.
+    ``traffic``: windows of the same length ``cycleDays`` ago, ``cycles`` of them together, so that with a window of a
+    day and a cycle of seven days a Monday is held against Mondays, and with one of an hour against the same hour. Then
+    slow change is not seen: the reference changes with it.
+    """
+
+    of: Literal["training", "holdout", "traffic"] = "training"
+    cycle_days: Annotated[float, Field(gt=0)] | None = None
+    cycles: Annotated[int, Field(ge=1, le=53)] = 1
+
+
+class DomainClassifier(Strict):
+    """Asks whether a window's rows can be told from the reference's by all features together.
+
+    ``warn`` and ``alert`` are areas under the ROC curve, by default those of one normal feature whose PSI is 0.1 and
+    0.25. ``rows`` of each side are taken, evenly; with fewer than ``minimum`` nothing is said. ``significance`` is the
+    chance of a level without drift, beside that of the scores.
+    """
+
+    warn: Annotated[float, Field(gt=0.5, lt=1)] = 0.59
+    alert: Annotated[float, Field(gt=0.5, lt=1)] = 0.64
+    rows: Annotated[int, Field(ge=200, le=100_000)] = 5000
+    minimum: Annotated[int, Field(ge=100)] = 200
+    significance: OpenShare = 0.01
+
+
+class Slice(Strict):
+    """A part of the traffic that is reported by itself: each value of a feature, or a number between edges."""
+
+    feature: str
+    edges: tuple[float, ...] = ()
 
 
 class Retraining(Strict):
@@ -63,7 +104,10 @@ class MonitorSpec(Strict):
     drift: Annotated[tuple[Plugin, ...], Shelf("drift"), Field(min_length=1), BeforeValidator(_listed)] = (
         Plugin(type="psi"),
     )
+    domain_classifier: DomainClassifier | None = None
+    reference: Reference = Reference()
     performance: Performance | None = None
+    slices: tuple[Slice, ...] = ()
     retraining: Retraining | None = None
     silent_after_days: Annotated[float, Field(gt=0)] | None = None
 
@@ -72,6 +116,8 @@ def problems(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem
     """Yield what is wrong with the scores and the metric that a monitor watches."""
     yield from _named_twice(monitor)
     yield from _without_weights(monitor, around)
+    yield from _reference(monitor)
+    yield from _slices(monitor, around)
     performance = monitor.spec.performance
     if performance is None:
         return
@@ -88,6 +134,43 @@ def _named_twice(monitor: Resource[MonitorSpec]) -> Iterator[Problem]:
         if name in types[:index]:
             said = f"the score {name!r} is named twice"
             yield at(monitor, f"spec.drift[{index}]", "score-twice", said, "name each score once")
+
+
+def _reference(monitor: Resource[MonitorSpec]) -> Iterator[Problem]:
+    """Refuse a reference that would hold the window itself, and a cycle of what has none."""
+    reference, days = monitor.spec.reference, monitor.spec.window_days
+    if reference.of == "traffic":
+        if reference.cycle_days is None:
+            said = "traffic of which time is the reference is not said"
+            yield at(monitor, "spec.reference", "reference-time", said, f"add `cycleDays:`, {days:g} or more")
+        elif reference.cycle_days < days:
+            said = f"a window of {days:g} days and one {reference.cycle_days:g} days before it share rows"
+            hint = f"say {days:g} days or more, or shorten windowDays"
+            yield at(monitor, "spec.reference.cycleDays", "reference-overlaps", said, hint)
+    elif reference.cycle_days is not None or reference.cycles != 1:
+        said = f"cycles are of traffic, and the reference is the {reference.of} rows"
+        yield at(monitor, "spec.reference", "reference-time", said, "remove cycleDays and cycles, or say `of: traffic`")
+
+
+def _slices(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]:
+    """Refuse slices of what is not logged, of numbers without edges, and edges that do not rise."""
+    model = around.folder.only("Model")
+    features = {each.name: each.type for each in model.spec.data.features} if model is not None else None
+    for index, each in enumerate(monitor.spec.slices):
+        where = f"spec.slices[{index}]"
+        if features is not None and each.feature not in features:
+            said = f"{each.feature!r} is no feature of the model, so the log does not have it"
+            yield at(monitor, f"{where}.feature", "unknown-feature", said, nearest(each.feature, features, "features"))
+            continue
+        kind = features[each.feature] if features is not None else None
+        if kind in ("number", "integer", "datetime") and not each.edges:
+            said = f"{each.feature!r} is a {kind}, and nothing says where its parts end"
+            yield at(monitor, where, "slice-edges", said, "add `edges:`, the numbers at which a part begins")
+        elif kind in ("boolean", "category") and each.edges:
+            said = f"{each.feature!r} is a {kind}, which has no edges"
+            yield at(monitor, f"{where}.edges", "slice-edges", said, "remove edges: each value is a part")
+        elif any(low >= high for low, high in pairwise(each.edges)):
+            yield at(monitor, f"{where}.edges", "slice-edges", "the edges do not rise", "write each once, in order")
 
 
 def _without_weights(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]:

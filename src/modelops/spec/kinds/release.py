@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -128,6 +128,29 @@ class Confusion(Strict):
     counts: tuple[tuple[Count, ...], ...]
 
 
+class FeatureImportance(Strict):
+    """How much the loss of a test row rises on average when a feature's values change places, and the standard error.
+
+    It may be below zero, by chance or because the feature misleads.
+    """
+
+    name: str
+    value: float
+    error: Annotated[float, Field(ge=0)]
+
+
+class Importance(Strict):
+    """Which features carry the model, by permutation on the test rows; the largest first.
+
+    Features that have one value in the test rows are not listed: nothing is known of them. Features that say the same
+    share what they are worth.
+    """
+
+    loss: Literal["log-loss", "squared-loss"]
+    rows: Count
+    features: tuple[FeatureImportance, ...] = ()
+
+
 class WaiverUse(Strict):
     """A waiver that something relied on: the exact file, the commit that brought it, and who granted it."""
 
@@ -209,6 +232,7 @@ class ReleaseSpec(Strict):
     score_profile: Summary | None = None
     baseline: Baseline | None = None
     confusion: Confusion | None = None
+    importance: Importance | None = None
     weight: str | None = Field(default=None, description="the column that rows were weighted by")
     waivers: tuple[WaiverUse, ...] = Field(default=(), description="the exceptions from rules that it was released by")
 
