@@ -389,12 +389,14 @@ def _numbers(values: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.float64]]:
 def _missing(values: pa.ChunkedArray, kind: Kind) -> Flags:
     if kind == "category":
         return _flags(pc.or_(pc.is_null(values), pc.fill_null(pc.equal(values.cast(pa.string()), ""), False)))
-    return np.isnan(_numbers(values))
+    absent: Flags = np.isnan(_numbers(values))
+    return absent
 
 
 def _unseen(values: pa.ChunkedArray, reference: Summary) -> Flags:
     listed = pc.is_in(values.cast(pa.string()), value_set=pa.array(reference.categories, pa.string()))
-    return ~_flags(listed) & ~_missing(values, "category")
+    found: Flags = ~_flags(listed) & ~_missing(values, "category")
+    return found
 
 
 def _out_of_range(
