@@ -9,7 +9,7 @@ of the trained model those that are served. A table is
 - *stopped* by a gate, which is printed with its reason for a person to judge;
 - *wrong*: anything else.
 
-Run as ``python tests/benchmarks/bench_public_files.py PACKAGES [--ledger FILE] [NAME...]``; ``--init`` leaves out
+Run as ``python tests/benchmarks/bench_public_files.py PACKAGES [NAME...] [--ledger FILE]``; ``--init`` leaves out
 building. With a ledger it goes on where it stopped; ``--again WORD`` takes those again that came to this. The module
 ``public_tables`` says how PACKAGES is filled. What is not there is named. Exit status 1 where a table is wrong.
 """

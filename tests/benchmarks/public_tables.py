@@ -252,7 +252,7 @@ TABLES: tuple[Table, ...] = (
           ("business_name",)),
     Table("mortgages", "causaldata/mortgages/fetter_mortgages.csv", "home_ownership", B),
     Table("mroz", "causaldata/Mroz/Mroz.csv", "lfp", B, ("column_1",)),
-    Table("actg175", "lifelines/datasets/ACTG175.csv", "cens", B, ("pidnum", "column_1")),
+    Table("actg175", "lifelines/datasets/ACTG175.csv", "cens", B, ("pidnum", "column_1"), ("--id", "pidnum")),
     Table("gbsg2", "lifelines/datasets/gbsg2.csv", "cens", B),
     Table("rossi", "lifelines/datasets/rossi.csv", "arrest", B),
     Table("lung", "lifelines/datasets/lung.csv", "sex", B),
@@ -261,7 +261,7 @@ TABLES: tuple[Table, ...] = (
     Table("fair", "statsmodels/datasets/fair/fair.csv", "rate_marriage", M),
     Table("randhie", "statsmodels/datasets/randhie/randhie.csv", "mdvis", R),
     Table("anes96", "statsmodels/datasets/anes96/anes96.csv", "'vote'", B, read={"sep": "\t"}),
-    # Its order does not show that `individual` numbers travellers and measures nothing: init asks, and this answers.
+    # Order does not show that a column numbers people and is no measure: init asks, --id is the answer, here and below.
     Table("modechoice", "statsmodels/datasets/modechoice/modechoice.csv", "choice", B, ("individual",),
           ("--id", "individual"), read={"sep": None}),
     Table("ccard", "statsmodels/datasets/ccard/ccard.csv", "AVGEXP", R),
@@ -274,7 +274,7 @@ TABLES: tuple[Table, ...] = (
     Table("bfi", "pydataset:psych/bfi.csv", "gender", B, ("column_1",)),
     Table("bundesliga", "pydataset:vcd/Bundesliga.csv", "HomeGoals", R, ("column_1", "Date")),
     Table("baseball", "pydataset:plyr/baseball.csv", "hr", R, ("column_1", "id")),
-    Table("insteval", "pydataset:lme4/InstEval.csv", "y", M, ("column_1", "s")),
+    Table("insteval", "pydataset:lme4/InstEval.csv", "y", M, ("column_1", "s"), ("--id", "s")),
     Table("flchain", "pydataset:survival/flchain.csv", "death", B, ("column_1", "chapter")),
     Table("computers", "pydataset:Ecdat/Computers.csv", "price", R, ("column_1",)),
     Table("diamonds", "pydataset:ggplot2/diamonds.csv", "price", R, ("column_1",)),
