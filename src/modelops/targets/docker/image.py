@@ -11,7 +11,7 @@ from importlib.resources import files as resources
 from jinja2 import Environment, StrictUndefined
 
 from modelops.digests import digest_bytes
-from modelops.locks import serving_part
+from modelops.locks import pins_of, serving_part
 from modelops.locks.wheel import Wheel
 
 __all__ = ["BASES", "ROUTES", "STATE", "STORE", "Image", "base_of", "python_of"]
@@ -109,7 +109,9 @@ class Image:
     @property
     def packages(self) -> str:
         """The pins that are installed."""
-        return serving_part(self.lock.encode(), self.engines).decode() if self.minimal else self.lock
+        # A repository without a lock is told so where its image is built: it can be looked at before.
+        whole = not self.minimal or not pins_of(self.lock.encode())
+        return self.lock if whole else serving_part(self.lock.encode(), self.engines).decode()
 
     @property
     def tag(self) -> str:
