@@ -30,6 +30,7 @@ import modelops.gates.fairness
 import modelops.gates.latency
 import modelops.gates.metric
 import modelops.gates.robustness
+import modelops.logs.docker
 import modelops.logs.exported
 import modelops.logs.folder
 import modelops.runtimes.catboost
@@ -59,7 +60,7 @@ from modelops.logs import LogModule
 from modelops.runtimes import Runtime
 from modelops.stores import StoreModule
 from modelops.strategies import Strategy
-from modelops.targets import Renderer, Runner
+from modelops.targets import Packager, Renderer, Runner
 
 # alerts
 alerts_alertmanager: Alert = modelops.alerts.alertmanager
@@ -100,6 +101,7 @@ gates_metric: Gate = modelops.gates.metric
 gates_robustness: Gate = modelops.gates.robustness
 
 # logs
+logs_docker: LogModule = modelops.logs.docker
 logs_exported: LogModule = modelops.logs.exported
 logs_folder: LogModule = modelops.logs.folder
 
@@ -128,4 +130,6 @@ strategies_shadow: Strategy = modelops.strategies.shadow
 targets_docker: Renderer = modelops.targets.docker
 targets_kubernetes: Renderer = modelops.targets.kubernetes
 targets_local: Renderer = modelops.targets.local
+targets_docker_runs: Runner = modelops.targets.docker
+targets_docker_packs: Packager = modelops.targets.docker
 targets_local_runs: Runner = modelops.targets.local

@@ -13,13 +13,15 @@ from modelops.targets import Place, local
 from reconcile.conftest import Live
 from reconcile.loop_world import MODEL, World
 
-ENVIRONMENT = """apiVersion: modelops/v1
+IMAGE = "registry.example/modelops@sha256:" + "a" * 64
+TARGET = f"{{type: kubernetes, params: {{image: '{IMAGE}', storeClaim: store}}}}"
+ENVIRONMENT = f"""apiVersion: modelops/v1
 kind: Environment
 metadata:
   name: box
 spec:
   order: 3
-  target: {type: docker}
+  target: {TARGET}
 """
 FILES = {
     "policies/environments/box.yaml": ENVIRONMENT,
@@ -35,9 +37,9 @@ spec:
 
 @pytest.fixture(scope="module")
 def seen(stages: Callable[[str], World], tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Return a world with the environment box on docker, and release 1 promoted to it; it is only looked at."""
+    """Return a world with the environment box on kubernetes, and release 1 promoted to it; it is only looked at."""
     made = stages("promoted").copy(tmp_path_factory.mktemp("rendered"))
-    made.merge(made.propose(dict(FILES), "box", "Render for docker").number)
+    made.merge(made.propose(dict(FILES), "box", "Render for kubernetes").number)
     made.promote(environment="box")
     return made
 
@@ -51,34 +53,34 @@ def world(seen: World, tmp_path: Path) -> World:
 def test_status_shows_every_environment(seen: World) -> None:
     """What is rendered is told beside what runs, and says that nobody looks at it."""
     rows = {row["environment"]: row for row in seen.ok("status", "-o", "json").json}
-    assert rows["box"]["message"] == "rendered by docker; nothing observed here"
+    assert rows["box"]["message"] == "rendered by kubernetes; nothing observed here"
     assert (rows["box"]["running"], rows["box"]["synced"], rows["box"]["conditions"]) == (None, None, [])
     assert [(each["model"], each["arms"]) for each in rows["box"]["rendered"]] == [(MODEL, {"candidate": 1})]
     assert (rows["production"]["target"], rows["production"]["running"]) == ("local", False)
     assert rows["production"]["conditions"][0]["reason"] == "pending"
     text = seen.ok("status").out
-    assert f"box: rendered by docker; nothing observed here\n  {MODEL}: candidate release 1\n" in text + "\n"
+    assert f"box: rendered by kubernetes; nothing observed here\n  {MODEL}: candidate release 1\n" in text + "\n"
 
 
 def test_plan_says_what_is_rendered_and_render_writes_it(seen: World) -> None:
     """The plan names the releases, has nothing to do, and the files say the same."""
     planned = seen.ok("plan", "box", "--exit-code", "-o", "json").json
     (entry,) = planned["entries"]
-    assert (entry["action"], entry["target"], entry["arms"]) == ("Rendered", "docker", {"candidate": 1})
+    assert (entry["action"], entry["target"], entry["arms"]) == ("Rendered", "kubernetes", {"candidate": 1})
     rendered, nothing, seen_by_plan = seen.ok("plan", "box").out.splitlines()
-    assert (rendered, nothing) == (f"- rendered for docker: {MODEL} in box: candidate release 1", "")
+    assert (rendered, nothing) == (f"- rendered for kubernetes: {MODEL} in box: candidate release 1", "")
     assert seen_by_plan.startswith(f"{MODEL}: errors of 0.01 times 2 are seen in 0% of rollouts")
-    seen.ok("render", "box", "-o", "out")
+    seen.ok("render", "box", "-o", "out", "--target", "docker")
     table = json.loads((seen.root / "out" / "routes" / "routes.json").read_text())
     assert [arm["release"] for arm in table["models"][MODEL]["arms"]] == [1]
 
 
 def test_the_lock_is_that_of_the_release(world: World) -> None:
     """What main pins since is for the next release; what is rendered gets what it was made and checked with."""
-    world.ok("render", "box", "-o", "out")
+    world.ok("render", "box", "-o", "out", "--target", "docker")
     before = (world.root / "out" / "requirements.lock").read_bytes()
     world.merge(world.propose({"requirements.lock": "numpy==9\n"}, "lock", "Pin anew").number)
-    world.ok("render", "box", "-o", "out")
+    world.ok("render", "box", "-o", "out", "--target", "docker")
     assert (world.root / "out" / "requirements.lock").read_bytes() == before != b"numpy==9\n"
 
 
@@ -108,7 +110,7 @@ def test_verbs_that_need_a_runtime_say_that_there_is_none(seen: World, words: tu
     (seen.root / "labels.csv").write_text("id,label\na,1\n")
     done = seen.run(*words)
     assert done.code == 2, done.err
-    assert "box is rendered by docker" in done.err
+    assert "box is rendered by kubernetes" in done.err
     assert "[render-only]" in done.err
     assert "modelops render box" in done.err
 
@@ -118,7 +120,7 @@ def test_a_rollback_lands_and_says_how_it_gets_there(world: World) -> None:
     done = world.ok("rollback", MODEL, "-e", "box", "--reason", "it is wrong", "--yes")
     assert "modelops render box" in done.err
     assert world.deployment("box")["candidate"] is None
-    assert world.ok("plan", "box").out == "box: nothing is rendered for docker\n"
+    assert world.ok("plan", "box").out == "box: nothing is rendered for kubernetes\n"
 
 
 def test_what_ran_before_is_named_and_can_be_stopped(live: Live) -> None:
@@ -126,7 +128,7 @@ def test_what_ran_before_is_named_and_can_be_stopped(live: Live) -> None:
     world = live("promoted")
     world.reconcile()
     path = "policies/environments/production.yaml"
-    world.approved({path: world.show(path).replace("{type: local, params: {port: 0}}", "{type: docker}") + "\n"})
+    world.approved({path: world.show(path).replace("{type: local, params: {port: 0}}", TARGET) + "\n"})
     (row,) = (row for row in world.ok("status", "-o", "json").json if row["environment"] == "production")
     assert "what local ran before still runs" in row["message"]
     world.ok("reconcile", "production", "--stop", "--yes")

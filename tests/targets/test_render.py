@@ -57,7 +57,7 @@ def desired(keys: tuple[ApiKey, ...] | None = None, store: Address = FOLDER) -> 
     table = RoutingTable(environment="production", models=routes, keys=keys)
     lock = "numpy==2.0 --hash=sha256:ab\n"
     models = dict.fromkeys(routes, MODEL)
-    return Deployable(table=table, models=models, releases={}, lock=lock, store=store, wheel=lambda: WHEEL)
+    return Deployable(table=table, models=models, releases={}, lock=lambda: lock, store=store, wheel=lambda: WHEEL)
 
 
 def render(key: str, at: Address = FOLDER, **params: object) -> dict[str, str]:
@@ -128,7 +128,7 @@ def test_every_arm_is_rendered() -> None:
         RouteArm(name="challenger-3", release=3, digest="sha256:" + "3" * 64, weight=0.0, shadow=0.5),
     )
     table = RoutingTable(environment="production", models={"churn": Route(arms=arms, salt="abc")})
-    wanted = Deployable(table=table, models={"churn": MODEL}, releases={}, lock="", store=FOLDER, wheel=lambda: WHEEL)
+    wanted = replace(desired(), table=table, models={"churn": MODEL}, lock=lambda: "")
     module = plugins.load("targets", "kubernetes")
     files = module.render(module.Params.model_validate_json(json.dumps(KUBERNETES)), wanted)
     for text in files.values():
@@ -178,9 +178,9 @@ def test_wrong_parameters_are_refused(key: str, params: dict[str, object]) -> No
 def test_the_dockerfile_is_pinned_and_unprivileged() -> None:
     """The base is pinned by digest, packages by hash, the user is not root, and there is a health check."""
     text = render("docker")["Dockerfile"]
-    assert re.match(r"FROM \S+@sha256:[0-9a-f]{64}\n", text)
+    assert re.match(r"FROM \S+@sha256:[0-9a-f]{64} AS build\n", text)
     assert "--require-hashes" in text
-    assert re.search(r"^USER [1-9]\d+$", text, re.M)
+    assert re.search(r"^USER [1-9]\d+:[1-9]\d+$", text, re.M)
     assert re.search(r"^HEALTHCHECK ", text, re.M)
 
 
@@ -197,9 +197,10 @@ def test_a_store_that_is_a_folder_is_mounted_and_its_place_here_is_in_no_file() 
     """Container and pod read the mounted folder by an address of their own."""
     docker, kubernetes = render("docker", at=FOLDER), render("kubernetes", at=FOLDER, **KUBERNETES)
     assert "/home/ada" not in "".join([*docker.values(), *kubernetes.values()])
-    assert '"--store", "oci-layout:/srv/store"' in docker["Dockerfile"]
-    volumes = yaml.safe_load(docker["compose.yaml"])["services"]["server"]["volumes"]
-    assert {"type": "bind", "source": "./store", "target": "/srv/store", "read_only": True} in volumes
+    server = yaml.safe_load(docker["compose.yaml"])["services"]["server"]
+    assert "--store oci-layout:/srv/modelops/store" in " ".join(server["command"])
+    store = {"type": "bind", "source": "./store", "target": "/srv/modelops/store", "read_only": True}
+    assert store in server["volumes"]
     pod = yaml.safe_load(kubernetes["crm/churn/deployment.yaml"])["spec"]["template"]["spec"]
     assert pod["containers"][0]["args"][-2:] == ["--store", "oci-layout:/srv/store"]
     assert {"name": "store", "persistentVolumeClaim": {"claimName": "artifacts", "readOnly": True}} in pod["volumes"]
@@ -209,9 +210,9 @@ def test_a_store_that_is_a_folder_is_mounted_and_its_place_here_is_in_no_file() 
 def test_a_store_that_is_reached_by_network_is_passed_on_by_its_address() -> None:
     """Nothing is mounted; credentials come from the shell or a Secret; what leaves goes to names and the store."""
     docker = render("docker", at=REGISTRY)
-    assert f'"--store", "{REGISTRY.text}"' in docker["Dockerfile"]
     server = yaml.safe_load(docker["compose.yaml"])["services"]["server"]
-    assert [volume["target"] for volume in server["volumes"]] == ["/etc/modelops", "/var/lib/modelops"]
+    assert f"--store {REGISTRY.text}" in " ".join(server["command"])
+    assert [volume["target"] for volume in server["volumes"]] == ["/srv/modelops/routes", "/var/lib/modelops"]
     assert server["environment"] == ["WHO", "SECRET"]
     kubernetes = render("kubernetes", at=REGISTRY, image=IMAGE, storeSecret="pull")
     for text in kubernetes.values():
@@ -237,10 +238,10 @@ def test_grpc_and_origins_are_what_the_target_says() -> None:
     """Both are off by default; where they are asked for, the port is reachable and the server is told of it."""
     assert "grpc" not in "".join([*render("docker").values(), *render("kubernetes", **KUBERNETES).values()])
     docker = render("docker", grpcPort=9001, corsOrigins=["https://app.example"])
-    assert '"--grpc-port", "8081", "--cors", "https://app.example"' in docker["Dockerfile"]
     assert "EXPOSE 8080 8081\n" in docker["Dockerfile"]
-    ports = yaml.safe_load(docker["compose.yaml"])["services"]["server"]["ports"]
-    assert ports == ["127.0.0.1:8080:8080", "127.0.0.1:9001:8081"]
+    server = yaml.safe_load(docker["compose.yaml"])["services"]["server"]
+    assert "--grpc-port 8081 --cors https://app.example" in " ".join(server["command"])
+    assert server["ports"] == ["127.0.0.1:8080:8080", "127.0.0.1:9001:8081"]
     kubernetes = render("kubernetes", **KUBERNETES, grpc=True, corsOrigins=["*"])
     for text in kubernetes.values():
         kubernetes_validate.validate(yaml.safe_load(text), VERSIONS[-1], strict=True)
@@ -276,7 +277,9 @@ def test_no_two_models_and_no_two_environments_share_an_object(one: tuple[str, s
     objects, selectors = [], []
     for environment, model in (one, other):
         table = RoutingTable(environment=environment, models={model: Route(arms=(stable,), salt="abc")})
-        wanted = Deployable(table=table, models={model: MODEL}, releases={}, lock="", store=FOLDER, wheel=lambda: WHEEL)
+        wanted = Deployable(
+            table=table, models={model: MODEL}, releases={}, lock=lambda: "", store=FOLDER, wheel=lambda: WHEEL
+        )
         for path, text in module.render(params, wanted).items():
             made = yaml.safe_load(text)
             kubernetes_validate.validate(made, VERSIONS[-1], strict=True)
@@ -295,9 +298,10 @@ def test_an_image_installs_modelops_by_its_hash_alone() -> None:
     files = render("docker")
     assert files["modelops.txt"] == f"./wheels/{WHEEL.name} --hash=sha256:{WHEEL.sha256}\n"
     assert files[f"wheels/{WHEEL.name}"] == "what is installed"
-    installs = [line for line in files["Dockerfile"].splitlines() if "pip install" in line]
-    assert len(installs) == 2
-    assert all("--require-hashes" in line for line in installs)
+    installs = [line for line in files["Dockerfile"].splitlines() if '"install"' in line]
+    assert ["modelops.txt" in line for line in installs] == [False, True]
+    assert all('"--require-hashes"' in line for line in installs)
+    assert ['"--no-index"' in line for line in installs] == [False, True]
     assert "COPY wheels/ wheels/\n" in files["Dockerfile"]
     module = plugins.load("targets", "docker")
     fetched = Wheel(WHEEL.name, WHEEL.sha256, "a test", url="https://example.com/modelops.whl")
@@ -311,7 +315,12 @@ def test_another_lock_or_another_modelops_is_another_image() -> None:
     """A compose that has built an image keeps it as long as the name is the same."""
     module = plugins.load("targets", "docker")
     other = Wheel(WHEEL.name, "cd" * 32, "a test", data=b"")
-    asked = (desired(), replace(desired(), lock="numpy==3\n"), replace(desired(), wheel=lambda: other), desired())
+    asked = (
+        desired(),
+        replace(desired(), lock=lambda: "numpy==3\n"),
+        replace(desired(), wheel=lambda: other),
+        desired(),
+    )
     one, lock, wheel, again = (
         yaml.safe_load(module.render(module.Params(), each)["compose.yaml"])["services"]["server"]["image"]
         for each in asked

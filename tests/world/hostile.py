@@ -41,12 +41,12 @@ spec:
   gates:
     - {name: ranks, type: no-such-gate}
 """
-DOCKER = """apiVersion: modelops/v1
+RENDERED = f"""apiVersion: modelops/v1
 kind: Environment
 metadata:
   name: box
 spec:
-  target: {type: docker}
+  target: {{type: kubernetes, params: {{image: 'registry.example/modelops@sha256:{"a" * 64}', storeClaim: store}}}}
 """
 DEPLOYED_IN_BOX = """apiVersion: modelops/v1
 kind: Deployment
@@ -180,7 +180,7 @@ def called_trunk(world: Hostile) -> None:
 
 def in_a_box(world: Hostile) -> None:
     """One environment is run by Docker from rendered files."""
-    files = {"policies/environments/box.yaml": DOCKER, f"models/{MODEL}/environments/box.yaml": DEPLOYED_IN_BOX}
+    files = {"policies/environments/box.yaml": RENDERED, f"models/{MODEL}/environments/box.yaml": DEPLOYED_IN_BOX}
     world.settle("box", files)
 
 

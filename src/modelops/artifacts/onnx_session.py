@@ -31,11 +31,12 @@ _KNOWN = re.compile("Name:'(known values of .*?)' Status")
 
 def check_model(data: bytes) -> None:
     """Refuse a model with operators outside the ONNX standard, with local functions or with external data."""
-    import onnx
     from google.protobuf.message import DecodeError
 
+    from modelops.artifacts.onnx_described import EXTERNAL, parse_model
+
     try:
-        model = onnx.ModelProto.FromString(data)
+        model = parse_model(data)
     except DecodeError:
         raise _bad("it is not an ONNX model") from None
     foreign = sorted({entry.domain for entry in model.opset_import} - STANDARD_DOMAINS)
@@ -46,7 +47,7 @@ def check_model(data: bytes) -> None:
             if node.domain not in STANDARD_DOMAINS:
                 raise _bad(f"it needs the operator {node.domain}.{node.op_type}")
         for tensor in _tensors(graph):
-            if tensor.data_location == onnx.TensorProto.EXTERNAL or len(tensor.external_data):
+            if tensor.data_location == EXTERNAL or len(tensor.external_data):
                 raise _bad(f"its tensor {tensor.name!r} is in another file")
 
 
@@ -226,6 +227,9 @@ def _tensors(graph: Any) -> Iterator[Any]:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
+            # One that is not there reads as an empty one.
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
 
 
 def _bad(what: str) -> ModelOpsError:

@@ -21,7 +21,16 @@ from modelops.digests import digest_bytes
 from modelops.errors import ModelOpsError, failure
 from modelops.spec.kinds.release import ReleaseFile
 
-__all__ = ["Artifact", "BlobStore", "Stored", "open_artifact", "pack", "put_artifact", "verify_artifact"]
+__all__ = [
+    "Artifact",
+    "BlobStore",
+    "Stored",
+    "artifact_blobs",
+    "open_artifact",
+    "pack",
+    "put_artifact",
+    "verify_artifact",
+]
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -148,6 +157,15 @@ def open_artifact(store: BlobStore, digest: str) -> Artifact:
     artifact = Artifact(digest, len(manifest) + len(config) + len(layer), files)
     _check_parts(artifact)
     return artifact
+
+
+def artifact_blobs(store: BlobStore, digest: str) -> dict[str, bytes]:
+    """Return the verified bytes of an artifact by their digests, for whoever keeps them elsewhere: the manifest last.
+
+    Raises what ``verify_artifact`` does.
+    """
+    manifest, config, layer = _blobs(store, digest)
+    return {digest_bytes(layer): layer, digest_bytes(config): config, digest: manifest}
 
 
 def part_path(place: int, name: str) -> str:

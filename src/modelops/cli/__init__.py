@@ -30,6 +30,7 @@ VERBS: dict[str, str] = {
     "rollback": "Restore the last stable release of an environment at once.",
     "reconcile": "Make an environment match git.",
     "render": "Write the files that a GitOps tool or a person applies.",
+    "package": "Build the image of a release, which needs nothing but an engine to run it.",
     "serve": "Answer the Open Inference Protocol for an environment.",
     "predict": "Send a file through a model: rows in, the same rows with predictions out.",
     "feedback": "Tell a server the truth about what it predicted.",

@@ -63,7 +63,7 @@ def deployable() -> Deployable:
         table=RoutingTable(environment="production", models=routes),
         models=dict.fromkeys(routes, model()),
         releases={},
-        lock="numpy==2.0 --hash=sha256:ab\n",
+        lock=lambda: "numpy==2.0 --hash=sha256:ab\n",
         store=Address("oci-layout:/srv/models/store", folder=Path("/srv/models/store")),
         wheel=lambda: Wheel("modelops-1-py3-none-any.whl", "ab" * 32, "nowhere", data=b"wheel"),
     )

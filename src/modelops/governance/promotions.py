@@ -142,14 +142,14 @@ def refusals(
                     _way_there(entry, Seat(seat.model, before), number),
                 )
             )
-    problem = _unproven(workspace, graph, revision, release)
+    problem = unproven(workspace, graph, revision, release)
     if problem is not None:
         said, hint = f"release {number}: {problem.message}", problem.hint or "restore the file from git"
         found.append(Refusal(role, problem.code, said, hint))
     return tuple(found)
 
 
-def _unproven(workspace: Workspace, graph: Graph, revision: str, release: Resource[ReleaseSpec]) -> Problem | None:
+def unproven(workspace: Workspace, graph: Graph, revision: str, release: Resource[ReleaseSpec]) -> Problem | None:
     """Return why a release's evidence does not prove it; the same bytes are verified once, for all environments."""
     evidence = release_evidence(workspace, revision, str(release.model), int(release.name))
     keys = trusted(workspace, revision)

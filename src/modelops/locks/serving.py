@@ -13,7 +13,7 @@ from modelops.locks.pins import normal_name, pins_of
 __all__ = ["serving_part"]
 
 ROOTS = (
-    "click", "httptools", "httpx", "msgspec", "numpy", "onnx", "onnxruntime", "orjson", "prometheus-client",
+    "click", "httptools", "httpx", "msgspec", "numpy", "onnxruntime", "orjson", "prometheus-client", "protobuf",
     "pydantic", "uvloop",
 )  # fmt: skip
 """What a server of releases in ONNX imports, wherever its artifacts are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from modelops import logs, plugins, targets
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.files import write_atomically
+from modelops.locks.wheel import own_wheel
 from modelops.logs import RuntimeLog
+from modelops.project.locked import lock_of
 from modelops.project.state import runtime_in
 from modelops.project.workspace import Workspace, environment
 from modelops.spec.graph import Graph
@@ -20,7 +22,7 @@ from modelops.spec.kinds import Resource
 from modelops.spec.kinds.environment import EnvironmentSpec
 from modelops.spec.meta import Plugin
 from modelops.spec.routing import RoutingTable
-from modelops.targets import Place, Runner, Running
+from modelops.targets import Deployable, Place, Runner, Running
 
 TARGET_FILE = "target.json"
 """What started the runtime of a directory, so that it can be stopped and read whatever git says by now."""
@@ -37,18 +39,45 @@ class Target:
     runner: Runner
     params: Any
     place: Place
+    graph: Graph | None = None
 
     def observe(self) -> Running:
         """Return what runs."""
         return self.runner.observe(self.params, self.place)
 
     def apply(self, table: RoutingTable) -> Running:
-        """Make the runtime answer with a table; who does it is remembered first."""
+        """Make the runtime answer with a table; who does it is remembered first.
+
+        What another target runs for the environment ends before: it may have the ports, and nobody would look after it.
+        """
+        before = remembered(self.workspace, self.place.environment)
+        if before is not None and before.reference.type != self.reference.type:
+            before.stop()
         known = json.dumps(self.reference.model_dump(mode="json"), sort_keys=True).encode()
         path = self.place.runtime / TARGET_FILE
         if not path.is_file() or path.read_bytes() != known:
             write_atomically(path, known)
-        return self.runner.apply(self.params, self.workspace.site(self.place.environment), table)
+        site = replace(self.workspace.site(self.place.environment), deployable=self._deployable)
+        return self.runner.apply(self.params, site, table)
+
+    def _deployable(self, table: RoutingTable) -> Deployable:
+        """Return what git says of the releases of a table; what it has no longer goes on as it runs."""
+        known = self.graph.models if self.graph is not None else {}
+        releases = {
+            (model, arm.release): known[model].releases[arm.release].spec
+            for model, route in table.models.items()
+            if model in known
+            for arm in route.arms
+            if arm.release in known[model].releases
+        }
+        return Deployable(
+            table=table,
+            models={model: known[model].model.spec for model in table.models if model in known},
+            releases=releases,
+            lock=lambda: lock_of(self.workspace, self.workspace.tip(), releases).decode(),
+            store=self.workspace.store.address,
+            wheel=lambda: self.workspace.once("wheel", own_wheel),
+        )
 
     def stop(self) -> None:
         """End the runtime."""
@@ -79,12 +108,16 @@ class Target:
 
 
 def _bound(
-    workspace: Workspace, name: str, target: Plugin, file: Resource[EnvironmentSpec] | None = None
+    workspace: Workspace,
+    name: str,
+    target: Plugin,
+    file: Resource[EnvironmentSpec] | None = None,
+    graph: Graph | None = None,
 ) -> Target | None:
     bound = targets.bind(target, file, "spec.target" if file is not None else "")
     if not isinstance(bound.module, Runner):
         return None
-    return Target(workspace, target, bound.module, bound.params, _place(workspace, name))
+    return Target(workspace, target, bound.module, bound.params, _place(workspace, name), graph)
 
 
 def _place(workspace: Workspace, name: str) -> Place:
@@ -101,7 +134,7 @@ def target_of(workspace: Workspace, graph: Graph, name: str) -> Target:
     """Return the runtime of an environment, by its file; one that is only rendered is ``render-only``."""
     file = environment(graph, name)
     target: Plugin = file.spec.target
-    found = _bound(workspace, name, target, file)
+    found = _bound(workspace, name, target, file, graph)
     if found is None:
         raise render_only(name, target.type)
     return found

@@ -22,7 +22,20 @@ from modelops.spec.kinds.release import ReleaseSpec
 from modelops.spec.meta import Plugin, Strict
 from modelops.spec.routing import RoutingTable
 
-__all__ = ["PROTOCOL", "Deployable", "ObservedArm", "Place", "Renderer", "Runner", "Running", "Site", "bind"]
+__all__ = [
+    "PROTOCOL",
+    "Built",
+    "Deployable",
+    "ObservedArm",
+    "Packager",
+    "Packed",
+    "Place",
+    "Renderer",
+    "Runner",
+    "Running",
+    "Site",
+    "bind",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +48,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Site(Place):
-    """The place of an environment, and the address of the project's store."""
+    """The place of an environment, the address of the project's store, and what git says of the releases of a table.
+
+    Only who makes more of a table than a file asks for that: an image, or objects of a cluster.
+    """
 
     store: Address
+    deployable: Callable[[RoutingTable], Deployable] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Deployable:
-    """Everything a renderer may use; ``lock`` is that of the releases, which ``releases`` has by (model, number).
+    """Everything a target may use; ``lock`` finds that of the releases, which ``releases`` has by (model, number).
 
     ``store`` is where the artifacts are: a folder must be mounted, anything else is reached by its address. ``wheel``
     makes the wheel of modelops itself, for who installs it.
@@ -78,7 +95,7 @@ class Deployable:
     table: RoutingTable
     models: Mapping[str, ModelSpec]
     releases: Mapping[tuple[str, int], ReleaseSpec]
-    lock: str
+    lock: Callable[[], str]
     store: Address
     wheel: Callable[[], Wheel]
 
@@ -121,6 +138,42 @@ class Runner(Renderer, Protocol):
 
     def durable(self, params: Any, environ: Mapping[str, str]) -> bool:
         """Tell whether the runtime outlives the process that starts it: what ends with its observer proves nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What an image of one release is built from.
+
+    ``name`` is what it is called, ``base`` what it is on, ``packages`` the pins that are installed in it.
+    """
+
+    name: str
+    base: str
+    packages: str
+    labels: Mapping[str, str]
+    files: Mapping[str, str | bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An image: its id and size in bytes, and once it is pushed the reference by digest that others pull."""
+
+    image: str
+    size: int
+    pushed: str | None = None
+
+
+@runtime_checkable
+class Packager(Renderer, Protocol):
+    """What a module exposes that makes self-contained images."""
+
+    def pack(self, params: Any, desired: Deployable, content: Mapping[str, bytes], labels: Mapping[str, str]) -> Packed:
+        """Return what an image is built from that answers with the table of ``desired`` out of its own store."""
+        ...
+
+    def build(self, params: Any, packed: Packed, push: str | None, say: Callable[[str], None]) -> Built:
+        """Build the image, and push it to a repository where one is named."""
         ...
 
 
