@@ -23,6 +23,7 @@ from modelops.views import (
     locks,
     maturity,
     monitor,
+    packages,
     plan,
     pull_requests,
     reconciliation,
@@ -32,6 +33,7 @@ from modelops.views import (
     rollout,
     scoring,
     status,
+    telling,
 )
 from modelops.views.data import snapshot, travelling
 from modelops.views.proofs import branch, fence, repository, trust, waivers
@@ -39,6 +41,7 @@ from modelops.views.proposals import ending, measured, promotion, published, res
 from modelops.views.trials import picture, rehearsal, replay
 from views import loop_answers as said
 from views import pull_answers as pulls
+from views import told_answers as told
 from views.test_views import UNSEEN, dumped
 
 REPORT = measured.report(pulls.MEASURED).model_copy(update={"modelops": "0.1.0"})
@@ -94,6 +97,9 @@ TEXTS = {
     "scoring": scoring.text(said.SCORED, f"fraud {said.HOSTILE}"),
     "rollback": rollback.text(said.ROLLED_BACK),
     "rollback-kept": rollback.text(said.KEPT),
+    "packages": packages.text(told.PACKAGE, told.BUILT, told.FOLDER),
+    "packages-unbuilt": packages.text(told.PACKAGE, None, told.FOLDER),
+    "telling": "\n".join(telling.lines(told.STANDING)),
     "rollback-already": rollback.text(replace(said.ROLLED_BACK, already=f"by ana {said.HOSTILE}")),
 }
 DATA: dict[str, Any] = {
@@ -126,6 +132,8 @@ DATA: dict[str, Any] = {
     "snapshot": snapshot.data("q1", "models/fraud/data/q1.yaml", said.SNAPSHOT),
     "snapshot-verified": snapshot.verified_data("q1", said.SNAPSHOT, said.FINDINGS.problems),
     "rehearsal": rehearsal.data(said.REHEARSED),
+    "packages": packages.data(told.PACKAGE, told.BUILT, Path("out")),
+    "telling": telling.data(told.STANDING),
     "rollback": rollback.data(said.ROLLED_BACK, said.RESULT),
     "rollback-kept": rollback.data(said.KEPT, None),
 }
