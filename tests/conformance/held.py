@@ -9,10 +9,12 @@ import modelops.alerts.slack
 import modelops.alerts.smtp
 import modelops.alerts.webhook
 import modelops.drift.chi_squared
+import modelops.drift.cramers_v
 import modelops.drift.hellinger
 import modelops.drift.jensen_shannon
 import modelops.drift.kolmogorov_smirnov
 import modelops.drift.kullback_leibler
+import modelops.drift.new_and_missing_categories
 import modelops.drift.psi
 import modelops.drift.total_variation
 import modelops.drift.wasserstein
@@ -60,7 +62,7 @@ from modelops.logs import LogModule
 from modelops.runtimes import Runtime
 from modelops.stores import StoreModule
 from modelops.strategies import Strategy
-from modelops.targets import Packager, Renderer, Runner
+from modelops.targets import Renderer, Runner
 
 # alerts
 alerts_alertmanager: Alert = modelops.alerts.alertmanager
@@ -72,10 +74,12 @@ alerts_webhook: Alert = modelops.alerts.webhook
 
 # drift
 drift_chi_squared: Drift = modelops.drift.chi_squared
+drift_cramers_v: Drift = modelops.drift.cramers_v
 drift_hellinger: Drift = modelops.drift.hellinger
 drift_jensen_shannon: Drift = modelops.drift.jensen_shannon
 drift_kolmogorov_smirnov: Drift = modelops.drift.kolmogorov_smirnov
 drift_kullback_leibler: Drift = modelops.drift.kullback_leibler
+drift_new_and_missing_categories: Drift = modelops.drift.new_and_missing_categories
 drift_psi: Drift = modelops.drift.psi
 drift_total_variation: Drift = modelops.drift.total_variation
 drift_wasserstein: Drift = modelops.drift.wasserstein
@@ -128,8 +132,7 @@ strategies_shadow: Strategy = modelops.strategies.shadow
 
 # targets
 targets_docker: Renderer = modelops.targets.docker
+targets_docker_runs: Runner = modelops.targets.docker
 targets_kubernetes: Renderer = modelops.targets.kubernetes
 targets_local: Renderer = modelops.targets.local
-targets_docker_runs: Runner = modelops.targets.docker
-targets_docker_packs: Packager = modelops.targets.docker
 targets_local_runs: Runner = modelops.targets.local

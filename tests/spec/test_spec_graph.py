@@ -412,6 +412,10 @@ def test_a_monitor_names_one_score_or_several() -> None:
         (b"reference: {of: traffic}", ("reference-time", "spec.reference")),
         (b"reference: {of: holdout, cycleDays: 7}", ("reference-time", "spec.reference")),
         (b"reference: {of: traffic, cycleDays: 7}", ("reference-overlaps", "spec.reference.cycleDays")),
+        (b"reference: {of: traffic, cycleDays: soon}", ("wrong-type", "spec.reference.cycleDays")),
+        (b"reference: {of: trafic, cycleDays: 7}", ("unknown-value", "spec.reference.of")),
+        (b"slices: [{feature: amount, edges: [a, 2]}]", ("wrong-type", "spec.slices[0].edges[0]")),
+        (b"slices: [{feature: amount, edges: 3}]", ("wrong-type", "spec.slices[0].edges")),
         (b"slices: [{feature: nothing}]", ("unknown-feature", "spec.slices[0].feature")),
     ):
         found = told(files | {path: files[path].replace(listed, text)}, None)

@@ -14,7 +14,7 @@ __all__ = ["Unknown", "partial"]
 
 
 class Unknown(str):
-    """A value that was not readable: empty in whatever way it is asked, and neither equal nor unequal to any."""
+    """A value that was not readable: empty in whatever way it is asked; not equal, unequal, below or above any."""
 
     __slots__ = ()
     __hash__ = str.__hash__
@@ -29,6 +29,18 @@ class Unknown(str):
         return False
 
     def __ne__(self, other: object) -> bool:
+        return False
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    def __le__(self, other: object) -> bool:
+        return False
+
+    def __gt__(self, other: object) -> bool:
+        return False
+
+    def __ge__(self, other: object) -> bool:
         return False
 
 

@@ -147,7 +147,7 @@ def _reference(monitor: Resource[MonitorSpec]) -> Iterator[Problem]:
             said = f"a window of {days:g} days and one {reference.cycle_days:g} days before it share rows"
             hint = f"say {days:g} days or more, or shorten windowDays"
             yield at(monitor, "spec.reference.cycleDays", "reference-overlaps", said, hint)
-    elif reference.cycle_days is not None or reference.cycles != 1:
+    elif isinstance(reference.cycle_days, float) or reference.cycles != 1:
         said = f"cycles are of traffic, and the reference is the {reference.of} rows"
         yield at(monitor, "spec.reference", "reference-time", said, "remove cycleDays and cycles, or say `of: traffic`")
 
@@ -163,7 +163,7 @@ def _slices(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]
             yield at(monitor, f"{where}.feature", "unknown-feature", said, nearest(each.feature, features, "features"))
             continue
         kind = features[each.feature] if features is not None else None
-        if kind in ("number", "integer", "datetime") and not each.edges:
+        if kind in ("number", "integer", "datetime") and each.edges == ():
             said = f"{each.feature!r} is a {kind}, and nothing says where its parts end"
             yield at(monitor, where, "slice-edges", said, "add `edges:`, the numbers at which a part begins")
         elif kind in ("boolean", "category") and each.edges:
