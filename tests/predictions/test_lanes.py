@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from modelops.predictions import PredictionLog, Row, count, log
+from modelops.predictions import PredictionLog, Row, count, examine, log
 from modelops.predictions.lanes import PART_ROWS, Entry, Lanes, parts_of
 from waiting import wait_for
 
@@ -40,6 +41,36 @@ def test_who_comes_while_a_part_is_written_waits_for_no_other_part() -> None:
         # Nor do single rows that keep coming hold up what is large.
         assert [type(each) for each in lanes.take()] == [Entry]
         assert lanes.take() == [make_row("first")]
+
+
+def test_a_disk_that_refuses_a_part_has_those_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for a large request is told once, how many of its rows are not there, and nothing is torn."""
+    path = tmp_path / "predictions"
+    rows = [make_row(f"large{at}") for at in range(2 * PART_ROWS + 10)]
+    told: list[Any] = []
+
+    async def scenario() -> None:
+        with PredictionLog(path) as opened:
+            insert, calls = opened._files.insert, iter(range(100))
+
+            def refusing(*arguments: Any) -> None:
+                if next(calls):
+                    raise sqlite3.OperationalError("database or disk is full")
+                insert(*arguments)
+
+            monkeypatch.setattr(opened._files, "insert", refusing)
+            opened.submit(rows, lambda *outcome: told.append(outcome))
+            while not told:
+                await asyncio.sleep(0)
+            monkeypatch.setattr(opened._files, "insert", insert)
+            await opened.append_acknowledged([make_row("behind")])
+            assert opened.depth == 0
+
+    asyncio.run(scenario())
+    ((lost, error),) = told
+    assert (lost, error.first.code) == (PART_ROWS + 10, "log-unwritable")
+    assert count(path) == PART_ROWS + 1
+    assert [flaw for one in examine(path, {}) for flaw in one.flaws] == []
 
 
 def test_a_window_is_over_when_the_commit_before_took_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

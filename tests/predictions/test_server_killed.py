@@ -20,6 +20,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from modelops.predictions import count, examine, find, read_window
+from modelops.predictions.lanes import PART_ROWS
 from serving.served_models import Running, open_store, pack_model, route, tensor, write_table
 from waiting import PATIENCE
 
@@ -62,12 +63,14 @@ def serving(runtime: Path, made: tuple[Path, str], log: str) -> Iterator[tuple[R
         process.communicate()
 
 
-def load(url: str, answered: list[str], refused: list[int], enough: threading.Event, target: int) -> None:
+def load(
+    url: str, answered: list[str], refused: list[int], enough: threading.Event, target: int, body: bytes = BODY
+) -> None:
     """Ask on one connection until it breaks; remember the ids of what was answered."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)
     try:
         while True:
-            connection.request("POST", INFER, BODY, {"Content-Type": "application/json"})
+            connection.request("POST", INFER, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             data = json.loads(answer.read())
             if answer.status == 200:
@@ -106,6 +109,33 @@ def test_kill_9_under_load_loses_no_acknowledged_row(tmp_path: Path, made: tuple
     # A row is whole and chained or it is not there, and the chain goes on behind every kill.
     assert [flaw for one in examine(runtime / "predictions", {}) for flaw in one.flaws] == []
     assert len(list((runtime / "predictions").glob("*.sqlite"))) <= 2
+
+
+def test_kill_9_between_the_parts_of_batches_loses_no_answered_row(tmp_path: Path, made: tuple[Path, str]) -> None:
+    """Of a batch that was answered all rows are there; of one that was not, whole parts from the first row on."""
+    runtime, answered, refused, rows = tmp_path / "runtime", [], [], 10 * PART_ROWS + 5
+    body = json.dumps({"inputs": [tensor("features", "FP64", [0.5, 1.0] * rows, [rows, 2])]}).encode()
+    for kill in range(3):
+        with serving(runtime, made, "acknowledged") as (server, process):
+            enough = threading.Event()
+            arguments = (server.url, answered, refused, enough, len(answered) + 8 + 3 * kill, body)
+            threads = [threading.Thread(target=load, args=arguments) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            assert enough.wait(PATIENCE)
+            os.kill(process.pid, signal.SIGKILL)
+            for thread in threads:
+                thread.join()
+    logged: dict[str, list[int]] = {}
+    for id in read_window(server.log, "fraud", columns=("id",)).column("id").to_pylist():
+        request, _, row = id.partition(".")
+        logged.setdefault(request, []).append(int(row))
+    assert refused == []
+    assert set(answered) <= set(logged)
+    for request, found in logged.items():
+        assert sorted(found) == list(range(len(found)))
+        assert len(found) == rows or (request not in answered and len(found) % PART_ROWS == 0)
+    assert [flaw for one in examine(server.log, {}) for flaw in one.flaws] == []
 
 
 def limit_files(pid: int, size: int | None) -> None:

@@ -130,6 +130,7 @@ LINES = {
     "9112-3.2.2 by TLS, which ended before": (live(b"GET https://localhost/v2/health/live HTTP/1.1"), [200]),
     "9110-4.2.3 a scheme has no case": (live(b"GET HTTP://LOCALHOST/v2/health/live HTTP/1.1"), [200]),
     "9110-4.2.1 no host": (live(b"GET http:///v2/health/live HTTP/1.1"), [400]),
+    "9110-4.2.1 a port of no host": (live(b"GET http://:80/v2/health/live HTTP/1.1"), [400]),
     "9110-4.2.4 a user": (live(b"GET http://me@example.org/v2/health/live HTTP/1.1"), [400]),
     "9110-7.4 another scheme": (live(b"GET ftp://example.org/v2/health/live HTTP/1.1"), [400]),
     "9112-3.2.2 its host counts, which is none of this server": (
@@ -166,6 +167,8 @@ LINES = {
     "9112-2.3 lower case": (live(b"GET /v2/health/live http/1.1"), [400]),
     "9110-15.6.6 HTTP/2.0": (live(b"GET /v2/health/live HTTP/2.0"), [505]),
     "9110-15.6.6 HTTP/3.0": (live(b"GET /v2/health/live HTTP/3.0"), [505]),
+    "9110-15.6.6 HTTP/2.1 behind a request that was fine": (LIVE + live(b"GET /v2/health/live HTTP/2.1"), [200, 505]),
+    "9112-2.3 HTTP/1.0 behind it": (LIVE + live(b"GET /v2/health/live HTTP/1.0"), [200, 200]),
     "9113-3.3 prior knowledge of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", [400]),
     "9110-7.8 an offer of HTTP/2": (
         live(fields=b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n") + LIVE,

@@ -35,6 +35,17 @@ def test_closed_forms():
     assert robust.n == 4
 
 
+def test_answers_of_one_entity_are_refused():
+    """However many there are, they are one observation, and one has no spread: there was an interval of NaN."""
+    log, units = drawn(1, 50), np.full(50, 7, dtype=np.uint64)
+    with pytest.raises(ModelOpsError, match="one entity"):
+        Log(log.arms, log.propensities, log.rewards, units)
+    units[0] = 8
+    found = ips(Log(log.arms, log.propensities, log.rewards, units), TARGET)
+    assert np.isfinite([found.lower, found.upper]).all()
+    assert found.lower < found.value < found.upper
+
+
 def test_intervals_of_many_answers_are_those_of_a_mean_and_of_a_weighted_regression():
     """IPS has about the normal interval of its mean, SNIPS the robust one of a regression; neither is shorter."""
     log = drawn(1, 200_000)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from modelops.errors import Exit, ModelOpsError, failure
@@ -164,19 +165,23 @@ class Lanes:
 
 
 def parts_of(rows: Sequence[Row], told: Told | None, loop: asyncio.AbstractEventLoop | None) -> list[Entry]:
-    """Return the parts of a large request; who waits is told once, when all of them are written or one is not."""
+    """Return the parts of a large request; who waits is told once, when what becomes of each of them is known.
+
+    Each part is a transaction of its own: where a disk refuses one, those before it are written. The outcome is how
+    many rows are not, with the first error.
+    """
     parts = [rows[start : start + PART_ROWS] for start in range(0, len(rows), PART_ROWS)]
     if told is None:
         return [Entry(part) for part in parts]
-    left, failed = len(parts), None
+    left, lost, failed = len(parts), 0, None
 
-    def one(outcomes: Any, error: ModelOpsError | None) -> None:
-        nonlocal left, failed
-        left, failed = left - 1, failed or error
+    def one(rows: int, _: Any, error: ModelOpsError | None) -> None:
+        nonlocal left, lost, failed
+        left, lost, failed = left - 1, lost + (0 if error is None else rows), failed or error
         if left == 0:
-            told(outcomes, failed)
+            told(lost, failed)
 
-    return [Entry(part, (), one, loop) for part in parts]
+    return [Entry(part, (), partial(one, len(part)), loop) for part in parts]
 
 
 def tell(loop: asyncio.AbstractEventLoop | None, entries: Iterator[Entry]) -> None:

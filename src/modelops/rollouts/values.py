@@ -49,7 +49,7 @@ def _value(arm: str, log: Log, policy: Array, predicted: Array) -> ArmValue:
 
 
 def _log(spec: ModelSpec, found: Mapping[tuple[int, str], ArmRows], arms: Sequence[str], reward: str) -> Log | None:
-    """Return the rewarded answers of all steps; None when there are too few to estimate anything."""
+    """Return the rewarded answers of all steps; None when they are of too few entities to estimate anything."""
     parts = [(arms.index(arm), rows, _rewards(spec, rows, reward)) for (_, arm), rows in found.items() if arm in arms]
     if not parts:
         return None
@@ -58,7 +58,7 @@ def _log(spec: ModelSpec, found: Mapping[tuple[int, str], ArmRows], arms: Sequen
     rewards = np.concatenate([earned for _, _, earned in parts])
     units = np.concatenate([rows.units for _, rows, _ in parts])
     kept = np.isfinite(rewards) & (propensities > 0)
-    if kept.sum() < 2:
+    if len(np.unique(units[kept])) < 2:
         return None
     return Log(places[kept], propensities[kept], rewards[kept], units[kept])
 

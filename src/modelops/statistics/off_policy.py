@@ -27,8 +27,8 @@ class Log:
     """n logged answers: which arm gave each, how likely that was, and the reward.
 
     ``arms`` are places of arms, ``propensities`` lie in (0, 1], ``rewards`` are finite; all of shape (n,), n >= 2.
-    ``units`` are hashes of the entities; with them the answers of one entity are taken as one observation. They stay
-    with an arm, so that their answers are not independent.
+    ``units`` are hashes of the entities, two different ones at least; with them the answers of one entity are taken as
+    one observation. They stay with an arm, so that their answers are not independent.
     """
 
     arms: Places
@@ -42,6 +42,8 @@ class Log:
         if len(self.arms) < 2 or any(column.shape != self.arms.shape for column in columns):
             shapes = ", ".join(str(column.shape) for column in columns)
             raise failure("off-policy-log", f"columns of shapes {shapes} are no log of two or more answers")
+        if self.units is not None and (self.units == self.units[0]).all():
+            raise failure("off-policy-log", "all answers are those of one entity, whose spread tells of no other one")
         if not ((self.propensities > 0) & (self.propensities <= 1)).all():
             lowest = float(self.propensities.min())
             raise failure("off-policy-log", f"propensities must be above 0 and at most 1, and one is {lowest:g}")

@@ -258,13 +258,13 @@ class Inference:
             self._log.append_all(rows, reserved=reserved)
         return self._answered(work)
 
-    def _written(self, work: Work, later: Later, _: object, error: ModelOpsError | None) -> None:
+    def _written(self, work: Work, later: Later, lost: int | None, error: ModelOpsError | None) -> None:
         """Answer what is on disk, or cannot be had there."""
         try:
             if error is not None:
                 if work.model.route.log_full != "drop":
                     raise error
-                self._log.stats.dropped += work.bound.rows
+                self._log.stats.dropped += lost or work.bound.rows
             later.settle(self._answered(work))
         except ModelOpsError as problem:
             self._take_back(work)

@@ -34,7 +34,7 @@ from modelops.serving.http.outbox import CLOSE, FINISH, Outbox
 
 __all__ = ["Connection", "Shared"]
 
-_OK = b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+_OK = b"HTTP/1.1 200 OK\r\n%b\r\ncontent-type: application/json\r\ncontent-length: "
 LINGER_SECONDS = 2.0
 """How long is read and forgotten what a refused client still sends: a close at once would take its answer away."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -55,15 +55,16 @@ class Shared:
     connections: set[Connection] = field(default_factory=set)
     outbox: Outbox = field(default_factory=Outbox)
     heads: Heads = field(default_factory=Heads)
-    _until: float = 0.0
-    _date: bytes = b""
+    date: bytes = b""
+    ok: bytes = b""
 
-    def date(self, now: float) -> bytes:
-        """Return the time of day as HTTP writes it; it is written once a second of the event loop."""
-        if now >= self._until:
-            self._until = now + 1.0
-            self._date = formatdate(time.time(), usegmt=True).encode()
-        return self._date
+    def __post_init__(self) -> None:
+        self.look_at_clock()
+
+    def look_at_clock(self) -> None:
+        """Write the time of day as a field, and with it how most answers begin; called once a second, not for each."""
+        self.date = b"date: " + formatdate(time.time(), usegmt=True).encode()
+        self.ok = _OK % self.date
 
 
 class Connection(asyncio.Protocol):
@@ -293,11 +294,11 @@ class Connection(asyncio.Protocol):
         if self._fed > limits.head_bytes and self._more + size_of(self._url, headers) > limits.head_bytes:
             self._refuse_head()
         self._keep = self._parser.should_keep_alive()
-        # Without a word on the connection only HTTP/1.1 keeps it; the host is mostly that of the request before.
-        plain = self._keep and b"connection" not in headers and headers.get(b"host") == self._host
+        # The host is mostly that of the request before.
+        version = self._parser.get_http_version()
+        plain = self._keep and version == "1.1" and headers.get(b"host") == self._host
         awaits = False
         if not plain or b"transfer-encoding" in headers or b"expect" in headers:
-            version = self._parser.get_http_version()
             if (wrong := fault(version, headers)) is not None:
                 self._refuse(*wrong)
             self._host = headers.get(b"host", b"?")
@@ -420,12 +421,11 @@ class Connection(asyncio.Protocol):
         without_body = request is not None and request.method == b"HEAD"
         plain = answer.status == 200 and answer.content_type is JSON and not answer.headers and not without_body
         if plain and keep and request is not None and b"connection" not in request.headers:
-            self._post(
-                self._loop, self._transport, _OK % (self._shared.date(self._loop.time()), len(answer.body), answer.body)
-            )
+            data = b"%b%d\r\n\r\n%b" % (self._shared.ok, len(answer.body), answer.body)
+            self._post(self._loop, self._transport, data)
             return
         head = [b"HTTP/1.1 %d %b" % (answer.status, HTTPStatus(answer.status).phrase.encode())]
-        head.append(b"date: " + self._shared.date(self._loop.time()))
+        head.append(self._shared.date)
         head.append(b"content-type: " + answer.content_type)
         head.append(b"content-length: %d" % len(answer.body))
         head.extend(b"%b: %b" % header for header in answer.headers)

@@ -56,7 +56,7 @@ def fault(version: str, headers: Mapping[bytes, bytes]) -> tuple[int, str] | Non
 
 HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]+")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?: |\Z)")
-_URL = re.compile(rb"(?i:https?)://([^/?#@]+)(/[^#]*)?(\?[^#]*)?")
+_URL = re.compile(rb"(?i:https?)://([^/?#@:][^/?#@]*)(/[^#]*)?(\?[^#]*)?")
 
 
 def is_method(data: bytes) -> bool:

@@ -30,10 +30,11 @@ class HttpServer:
         return Connection(self._shared)
 
     async def sweep(self) -> None:
-        """Close connections that take too long, until cancelled."""
+        """Close connections that take too long, and keep the date of the answers, until cancelled."""
         loop, shared = asyncio.get_running_loop(), self._shared
         while True:
-            await asyncio.sleep(shared.limits.sweep_seconds)
+            await asyncio.sleep(min(1.0, shared.limits.sweep_seconds))
+            shared.look_at_clock()
             now = loop.time()
             for connection in tuple(shared.connections):
                 connection.check(now)
