@@ -88,7 +88,7 @@ def test_a_stalled_seat_is_told_once_and_its_recovery(live: Live) -> None:
 
 
 def test_what_lasts_is_told_again_as_often_as_the_policy_says(live: Live) -> None:
-    """``atMostEvery`` counts from the last alert that was taken; the repeat has the id of the first one."""
+    """``atMostEvery`` counts from the last alert that was taken; a receiver that forgets repeats hears each."""
     world = live("promoted")
     world.approved({ALERTING: policy(by_file(atMostEvery=60))}, "Tell us hourly")
     spoil(world)
@@ -96,7 +96,8 @@ def test_what_lasts_is_told_again_as_often_as_the_policy_says(live: Live) -> Non
         world.at(f"2026-03-01T{instant}:00Z")
         world.reconcile(code=3)
         assert len(told(world)) == count, instant
-    assert len({one["id"] for one in told(world)}) == 1
+    assert [one["reminds"] for one in told(world)] == [None, "2026-03-01T12:00:00Z", "2026-03-01T13:00:00Z"]
+    assert (len({one["id"] for one in told(world)}), len({one["key"] for one in told(world)})) == (3, 1)
 
 
 @pytest.mark.parametrize(
