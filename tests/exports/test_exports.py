@@ -272,7 +272,10 @@ def test_slow_answers_burn_the_budget_of_time(tmp_path: Path) -> None:
 
 @needs_promtool
 def test_what_the_loop_and_the_monitor_say_alerts(tmp_path: Path) -> None:
-    """A window that alerts, a seat that stalls, a monitor that is silent and labels that do not come are tickets."""
+    """A window that alerts, a seat that stalls, a monitor that is silent and labels that do not come are tickets.
+
+    A server that no label has reached since it started says nothing of labels at all.
+    """
     seat = 'environment="production",model="fraud"'
     series = {
         f'modelops_monitor_level{{{seat},level="alert"}}': "0x5 1x200",
@@ -287,6 +290,10 @@ def test_what_the_loop_and_the_monitor_say_alerts(tmp_path: Path) -> None:
         ("11h", "ModelLabelsMissing", 0), ("25h", "ModelLabelsMissing", 1),
     ]  # fmt: skip
     unit(tmp_path, series, cases, "10m")
+    del series[f'modelops_feedback_total{{{seat},outcome="accepted"}}']
+    unit(tmp_path, series, [one for one in cases if one[1] == "ModelLabelsMissing"], "10m")
+    series[f'modelops_feedback_total{{{seat},outcome="accepted"}}'] = "0+1x200"
+    unit(tmp_path, series, [("25h", "ModelLabelsMissing", 0)], "10m")
 
 
 def test_alertmanager_tells_each_owner_by_severity() -> None:

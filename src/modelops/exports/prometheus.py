@@ -228,10 +228,11 @@ def _watched(params: Params, environment: str, model: ModelView, ticket: Mapping
     )  # fmt: skip
     if model.judged:
         accepted = selector(environment=environment, model=model.name, outcome="accepted")
-        came = f"sum by ({SEAT}) (increase(modelops_feedback_total{accepted}[{params.labels_within}])) == 0"
-        asked = f"sum by ({SEAT}) (increase(modelops_requests_total{where}[{params.labels_within}])) > 0"
+        asked = f"sum by ({SEAT}) (increase(modelops_requests_total{where}[{params.labels_within}]))"
+        # A server that no label ever reached has no series of labels.
+        came = f"(sum by ({SEAT}) (increase(modelops_feedback_total{accepted}[{params.labels_within}])) or 0 * {asked})"
         yield _alert(
-            "ModelLabelsMissing", f"{came} and on ({SEAT}) {asked}", params.labels_within, ticket,
+            "ModelLabelsMissing", f"{came} == 0 and on ({SEAT}) {asked} > 0", params.labels_within, ticket,
             f"no label of {seat} came in {params.labels_within}, so that nobody knows how good it is",
         )  # fmt: skip
 
