@@ -129,4 +129,5 @@ def mature(
 def _labelled(table: pa.Table) -> float:
     """Return the share of answers that have a label."""
     answered = table.filter(pc.less(table.column("status"), 500))
-    return 1 - int(answered.column("truth").null_count) / max(1, answered.num_rows)
+    missing: int = answered.column("truth").null_count
+    return 1 - missing / max(1, int(answered.num_rows))
