@@ -175,6 +175,17 @@ def test_a_hanging_way_is_asked_once_in_a_pass(live: Live) -> None:
     assert (done.code, done.err.count("took no alert: it took too long")) == (3, 2), done.err
 
 
+def test_a_way_that_takes_all_the_time_starves_no_other(live: Live) -> None:
+    """What hangs comes last in the pass after, though its route is the first."""
+    world = live("promoted")
+    with raw(hang) as url:
+        world.approved({ALERTING: policy(by_webhook(url), by_file(), rest="  timeoutSeconds: 0.5\n")}, "Tell us twice")
+        spoil(world)
+        for _ in range(2):
+            world.reconcile(code=3)
+    assert events(told(world)) == [("stalled", "unknown-key")]
+
+
 def test_killed_between_sending_and_remembering_it_is_told_once_more(live: Live) -> None:
     """What was taken and not put down is sent again with the same id, and then never again."""
     world = live("promoted")

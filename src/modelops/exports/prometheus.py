@@ -124,8 +124,12 @@ def _server_alerts(params: Params, environment: str) -> Iterator[dict[str, Any]]
     where = selector(environment=environment)
     down = selector(job=_job(environment))
     yield _alert(
-        "ModelServerDown", f"up{down} == 0 or absent(up{down})", params.after,
+        "ModelServerDown", f"max by (environment) (up{down}) == 0 or absent(up{down})", params.after,
         {"environment": environment, "severity": "page"}, f"no server of {environment} answers Prometheus",
+    )  # fmt: skip
+    yield _alert(
+        "ModelServerDown", f"up{down} == 0", params.after, {"environment": environment, "severity": "ticket"},
+        f"the server {{{{ $labels.instance }}}} of {environment} does not answer Prometheus",
     )  # fmt: skip
     yield _alert(
         "RoutingTableRefused", f"max by (environment) (modelops_routing_table_error{where}) == 1", params.after,
