@@ -85,7 +85,7 @@ def typed(told: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of an incident from texts, as people read them."""
     held = [one for one in told.get("held", "").split("\n") if one]
     release = int(told["release"]) if "release" in told else None
-    return {**told, "release": release, "held": held}
+    return {"reminds": None, **told, "release": release, "held": held}
 
 
 def of_slack(told: dict[str, Any]) -> dict[str, Any]:
@@ -279,13 +279,14 @@ def test_a_policy_is_checked_with_its_lines(route: str, line: int, said: str) ->
     ("spec", "line", "said"),
     [
         ("{models: [model-0000], reason: moving, expires: 2026-04-30}", 0, ""),
-        ("{reason: moving, expires: 2026-04-30T18:00:00Z, begins: 2026-04-30}", 0, ""),
+        ('{models: ["*"], reason: moving, expires: 2026-04-30T18:00:00Z, begins: 2026-04-30}', 0, ""),
         ("{models: [model-0000], expires: 2026-04-30}", 5, "reason"),
         ('{reason: " ", expires: 2026-04-30}', 5, "it says nothing"),
         ("{reason: moving}", 5, "expires"),
         ("{reason: moving, expires: soon}", 5, "neither a day nor an instant"),
         ("{reason: moving, expires: 2026-02-30}", 5, "neither a day nor an instant"),
-        ("{reason: moving, expires: 2026-04-30, begins: 2026-05-01}", 5, "not before it expires"),
+        ("{reason: moving, expires: 2026-04-30}", 5, "it is about everything"),
+        ("{owners: ['*'], reason: moving, expires: 2026-04-30, begins: 2026-05-01}", 5, "not before it expires"),
         ("{reason: moving, expires: 2026-04-30, models: [modl-0000]}", 5, "did you mean 'model-0000'?"),
         ("{reason: moving, expires: 2026-04-30, environments: [moon]}", 5, "there is no environment 'moon'"),
         ("{reason: moving, expires: 2026-04-30, owners: [nobody]}", 5, "no model is owned by 'nobody'"),
@@ -306,7 +307,7 @@ def test_a_silence_is_checked_with_its_lines(spec: str, line: int, said: str) ->
 def test_an_expired_silence_and_an_unknown_owner_are_said_by_validation() -> None:
     """Both are told where models are read on several processes too; expired is a warning, as nothing is silenced."""
     head = "apiVersion: modelops/v1\nkind: {}\nmetadata:\n  name: {}\nspec: "
-    silence = head.format("Silence", "moving") + "{reason: moving, expires: 2026-04-30}\n"
+    silence = head.format("Silence", "moving") + "{events: [drift], reason: moving, expires: 2026-04-30}\n"
     policy = head.format("AlertPolicy", "alerting") + "{routes: [{send: {type: file}, owners: [nobody]}]}\n"
     files = {
         **world(150),
@@ -361,10 +362,13 @@ def test_a_secret_that_cannot_sign_sends_nothing(tmp_path: Path, held: str) -> N
 def test_nothing_calls_or_links_in_a_chat_room(tmp_path: Path) -> None:
     """What a name or a message holds is text there: no mention of everybody, no link, no markup."""
     with receiver() as other:
-        bad = replace(INCIDENT, summary="<!channel> see <https://evil.example|here> & *now*", owner="<@U1>")
+        said = "<!channel> see <https://evil.example|here> & *now*, @all, [here](https://evil.example)"
+        bad = replace(INCIDENT, summary=said, owner="<@U1>", held=("@here \x1b[2K\ud800",))
         slack.send(params_of(slack, {"url": other.url}), bad, sending(tmp_path))
-        text = json.dumps(other.received[0])
+        text = json.dumps(other.received[0], ensure_ascii=False)
     assert ("<" in text, "&lt;!channel&gt;" in text, '"mrkdwn_in": []' in text) == (False, True, True)
+    assert ("@all" in text, "@\u200ball" in text, "@here" in text, "](" in text) == (False, True, False, False)
+    assert "&lt;U+001B&gt;[2K&lt;U+D800&gt;" in text
 
 
 # --- alertmanager
@@ -400,15 +404,17 @@ def test_a_mail_says_it_to_people_and_to_programs(tmp_path: Path) -> None:
     with post_office() as other:
         noon = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
         how = Sending(tmp_path, {}, 60.0, noon)
-        smtp.send(params_of(smtp, by_mail(other.port)), replace(INCIDENT, owner="x\r\nBcc: evil@example.com"), how)
+        told = replace(INCIDENT, owner="x\r\nBcc: evil@example.com", held=("First \x1b[2K.", "Next \ud800."))
+        smtp.send(params_of(smtp, by_mail(other.port)), told, how)
         mail = BytesParser(policy=default).parsebytes(other.mails[0])
     assert mail["Subject"] == "[page] stalled: payments/fraud-detection in production"
     assert mail["Bcc"] is None
-    assert mail["Message-ID"].startswith(f"<{INCIDENT.id}.2026030112@")
+    assert mail["Message-ID"] == f"<{told.id}@example.com>"
     assert mail["References"] == f"<{INCIDENT.key}@example.com>"
     assert mail["Auto-Submitted"] == "auto-generated"
     text = mail.get_body(("plain",)).get_content()
     assert ("Next: clear its entry" in text, "owner: x Bcc: evil@example.com" in text) == (True, True), text
+    assert "First <U+001B>[2K.\r\nNext <U+D800>." in text.replace("\r\n", "\n").replace("\n", "\r\n"), text
 
 
 @pytest.mark.parametrize(

@@ -65,11 +65,11 @@ def test_a_column_gets_the_narrowest_type_that_fits_every_value(
 
 def test_infinite_numbers_are_missing_and_said_to_be(project: Project) -> None:
     """An infinite number cannot be averaged or trained on; the datasheet says how many there were."""
-    project.write({"d/a.csv": "k,x\n1,1.5\n2,inf\n3,-inf\n4,2.5\n"})
+    project.write({"d/a.csv": "k,x\n1,1.5\n2,inf\n3,-inf\n4,2.5\n5,1e400\n"})
     spec = project.take()
-    assert (column(spec, "x").missing, column(spec, "x").maximum, column(spec, "x").mean) == (2, 3.0, 2.0)
+    assert (column(spec, "x").missing, column(spec, "x").maximum, column(spec, "x").mean) == (3, 3.0, 2.0)
     answers = {answer.question: answer.answer for answer in spec.datasheet["composition"]}
-    assert "read as missing: x 2" in answers["Are there errors, noise or duplicates?"]
+    assert "read as missing: x 3" in answers["Are there errors, noise or duplicates?"]
 
 
 @pytest.mark.parametrize(

@@ -200,12 +200,18 @@ SERIES = 'environment="production",model="fraud",arm="stable",release="3"'
 BURN = {"environment": "production", "model": "fraud", "risk": "high", "severity": "page"}
 
 
-def unit(tmp_path: Path, series: Mapping[str, str], cases: Sequence[tuple[str, str, int]], every: str = "1m") -> None:
-    """Let promtool run the rules over series and count the alerts of a name for `fraud` at instants."""
+def unit(
+    tmp_path: Path,
+    series: Mapping[str, str],
+    cases: Sequence[tuple[str, str, int]],
+    every: str = "1m",
+    of: str = 'model="fraud"',
+) -> None:
+    """Let promtool run the rules over series and count the alerts of a name, for `fraud` mostly, at instants."""
     rules = exported("prometheus", View("production", VIEW.models[2:]), labelsWithin="12h", lookAfter="6h")
     (tmp_path / "rules.yaml").write_text(rules["rules-production.yaml"], encoding="utf-8")
     checks = [
-        {"expr": f'count(ALERTS{{alertname="{name}",model="fraud",alertstate="firing"}}) or vector(0)',
+        {"expr": f'count(ALERTS{{alertname="{name}",{of},alertstate="firing"}}) or vector(0)',
          "eval_time": at, "exp_samples": [{"labels": "{}", "value": count}]}
         for at, name, count in cases
     ]  # fmt: skip
@@ -272,7 +278,10 @@ def test_slow_answers_burn_the_budget_of_time(tmp_path: Path) -> None:
 
 @needs_promtool
 def test_what_the_loop_and_the_monitor_say_alerts(tmp_path: Path) -> None:
-    """A window that alerts, a seat that stalls, a monitor that is silent and labels that do not come are tickets."""
+    """A window that alerts, a seat that stalls, a monitor that is silent and labels that do not come are tickets.
+
+    A server that no label has reached since it started says nothing of labels at all.
+    """
     seat = 'environment="production",model="fraud"'
     series = {
         f'modelops_monitor_level{{{seat},level="alert"}}': "0x5 1x200",
@@ -287,6 +296,22 @@ def test_what_the_loop_and_the_monitor_say_alerts(tmp_path: Path) -> None:
         ("11h", "ModelLabelsMissing", 0), ("25h", "ModelLabelsMissing", 1),
     ]  # fmt: skip
     unit(tmp_path, series, cases, "10m")
+    del series[f'modelops_feedback_total{{{seat},outcome="accepted"}}']
+    unit(tmp_path, series, [one for one in cases if one[1] == "ModelLabelsMissing"], "10m")
+    series[f'modelops_feedback_total{{{seat},outcome="accepted"}}'] = "0+1x200"
+    unit(tmp_path, series, [("25h", "ModelLabelsMissing", 0)], "10m")
+
+
+@needs_promtool
+def test_one_server_of_several_that_is_down_wakes_nobody(tmp_path: Path) -> None:
+    """It is a ticket with its address; when none answers, or none is known, it is a page."""
+    one, other = (f'up{{job="modelops-production",environment="production",instance="{name}:80"}}' for name in "ab")
+    series = {one: "1x10 0x90", other: "1x50 0x50"}
+    page, ticket = (f'severity="{severity}"' for severity in ("page", "ticket"))
+    unit(tmp_path, series, [("40m", "ModelServerDown", 0), ("90m", "ModelServerDown", 1)], of=page)
+    tickets = [("5m", "ModelServerDown", 0), ("40m", "ModelServerDown", 1), ("90m", "ModelServerDown", 2)]
+    unit(tmp_path, series, tickets, of=ticket)
+    unit(tmp_path, {}, [("40m", "ModelServerDown", 1)], of=page)
 
 
 def test_alertmanager_tells_each_owner_by_severity() -> None:

@@ -95,3 +95,23 @@ def test_a_window_whose_labels_come_at_once_is_whole() -> None:
     table = traffic(rng, 1000, rng.exponential(600.0, 1000))
     kept, said = mature(table, delay_of(table, NOW), 0.9, SINCE, NOW)
     assert (kept.num_rows, said) == (1000, "")
+
+
+@pytest.mark.parametrize(("ago", "left"), [(1, False), (7, True)])
+def test_labels_that_are_sent_together_are_judged_once_they_are_there(ago: int, left: bool) -> None:
+    """Every fifteen days all labels so far are sent: on the day after none are missing, a week later the newest are."""
+    rng = np.random.default_rng(6)
+    sent = np.array([NOW.timestamp() - (ago + 15) * DAY, NOW.timestamp() - ago * DAY, np.inf])
+    n = 3000
+    times = SINCE.timestamp() + np.sort(rng.random(n)) * 30 * DAY
+    stamps = sent[np.searchsorted(sent, times)]
+    truth = ["1" if np.isfinite(at) else None for at in stamps]
+    table = log(inputs(rng, n), time=times.tolist(), truth=truth)
+    table = table.append_column(
+        "truth_time", pa.array([at if np.isfinite(at) else None for at in stamps], pa.float64())
+    )
+    delay = delay_of(table, NOW)
+    assert delay is not None
+    assert delay.within(0.9) > timedelta(days=12)
+    kept, said = mature(table, delay, 0.9, SINCE, NOW)
+    assert (bool(said), kept.num_rows < n) == (left, left), said

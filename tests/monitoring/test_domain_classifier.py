@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from modelops.monitoring.domain_classifier import domain_classifier
 from modelops.spec.kinds.monitor import DomainClassifier
@@ -56,6 +57,19 @@ def test_one_row_of_each_entity_counts_and_few_are_no_data() -> None:
     window = rows(rng, 100).take(pa.array(np.repeat(np.arange(100), 10)))
     found = domain_classifier(SMALL, NAMES, rows(rng, 1000), window, np.repeat(np.arange(100), 10))
     assert (found.level, found.window_n, found.reason) == ("no-data", 100, "100 rows, fewer than 200")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_customers_that_the_reference_has_many_rows_of_are_not_learnt_by_heart(named: bool) -> None:
+    """Of 250 customers of twenty rows each, and others in the window: no drift, where a column names them."""
+    rng = np.random.default_rng(7)
+    reference = pa.table(inputs(rng, 250)).take(pa.array(np.repeat(np.arange(250), 20)))
+    if named:
+        names = np.repeat([f"c{index}" for index in range(250)], 20)
+        reference = reference.append_column("customer", pa.array(names.tolist()))
+    found = report(log(inputs(rng, 1000)), rng, monitor={"domain_classifier": DomainClassifier()}, rows=reference)
+    assert found.domain is not None
+    assert (found.domain.level, found.domain.reference_n) == (("none", 250) if named else ("alert", 5000))
 
 
 def test_a_window_says_it_beside_its_scores() -> None:

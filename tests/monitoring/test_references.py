@@ -100,6 +100,18 @@ def test_a_log_that_does_not_reach_back_is_no_data_and_says_so() -> None:
     assert level(cyclic, traffic, found) == "no-data"
 
 
+def test_of_traffic_one_row_of_each_entity_is_compared_with_all_features_together() -> None:
+    """Rows of customers who come again would be told from others by heart; the profile is of all rows."""
+    table = weekly(np.random.default_rng(6), 9)
+    names = [f"c{index % 40}" for index in range(table.num_rows)]
+    table = table.set_column(table.schema.get_field_index("entity"), "entity", pa.array(names))
+    cyclic = MonitorSpec(window_days=1.0, reference=Reference(of="traffic", cycle_days=7.0))
+    found = held(cyclic, Traffic(table))
+    assert found.rows is not None
+    assert (found.lacking, found.rows.num_rows) == ("", 40)
+    assert sum(found.profile["amount"].counts) > 200
+
+
 def test_the_holdout_is_the_rows_that_tested_the_release() -> None:
     """Its profile is made of them; one that cannot be had is no data."""
     rng = np.random.default_rng(4)

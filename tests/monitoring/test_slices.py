@@ -56,6 +56,24 @@ def test_rare_and_missing_values_are_parts_of_their_own() -> None:
     assert sum(each.rows for each in found.slices) == 2000
 
 
+def test_edges_that_look_alike_when_rounded_are_parts_of_their_own() -> None:
+    """Instants differ in their last digits: each part has its own rows, labels and name."""
+    rng = np.random.default_rng(7)
+    columns = inputs(rng, 900)
+    columns["amount"] = [1_700_000_000.0 + 86_400 * (index // 300) for index in range(900)]
+    edges = (1_700_000_001.0, 1_700_086_401.0)
+    table = log(columns, truth=["0"] * 300 + ["1"] * 600)
+    found = report(table, rng, performance=ACCURACY, monitor={"slices": (Slice(feature="amount", edges=edges),)})
+    assert [(each.name, each.rows) for each in found.slices] == [
+        ("amount below 1700000001", 300),
+        ("amount from 1700000001 to below 1700086401", 300),
+        ("amount from 1700086401", 300),
+    ]
+    assert [each.performance.labelled for each in found.slices if each.performance is not None] == [300] * 3
+    values = [each.performance.value for each in found.slices if each.performance is not None]
+    assert len({value.value for value in values if value is not None}) == 2
+
+
 def holdout(rng: np.random.Generator, n: int = 3000) -> Holdout:
     scores = rng.random(n)
     truth = (rng.random(n) < scores).astype(np.float64)

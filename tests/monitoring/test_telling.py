@@ -144,7 +144,9 @@ HOUR = timedelta(hours=1)
 
 
 def silence(**said: Any) -> SilenceSpec:
-    return SilenceSpec.model_validate({"reason": "we move the data", **said}, by_alias=True, strict=False)
+    return SilenceSpec.model_validate(
+        {"models": ["*"], "reason": "we move the data", **said}, by_alias=True, strict=False
+    )
 
 
 def paging(*routes: dict[str, Any]) -> AlertPolicySpec:
@@ -297,6 +299,18 @@ def test_a_page_that_is_sent_again_counts_once() -> None:
     first = days.look({SEATS[0]: "x"}, START)
     again = days.look({SEATS[0]: "x"}, START + HOUR)
     assert ([one.id for one in first], [one.event for one in again]) == ([one.id for one in again], ["stalled"])
+
+
+def test_a_reminder_is_news_to_who_forgets_repeats() -> None:
+    """It has an id of its own, the same one until it is taken, and is a page like any other."""
+    days = Days(rules(paging({**ROUTE, "atMostEvery": 60, "pagesPerDay": 3})))
+    told = [one for hour in range(6) for one in days.look({SEATS[0]: "x"}, START + hour * HOUR)]
+    assert [one.event for one in told] == ["stalled", "stalled", "stalled", "digest"]
+    assert [one.reminds for one in told] == [None, *(format_instant(START + hour * HOUR) for hour in range(3))]
+    assert (len({one.id for one in told}), len({one.key for one in told[:3]})) == (4, 1)
+    days.takes, days.book = False, Book(Path("nowhere"))
+    late = [days.look({SEATS[0]: "x"}, START + hour * HOUR)[0] for hour in (30, 31)]
+    assert late[0].id == late[1].id not in {one.id for one in told}
 
 
 def test_a_digest_that_is_sent_again_is_the_same() -> None:

@@ -88,7 +88,7 @@ def test_a_stalled_seat_is_told_once_and_its_recovery(live: Live) -> None:
 
 
 def test_what_lasts_is_told_again_as_often_as_the_policy_says(live: Live) -> None:
-    """``atMostEvery`` counts from the last alert that was taken; the repeat has the id of the first one."""
+    """``atMostEvery`` counts from the last alert that was taken; a receiver that forgets repeats hears each."""
     world = live("promoted")
     world.approved({ALERTING: policy(by_file(atMostEvery=60))}, "Tell us hourly")
     spoil(world)
@@ -96,7 +96,8 @@ def test_what_lasts_is_told_again_as_often_as_the_policy_says(live: Live) -> Non
         world.at(f"2026-03-01T{instant}:00Z")
         world.reconcile(code=3)
         assert len(told(world)) == count, instant
-    assert len({one["id"] for one in told(world)}) == 1
+    assert [one["reminds"] for one in told(world)] == [None, "2026-03-01T12:00:00Z", "2026-03-01T13:00:00Z"]
+    assert (len({one["id"] for one in told(world)}), len({one["key"] for one in told(world)})) == (3, 1)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,17 @@ def test_a_hanging_way_is_asked_once_in_a_pass(live: Live) -> None:
             world.push({path: world.show(path).rstrip() + "\n  ownr: nobody\n"}, "Misspell")
         done = world.run("reconcile", "staging", "--yes")
     assert (done.code, done.err.count("took no alert: it took too long")) == (3, 2), done.err
+
+
+def test_a_way_that_takes_all_the_time_starves_no_other(live: Live) -> None:
+    """What hangs comes last in the pass after, though its route is the first."""
+    world = live("promoted")
+    with raw(hang) as url:
+        world.approved({ALERTING: policy(by_webhook(url), by_file(), rest="  timeoutSeconds: 0.5\n")}, "Tell us twice")
+        spoil(world)
+        for _ in range(2):
+            world.reconcile(code=3)
+    assert events(told(world)) == [("stalled", "unknown-key")]
 
 
 def test_killed_between_sending_and_remembering_it_is_told_once_more(live: Live) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from git_world import git
+from modelops.changes.references import holdout_of
+from modelops.project.workspace import model_entry, snapshot_of
 from modelops.spec.address import Address
 from modelops.targets import Site, local
 from reconcile.loop_world import MODEL, World
@@ -90,6 +94,49 @@ def test_old_predictions_are_dropped_when_nobody_needs_them(live: Live) -> None:
     assert (code, "no request came in 30 days" in str(found["silent"])) == (1, True)
     text = world.run("monitor", "production", "--yes").out
     assert "silent: no request came in 30 days, and release 1 takes the traffic since 2026-03-01T12:00:00Z" in text
+
+
+def test_the_rows_that_tested_a_release_are_those_of_its_build(live: Live) -> None:
+    """They come from store and snapshot in the order of their predictions; without the build the monitor says why."""
+    world = live("promoted")
+    path = f"models/{MODEL}/monitor.yaml"
+    watched = "  reference: {of: holdout}\n  performance: {metric: accuracy, minimum: 0.5, estimate: true}\n"
+    world.approved({path: world.show(path).rstrip() + "\n" + watched}, "Estimate")
+    world.reconcile()
+    workspace = world.workspace()
+    tip, graph = workspace.desired()
+    entry = model_entry(graph, MODEL)
+    release = entry.releases[1].spec
+    held = holdout_of(workspace, graph, tip, entry, release, snapshot_of(entry, release.data.snapshot))
+    tensors = [
+        {"name": name, "shape": [held.rows.num_rows], "datatype": kind, "data": held.rows.column(name).to_pylist()}
+        for name, kind in (("amount", "FP64"), ("country", "BYTES"))
+    ]
+    asked = urllib.request.Request(
+        f"{world.url()}/v2/models/{MODEL}/infer",
+        json.dumps({"inputs": tensors, "parameters": {"entity_id": "c"}}).encode(),
+    )
+    with urllib.request.urlopen(asked) as answer:
+        outputs = {one["name"]: one["data"] for one in json.load(answer)["outputs"]}
+    assert outputs["label"] == held.predictions.y_pred.astype(int).tolist()
+    assert outputs["probability"] == pytest.approx(held.predictions.y_score.tolist(), abs=1e-6)
+    assert held.rows.column("churned").to_pylist() == held.predictions.y_true.astype(int).tolist()
+
+    world.at("2026-03-02T12:00:00Z")
+    local_clock_settles()
+    world.ask(120)
+    world.at("2026-03-20T12:00:00Z")
+    report: Any = monitored(world)[1]["report"]
+    many = held.rows.num_rows
+    assert report["against"] == f"the {many} rows that tested release 1"
+    assert f"of which there are {120 + many} and {many}" in str(report["estimated"])
+    digest = release.build.removeprefix("sha256:")
+    (blob,) = [each for each in (world.root / ".modelops").rglob(f"*{digest}*") if each.is_file()]
+    blob.unlink()
+    report = monitored(world)[1]["report"]
+    said = str(report["findings"])
+    assert "The metric is not estimated, for the holdout cannot be had: " in said
+    assert "Drift is not scored: the holdout cannot be had: " in said
 
 
 def test_monitor_needs_something_to_watch(live: Live) -> None:

@@ -334,6 +334,7 @@ def test_a_table_sorted_by_its_one_measure_learns_from_it() -> None:
     table = pa.table({"dose": [k // 2 for k in range(120)], "churned": ["yes", "no"] * 60})
     found = draft(table)
     assert [feature.name for feature in found.spec.data.features] == ["dose"]
+    assert b"if it numbers what they are about, say --id dose" in found.files["models/churn/model.yaml"]
     assert found.spec.data.id is None
 
 

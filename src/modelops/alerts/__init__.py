@@ -38,8 +38,9 @@ class Incident:
     that it happened to, where it is about one, and ``tier`` how urgent it is.
 
     Of one thing that happens several incidents may tell: that it goes on for another reason, and that it is over. They
-    are about the same ``happening`` (``event`` is ``recovered`` at its end), which is known since ``opened``. A digest
-    tells of several at once: its model is ``*``, and ``held`` are their sentences.
+    are about the same ``happening`` (``event`` is ``recovered`` at its end), which is known since ``opened``. What
+    lasts may be told once more: then ``reminds`` is when it was told before. A digest tells of several at once: its
+    model is ``*``, and ``held`` are their sentences.
     """
 
     event: Event | Literal["digest"]
@@ -56,12 +57,13 @@ class Incident:
     happening: Happening | None = None
     opened: str = ""
     held: tuple[str, ...] = ()
+    reminds: str | None = None
 
     @property
     def id(self) -> str:
-        """The same for every telling of one cause, so that who is told twice can know."""
+        """The same however often one telling is sent, so that who is sent it twice can know; a reminder has its own."""
         parts = (self.event, self.seat.model, self.seat.environment, self.code, self.release, self.since)
-        return _digest(*parts, *self.held)
+        return _digest(*parts, *self.held, *([self.reminds] if self.reminds is not None else []))
 
     @property
     def key(self) -> str:
@@ -83,7 +85,8 @@ class Incident:
 
 
 def _digest(*parts: object) -> str:
-    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
+    # Also of a byte that is no text, as names of files may hold.
+    return hashlib.sha256("\n".join(map(str, parts)).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,5 +21,6 @@ def fields(incident: Incident) -> dict[str, str]:
     data = incident.data()
     order = ("summary", "next", "model", "environment", "release", "owner", "risk", "tier", "since", "opened")
     told = {name: data[name] for name in (*order, *sorted(data.keys() - set(order)))}
-    told["held"] = "\n".join(incident.held) or None
-    return {name: plain(value) if name != "held" else str(value) for name, value in told.items() if value is not None}
+    told["held"] = None
+    found = {name: plain(value) for name, value in told.items() if value is not None}
+    return found | ({"held": "\n".join(map(plain, incident.held))} if incident.held else {})

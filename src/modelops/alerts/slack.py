@@ -1,12 +1,13 @@
 """Posts each incident in the form of Slack's incoming webhooks, which Mattermost, Rocket.Chat and others take too.
 
-The message is an attachment with a field for each fact. What modelops or a model's files say is text there: it makes no
-link, and calls nobody. The URL of such a webhook is a secret, so it comes from a variable.
+The message is an attachment with a field for each fact. What modelops or a model's files say is text there: it calls
+nobody, and hides no address behind a word. The URL of such a webhook is a secret, so it comes from a variable.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from modelops.clock import parse_instant
 __all__ = ["Params", "send"]
 
 _COLOURS = {"page": "danger", "ticket": "warning", "record": "#888888"}
+_CALLS = re.compile(r"@(?=\w)|\](?=[(\[])")
 _LONG = 40
 """Letters above which a field has a line of its own."""
 
@@ -48,5 +50,10 @@ def _message(incident: Incident) -> dict[str, object]:
 
 
 def _text(value: str) -> str:
-    """Return a text that is no markup there: the three characters with which links and calls begin are written out."""
-    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Return a text that is no markup there: the three characters with which links and calls begin are written out.
+
+    These are Slack's. Others call by ``@all`` and make links as Markdown does, in fields too: a space of no width parts
+    what would be one.
+    """
+    parted = _CALLS.sub("\\g<0>\u200b", value)
+    return parted.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

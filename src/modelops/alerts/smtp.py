@@ -1,8 +1,8 @@
 """Sends each incident as a mail, by a server that one submits mail to (RFC 6409).
 
-The mail has the facts as text, and all of them as JSON in an attachment. Its Message-ID is made of the incident's id
-and the hour, so that a repeat after a crash is one mail for most readers, and all mails of one happening are one
-thread. A mail that the server took is told; what happens to it later nobody hears here.
+The mail has the facts as text, and all of them as JSON in an attachment. Its Message-ID is made of the incident's id,
+so that a repeat after a crash is one mail for most readers, and all mails of one happening are one thread. A mail that
+the server took is told; what happens to it later nobody hears here.
 """
 
 from __future__ import annotations
@@ -127,12 +127,13 @@ def _mail(params: Params, incident: Incident, sending: Sending) -> EmailMessage:
     message["From"], message["To"] = params.sender, params.recipient
     message["Subject"] = headline(incident)[:200]
     message["Date"] = format_datetime(sending.now)
-    message["Message-ID"] = f"<{incident.id}.{sending.now:%Y%m%d%H}@{domain}>"
+    message["Message-ID"] = f"<{incident.id}@{domain}>"
     message["References"] = f"<{incident.key}@{domain}>"
     # So that no holiday answers.
     message["Auto-Submitted"] = "auto-generated"
-    lines = [told.pop("summary"), "", f"Next: {told.pop('next')}", "", *incident.held, *([""] if incident.held else [])]
-    message.set_content("\n".join([*lines, *(f"{name}: {told[name]}" for name in told if name != "held")]) + "\n")
+    held = told.pop("held", None)
+    lines = [told.pop("summary"), "", f"Next: {told.pop('next')}", "", *([held, ""] if held else [])]
+    message.set_content("\n".join([*lines, *(f"{name}: {told[name]}" for name in told)]) + "\n")
     data = json.dumps(incident.data(), indent=1, sort_keys=True).encode()
     message.add_attachment(data, maintype="application", subtype="json", filename="incident.json")
     return message

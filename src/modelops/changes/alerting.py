@@ -33,10 +33,13 @@ def tell_of_windows(
 
     problems = tell(workspace, name, "monitor", began, look)
     _, graph = workspace.known()
+    looked_at = [
+        model
+        for model, entry in graph.models.items()
+        if entry.monitor is not None and name in entry.deployments and entry.deployments[name].spec.stable is not None
+    ]
     try:
-        expose_windows(
-            workspace.site(name).runtime, [found.report for found in watched], graph.models.keys(), workspace.clock()
-        )
+        expose_windows(workspace.site(name).runtime, [found.report for found in watched], looked_at, workspace.clock())
     except ModelOpsError as error:
         return (*problems, *error.problems)
     return problems

@@ -14,6 +14,7 @@ from modelops.changes.building import materialiser, reader
 from modelops.clock import format_instant
 from modelops.errors import ModelOpsError
 from modelops.logs import Log
+from modelops.monitoring.entities import entities_of, first_rows
 from modelops.predictions import feature_columns
 from modelops.project.workspace import Workspace
 from modelops.spec.graph import Graph, ModelEntry
@@ -31,7 +32,8 @@ __all__ = ["Against", "against", "holdout_of"]
 class Against:
     """The reference of a window.
 
-    ``name`` says what it is where it is not the training rows, ``lacking`` why it cannot be had.
+    ``name`` says what it is where it is not the training rows, ``lacking`` why it cannot be had. ``rows`` are all of
+    them but for traffic, of which the first row of each entity is there.
     """
 
     profile: dict[str, Summary]
@@ -108,7 +110,7 @@ def _traffic(
     scores = None
     if mine.num_rows >= monitor.minimum_requests:
         scores = summaries.summarise(mine.column("score"), "number")
-    return Against(_profile(inputs, model), scores, (), said, rows=inputs)
+    return Against(_profile(inputs, model), scores, (), said, rows=first_rows(inputs, entities_of(table, model)))
 
 
 def _profile(rows: pa.Table, model: ModelSpec) -> dict[str, Summary]:

@@ -21,6 +21,8 @@ from modelops.spec.meta import Scalar
 
 __all__ = ["Measured", "label_of", "measure", "unquoted"]
 
+_LARGE = r"(?i)^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)e[+]?[0-9]{3,}$"
+
 HashArray = np.ndarray[Any, np.dtype[np.uint64]]
 
 DISTINCT_CAP = 100_000
@@ -304,7 +306,9 @@ def _shareable(profile: Mapping[str, Summary], running: Mapping[str, _Running], 
 def _infinite(chunk: Chunk, name: str) -> int:
     values = chunk.batch.column(name)
     if pa.types.is_string(values.type):
-        return int(pc.sum(pc.match_substring_regex(values, r"(?i)^[+-]?inf(inity)?$")).as_py() or 0)
+        said = int(pc.sum(pc.match_substring_regex(values, r"(?i)^[+-]?inf(inity)?$")).as_py() or 0)
+        large = values.filter(pc.match_substring_regex(values, _LARGE))
+        return said + sum(math.isinf(float(text)) for text in large.to_pylist())
     return int(pc.sum(pc.is_inf(values)).as_py() or 0) if pa.types.is_floating(values.type) else 0
 
 

@@ -61,7 +61,7 @@ def files(params: Params, view: View) -> Mapping[str, str]:
                 "equal": ["environment", "model", "alertname"],
             },
             {
-                "source_matchers": [here, 'alertname="ModelServerDown"'],
+                "source_matchers": [here, 'alertname="ModelServerDown"', 'severity="page"'],
                 "target_matchers": [here, 'alertname="ModelReleaseMissing"'],
                 "equal": ["environment"],
             },

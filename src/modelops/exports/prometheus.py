@@ -124,8 +124,12 @@ def _server_alerts(params: Params, environment: str) -> Iterator[dict[str, Any]]
     where = selector(environment=environment)
     down = selector(job=_job(environment))
     yield _alert(
-        "ModelServerDown", f"up{down} == 0 or absent(up{down})", params.after,
+        "ModelServerDown", f"max by (environment) (up{down}) == 0 or absent(up{down})", params.after,
         {"environment": environment, "severity": "page"}, f"no server of {environment} answers Prometheus",
+    )  # fmt: skip
+    yield _alert(
+        "ModelServerDown", f"up{down} == 0", params.after, {"environment": environment, "severity": "ticket"},
+        f"the server {{{{ $labels.instance }}}} of {environment} does not answer Prometheus",
     )  # fmt: skip
     yield _alert(
         "RoutingTableRefused", f"max by (environment) (modelops_routing_table_error{where}) == 1", params.after,
@@ -228,10 +232,11 @@ def _watched(params: Params, environment: str, model: ModelView, ticket: Mapping
     )  # fmt: skip
     if model.judged:
         accepted = selector(environment=environment, model=model.name, outcome="accepted")
-        came = f"sum by ({SEAT}) (increase(modelops_feedback_total{accepted}[{params.labels_within}])) == 0"
-        asked = f"sum by ({SEAT}) (increase(modelops_requests_total{where}[{params.labels_within}])) > 0"
+        asked = f"sum by ({SEAT}) (increase(modelops_requests_total{where}[{params.labels_within}]))"
+        # A server that no label ever reached has no series of labels.
+        came = f"(sum by ({SEAT}) (increase(modelops_feedback_total{accepted}[{params.labels_within}])) or 0 * {asked})"
         yield _alert(
-            "ModelLabelsMissing", f"{came} and on ({SEAT}) {asked}", params.labels_within, ticket,
+            "ModelLabelsMissing", f"{came} == 0 and on ({SEAT}) {asked} > 0", params.labels_within, ticket,
             f"no label of {seat} came in {params.labels_within}, so that nobody knows how good it is",
         )  # fmt: skip
 

@@ -109,13 +109,25 @@ def mature(
 ) -> tuple[pa.Table, str]:
     """Return the answers whose labels have come but for ``1 - share`` of them, and say what was left out.
 
-    A window that has lost a hundredth of its length or less to labels on their way is whole.
+    A window that has lost a hundredth of its length or less to labels on their way is whole. So is one whose newest
+    answers have their labels nearly as often as the older ones, ``share`` times: of labels that are sent once a month
+    some wait a month, and on the day after it all are there.
     """
     if delay is None or share <= 0:
         return table, ""
     wait = delay.within(share)
     if wait <= (until - since) / 100:
         return table, ""
-    kept = table.filter(pc.less_equal(table.column("time"), (until - wait).timestamp()))
+    old = pc.less_equal(table.column("time"), (until - wait).timestamp())
+    kept = table.filter(old)
+    if _labelled(table.filter(pc.invert(old))) >= share * _labelled(kept):
+        return table, ""
     said = f"the {table.num_rows - kept.num_rows} newest answers are left out, for {share:.0%} of labels come within "
     return kept, f"{said}{wait / timedelta(days=1):.2g} days"
+
+
+def _labelled(table: pa.Table) -> float:
+    """Return the share of answers that have a label."""
+    answered = table.filter(pc.less(table.column("status"), 500))
+    missing: int = answered.column("truth").null_count
+    return 1 - missing / max(1, int(answered.num_rows))

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from modelops import summaries
 from modelops.drift import Level
+from modelops.monitoring.entities import first_rows
 from modelops.monitoring.report import DomainReport
 from modelops.spec.kinds.monitor import DomainClassifier
 from modelops.statistics import Array, auc
@@ -38,7 +39,8 @@ def domain_classifier(
     reference, window : pa.Table
         Rows of n and of m, in any order.
     entities : array of shape (m,), optional
-        Of a window's rows; of each entity the first row alone counts, for rows of one entity hang together.
+        Of a window's rows; of each entity the first row alone counts, for rows of one entity hang together. So it has
+        to be in the reference: rows of one entity on both sides of a fold are told by heart.
 
     Returns
     -------
@@ -52,8 +54,7 @@ def domain_classifier(
     D. Lopez-Paz and M. Oquab, "Revisiting classifier two-sample tests", ICLR (2017); H. B. Mann and D. R. Whitney,
     Annals of Mathematical Statistics 18 (1947).
     """
-    if entities is not None:
-        window = window.take(pa.array(np.unique(entities, return_index=True)[1]))
+    window = first_rows(window, entities)
     n, m = (min(each.num_rows, params.rows) for each in (reference, window))
     if min(n, m) < params.minimum:
         return DomainReport(0.5, 0.5, 0.5, 0.5, "no-data", n, m, f"{min(n, m)} rows, fewer than {params.minimum}")

@@ -24,7 +24,17 @@ from modelops.spec.kinds.model import ModelSpec
 from modelops.statistics import Array
 from modelops.statistics.clusters import Codes, alike, chance_factor, drawn_factor, effective_clusters
 
-__all__ = ["Worth", "cells", "declared_entities", "entities_of", "lighter", "thinned", "worth_of"]
+__all__ = [
+    "Worth",
+    "apart",
+    "cells",
+    "declared_entities",
+    "entities_of",
+    "first_rows",
+    "lighter",
+    "thinned",
+    "worth_of",
+]
 
 _BINS = 10
 _LISTED = 30
@@ -123,6 +133,20 @@ def worth_of(
 def declared_entities(model: ModelSpec, columns: Sequence[Column]) -> int | None:
     """Return how many entities the rows of a snapshot have, None where no column says it."""
     return next((each.distinct for each in columns if each.name == model.serving.entity and each.distinct), None)
+
+
+def first_rows(rows: pa.Table, entities: Codes | None) -> pa.Table:
+    """Return the first row of each entity, in the order of the rows."""
+    return rows if entities is None else rows.take(pa.array(np.sort(np.unique(entities, return_index=True)[1])))
+
+
+def apart(rows: pa.Table, model: ModelSpec) -> pa.Table:
+    """Return the first of a snapshot's rows of each entity where a column names it; rows that name none stay."""
+    if model.serving.entity not in rows.column_names:
+        return rows
+    codes = np.asarray(pd.factorize(rows.column(model.serving.entity).to_pandas())[0], dtype=np.int64)
+    codes[codes < 0] = len(codes) + np.flatnonzero(codes < 0)
+    return first_rows(rows, codes)
 
 
 def thinned(values: pa.ChunkedArray, kind: Kind, rows: float) -> pa.ChunkedArray:

@@ -40,7 +40,10 @@ def expose(runtime: Path, name: str, families: Iterable[Metric]) -> None:
 
 
 def expose_windows(runtime: Path, reports: Iterable[WindowReport], models: Collection[str], now: datetime) -> None:
-    """Write one file for each window that was scored; those of models that are not among ``models`` any more go."""
+    """Write one file for each window that was scored; those of models that are not among ``models`` go.
+
+    What nobody looks at any more would be told for ever as it was last.
+    """
     for report in reports:
         expose(runtime, f"monitor-{slug(report.model)}", _of_window(report, now))
     wanted = {f"monitor-{slug(model)}.prom" for model in models}

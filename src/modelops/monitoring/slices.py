@@ -81,8 +81,9 @@ def _coded(
     if edges:
         found = values.cast(pa.float64()).to_numpy().astype(np.float64)
         codes = np.where(np.isnan(found), len(edges) + 1, np.searchsorted(np.asarray(edges), found, side="right"))
-        between = [f"from {low:g} to below {high:g}" for low, high in pairwise(edges)]
-        return [f"below {edges[0]:g}", *between, f"from {edges[-1]:g}", MISSING], codes.astype(np.int64)
+        between = [f"from {_number(low)} to below {_number(high)}" for low, high in pairwise(edges)]
+        names = [f"below {_number(edges[0])}", *between, f"from {_number(edges[-1])}", MISSING]
+        return names, codes.astype(np.int64)
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.string())
     texts = [MISSING if value in (None, "") else str(value) for value in values.to_pylist()]
@@ -93,3 +94,9 @@ def _coded(
     names = [*names, *([RARER] if RARER not in names and len(counted.keys() - set(names)) else [])]
     places = {name: place for place, name in enumerate(names)}
     return names, np.array([places.get(text, places.get(RARER, 0)) for text in texts], dtype=np.int64)
+
+
+def _number(edge: float) -> str:
+    """Return an edge so that no other one is written alike: instants differ in their last digits."""
+    short = f"{edge:g}"
+    return short if float(short) == edge else repr(edge).removesuffix(".0")

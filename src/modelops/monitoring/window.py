@@ -26,7 +26,16 @@ from modelops import drift, summaries
 from modelops.drift import Drift, Kind, Score
 from modelops.monitoring.delay import Delay, delay_of, mature
 from modelops.monitoring.domain_classifier import domain_classifier
-from modelops.monitoring.entities import Worth, cells, declared_entities, entities_of, lighter, thinned, worth_of
+from modelops.monitoring.entities import (
+    Worth,
+    apart,
+    cells,
+    declared_entities,
+    entities_of,
+    lighter,
+    thinned,
+    worth_of,
+)
 from modelops.monitoring.estimated import Holdout, estimated
 from modelops.monitoring.findings import Found, compared_as, findings, level_of, reasons, unknown
 from modelops.monitoring.importance import Weight, ranked, weighed, weights
@@ -233,7 +242,8 @@ def _together(
     if monitor.domain_classifier is not None and beside.rows is not None:
         names = [feature.name for feature in model.data.features]
         logged = feature_columns(table, model.data.features, reading)
-        joint = domain_classifier(monitor.domain_classifier, names, beside.rows, logged, entities_of(table, model))
+        rows = apart(beside.rows, model)
+        joint = domain_classifier(monitor.domain_classifier, names, rows, logged, entities_of(table, model))
         found = replace(found, domain=joint)
     if beside.others and release is not None:
         found = replace(found, arms=_arms(bound, model, beside.others, table, release))

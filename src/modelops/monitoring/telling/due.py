@@ -24,7 +24,7 @@ _LONGEST = 500
 _REFRESH = timedelta(minutes=1)
 """How often a way is told again what it would forget."""
 _RISKS: tuple[Risk, ...] = ("minimal", "limited", "high")
-_TIERS: tuple[Tier, ...] = ("page", "ticket", "record")
+TIERS: tuple[Tier, ...] = ("page", "ticket", "record")
 _OVER: Mapping[Happening, str] = {
     "stalled": "is no longer stalled",
     "drift": "no longer drifts",
@@ -107,12 +107,14 @@ def due(rules: Rules, memory: Memory, seen: Seen, now: datetime) -> tuple[Messag
             memory.told[key] = replace(told, over=None, why=why)
             if not silence and (told.at is None or _again(route, told, now, cause.event, way in rules.forgets)):
                 incident = _incident(rules, cause, told.since, seen.revision, _opened(memory, key))
+                # What a way would forget is kept up by the same telling.
+                incident = incident if way in rules.forgets else replace(incident, reminds=told.at)
                 messages.setdefault(("new", key), Message(way, number, incident, (key,)))
     for key in here:
         del memory.told[key]
     for message in _recovered(rules, memory, seen, stamp):
         messages.setdefault(("over", message.keys), message)
-    return tuple(sorted(messages.values(), key=lambda one: _TIERS.index(one.incident.tier)))
+    return tuple(sorted(messages.values(), key=lambda one: TIERS.index(one.incident.tier)))
 
 
 def _again(route: Route, told: Told, now: datetime, event: Happening, forgets: bool) -> bool:
@@ -232,6 +234,7 @@ def _digest(rules: Rules, messages: Sequence[Message], memory: Memory) -> Messag
         happening=None,
         opened="",
         held=tuple(message.incident.summary for message in messages),
+        reminds=max((message.incident.reminds for message in messages if message.incident.reminds), default=None),
     )
     return Message(first.way, first.route, incident, keys)
 

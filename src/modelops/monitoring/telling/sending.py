@@ -15,7 +15,7 @@ from modelops.alerts import Sending
 from modelops.clock import format_instant
 from modelops.errors import ModelOpsError, Problem
 from modelops.files import unwritable
-from modelops.monitoring.telling.due import DIGEST, Message, Rules, due, rationed, way_of
+from modelops.monitoring.telling.due import DIGEST, TIERS, Message, Rules, due, rationed, way_of
 from modelops.monitoring.telling.memory import Book, Memory, Seen, Trouble, memory_of
 from modelops.project.state import pages_in
 from modelops.project.workspace import Workspace
@@ -120,6 +120,8 @@ class _Telling:
         """Send in the time that there is; a way that failed is not tried again in this pass."""
         policy, memory = self._policy, self._memory
         self._wait(messages)
+        # Of what is equally urgent, ways that failed last time come last: they may take all the time that there is.
+        messages = tuple(sorted(messages, key=lambda one: (TIERS.index(one.incident.tier), one.way in memory.ways)))
         end = time.monotonic() + policy.spec.timeout_seconds
         late: tuple[Problem, ...] = ()
         for sent, message in enumerate(messages):
@@ -156,7 +158,8 @@ class _Telling:
 
     def _sent(self, message: Message, left: float) -> bool:
         policy, memory = self._policy, self._memory
-        sending = Sending(self._workspace.state.parent, self._workspace.environ, left, self._now)
+        # By the clock of this sending: a receiver refuses a signature that is minutes old.
+        sending = Sending(self._workspace.state.parent, self._workspace.environ, left, self._workspace.clock())
         try:
             where = f"spec.routes[{message.route}].send"
             bound = alerts.bind(policy.spec.routes[message.route].send, policy, where)

@@ -45,8 +45,9 @@ Moment = Annotated[str, AfterValidator(_moment)]
 class SilenceSpec(Strict):
     """The spec of a Silence: what fits all of ``models``, ``environments``, ``owners`` and ``events`` is not sent.
 
-    It counts from ``begins`` to the end of ``expires``, in UTC. What lasts longer is told then. What was told before is
-    not repeated meanwhile, and its end is told. Nothing else changes: the cause stands in ``status``.
+    One of these has to be said, so that nobody silences everything by saying nothing. It counts from ``begins`` to the
+    end of ``expires``, in UTC. What lasts longer is told then. What was told before is not repeated meanwhile, and its
+    end is told. Nothing else changes: the cause stands in ``status``.
     """
 
     models: tuple[str, ...] = Field(default=("*",), min_length=1, description="models by name, or * for all")
@@ -56,6 +57,12 @@ class SilenceSpec(Strict):
     reason: Annotated[str, AfterValidator(_said)] = Field(min_length=1, description="why nobody has to be told")
     begins: Moment | None = Field(default=None, description="a day or an instant, at which it begins to count")
     expires: Moment = Field(description="the last day on which it counts, or the instant at which it ends")
+
+    @model_validator(mode="after")
+    def _about_something(self) -> Self:
+        if not self.model_fields_set & {"models", "environments", "owners", "events"}:
+            raise ValueError('it is about everything: name models, environments, owners or events, or `models: ["*"]`')
+        return self
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
