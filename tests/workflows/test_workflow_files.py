@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from actions_world import Engine, Event, Refused, needs_engine
+from actions_world import Engine, Event, Expressions, Refused, State, needs_engine
 from modelops.cli import VERBS
 from modelops.scaffold.files import TEMPLATES, project_folder
 from modelops.scaffold.surroundings.workflows import WORKFLOWS, Home, workflow_files
@@ -189,6 +189,29 @@ def test_the_second_half_runs_main_and_waits_for_both_first_halves() -> None:
     assert "ref" not in checkout["with"]
     assert "merge_group" in load(FOLDER / "pull-request.yml")[True]
     assert set(publish["jobs"]["publish"]["permissions"]) == {"actions", "checks", "contents", "pull-requests"}
+
+
+@needs_engine
+@pytest.mark.parametrize(
+    ("event", "conclusion", "follows"),
+    [
+        ("pull_request", "success", True),
+        ("pull_request", "failure", True),
+        ("pull_request_review", "success", True),
+        ("merge_group", "success", True),
+        ("pull_request", "cancelled", False),
+        *((event, "success", False) for event in ("push", "workflow_dispatch", "pull_request_target", "schedule")),
+    ],
+)
+def test_the_second_half_follows_what_github_ran_on_proposals(event: str, conclusion: str, follows: bool) -> None:
+    """A workflow that somebody pushed may be called as the first half; what it runs on is GitHub's word."""
+    engine = Engine()
+    try:
+        context = {"github": {"event": {"workflow_run": {"event": event, "conclusion": conclusion}}}}
+        condition = load(FOLDER / "publish.yml")["jobs"]["publish"]["if"]
+        assert Expressions(engine).holds(condition, context, State()) == follows
+    finally:
+        engine.close()
 
 
 @pytest.mark.parametrize("name", WITH_KEY)
