@@ -306,6 +306,20 @@ def test_each_event_starts_what_it_should_and_nothing_else(event: Event, started
     assert sorted(name for name, on in found.items() if event.starts(on)) == started.split()
 
 
+def test_no_report_and_no_button_is_lost_to_what_was_asked_later() -> None:
+    """In a group one run waits, and a newer one takes its place: reports queue, and buttons are of one model each."""
+    publish = load(FOLDER / "publish.yml")["concurrency"]
+    assert (publish["queue"], publish["cancel-in-progress"]) == ("max", False)
+    for name in ("promote", "rollback"):
+        assert load(FOLDER / f"{name}.yml")["concurrency"]["group"] == (
+            f"{name}-${{{{ inputs.model }}}}-${{{{ inputs.environment }}}}"
+        )
+    # A server that is older than the word would refuse the file.
+    for path, data in workflow_files(Home(), hosted=False).items():
+        assert b"queue" not in re.sub(rb"merge[-_ ]queue|the queue", b"", data), path
+        assert yaml.safe_load(data).keys() == load(FOLDER / Path(path).name).keys()
+
+
 def test_what_writes_is_never_ended_by_a_newer_run() -> None:
     """Every workflow waits for its like or ends it, and what is ended may only read."""
     ended = set()
