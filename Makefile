@@ -27,9 +27,12 @@ test-all: $(STAMP)
 tutorial: $(STAMP)
 	$(PYTEST) tests/docs/test_tutorial.py tests/docs/test_demo.py -m slow
 
+ENGINE := tests/workflows/engine
+$(ENGINE)/node_modules/.package-lock.json: $(ENGINE)/package-lock.json
+	npm ci --prefix $(ENGINE) --no-audit --no-fund --silent
+
 # The scaffolded workflows, step by step, on GitHub's own parser and expression engine; needs Node and a registry.
-story-github: $(STAMP)
-	npm ci --prefix tests/workflows/engine --no-audit --no-fund --silent
+story-github: $(STAMP) $(ENGINE)/node_modules/.package-lock.json
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow -rP $(or $(TESTS),tests/workflows)
 
 lint: $(STAMP)

@@ -207,16 +207,21 @@ class Run:
 
 
 class Group:
-    """Runs of which one is carried out at a time and one waits; the newest takes the place of what waits."""
+    """Runs of which one is carried out at a time and one waits; the newest takes the place of what waits.
+
+    Those of a workflow that says so all wait.
+    """
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.running: Run | None = None
         self.waiting: Run | None = None
 
-    def enter(self, run: Run, *, ends: bool) -> bool:
+    def enter(self, run: Run, *, ends: bool, queues: bool) -> bool:
         """Wait until a run may begin; False where a newer one came. ``ends`` cancels what is running instead."""
         with self.changed:
+            while queues and self.running is not None:
+                self.changed.wait()
             if self.running is not None:
                 self.waiting = run
                 self.changed.notify_all()
@@ -241,6 +246,7 @@ class Actions:
     """The runners of a repository: ``own`` is the label of one whose folder stays between jobs.
 
     Each job has a token of its own in ``tokens``, with the permissions that it asks for, which ends with it.
+    ``deploying`` are the patterns of branches that alone may use an environment, as its deployment branch policies say.
     ``pythons`` is where environments lie that jobs share: what is installed by hash alone is installed once.
     """
 
@@ -251,6 +257,7 @@ class Actions:
     tokens: dict[str, dict[str, str]]
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+    deploying: dict[str, list[str]] = field(default_factory=dict)
     own: str = "self-hosted"
     branch: str = "main"
     runs: list[Run] = field(default_factory=list)
@@ -359,11 +366,22 @@ class Actions:
                 self._call(job, run, base, call, record, prefix + name)
             else:
                 with self._group(job.get("concurrency"), base, run) as may:
-                    if may and not run.cancelled.is_set():
+                    if refused := self._barred(job, run.event.ref):
+                        record.result, record.log = "failure", refused
+                    elif may and not run.cancelled.is_set():
                         OneJob(self, workflow, run, job, base, call, record).run()
                     else:
                         record.result = "cancelled"
         return all(one.result != "failure" for one in done.values())
+
+    def _barred(self, job: Mapping[str, Any], ref: str) -> str:
+        """Return why a job of this ref may not use its environment; GitHub starts no step of it then."""
+        name = environment_of(job)
+        patterns = self.deploying.get(name)
+        branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else ""
+        if patterns is None or any(branch and _names(pattern, branch) for pattern in patterns):
+            return ""
+        return f"{ref} is not allowed to deploy to {name} due to environment protection rules.\n"
 
     @contextlib.contextmanager
     def _group(self, concurrency: Any, base: Mapping[str, Any], run: Run) -> Iterator[bool]:
@@ -376,7 +394,8 @@ class Actions:
         with self.lock:
             held = self.groups.setdefault(name, Group())
         ends = isinstance(concurrency, dict) and concurrency.get("cancel-in-progress") is True
-        may = held.enter(run, ends=ends)
+        queues = isinstance(concurrency, dict) and concurrency.get("queue") == "max"
+        may = held.enter(run, ends=ends, queues=queues)
         try:
             yield may
         finally:
@@ -427,6 +446,18 @@ class Call:
     permissions: dict[str, str] | None = None
 
 
+def environment_of(job: Mapping[str, Any]) -> str:
+    """Return the name of the environment that a job is of, "" for none."""
+    named = job.get("environment")
+    return str((named.get("name") if isinstance(named, dict) else named) or "")
+
+
+def _names(pattern: str, branch: str) -> bool:
+    """Tell whether a pattern, in which no star stands for a slash, is of a branch."""
+    parts, words = pattern.split("/"), branch.split("/")
+    return len(parts) == len(words) and all(map(fnmatch.fnmatchcase, words, parts))
+
+
 def _in_order(jobs: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     waiting, done = dict(jobs), set[str]()
     while waiting:
@@ -472,9 +503,7 @@ class OneJob:
                 raise Refused(f"{record.name} asks for {name}: {level}, which its caller does not have")
         if run.event.fork:
             self.permissions = {name: "read" for name, level in self.permissions.items() if level != "none"}
-        named = job.get("environment")
-        named = named.get("name") if isinstance(named, dict) else named
-        own = actions.secrets.get(named or "", {}) if not run.event.fork else {}
+        own = actions.secrets.get(environment_of(job), {}) if not run.event.fork else {}
         counted = {key: value for key, value in own.items() if call.inherit or key in (call.names or ())}
         self.token = f"ghs_job_{run.id}_{len(run.jobs)}_" + "x" * 20
         actions.tokens[self.token] = {name.replace("-", "_"): level for name, level in self.permissions.items()}

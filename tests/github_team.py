@@ -51,15 +51,6 @@ spec:
         - {weight: 1.0, minRequests: 40}
   onFailure: rollback
 """
-MONITOR = """apiVersion: modelops/v1
-kind: Monitor
-metadata:
-  name: churn
-spec:
-  minimumRequests: 100
-  performance: {metric: roc-auc, minimum: 0.6, minimumLabels: 100}
-  retraining: {minimumRows: 100}
-"""
 
 
 def clean() -> dict[str, str]:
@@ -152,7 +143,6 @@ class Team:
             self.type(command)
             if command.startswith("modelops init --model"):
                 (self.work / "models/churn/rollout.yaml").write_text(ROLLOUT)
-                (self.work / "models/churn/monitor.yaml").write_text(MONITOR)
 
     def type(self, command: str) -> None:
         """Type one line into a shell, and let GitHub do what its command line was asked for."""
@@ -180,6 +170,7 @@ class Team:
                 self.environment = "release"
             case ["api", "--method", "POST", path, "-f", "name=main"] if path.endswith("/deployment-branch-policies"):
                 assert self.environment == "release"
+                self.actions.deploying["release"] = ["main"]
             case ["api", "--method", "PUT", "repos/acme/models/actions/permissions/workflow", *given]:
                 self.hub.settings["/actions/permissions/workflow"] = dict(
                     word.split("=") for word in given if word not in ("-f", "-F")
@@ -345,12 +336,10 @@ class Team:
     def own(self) -> Path:
         return self.folder / "runners/own/workspace"
 
-    def ask(
-        self, count: int, *, kind: str = "", seed: int = 0, label: Callable[[float], bool] | None = None
-    ) -> list[int]:
-        """Ask production's model that often; return the statuses of its answers, whose truth is told if it is known."""
+    def ask(self, count: int, *, kind: str = "", seed: int = 0) -> list[int]:
+        """Ask production's model that often; return the statuses of its answers."""
         told = json.loads((self.own / ".modelops/runtime/production/server.json").read_text())
-        rng, statuses, truths = np.random.default_rng(seed), [], []
+        rng, statuses = np.random.default_rng(seed), []
         with httpx.Client(base_url=f"http://127.0.0.1:{told['port']}", timeout=60) as client:
             wait_for(lambda: client.get("/v2/health/ready").status_code == 200)
             for _ in range(count):
@@ -359,13 +348,7 @@ class Team:
                     {"name": "x", "shape": [1], "datatype": "FP64", "data": [x]},
                     {"name": "kind", "shape": [1], "datatype": "BYTES", "data": [which]},
                 ]
-                answer = client.post("/v2/models/churn/infer", json={"inputs": inputs})
-                statuses.append(answer.status_code)
-                if label is not None and answer.status_code == 200:
-                    truths.append({"id": answer.json()["parameters"]["prediction_id"], "label": label(x)})
-            if truths:
-                taken = client.post("/v2/models/churn/feedback", json=truths)
-                assert (taken.status_code, taken.json()["accepted"]) == (200, len(truths)), taken.text
+                statuses.append(client.post("/v2/models/churn/infer", json={"inputs": inputs}).status_code)
         return statuses
 
 
@@ -473,7 +456,8 @@ class Ground:
     def known(self) -> dict[str, Any]:
         found = {f"hub.{one.name}": getattr(self.hub, one.name) for one in fields(self.hub) if one.name not in _FIXED}
         found |= {
-            f"actions.{name}": getattr(self.actions, name) for name in ("secrets", "variables", "runs", "artifacts")
+            f"actions.{name}": getattr(self.actions, name)
+            for name in ("secrets", "variables", "deploying", "runs", "artifacts")
         }
         found |= {f"team.{name}": getattr(self.team, name) for name in ("delivered", "environment", "typed", "costs")}
         return {name: _copied(value) for name, value in found.items()}

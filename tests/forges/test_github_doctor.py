@@ -89,6 +89,16 @@ def _of(path: str, **changed: Any) -> Callable[[dict[str, Any]], None]:
     return lambda settings: settings[path].update(changed)
 
 
+def _waiting(*kinds: str) -> Callable[[dict[str, Any]], None]:
+    """Let the environment have rules of protection of these kinds."""
+
+    def spoil(settings: dict[str, Any]) -> None:
+        (release,) = settings["/environments"]["environments"]
+        release["protection_rules"] = [{"id": 7, "node_id": "R_7", "type": kind} for kind in kinds]
+
+    return spoil
+
+
 WRONG: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("reviews", _without("pull_request"), "without a review"),
     ("reviews", _parameter("pull_request", "required_approving_review_count", 0), "none is needed"),
@@ -144,6 +154,17 @@ WRONG: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ),
     (
         "environments",
+        _of(
+            "/environments/release/deployment-branch-policies",
+            branch_policies=[{"name": "main", "type": "branch"}, {"name": "main", "type": "tag"}],
+        ),
+        "main, the tag main",
+    ),
+    ("environment-waits", _waiting("required_reviewers"), "a reviewer: each report"),
+    ("environment-waits", _waiting("branch_policy", "wait_timer", "required_reviewers"), "a timer and a reviewer"),
+    ("environment-waits", _waiting("made_up"), "the rule made_up"),
+    (
+        "environments",
         _of("/environments", environments=[{"id": 1, "name": "release", "deployment_branch_policy": None}]),
         "every branch",
     ),
@@ -178,6 +199,23 @@ def test_what_does_not_hold_is_said_with_what_mends_it(
     point = scene.points()[name]
     assert (point.state, said in point.said) == ("fails", True), point
     assert point.mend
+
+
+@pytest.mark.parametrize(
+    ("rules", "added"), [(({"name": "main"}, {"name": "*"}), False), (({"name": "main", "type": "tag"},), True)]
+)
+def test_who_else_may_use_the_environment_is_taken_off(scene: Scene, rules: Any, added: bool) -> None:
+    """Another rule beside the branch's stays where one is only added; a tag of its name is another rule."""
+    scene.served.settings["/environments/release/deployment-branch-policies"]["branch_policies"] = list(rules)
+    mend = str(scene.points()["environments"].mend)
+    assert "-X DELETE" in mend
+    assert ("-f name=main" in mend, "-X PUT" in mend) == (added, False)
+
+
+def test_the_rule_of_branches_lets_no_job_wait(scene: Scene) -> None:
+    """GitHub lists it among the rules of protection, too."""
+    _waiting("branch_policy")(scene.served.settings)
+    assert scene.points()["environment-waits"].state == "holds"
 
 
 def test_what_a_token_may_not_see_is_never_fine(scene: Scene) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -495,6 +496,18 @@ def test_what_is_no_document_is_refused(tmp_path: Path, data: bytes) -> None:
     """Neither depth nor size nor bytes that are no text get further than the reader."""
     path = tmp_path / "report.json"
     path.write_bytes(data)
+    with pytest.raises(reports.ModelOpsError) as error:
+        reports.read_report(path, "1" * 40)
+    assert error.value.first.code == "report-invalid"
+
+
+@pytest.mark.parametrize("make", [Path.symlink_to, Path.hardlink_to, lambda path, _: os.mkfifo(path)])
+def test_what_is_no_plain_file_is_refused(tmp_path: Path, make: Callable[[Path, Path], None]) -> None:
+    """Whatever an archive unpacks as: neither a link to a good report is followed, nor a pipe waited for."""
+    good, path = tmp_path / "good.json", tmp_path / "report.json"
+    good.write_text(written(report("1" * 40)), encoding="utf-8")
+    assert reports.read_report(good, "1" * 40)
+    make(path, good)
     with pytest.raises(reports.ModelOpsError) as error:
         reports.read_report(path, "1" * 40)
     assert error.value.first.code == "report-invalid"

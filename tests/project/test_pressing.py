@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from forges.forge_world import github_forge
 from git_world import ADA, NOON, World
-from github_world import github
+from github_world import REPOSITORY, github
 from modelops.errors import ModelOpsError
+from modelops.forges import Opening
+from modelops.forges import github as module
 from modelops.project.pressing import pressed_by, with_presser
 
 
@@ -44,26 +45,57 @@ def test_what_is_not_whole_or_no_login_is_refused(actor: str, number: str, again
 
 
 @pytest.mark.parametrize(
-    ("server", "host"),
-    [("", "github.com"), ("https://github.com", "github.com"), ("https://git.acme.org", "git.acme.org")],
+    ("server", "api", "host"),
+    [
+        ("", "", "github.com"),
+        ("https://github.com", "https://api.github.com", "github.com"),
+        ("", "https://api.github.com", "github.com"),
+        ("https://git.acme.org", "https://git.acme.org/api/v3", "git.acme.org"),
+        ("https://Git.acme.org:8443", "https://api.acme.org", "git.acme.org"),
+        ("", "https://git.acme.org:8443/api/v3", "git.acme.org"),
+        ("https://acme.ghe.com", "https://api.acme.ghe.com", "acme.ghe.com"),
+        ("", "https://api.acme.ghe.com", "acme.ghe.com"),
+    ],
 )
-def test_the_address_is_that_of_the_server(server: str, host: str) -> None:
-    """An Enterprise Server gives addresses of its own."""
-    found = pressed_by({**told("Grace", "13", "grace"), "GITHUB_SERVER_URL": server})
+def test_the_address_is_that_of_the_server(server: str, api: str, host: str) -> None:
+    """An Enterprise Server gives addresses of its own, called after its pages, wherever its API is."""
+    job = {"GITHUB_SERVER_URL": server, "GITHUB_API_URL": api}
+    found = pressed_by({**told("Grace", "13", "grace"), **job})
     assert found is not None
     assert (found.email, found.login) == (f"13+Grace@users.noreply.{host}", "grace")
 
 
-def test_github_counts_whoever_pressed_it_among_those_with_a_hand_in_it(tmp_path: Path) -> None:
-    """The bot wrote, committed and pushed it; the person is found by the number of the account."""
+@pytest.mark.parametrize(
+    ("named", "server", "found"),
+    [
+        (True, "", {"11", "13"}),
+        (True, "https://git.acme.org", {"11", "13"}),
+        (False, "https://git.acme.org", {"11", "13"}),
+        (None, "https://git.acme.org", {"11", ""}),
+    ],
+)
+def test_github_counts_whoever_pressed_it_among_those_with_a_hand_in_it(
+    tmp_path: Path, named: bool | None, server: str, found: set[str]
+) -> None:
+    """The bot wrote, committed and pushed it; the person is found by the number of the account, by one rule of hosts.
+
+    The API's host is another than that of the pages; the project names the API or leaves it to the job. In a job of
+    another GitHub than the project's the number is of an account there, which here is nobody who may approve.
+    """
     world = World(tmp_path)
     with github(world.remote) as served:
         clone = world.clone("job")
-        forge = github_forge(served, clone, "token-of-ada")
+        api = served.url if named is not None else "https://api.elsewhere.example"
+        environ = {"GH_TOKEN": "token-of-ada", "GITHUB_SERVER_URL": server, "GITHUB_API_URL": api}
+        settings = params(served.url if named is not False else None)
+        forge = module.open(settings, Opening(clone, "main", lambda: NOON, environ))
         base = clone.tip("main")
-        host = forge._noreply.removeprefix("users.noreply.")
-        presser = pressed_by({**told("grace", "13", "grace"), "GITHUB_SERVER_URL": f"https://{host}"})
+        presser = pressed_by({**told("grace", "13", "grace"), **environ})
         head = clone.commit_files(base, {"x.txt": b"1"}, with_presser("Promote", presser), ADA, NOON)
         clone.push_branch("change", head)
         pull = forge.open(title="T", body="", source="change").pull
-        assert {one.id for one in forge.involved(pull, base)} == {"11", "13"}
+        assert {one.id for one in forge.involved(pull, base)} == found
+
+
+def params(api_url: str | None) -> module.Params:
+    return module.Params(repository=REPOSITORY, api_url=api_url)

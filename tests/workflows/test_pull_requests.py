@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import httpx
 import pytest
 
-from actions_world import JobRun, Run, needs_engine
+from actions_world import Event, JobRun, Run, needs_engine
 from git_world import git
 from github_team import Ground, Team, fine
 from registry_world import needs_registry
@@ -66,6 +67,52 @@ def test_what_a_stranger_proposes_finds_nothing_to_take(github_ground: Ground) -
         assert "***" not in job.log, "a secret was printed, which the runner masks"
     assert team.check(number, "gates") == "failure"
     assert len(team.comments(number)) == 1
+
+
+TAKES = """name: pull-request
+on: {on}
+permissions: {{}}
+jobs:
+  take:
+    runs-on: ubuntu-24.04
+    permissions: {{contents: write}}
+    environment: release
+    steps:
+      - run: "true"
+        env: {{TAKEN: "${{{{ secrets.MODELOPS_SIGNING_KEY }}}}"}}
+"""
+
+
+@pytest.mark.parametrize("on", ["push", "pull_request", "pull_request_review", "workflow_dispatch"])
+def test_a_workflow_of_another_branch_comes_to_no_key(github_ground: Ground, on: str) -> None:
+    """Whoever may push a branch may push a workflow that names the environment: no step of it begins.
+
+    It is called as the one that `publish.yml` follows, and leaves nothing that speaks for a pull request either.
+    """
+    team = github_ground.after("approved")
+    actions, ref = team.actions, "refs/heads/main-2"
+    git(team.work, "switch", "-q", "--create", "main-2")
+    (team.work / ".github/workflows/take.yml").write_text(TAKES.format(on=on))
+    git(team.work, "add", "--all")
+    git(team.work, "commit", "-q", "--message", "Take it")
+    git(team.work, "push", "-q", "origin", "main-2")
+    tip = git(team.work, "rev-parse", "HEAD")
+    payload = {"repository": team.repository, "sender": {"login": "ada", "type": "User"}}
+    if on.startswith("pull"):
+        ref, about = "refs/pull/9/merge", {"head": {"sha": tip, "ref": "main-2"}, "base": {"ref": "main"}}
+        payload |= {"number": 9, "pull_request": about, "action": "opened"}
+    event = Event(on, payload, ref, tip)
+    said = json.dumps(team.hub.runs)
+
+    def taken() -> tuple[str, bool]:
+        run = next(run for run in actions.emit(event, "take.yml") if run.file == "take.yml")
+        return run.conclusion, any(seen.get("TAKEN") for seen in run.jobs["take"].environments)
+
+    assert taken() == ("failure", False)
+    assert json.dumps(team.hub.runs) == said
+    # It is the rule of branches alone that keeps it: without it the same workflow has the key.
+    del actions.deploying["release"]
+    assert taken() == ("success", True)
 
 
 def test_what_was_approved_is_not_what_was_pushed_after_it(github_ground: Ground) -> None:

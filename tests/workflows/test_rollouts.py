@@ -7,6 +7,7 @@ import pytest
 from actions_world import needs_engine
 from git_world import git
 from github_team import Ground, Team, fine
+from github_world import ACCOUNTS
 from registry_world import needs_registry
 
 pytestmark = [pytest.mark.slow, needs_engine, needs_registry]
@@ -54,3 +55,23 @@ def test_a_release_that_fails_in_traffic_is_taken_back_by_the_judge(github_groun
     left = team.deployment("production")
     assert (left["stable"], "candidate" in left, [one["release"] for one in left["denied"]]) == (1, False, [2])
     assert "withdrawn" in git(team.hub.remote, "log", "-1", "--format=%s", "main")
+
+
+@pytest.mark.parametrize("presser", ["ada", "grace"])
+def test_a_button_asks_for_the_way_back_in_the_name_of_who_pressed_it(github_ground: Ground, presser: str) -> None:
+    """The pull request is a bot's; whoever pressed the button has a hand in it, so that somebody else approves it."""
+    team = github_ground.after("on trial")
+    why = {"model": "churn", "environment": "production", "reason": 'it answers "c" with an error; $(exit 1)'}
+    fine(team.dispatch("rollback.yml", presser, **why))
+    (number,) = team.open_pulls("Roll")
+    pull = team.hub.pulls[number]
+    message = git(team.hub.remote, "log", "-1", "--format=%B", pull["head"]["sha"])
+    told = f"Co-authored-by: {presser} <{ACCOUNTS[presser]['id']}+{presser}@users.noreply.github.com>"
+    assert (pull["user"]["type"], told in message, why["reason"] in pull["body"]) == ("Bot", True, True)
+    team.approve(number)
+    assert (team.check(number, "approvals") == "success") == (presser != "grace")
+    if presser == "grace":
+        return
+    fine(team.merge(number))
+    left = team.deployment("production")
+    assert (left["stable"], "candidate" in left, [one["release"] for one in left["denied"]]) == (1, False, [2])

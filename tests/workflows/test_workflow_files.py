@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from actions_world import Engine, Event, Refused, needs_engine
+from actions_world import Engine, Event, Expressions, Refused, State, needs_engine
 from modelops.cli import VERBS
 from modelops.scaffold.files import TEMPLATES, project_folder
 from modelops.scaffold.surroundings.workflows import WORKFLOWS, Home, workflow_files
@@ -191,6 +191,29 @@ def test_the_second_half_runs_main_and_waits_for_both_first_halves() -> None:
     assert set(publish["jobs"]["publish"]["permissions"]) == {"actions", "checks", "contents", "pull-requests"}
 
 
+@needs_engine
+@pytest.mark.parametrize(
+    ("event", "conclusion", "follows"),
+    [
+        ("pull_request", "success", True),
+        ("pull_request", "failure", True),
+        ("pull_request_review", "success", True),
+        ("merge_group", "success", True),
+        ("pull_request", "cancelled", False),
+        *((event, "success", False) for event in ("push", "workflow_dispatch", "pull_request_target", "schedule")),
+    ],
+)
+def test_the_second_half_follows_what_github_ran_on_proposals(event: str, conclusion: str, follows: bool) -> None:
+    """A workflow that somebody pushed may be called as the first half; what it runs on is GitHub's word."""
+    engine = Engine()
+    try:
+        context = {"github": {"event": {"workflow_run": {"event": event, "conclusion": conclusion}}}}
+        condition = load(FOLDER / "publish.yml")["jobs"]["publish"]["if"]
+        assert Expressions(engine).holds(condition, context, State()) == follows
+    finally:
+        engine.close()
+
+
 @pytest.mark.parametrize("name", WITH_KEY)
 def test_the_key_reaches_only_the_step_that_needs_it(name: str) -> None:
     """The signing key is in the environment of one step, of a job of the environment `release`, and of no other."""
@@ -281,6 +304,20 @@ def test_each_event_starts_what_it_should_and_nothing_else(event: Event, started
     """Which workflows run is read from their triggers, as GitHub reads them."""
     found = {path.stem: {on: None} if isinstance(on := load(path)[True], str) else on for path in SCAFFOLDED}
     assert sorted(name for name, on in found.items() if event.starts(on)) == started.split()
+
+
+def test_no_report_and_no_button_is_lost_to_what_was_asked_later() -> None:
+    """In a group one run waits, and a newer one takes its place: reports queue, and buttons are of one model each."""
+    publish = load(FOLDER / "publish.yml")["concurrency"]
+    assert (publish["queue"], publish["cancel-in-progress"]) == ("max", False)
+    for name in ("promote", "rollback"):
+        assert load(FOLDER / f"{name}.yml")["concurrency"]["group"] == (
+            f"{name}-${{{{ inputs.model }}}}-${{{{ inputs.environment }}}}"
+        )
+    # A server that is older than the word would refuse the file.
+    for path, data in workflow_files(Home(), hosted=False).items():
+        assert b"queue" not in re.sub(rb"merge[-_ ]queue|the queue", b"", data), path
+        assert yaml.safe_load(data).keys() == load(FOLDER / Path(path).name).keys()
 
 
 def test_what_writes_is_never_ended_by_a_newer_run() -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from modelops.errors import ModelOpsError, failure
+from modelops.fence.written import read_written
 from modelops.releases.verdicts import Outcome
 from modelops.spec.meta import Digest, GitId, ModelName, Strict, VerdictWord
 
@@ -173,14 +174,14 @@ def written(report: Report) -> str:
 
 
 def read_report(path: Path, head: str) -> Report:
-    """Read a report about a commit; what is too large, of another form or about another commit is an error."""
+    """Read a report about a commit; what is no plain file, too large, of another form or about another is an error.
+
+    A link that was unpacked would lead to what the job that reads it alone may see.
+    """
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+        data = read_written(path, LARGEST)
     except OSError as error:
-        raise _invalid(path, f"it cannot be read: {error.strerror}") from None
-    if len(data) > LARGEST:
-        raise _invalid(path, f"it is larger than {LARGEST:,} bytes")
+        raise _invalid(path, f"it cannot be read, or is larger than {LARGEST:,} bytes: {error.strerror}") from None
     try:
         report = Report.model_validate_json(data)
     except ValidationError as error:

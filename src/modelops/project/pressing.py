@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from modelops.errors import Exit, failure
+from modelops.forges.github.settings import noreply
 from modelops.repository.history import Person
 
 __all__ = ["ACTOR", "AGAIN", "IDENTIFIER", "pressed_by", "with_presser"]
@@ -14,7 +14,6 @@ __all__ = ["ACTOR", "AGAIN", "IDENTIFIER", "pressed_by", "with_presser"]
 ACTOR, IDENTIFIER, AGAIN = "MODELOPS_ACTOR", "MODELOPS_ACTOR_ID", "MODELOPS_TRIGGERING_ACTOR"
 _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,98}(\[bot\])?")
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}")
-_SERVER = "https://github.com"
 
 
 def pressed_by(environ: Mapping[str, str]) -> Person | None:
@@ -39,8 +38,7 @@ def pressed_by(environ: Mapping[str, str]) -> Person | None:
             exit=Exit.NO,
             hint="start the workflow anew: whoever does has a hand in what it proposes",
         )
-    host = urlsplit(environ.get("GITHUB_SERVER_URL") or _SERVER).hostname
-    return Person(login, f"{number}+{login}@users.noreply.{host}")
+    return Person(login, f"{number}+{login}@{noreply(environ)}")
 
 
 def with_presser(message: str, presser: Person | None) -> str:

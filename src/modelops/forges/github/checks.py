@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modelops.forges import Jobs, Point
+from modelops.forges.github.environments import NO_WAIT, branches_of, held_by, restrict, told
 from modelops.forges.github.living import Living, Unseen, protection_of, required_contexts, ruled_contexts
 from modelops.forges.github.settings import APP, APP_KEY
 from modelops.forges.github.writers import writers
@@ -329,40 +330,16 @@ def _secrets(living: Living, expected: Expected) -> Iterator[Point]:
 
 def _reach(living: Living, expected: Expected, secret: str, environment: str) -> Point:
     """Say from which branches a secret can be read."""
-    reach = _branches_of(living, environment)
+    reach = branches_of(living, environment)
     if isinstance(reach, Unseen):
         return _hidden("secret", f"from where {secret} of {environment} can be read", reach)
     return _one(
         "secret",
         reach == frozenset({expected.branch}),
         f"{secret} is in {environment}, for {expected.branch} alone",
-        f"{secret} is in {environment}, which {_told(reach)} can use: whoever may push there can read it",
-        _restrict(expected, environment),
+        f"{secret} is in {environment}, which {told(reach)} can use: whoever may push there can read it",
+        restrict(expected.repository, expected.branch, environment, reach),
     )
-
-
-def _told(reach: Collection[str] | None) -> str:
-    return ", ".join(sorted(reach)) if reach else "every branch"
-
-
-def _restrict(expected: Expected, environment: str) -> str:
-    at = f"repos/{expected.repository}/environments/{environment}"
-    return (
-        f"gh api -X PUT {at} -F 'deployment_branch_policy[protected_branches]=false' "
-        f"-F 'deployment_branch_policy[custom_branch_policies]=true' && "
-        f"gh api -X POST {at}/deployment-branch-policies -f name={expected.branch}"
-    )
-
-
-def _branches_of(living: Living, environment: str) -> frozenset[str] | Unseen | None:
-    """Return the branches that may use an environment; None is every one."""
-    assert not isinstance(living.environments, Unseen), "it is one of them"
-    policy = living.environments[environment].get("deployment_branch_policy")
-    if not policy:
-        return None
-    if policy.get("custom_branch_policies"):
-        return living.branch_policies.get(environment, Unseen("actions: read"))
-    return frozenset({"every protected branch"})
 
 
 def _environment(living: Living, expected: Expected) -> Iterator[Point]:
@@ -371,18 +348,30 @@ def _environment(living: Living, expected: Expected) -> Iterator[Point]:
         yield _hidden("environments", "the environments", living.environments)
         return
     if name not in living.environments:
-        yield _fails("environments", f"there is no environment {name!r} to keep keys in", _restrict(expected, name))
+        yield _fails(
+            "environments",
+            f"there is no environment {name!r} to keep keys in",
+            restrict(expected.repository, expected.branch, name),
+        )
         return
-    reach = _branches_of(living, name)
+    reach = branches_of(living, name)
     if isinstance(reach, Unseen):
         yield _hidden("environments", f"which branches may use {name}", reach)
-        return
+    else:
+        yield _one(
+            "environments",
+            reach == frozenset({expected.branch}),
+            f"{name} is for {expected.branch} alone",
+            f"{name} can be used by {told(reach)}",
+            restrict(expected.repository, expected.branch, name, reach),
+        )
+    held = held_by(living.environments[name])
     yield _one(
-        "environments",
-        reach == frozenset({expected.branch}),
-        f"{name} is for {expected.branch} alone",
-        f"{name} can be used by {_told(reach)}",
-        _restrict(expected, name),
+        "environment-waits",
+        not held,
+        f"no job of {name} waits for anybody",
+        f"every job of {name} waits for {held}: each report, each review and the run of the day, too",
+        f"gh api -X PUT repos/{expected.repository}/environments/{name} --input - <<< '{NO_WAIT}'",
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.forges import (
@@ -42,7 +41,7 @@ from modelops.forges.github.records import (
     trailers,
 )
 from modelops.forges.github.session import Session
-from modelops.forges.github.settings import API, Params
+from modelops.forges.github.settings import API, Params, noreply
 from modelops.forges.github.speaking import Speaker, runs_of
 from modelops.forges.github.targets import other_targets
 
@@ -68,12 +67,6 @@ class GitHub:
         self._opened: Session | None = None
         self._me: Account | None = None
         self._teams: dict[str, tuple[Account, ...]] = {}
-
-    @property
-    def _noreply(self) -> str:
-        """The host of the addresses that GitHub gives its accounts."""
-        host = urlsplit(self._api.base).hostname or ""
-        return "users.noreply.github.com" if host == "api.github.com" else f"users.noreply.{host}"
 
     @property
     def _api(self) -> Session:
@@ -267,9 +260,10 @@ class GitHub:
                 person = account_of(account, named.get("email") or "ghost")
                 found.add(person)
                 known[named.get("email", "").lower()] = person
+        host = noreply(self._environ, self._params.api_url)
         for one in commits:
             for name, address in trailers(one["commit"].get("message") or ""):
-                found.add(known.get(address.lower()) or by_address(name, address, self._noreply))
+                found.add(known.get(address.lower()) or by_address(name, address, host))
         found |= set(self._pushers(pull))
         return tuple(sorted(found, key=lambda one: (one.login.lower(), one.id)))
 

@@ -66,7 +66,7 @@ def look(api: Session, at: str, branch: str) -> Living:
             for name in named or ()
         },
         branch_policies={
-            name: _names(
+            name: _policies(
                 see.inside(
                     f"/environments/{quote(name, '')}/deployment-branch-policies", "actions: read", "branch_policies"
                 )
@@ -128,6 +128,13 @@ def _errors(found: Mapping[str, Any] | Unseen) -> tuple[Mapping[str, Any], ...] 
 
 def _names(found: tuple[Mapping[str, Any], ...] | Unseen) -> frozenset[str] | Unseen:
     return found if isinstance(found, Unseen) else frozenset(str(one["name"]) for one in found)
+
+
+def _policies(found: tuple[Mapping[str, Any], ...] | Unseen) -> frozenset[str] | Unseen:
+    """Return patterns of branches, and of tags as what they are: whoever may write may push a tag of any name."""
+    if isinstance(found, Unseen):
+        return found
+    return frozenset(f"the tag {one['name']}" if one.get("type") == "tag" else str(one["name"]) for one in found)
 
 
 def protection_of(living: Living) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ from pydantic import Field, model_validator
 from modelops.spec.address import is_loopback
 from modelops.spec.meta import Strict
 
-__all__ = ["API", "APP", "APP_KEY", "TOKENS", "Params", "pages"]
+__all__ = ["API", "APP", "APP_KEY", "TOKENS", "Params", "noreply", "pages"]
 
 API = "https://api.github.com"
 TOKENS = ("MODELOPS_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
@@ -41,11 +42,27 @@ class Params(Strict):
 
 
 def pages(params: Params) -> str:
-    """Return where people see the repository; without a word in the file it is GitHub's own site.
+    """Return where people see the repository; without a word in the file it is GitHub's own site."""
+    parts = urlsplit(params.api_url or API)
+    return f"{parts.scheme}://{_beside(parts.netloc)}/{params.repository}"
+
+
+def _beside(api: str) -> str:
+    """Return the host of the pages of an API.
 
     Only a server of one's own has its API below its pages: GitHub, and whoever has data there in a region, beside them.
     """
-    parts = urlsplit(params.api_url or API)
-    hosted = parts.netloc == "api.github.com" or parts.netloc.endswith(".ghe.com")
-    host = parts.netloc.removeprefix("api.") if hosted else parts.netloc
-    return f"{parts.scheme}://{host}/{params.repository}"
+    hosted = api == "api.github.com" or api.endswith(".ghe.com")
+    return api.removeprefix("api.") if hosted else api
+
+
+def noreply(environ: Mapping[str, str], api: str | None = None) -> str:
+    """Return the host of the addresses that GitHub gives its accounts, in lower case: that of its pages.
+
+    In a job GITHUB_SERVER_URL says where those are. It is of another GitHub where ``api`` is not the API of that job:
+    then, as on a person's machine, it is what the address of the API says.
+    """
+    told = environ.get("GITHUB_API_URL") or None
+    here = api is None or told is None or api.rstrip("/").lower() == told.rstrip("/").lower()
+    host = urlsplit(environ.get("GITHUB_SERVER_URL") or "").hostname if here else None
+    return f"users.noreply.{host or _beside(urlsplit(api or told or API).hostname or '')}"

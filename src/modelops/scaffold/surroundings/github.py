@@ -68,7 +68,7 @@ def add_github(site: Site, hub: Hub, result: Result, app: int | None = None) -> 
     approvals = _approvals(site)
     rules = top / RULES
     app = app or _app_of(rules)
-    files = workflow_files(home, environments(site)) | {
+    files = workflow_files(home, environments(site), hosted=hub.hosted) | {
         OWNERS: code_owners(approvals, hub.owner, home.folder).encode(),
         TEMPLATE: _ASKED.encode(),
         RULES: _json(ruleset(home.branch, approvals, hub, app)),

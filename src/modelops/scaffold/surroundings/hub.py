@@ -41,7 +41,12 @@ class Hub:
         """Where the API is; None for github.com, where everybody knows it."""
         if self.host == PUBLIC:
             return None
-        return f"https://api.{self.host}" if self.host.endswith(".ghe.com") else f"https://{self.host}/api/v3"
+        return f"https://api.{self.host}" if self.hosted else f"https://{self.host}/api/v3"
+
+    @property
+    def hosted(self) -> bool:
+        """Whether GitHub itself runs it, and keeps it new."""
+        return self.host == PUBLIC or self.host.endswith(".ghe.com")
 
     @property
     def registry(self) -> str:

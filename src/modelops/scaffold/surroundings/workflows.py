@@ -31,15 +31,16 @@ class Home:
     folder: str = ""
 
 
-def workflow_files(home: Home, environments: Sequence[str] = _TAUGHT) -> dict[str, bytes]:
+def workflow_files(home: Home, environments: Sequence[str] = _TAUGHT, *, hosted: bool = True) -> dict[str, bytes]:
     """Return the workflows by their path from the top of the repository: the forge looks nowhere else for them.
 
-    ``environments`` are those of the chain of promotion, in its order.
+    ``environments`` are those of the chain of promotion, in its order. ``hosted`` tells whether GitHub runs the server:
+    one of your own may be older, and refuses a whole workflow for a word that it does not know.
     """
     folder = project_folder() / ".github" / "workflows"
     return {
         workflow(name, home.folder): _adapted(
-            _chained(name, (folder / name).read_text(encoding="utf-8"), environments), home
+            _chained(name, _taken((folder / name).read_text(encoding="utf-8"), hosted), environments), home
         ).encode()
         for name in WORKFLOWS
     }
@@ -58,6 +59,10 @@ def action_files(home: Home, wheel: Wheel) -> dict[str, bytes]:
     if wheel.data is not None:
         files[f"{folder}/{wheel.name}"] = wheel.data
     return files
+
+
+def _taken(text: str, hosted: bool) -> str:
+    return text if hosted else re.sub(r"(?m)^ +queue: max\b.*\n", "", text)
 
 
 def _chained(name: str, text: str, environments: Sequence[str]) -> str:
