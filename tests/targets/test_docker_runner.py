@@ -2,167 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import json
 import os
-import secrets
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
-from engine_world import Engine, engine, needs_engine
+from engine_world import needs_engine
 from modelops import logs
 from modelops.conformance.targets import RUNNER_CHECKS, Ground
 from modelops.errors import ModelOpsError
-from modelops.spec.routing import Route, RouteArm, RoutingTable, table_digest
+from modelops.spec.routing import table_digest
 from modelops.stores import Store
 from modelops.targets import Site, docker
-from modelops.targets.docker.params import Params
 from registry_world import free_port
-from serving.served_models import open_store, pack_model
-from waiting import PATIENCE, wait_for
+from targets.engine_box import Box, Callers, answers
+from waiting import wait_for
 
 pytestmark = needs_engine
-BODY = json.dumps(
-    {"inputs": [{"name": each, "shape": [1], "datatype": "FP64", "data": [0.5]} for each in ("x", "y")]}
-).encode()
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Engine]:
-    """Return an engine; what it runs is removed at the end."""
-    with engine() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return open_store(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def digests(store: Store) -> list[str]:
-    """Return two releases of a model."""
-    random = np.random.default_rng(0)
-    x, y = random.normal(size=60), random.normal(size=60)
-    signature = {
-        "model": "fraud",
-        "task": "binary-classification",
-        "features": [("x", "number", False), ("y", "number", False)],
-        "classes": (0, 1),
-        "positive": 1,
-    }
-    rows = {"x": x.tolist(), "y": y.tolist()}
-    target = (x + y > 0).astype(int)
-    return [pack_model(store, LogisticRegression(C=c), rows, target, dict(signature)) for c in (1.0, 0.1)]
-
-
-@dataclass
-class Box:
-    """An environment of its own on the engine."""
-
-    engine: Engine
-    site: Site
-    prefix: str
-    port: int
-    digests: list[str]
-    more: dict[str, Any] = field(default_factory=dict)
-
-    def params(self, **more: Any) -> Params:
-        said = {"image": self.engine.image, "port": self.port, "prefix": self.prefix, **self.more, **more}
-        return Params.model_validate_json(json.dumps(said))
-
-    def table(self, candidate: float = 0.0, release: int = 1) -> RoutingTable:
-        arms = [RouteArm(name="stable", release=release, digest=self.digests[release - 1], weight=1.0 - candidate)]
-        if candidate:
-            arms.append(RouteArm(name="candidate", release=2, digest=self.digests[1], weight=candidate))
-        routes = {"fraud": Route(arms=tuple(arms), salt="abc", log="acknowledged")}
-        return RoutingTable(environment="staging", models=routes)
-
-    def apply(self, table: RoutingTable, **more: Any) -> None:
-        found = docker.apply(self.params(**more), self.site, table)
-        assert (found.running, found.table, found.routes) == (True, table_digest(table), table)
-
-    def ids(self) -> dict[str, str]:
-        """Return the running containers with when they were started."""
-        with self.engine.client() as client:
-            mine = [each for each in client.containers.list() if each.name.startswith(self.prefix)]
-            return {each.name: each.attrs["State"]["StartedAt"] for each in mine}
-
-    def ask(self) -> dict[str, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        with contextlib.closing(connection):
-            connection.request("POST", "/v2/models/fraud/infer", BODY, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            body = answer.read()
-            assert answer.status == 200, body
-            found: dict[str, Any] = json.loads(body)
-            return found
-
-
-@pytest.fixture
-def box(
-    running: Engine, store: Store, digests: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Box]:
-    monkeypatch.setenv("DOCKER_HOST", running.host)
-    prefix = f"t{secrets.token_hex(4)}"
-    made = Box(running, Site("staging", tmp_path / "runtime", store.address), prefix, free_port(), digests)
-    yield made
-    running.clear(prefix)
-
-
-@dataclass
-class Callers:
-    """Threads that ask on connections that they keep, and count what is not answered."""
-
-    box: Box
-    many: int = 4
-    answered: int = 0
-    lost: list[str] = field(default_factory=list)
-
-    def __enter__(self) -> Callers:
-        self._ending = threading.Event()
-        self._threads = [threading.Thread(target=self._call) for _ in range(self.many)]
-        for thread in self._threads:
-            thread.start()
-        wait_for(lambda: self.answered > 20)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ending.set()
-        for thread in self._threads:
-            thread.join()
-
-    def more(self) -> None:
-        """Wait until some more are answered."""
-        before = self.answered
-        wait_for(lambda: self.answered > before + 20 or self.lost)
-
-    def _call(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.box.port, timeout=PATIENCE)
-        while not self._ending.is_set():
-            try:
-                connection.request("POST", "/v2/models/fraud/infer", BODY, {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                body = answer.read()
-                if answer.status == 200:
-                    self.answered += 1
-                else:
-                    self.lost.append(f"{answer.status} {body[:80]!r}")
-            except (OSError, http.client.HTTPException) as error:
-                self.lost.append(repr(error))
-                connection.close()
-        connection.close()
 
 
 @pytest.mark.parametrize("check", RUNNER_CHECKS, ids=lambda check: check.__name__)
@@ -283,16 +144,8 @@ def test_a_killed_server_comes_back_by_itself(box: Box) -> None:
         inside = client.containers.get(name)
         pid = inside.attrs["State"]["Pid"]
     os.kill(pid, 9)
-    wait_for(lambda: _answers(box))
+    wait_for(lambda: answers(box))
     assert docker.observe(box.params(), box.site).running
-
-
-def _answers(box: Box) -> bool:
-    try:
-        box.ask()
-    except (OSError, http.client.HTTPException, AssertionError):
-        return False
-    return True
 
 
 def test_a_taken_port_is_told_and_healed(box: Box) -> None:
@@ -414,7 +267,7 @@ def test_an_engine_that_is_away_and_back(box: Box) -> None:
             box.apply(box.table())
     finally:
         box.engine.own.start()
-    wait_for(lambda: _answers(box))
+    wait_for(lambda: answers(box))
     wait_for(lambda: docker.observe(box.params(), box.site).running)
     observed = docker.observe(box.params(), box.site)
     assert (observed.routes, observed.table) == (box.table(0.5), table_digest(box.table(0.5)))

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from modelops.stores import open_at
 from modelops.targets.docker import collect
 from modelops.targets.docker.building import tarred
 from modelops.targets.docker.image import BASES, Image, base_of
+from modelops.targets.docker.inside import unpacked
 from reconcile.conftest import *  # noqa: F403 - the stages of a small repository, with their fixtures
 from reconcile.loop_world import MODEL, World
 
@@ -167,6 +169,10 @@ def test_the_base_follows_the_lock() -> None:
     assert base_of(head, None, "3.11") == BASES["3.11"]
     assert base_of(head, BASE, "3.11") == BASE
     assert base_of(LOCK, None, None) == BASES["3.12"]
+    other = head.replace("3.13", "3.15")
+    with pytest.raises(ModelOpsError, match=r"the lock is for Python 3\.15.*no-base"):
+        base_of(other, None, None)
+    assert base_of(other, BASE, None) == BASE
 
 
 def test_python_code_gets_its_whole_lock_and_a_distribution() -> None:
@@ -177,6 +183,16 @@ def test_python_code_gets_its_whole_lock_and_a_distribution() -> None:
     assert code.packages == LOCK
     assert str(code.files()["Dockerfile"]).count(f"FROM {BASE}") == 2
     assert onnx.tag != code.tag == Image(BASE, LOCK, frozenset({"sklearn"}), WHEEL).tag
+
+
+@pytest.mark.parametrize("cut", [100, 700, 1500])
+def test_an_archive_that_is_cut_off_is_no_shorter_one(cut: int) -> None:
+    """Files come by their own names, wherever their folders lead; an end that is too early is told."""
+    data = tarred({"../../a": b"x" * 600, "/etc/b": b"y"})
+    parts = [data[at : at + 97] for at in range(0, len(data), 97)]
+    assert [(name, file.read()) for name, file in unpacked(parts)] == [("a", b"x" * 600), ("b", b"y")]
+    with pytest.raises(tarfile.TarError):
+        [file.read() for _, file in unpacked([data[:cut]])]
 
 
 def test_the_archive_of_a_build_is_deterministic() -> None:
@@ -229,7 +245,29 @@ def test_the_onnx_check_reads_as_the_package_does() -> None:
             assert theirs[field].number == number, f"{name}.{field}"
             assert theirs[field].is_repeated == (label == onnx_described._MANY), f"{name}.{field}"
             assert theirs[field].message_type is None or theirs[field].message_type.name == kind, f"{name}.{field}"
-    assert onnx_described.EXTERNAL == onnx.TensorProto.EXTERNAL
+    assert onnx_described.HERE == onnx.TensorProto.DEFAULT
+
+
+@pytest.mark.parametrize("place", [b"\x70\x02", b"\x70\x01\x70\x02"])
+def test_a_tensor_that_may_be_elsewhere_is_refused(place: bytes) -> None:
+    """A place that is unknown, or said after the one of another file, is not read as none."""
+    import onnx
+
+    from modelops.artifacts.onnx_session import check_model
+
+    tensor = place + onnx.TensorProto(name="far").SerializeToString()
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    with pytest.raises(ModelOpsError, match="its tensor 'far' is in another file"):
+        check_model(b"\x3a" + bytes([len(graph)]) + graph)
+
+
+def test_a_name_that_is_no_text_is_refused() -> None:
+    """The wire takes any bytes for a domain; what cannot be read is not let in."""
+    from modelops.artifacts.onnx_session import check_model
+
+    entry = b"\x0a\x01\xff"
+    with pytest.raises(ModelOpsError, match="bad-model"):
+        check_model(b"\x42" + bytes([len(entry)]) + entry)
 
 
 def test_a_sparse_value_in_another_file_is_refused() -> None:

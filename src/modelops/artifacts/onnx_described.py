@@ -11,10 +11,10 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-__all__ = ["EXTERNAL", "parse_model"]
+__all__ = ["HERE", "parse_model"]
 
-EXTERNAL = 1
-"""The ``data_location`` of a tensor that is in another file."""
+HERE = 0
+"""The ``data_location`` of a tensor that is in the model itself; others are elsewhere, or unknown."""
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _MANY, _ONE = _Field.LABEL_REPEATED, _Field.LABEL_OPTIONAL

@@ -33,7 +33,7 @@ def check_model(data: bytes) -> None:
     """Refuse a model with operators outside the ONNX standard, with local functions or with external data."""
     from google.protobuf.message import DecodeError
 
-    from modelops.artifacts.onnx_described import EXTERNAL, parse_model
+    from modelops.artifacts.onnx_described import HERE, parse_model
 
     try:
         model = parse_model(data)
@@ -47,7 +47,7 @@ def check_model(data: bytes) -> None:
             if node.domain not in STANDARD_DOMAINS:
                 raise _bad(f"it needs the operator {node.domain}.{node.op_type}")
         for tensor in _tensors(graph):
-            if tensor.data_location == EXTERNAL or len(tensor.external_data):
+            if tensor.data_location != HERE or len(tensor.external_data):
                 raise _bad(f"its tensor {tensor.name!r} is in another file")
 
 

@@ -48,17 +48,32 @@ class Target:
     def apply(self, table: RoutingTable) -> Running:
         """Make the runtime answer with a table; who does it is remembered first.
 
-        What another target runs for the environment ends before: it may have the ports, and nobody would look after it.
+        What runs for the environment elsewhere ends before: it may have the ports, and nobody would look after it.
         """
         before = remembered(self.workspace, self.place.environment)
-        if before is not None and before.reference.type != self.reference.type:
-            before.stop()
+        if before is not None and before._where() != self._where():
+            before._leave()
         known = json.dumps(self.reference.model_dump(mode="json"), sort_keys=True).encode()
         path = self.place.runtime / TARGET_FILE
         if not path.is_file() or path.read_bytes() != known:
             write_atomically(path, known)
         site = replace(self.workspace.site(self.place.environment), deployable=self._deployable)
         return self.runner.apply(self.params, site, table)
+
+    def _where(self) -> tuple[str, Plugin]:
+        """Return what is another one where something else answers: where it keeps its log is part of that."""
+        return self.reference.type, self.runner.logs(self.params, self.place)
+
+    def _leave(self) -> None:
+        """End what runs, with all that it has logged brought here."""
+        try:
+            self.stop()
+            self.log()
+        except ModelOpsError as error:
+            path = self.place.runtime / TARGET_FILE
+            hint = f"it has to end before anything else answers; if it is gone for good, remove {path}"
+            told = (replace(each, hint=hint) for each in error.problems)
+            raise ModelOpsError(*told, exit=error.exit, retryable=error.retryable) from error
 
     def _deployable(self, table: RoutingTable) -> Deployable:
         """Return what git says of the releases of a table; what it has no longer goes on as it runs."""
@@ -121,7 +136,7 @@ def _bound(
 
 
 def _place(workspace: Workspace, name: str) -> Place:
-    return Place(name, runtime_in(workspace.state, name))
+    return Place(name, runtime_in(workspace.state, name), repository=workspace.origin)
 
 
 def rendered_by(graph: Graph, name: str) -> str | None:

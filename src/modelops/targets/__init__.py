@@ -8,7 +8,7 @@ A *renderer* exposes ``Params`` and the pure ``render(params, desired)``: anothe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -38,12 +38,20 @@ __all__ = [
 ]
 
 
+def _nobody() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an environment lives on this machine: its runtime directory."""
+    """Where an environment lives on this machine: its runtime directory.
+
+    ``repository`` says whose it is, the same for every clone of a project; what is elsewhere is marked by it.
+    """
 
     environment: str
     runtime: Path
+    repository: Callable[[], str] = field(default=_nobody, kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

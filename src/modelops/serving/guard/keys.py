@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from modelops.errors import failure
 from modelops.serving.guard.used import Alone, Book, Together, Used
 from modelops.serving.guard.visible import Sight
-from modelops.spec.kinds.access_policy import ApiKey, Rate, Scope
+from modelops.spec.kinds.access_policy import DIGESTED, ApiKey, Rate, Scope
 
 __all__ = ["Caller", "Guard", "guard"]
 
@@ -155,6 +155,7 @@ def guard(
 ) -> Guard | None:
     """Return the guard of a routing table's keys; None lets everyone in.
 
+    A variable whose name is followed by ``DIGESTED`` holds the SHA-256 of a key that itself is kept elsewhere.
     A key whose variable is not set lets nobody in, and is said on stderr, once. In the folder ``shared`` worker
     processes count together what a key uses.
     """
@@ -166,14 +167,14 @@ def guard(
     for key in keys:
         digest = key.sha256
         if key.variable is not None:
-            secret = environ.get(key.variable)
-            if not secret:
+            secret, digest = environ.get(key.variable), environ.get(f"{key.variable}{DIGESTED}")
+            if not secret and not digest:
                 off.add(key.name)
                 if before is None or key.name not in before.off:
                     said = f"the key {key.name} is off: the variable {key.variable} is not set"
                     print(said, file=sys.stderr, flush=True)
                 continue
-            digest = hashlib.sha256(secret.encode()).hexdigest()
+            digest = hashlib.sha256(secret.encode()).hexdigest() if secret else digest
         assert digest is not None
         models = None if "*" in key.models else frozenset(key.models)
         used = known.get(key.name)

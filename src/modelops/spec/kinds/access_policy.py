@@ -29,6 +29,10 @@ class Budget(Strict):
     hours: Annotated[float, Field(gt=0)] = 24.0
 
 
+DIGESTED = "_sha256"
+"""What follows a variable's name in the name of the one that holds the SHA-256 of its key; no variable ends so."""
+
+
 class ApiKey(Strict):
     """One caller. Of the key itself only the SHA-256 is kept, or the name of the server's variable that holds the key.
 

@@ -64,16 +64,24 @@ def limits(params: Params) -> dict[str, Any]:
     }
 
 
+def _literal(value: Any) -> Any:
+    """Return words or labels in which Compose replaces no variable: an owner may have a dollar in the name."""
+    if isinstance(value, dict):
+        return {_literal(key): _literal(each) for key, each in value.items()}
+    return [_literal(each) for each in value] if isinstance(value, list) else value.replace("$", "$$")
+
+
 def _compose(params: Params, desired: Deployable, image: Image) -> str:
     environment, folder = desired.table.environment, desired.store.folder is not None
     store = desired.store.text if not folder else desired.store.mounted(STORE)
+    host = f"[{params.host}]" if ":" in params.host else params.host
     service: dict[str, Any] = {
         "build": {"context": "."},
         "image": f"modelops-{environment}:{image.tag}",
         "command": serve_words(params, environment, store),
         "labels": labels(desired),
-        "ports": [f"{params.host}:{params.port}:{PORT}"]
-        + ([f"{params.host}:{params.grpc_port}:{GRPC_PORT}"] if params.grpc_port is not None else []),
+        "ports": [f"{host}:{params.port}:{PORT}"]
+        + ([f"{host}:{params.grpc_port}:{GRPC_PORT}"] if params.grpc_port is not None else []),
         "volumes": [
             # The folder, not the file: a replaced file would stay the old one inside the container.
             {"type": "bind", "source": "./routes", "target": ROUTES, "read_only": True},
@@ -89,6 +97,7 @@ def _compose(params: Params, desired: Deployable, image: Image) -> str:
     if variables:
         # Without a value: compose takes them from where it runs, so that no secret is in a file.
         service["environment"] = variables
+    service = {**service, "command": _literal(service["command"]), "labels": _literal(service["labels"])}
     document = {"version": VERSION, "services": {"server": service}, "volumes": {"log": {}}}
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 

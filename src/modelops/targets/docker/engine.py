@@ -62,6 +62,7 @@ def connected(params: Params, environ: Mapping[str, str] = os.environ) -> Iterat
     """
     docker = _module()
     import requests
+    import urllib3
 
     client = None
     try:
@@ -78,7 +79,14 @@ def connected(params: Params, environ: Mapping[str, str] = os.environ) -> Iterat
         raise refused(
             str(error.explanation or error.response.reason if error.response is not None else error)
         ) from None
-    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        # What comes out of a stream comes as it is.
+        ConnectionError,
+        TimeoutError,
+    ) as error:
         raise _unreachable(_where(params, environ), _last(error)) from None
     finally:
         if client is not None:
@@ -142,11 +150,13 @@ def engine_host(params: Params, environ: Mapping[str, str] = os.environ) -> str 
     return parts.hostname if parts.scheme in ("tcp", "http", "https", "ssh") else None
 
 
-def gone() -> tuple[type[BaseException], ...]:
+def gone() -> type[Exception]:
     """Return what is raised for what does not exist there (any more)."""
-    return (_module().errors.NotFound,)
+    found: type[Exception] = _module().errors.NotFound
+    return found
 
 
-def api_errors() -> tuple[type[BaseException], ...]:
+def api_errors() -> type[Exception]:
     """Return what is raised for what the engine refuses."""
-    return (_module().errors.APIError,)
+    found: type[Exception] = _module().errors.APIError
+    return found

@@ -11,6 +11,7 @@ from importlib.resources import files as resources
 from jinja2 import Environment, StrictUndefined
 
 from modelops.digests import digest_bytes
+from modelops.errors import Exit, failure
 from modelops.locks import pins_of, serving_part
 from modelops.locks.wheel import Wheel
 
@@ -22,7 +23,7 @@ BASES: Mapping[str, str] = {
     "3.13": "python:3.13-slim-bookworm@sha256:01f42367a0a94ad4bc17111776fd66e3500c1d87c15bbd6055b7371d39c124fb",
     "3.14": "python:3.14-slim-bookworm@sha256:9ab8d9c8514b44f90cf0029dd42fdd7e9e211e639c8b995304cc04568dee900f",
 }
-"""The base image of each version of Python, by digest."""
+"""The image of each version of Python of the Docker Official Images, by the digest of its index of platforms."""
 USUAL = "3.12"
 """The Python of a lock that does not say what it is for."""
 PORT, GRPC_PORT = 8080, 8081
@@ -80,9 +81,24 @@ def python_of(lock: str) -> str:
 
 
 def base_of(lock: str, base: str | None, python: str | None) -> str:
-    """Return the base image: the one that is named, or that of the Python that is named or that a lock is for."""
+    """Return the base image: the one that is named, or that of the Python that is named or that a lock is for.
+
+    Raises
+    ------
+    ModelOpsError
+        ``no-base`` where neither is one of ``BASES``: packages locked for another Python would not be those that were
+        checked.
+    """
     version = python or python_of(lock)
-    return base or BASES.get(version, BASES[USUAL])
+    if base is None and version not in BASES:
+        raise failure(
+            "no-base",
+            f"the lock is for Python {version}, for which no base image is known",
+            exit=Exit.USAGE,
+            hint="name one by its digest, as the parameter base (modelops package: --base IMAGE@sha256:...), "
+            f"or lock for one of {', '.join(sorted(BASES))}",
+        )
+    return base or BASES[version]
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import secrets
 import tarfile
-from collections.abc import Mapping
-from typing import Any
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
 
 from modelops.errors import Exit, failure
-from modelops.targets.docker.engine import gone
+from modelops.targets.docker.engine import gone, refused
 from modelops.targets.docker.image import USER
 
-__all__ = ["ask", "carried_in", "copied_in", "files_in"]
+__all__ = ["ask", "carried_in", "copied_in", "files_in", "unpacked"]
 
+KNOCK = """
+import socket, sys
+socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=3).close()
+"""
 STATUS = """
 import http.client, sys
 connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=3)
@@ -23,15 +30,18 @@ body = answer.read()
 sys.exit(1) if answer.status != 200 else sys.stdout.write(body.decode())
 """
 COMMIT = """
-import hashlib, json, os, pathlib, sys
+import hashlib, json, os, pathlib, shutil, sys, time
 top = pathlib.Path("/srv/modelops")
-incoming, blobs, said = top / "incoming", top / "store/blobs/sha256", json.loads(sys.argv[1])
+incoming, blobs, said = top / sys.argv[1], top / "store/blobs/sha256", json.loads(sys.argv[2])
 for folder in (blobs, top / "routes"):
     folder.mkdir(parents=True, exist_ok=True)
 def place(source, target):
     with open(source, "rb") as file:
         os.fsync(file.fileno())
     os.replace(source, target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
 # Manifests sort last: where one is, everything is that it names.
 for file in sorted(incoming.glob("*-" + "?" * 64)) if incoming.is_dir() else ():
     hexadecimal = file.name[-64:]
@@ -43,8 +53,15 @@ if not (top / "store/oci-layout").exists():
 lacks = [one for one in said["needs"] if not (blobs / one).is_file()]
 for name in () if lacks else said["places"]:
     place(incoming / name, top / "routes" / name)
-for file in incoming.iterdir() if incoming.is_dir() else ():
-    file.unlink()
+shutil.rmtree(incoming, ignore_errors=True)
+# What others left behind who were killed; who copies right now is younger.
+for folder in top.glob("incoming-*"):
+    try:
+        old = time.time() - folder.stat().st_ctime > 3600
+    except FileNotFoundError:
+        continue
+    if old:
+        shutil.rmtree(folder, ignore_errors=True)
 kept = set(said["keeps"])
 for file in blobs.iterdir() if kept else ():
     if file.name not in kept:
@@ -53,18 +70,24 @@ print(json.dumps({"lacks": lacks}))
 """
 """Puts what was copied in where it belongs: artifacts by their digests, then files, each whole or not at all."""
 HELD = """
-import json, pathlib, sys
+import hashlib, json, pathlib, sys
 blobs, found = pathlib.Path("/srv/modelops/store/blobs/sha256"), {}
+def whole(name):
+    try:
+        with open(blobs / name, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == name
+    except FileNotFoundError:
+        return False
 for name in json.loads(sys.argv[1]):
-    if (blobs / name).is_file():
+    if whole(name):
         manifest = json.loads((blobs / name).read_bytes())
         parts = [manifest["config"], *manifest["layers"]]
         named = [name, *(part["digest"].partition(":")[2] for part in parts)]
-        if all((blobs / one).is_file() for one in named):
+        if all(map(whole, named[1:])):
             found[name] = named
 print(json.dumps(found))
 """
-"""Tells which artifacts a volume holds whole, and the blobs that each is made of."""
+"""Tells which artifacts a volume holds whole, to the last byte, and the blobs that each is made of."""
 
 EMPTY = """
 import pathlib, sys
@@ -98,24 +121,30 @@ def ask(container: Any, program: str, *words: str) -> str | None:
     return None
 
 
-def copied_in(container: Any, place: str, name: str, files: Mapping[str, bytes]) -> None:
-    """Copy files into a folder of a container's volume, as those of its user."""
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        folder = tarfile.TarInfo(name)
-        folder.type, folder.mode, folder.uid, folder.gid = tarfile.DIRTYPE, 0o755, USER, USER
-        archive.addfile(folder)
-        for each, data in files.items():
-            member = tarfile.TarInfo(f"{name}/{each}")
-            member.size, member.mode, member.uid, member.gid = len(data), 0o644, USER, USER
-            archive.addfile(member, io.BytesIO(data))
-    container.put_archive(place, stream.getvalue())
+def copied_in(container: Any, place: str, name: str, files: Mapping[str, bytes | Path]) -> None:
+    """Copy files, or their bytes, into a folder of a container's volume, as those of its user."""
+    with tempfile.TemporaryFile() as stream:
+        with tarfile.open(fileobj=stream, mode="w") as archive:
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode, folder.uid, folder.gid = tarfile.DIRTYPE, 0o755, USER, USER
+            archive.addfile(folder)
+            for each, data in files.items():
+                member = tarfile.TarInfo(f"{name}/{each}")
+                member.mode, member.uid, member.gid = 0o644, USER, USER
+                with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
+                    member.size = file.seek(0, io.SEEK_END)
+                    file.seek(0)
+                    archive.addfile(member, file)
+        stream.seek(0)
+        container.put_archive(place, stream)
 
 
 def carried_in(container: Any, files: Mapping[str, bytes], program: str, **said: object) -> dict[str, Any]:
     """Copy files into a container's volume, and let a program there put them in their places."""
-    copied_in(container, "/srv/modelops", "incoming", files)
-    told = ask(container, program, json.dumps(said))
+    # A name of its own: somebody else may be copying at this moment.
+    incoming = f"incoming-{secrets.token_hex(8)}"
+    copied_in(container, "/srv/modelops", incoming, files)
+    told = ask(container, program, incoming, json.dumps(said))
     if told is None:
         raise failure(
             "engine-refused",
@@ -128,17 +157,51 @@ def carried_in(container: Any, files: Mapping[str, bytes], program: str, **said:
     return found
 
 
+class _Flow(io.RawIOBase):
+    """What arrives in parts, as a file that is read once."""
+
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._parts, self._rest = iter(parts), b""
+
+    def readable(self) -> bool:
+        """Tell that it is."""
+        return True
+
+    def readinto(self, into: Any) -> int:
+        """Hand over what is there, nothing at the end."""
+        while not self._rest:
+            try:
+                self._rest = next(self._parts)
+            except StopIteration:
+                return 0
+        many = min(len(into), len(self._rest))
+        into[:many], self._rest = self._rest[:many], self._rest[many:]
+        return many
+
+
+def unpacked(parts: Iterable[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the files of an archive that arrives in parts, each by its name without folders, to be read at once.
+
+    Where it ends within a file, or is none, that and reading raise TarError.
+    """
+    flow = io.BufferedReader(_Flow(parts))
+    with tarfile.open(fileobj=flow, mode="r|") as archive:
+        for member in archive:
+            file = archive.extractfile(member) if member.isreg() else None
+            if file is not None:
+                yield member.name.rpartition("/")[2], file
+    # Who writes it ends when all of it has been taken, the padding too.
+    while flow.read(1 << 16):
+        pass
+
+
 def files_in(container: Any, path: str) -> dict[str, bytes]:
     """Return the files of a folder of a container by their names, whether or not it runs; none where it has none."""
     try:
         parts, _ = container.get_archive(path)
     except gone():
         return {}
-    stream = io.BytesIO(b"".join(parts))
-    with tarfile.open(fileobj=stream) as archive:
-        found = {}
-        for member in archive:
-            file = archive.extractfile(member) if member.isreg() else None
-            if file is not None:
-                found[member.name.rpartition("/")[2]] = file.read()
-        return found
+    try:
+        return {name: file.read() for name, file in unpacked(parts)}
+    except tarfile.TarError as error:
+        raise refused(f"what {container.name} holds was cut off: {error}") from None

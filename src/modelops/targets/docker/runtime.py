@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import time
@@ -17,8 +18,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from modelops.artifacts.package import artifact_blobs
-from modelops.errors import Exit, failure
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.files import unwritable
+from modelops.spec.kinds.access_policy import DIGESTED
 from modelops.spec.layout import PREDICTIONS
 from modelops.spec.meta import Plugin
 from modelops.spec.routing import FILE_NAME, RoutingTable, table_digest, table_text
@@ -26,7 +28,17 @@ from modelops.stores import open_at
 from modelops.targets import ObservedArm, Place, Running, Site
 from modelops.targets.docker.building import ensure
 from modelops.targets.docker.compose import image_of
-from modelops.targets.docker.containers import ADMIN_PORT, BACKEND, STOP_SECONDS, Names, front, server, servers, sound
+from modelops.targets.docker.containers import (
+    ADMIN_PORT,
+    BACKEND,
+    STOP_SECONDS,
+    Names,
+    found,
+    front,
+    server,
+    servers,
+    sound,
+)
 from modelops.targets.docker.engine import api_errors, connected, engine_host, gone
 from modelops.targets.docker.image import ROUTES, STATE
 from modelops.targets.docker.inside import COMMIT, EMPTY, HELD, STATUS, TAKE_BACK, ask, carried_in, copied_in, files_in
@@ -42,7 +54,7 @@ REPOSITORY = "modelops-serve"
 
 
 def _names(params: Params, place: Place) -> Names:
-    return Names(params.prefix, place.environment)
+    return Names(params.prefix, place.environment, place.repository())
 
 
 @contextlib.contextmanager
@@ -65,24 +77,22 @@ def observe(params: Params, place: Place) -> Running:
 
 
 def _observed(client: Any, names: Names) -> Running:
-    try:
-        ahead = client.containers.get(names.front)
-    except gone():
+    ahead = found(client, names, names.front)
+    if ahead is None:
         return Running(False, None, (), f"there is no container {names.front}")
     files = files_in(ahead, ROUTES)
     routes = _table(files.get(FILE_NAME, b""))
     answering = files.get(BACKEND, b"").decode("utf-8", "replace").strip()
     if not answering:
         return Running(False, None, (), "no server has answered yet", routes)
-    try:
-        behind = client.containers.get(answering)
-    except gone():
+    behind = found(client, names, answering)
+    if behind is None:
         return Running(False, None, (), f"the container {answering} is gone", routes)
     for one in (ahead, behind):
         if one.status != "running":
             return Running(False, None, (), _ended(one), routes)
-    found = _status(behind)
-    return replace(found, routes=routes) if found is not None else Running(False, None, (), _silent(behind), routes)
+    said = _status(behind)
+    return replace(said, routes=routes) if said is not None else Running(False, None, (), _silent(behind), routes)
 
 
 def _table(data: bytes) -> RoutingTable | None:
@@ -140,8 +150,10 @@ def apply(params: Params, site: Site, table: RoutingTable) -> Running:
     answered what it was asked.
     """
     wanted = table_digest(table)
+    keys = _keys(site, table)
     with _alone(site), connected(params) as client:
         names = _names(params, site)
+        found(client, names, names.front)
         image = _image(client, params, site, table)
         sound(client, names)
         ahead = front(client, params, names, image)
@@ -149,16 +161,23 @@ def apply(params: Params, site: Site, table: RoutingTable) -> Running:
         if not before.running:
             _take_back(ahead, site)
         _carry(ahead, site, table, before.routes)
-        behind = server(client, params, names, image, site.environment, _secrets(table))
-        _wait(behind, site, wanted)
+        behind = server(client, params, names, image, keys)
+        try:
+            _wait(behind, site, wanted)
+        except ModelOpsError:
+            if before.running and before.routes is not None:
+                # One that has to start again is to find what can be answered.
+                said = {FILE_NAME: table_text(before.routes).encode()}
+                carried_in(ahead, said, COMMIT, needs=[], places=[FILE_NAME], keeps=[])
+            raise
         carried_in(ahead, {BACKEND: behind.name.encode()}, COMMIT, needs=[], places=[BACKEND], keeps=[])
         for other in servers(client, names):
             if other.name != behind.name:
                 _removed(other)
-        found = _observed(client, names)
-    if not found.running or found.table != wanted:
-        raise _refused(site, found.message or "it serves another table")
-    return found
+        after = _observed(client, names)
+    if not after.running or after.table != wanted:
+        raise _refused(site, after.message or "it serves another table")
+    return after
 
 
 def _image(client: Any, params: Params, site: Site, table: RoutingTable) -> str:
@@ -192,10 +211,17 @@ def _pull(client: Any, reference: str) -> None:
         ) from None
 
 
-def _secrets(table: RoutingTable) -> dict[str, str]:
-    """Return the values of the API keys that a policy names by variable: a server gets these and nothing else."""
-    named = [key.variable for key in table.keys or () if key.variable is not None]
-    return {name: os.environ[name] for name in named if name in os.environ}
+def _keys(site: Site, table: RoutingTable) -> dict[str, str]:
+    """Return the SHA-256 of the API keys that a policy names by variable: the keys themselves stay on this machine."""
+    named = sorted(key.variable for key in table.keys or () if key.variable is not None)
+    if missing := [name for name in named if not os.environ.get(name)]:
+        raise failure(
+            "key-not-set",
+            f"the variable {missing[0]} is not set, which has an API key of {site.environment}",
+            exit=Exit.WORLD,
+            hint=f"set {' and '.join(missing)} where this is run; what runs goes on with the keys that it has",
+        )
+    return {f"{name}{DIGESTED}": hashlib.sha256(os.environ[name].encode()).hexdigest() for name in named}
 
 
 def _digests(table: RoutingTable | None) -> set[str]:
@@ -235,8 +261,10 @@ def _take_back(ahead: Any, site: Site) -> None:
     copy, log = site.runtime / CARRIED, f"{STATE}/{PREDICTIONS}"
     files = [path for path in sorted(copy.glob("*.sqlite*")) if not path.name.endswith("-shm")] if copy.is_dir() else []
     if files and ask(ahead, EMPTY, log) is not None:
-        copied_in(ahead, STATE, "taken-back", {path.name: path.read_bytes() for path in files})
+        copied_in(ahead, STATE, "taken-back", {path.name: path for path in files})
         ask(ahead, TAKE_BACK, log, f"{STATE}/taken-back")
+        # By now these are files of the new volume.
+        (copy / "known.json").unlink(missing_ok=True)
 
 
 def _wait(behind: Any, site: Site, wanted: str) -> None:
@@ -244,17 +272,20 @@ def _wait(behind: Any, site: Site, wanted: str) -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     restarted = False
     while True:
-        found = _status(behind)
-        if found is not None and found.table == wanted:
+        said = _status(behind)
+        if said is not None and said.table == wanted:
             return
-        if found is not None and found.message:
-            raise _refused(site, found.message)
+        if said is not None and said.message:
+            raise _refused(site, said.message)
         if time.monotonic() > deadline:
-            if restarted:
+            # One that answers may be what callers are answered by: it is left alone, however long it loads.
+            if restarted or said is not None:
                 behind.reload()
+                slow = f"the container {behind.name} did not take up its routes within {STARTUP_SECONDS:.0f} s"
+                silent = _ended(behind) if behind.status != "running" else _silent(behind)
                 raise failure(
                     "server-silent",
-                    f"{_ended(behind) if behind.status != 'running' else _silent(behind)}",
+                    slow if said is not None else silent,
                     exit=Exit.WORLD,
                     retryable=True,
                     hint=f"docker logs {behind.name}",
@@ -275,30 +306,27 @@ def _refused(site: Site, why: str) -> Exception:
 
 def _removed(container: Any) -> None:
     """End a server once it has answered; somebody else may have done so."""
-    with contextlib.suppress(*gone()):
+    with contextlib.suppress(gone()):
         container.stop(timeout=STOP_SECONDS)
         container.remove(v=False, force=True)
 
 
 def stop(params: Params, place: Place) -> None:
     """End the servers, letting them drain, and free the ports; volumes stay, with the table and the log."""
-    with connected(params) as client:
+    with _alone(place), connected(params) as client:
         names = _names(params, place)
+        ahead = found(client, names, names.front)
         for one in servers(client, names):
             _removed(one)
-        try:
-            ahead = client.containers.get(names.front)
-        except gone():
-            return
-        ahead.stop(timeout=STOP_SECONDS)
+        if ahead is not None:
+            ahead.stop(timeout=STOP_SECONDS)
 
 
 def endpoint(params: Params, place: Place) -> str | None:
     """Return the address at which the environment is called, None where it was never run."""
     with connected(params) as client:
-        try:
-            client.containers.get(_names(params, place).front)
-        except gone():
+        names = _names(params, place)
+        if found(client, names, names.front) is None:
             return None
     host = engine_host(params) if params.host in ("127.0.0.1", "0.0.0.0", "::") else params.host  # noqa: S104
     host = host or "127.0.0.1"
@@ -308,7 +336,9 @@ def endpoint(params: Params, place: Place) -> str | None:
 def logs(params: Params, place: Place) -> Plugin:
     """Return the log of the volume, of which a copy is kept here."""
     said = {
-        "container": _names(params, place).front,
+        "prefix": params.prefix,
+        "environment": place.environment,
+        "repository": place.repository(),
         "context": params.context,
         "path": str(place.runtime / CARRIED),
     }
