@@ -90,3 +90,21 @@ def read(html: str) -> Read:
     page.close()
     assert page.open == [page.top], [one.tag for one in page.open]
     return page
+
+
+def for_everybody(page: Read) -> None:
+    """Hold a page against what people need who do not see it."""
+    assert page.one("html").attributes["lang"] == "en"
+    assert page.one("head").each("title")[0].text
+    assert len(page.each("main")) == len(page.each("h1")) == len(page.each("footer")) == 1
+    names = [one.attributes["id"] for one in page.each() if "id" in one.attributes]
+    assert len(names) == len(set(names)), names
+    for table in page.each("table"):
+        assert table.each("caption"), table.text[:80]
+        heads = [head for head in table.each("th") if head.attributes.get("scope") not in ("col", "row")]
+        assert not heads, heads[0]
+    for picture in page.each("svg"):
+        assert picture.attributes.get("aria-hidden") == "true" or picture.attributes["aria-label"], picture
+    labels = {one.attributes.get("for") for one in page.each("label")}
+    for entry in [*page.each("input"), *page.each("select")]:
+        assert entry.attributes["id"] in labels

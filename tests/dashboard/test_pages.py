@@ -11,7 +11,7 @@ import pytest
 
 from assets.kept import ASSETS, MODEL, prediction_ids
 from dashboard.conftest import Put, Site
-from dashboard.reading import Read, read
+from dashboard.reading import Read, for_everybody, read
 from git_world import git
 from modelops.dashboard import links
 from modelops.dashboard.look import House
@@ -34,24 +34,6 @@ def harmless(page: Read) -> None:
         assert not [name for name in element.attributes if name.startswith("on") or name == "style"], element
         for name in ("href", "src", "action"):
             assert urlsplit(element.attributes.get(name, "")).scheme in ("", "https"), element
-
-
-def for_everybody(page: Read) -> None:
-    """Hold a page against what people need who do not see it."""
-    assert page.one("html").attributes["lang"] == "en"
-    assert page.one("head").each("title")[0].text
-    assert len(page.each("main")) == len(page.each("h1")) == len(page.each("footer")) == 1
-    names = [one.attributes["id"] for one in page.each() if "id" in one.attributes]
-    assert len(names) == len(set(names)), names
-    for table in page.each("table"):
-        assert table.each("caption"), table.text[:80]
-        heads = [head for head in table.each("th") if head.attributes.get("scope") not in ("col", "row")]
-        assert not heads, heads[0]
-    for picture in page.each("svg"):
-        assert picture.attributes.get("aria-hidden") == "true" or picture.attributes["aria-label"], picture
-    labels = {one.attributes.get("for") for one in page.each("label")}
-    for entry in [*page.each("input"), *page.each("select")]:
-        assert entry.attributes["id"] in labels
 
 
 def test_every_page_is_reached_from_home_and_whole(site: Site, on_trial: Hostile) -> None:

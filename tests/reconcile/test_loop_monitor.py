@@ -23,6 +23,27 @@ from reconcile.rollout_world import local_clock_settles, monitored
 Live = Callable[[str], World]
 
 
+def written_as_told(world: World) -> None:
+    """Hold the reports against what the verb says: JSON to the byte, and the page and Markdown of the same window."""
+    for ending in ("json", "md", "html"):
+        done = world.run("monitor", "production", "--yes", "-o", "json", "--report", f"window.{ending}")
+        assert (done.code, f"wrote window.{ending}" in done.err) == (1, True), done.err
+        text = (world.root / f"window.{ending}").read_text(encoding="utf-8")
+        (world.root / f"window.{ending}").unlink()
+        (found,) = done.json
+        amount = next(one for one in found["report"]["features"] if one["name"] == "amount")
+        assert sum(one["window"] for one in amount["distribution"]) == found["report"]["rows"] > 0
+        assert [one["until"] for one in found["earlier"]] == ["2026-03-02T12:00:00Z"]
+        if ending == "json":
+            assert text == done.out
+        else:
+            assert "would retrain, but 0 of 50 labelled rows of the last 30 days" in text
+            assert all(one["name"] in text for one in amount["distribution"])
+    for name, said in (("window.pdf", "ends in .pdf"), ("window", "has no ending"), ("no/w.md", "no is not a folder")):
+        done = world.run("monitor", "production", "--yes", "--report", name)
+        assert (done.code, said in done.err, done.out) == (2, True, ""), done.err
+
+
 def test_drift_opens_one_pull_request_that_builds(live: Live) -> None:
     """Quiet traffic opens nothing; drifted, labelled traffic opens one pull request, and no second one too soon."""
     world = live("promoted")
@@ -39,6 +60,7 @@ def test_drift_opens_one_pull_request_that_builds(live: Live) -> None:
     code, found = monitored(world)
     assert (code, found["pullRequest"]) == (1, None)
     assert "would retrain, but 0 of 50 labelled rows of the last 30 days" in json.dumps(found["retraining"])
+    written_as_told(world)
     world.label(answers)
     code, found = monitored(world)
     number = found["pullRequest"]

@@ -263,3 +263,20 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelOpsError, match="cannot be written: No such file or directory") as caught:
         save(tmp_path / "nowhere" / "report.md", "text")
     assert (caught.value.problems[0].code, caught.value.exit) == ("unwritable", Exit.WORLD)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A reader sees the old or the new file, a link is followed, a pipe is written to, and nothing is left beside."""
+    file, link, pipe = tmp_path / "report.md", tmp_path / "link.md", tmp_path / "pipe"
+    file.write_text("old", encoding="utf-8")
+    link.symlink_to(file)
+    with file.open(encoding="utf-8") as reader:
+        save(link, "new \udc80")
+        assert reader.read() == "old"
+    assert (file.read_text(encoding="utf-8"), link.is_symlink()) == ("new \\udc80", True)
+    os.mkfifo(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as end:
+        save(pipe, "told")
+        assert end.read() == b"told"
+    assert pipe.is_fifo()
+    assert {one.name for one in tmp_path.iterdir()} == {"report.md", "link.md", "pipe"}

@@ -32,9 +32,21 @@ from modelops.governance.steering import Steered
 from modelops.governance.waivers import Granted, Standing
 from modelops.locks import LockDifferences
 from modelops.maturity import Criterion, Maturity, Report
+from modelops.metrics.unlabelled import Expected
 from modelops.monitoring import Decision as Due
-from modelops.monitoring import NewRows
-from modelops.monitoring.report import FeatureReport, PerformanceReport, Rate, WindowReport
+from modelops.monitoring import NewRows, Past
+from modelops.monitoring.delay import Delay
+from modelops.monitoring.report import (
+    ArmReport,
+    Distribution,
+    DomainReport,
+    EstimatedReport,
+    FeatureReport,
+    PerformanceReport,
+    Rate,
+    SliceReport,
+    WindowReport,
+)
 from modelops.project.trust import Change
 from modelops.reconcile.actions import Blocked, Rendered, Restore, SetStep, Wait
 from modelops.reconcile.loop import Condition, Result
@@ -50,7 +62,7 @@ from modelops.rollouts.replay import Look, Replay, Replayed
 from modelops.rollouts.state import Decision, RolloutState, StepState
 from modelops.rollouts.values import ArmValue
 from modelops.scoring.files import Scored
-from modelops.spec.kinds.data_snapshot import Source
+from modelops.spec.kinds.data_snapshot import Source, Summary
 from modelops.spec.kinds.release import CodeReference, DataReference, MetricValue, ReleaseArtifact, ReleaseSpec
 from modelops.spec.kinds.rollout_plan import Expectation
 from modelops.spec.kinds.waiver import WaivedGate, WaiverSpec
@@ -277,6 +289,78 @@ WATCHED = (
         Due(True, "drift"),
         None,
         lacks="would retrain, but 0 of 500 labelled rows of the last 90 days",
+    ),
+)
+COUNTED = Summary(kind="category", categories=("web", HOSTILE), counts=(70, 20), other=10, missing=0)
+BINNED = Summary(kind="number", edges=(1.5, 20.0), counts=(30, 40, 30), missing=2)
+SPREAD = Distribution(COUNTED, COUNTED.model_copy(update={"counts": (10, 200), "missing": 3}))
+SPREAD_SCORES = Distribution(BINNED, BINNED.model_copy(update={"counts": (400, 300, 200), "missing": 0}))
+RECALLED = METRIC.model_copy(update={"name": "recall", "value": 0.7, "lower": 0.6, "upper": 0.79})
+FELL = PerformanceReport(
+    "recall", "fail", RECALLED, 0.8, None, 480, 900, f"recall is below {HOSTILE}", 3, f"labels depend {HOSTILE}"
+)
+EARLIER = tuple(
+    Past(
+        datetime(2026, 3, day, tzinfo=UTC),
+        datetime(2026, 4, day, tzinfo=UTC),
+        level,
+        2,
+        "pass",
+        1,
+        day / 4,
+        0.9,
+        0.8,
+        1.0,
+    )
+    for day, level in ((1, "none"), (2, "alert"))
+)
+EXPECTED = EstimatedReport(
+    "recall", "fail", Expected(0.75, 0.7, 0.78, 0.95, 880, "calibrated", 0.01), "recall is expected; it is blind"
+)
+WHOLE = replace(
+    WINDOW,
+    features=(
+        replace(WINDOW.features[0], scores={"psi": replace(SCORE, level="warn")}, distribution=SPREAD_SCORES),
+        replace(WINDOW.features[1], share=0.6, carries=True, distribution=SPREAD),
+    ),
+    performance=FELL,
+    estimated=EXPECTED,
+    release=2,
+    like=f"rows of March {HOSTILE}",
+    against=f"the holdout {HOSTILE}",
+    arms=(ArmReport(3, 90, {"psi": SCORE}, SPREAD_SCORES),),
+    slices=(
+        SliceReport(f"channel {HOSTILE}", 300, 1 / 3, FELL),
+        SliceReport("channel app", 600, 2 / 3, replace(FELL, value=None, verdict="no-data")),
+    ),
+    delay=Delay((3600.0, 86_400.0, 5 * 86_400.0), (0.4, 0.8, 1.0), 0.93, 480, 2),
+    domain=DomainReport(0.7, 0.66, 0.74, 0.53, "alert", 5000, 900, f"the area is 0.7 {HOSTILE}"),
+    answers=SPREAD_SCORES,
+)
+REPORTED = (
+    Watched(
+        Seat("churn", "production"),
+        1,
+        replace(WINDOW, level="none", features=(), scores={}, performance=None, findings=()),
+        None,
+        None,
+    ),
+    Watched(
+        Seat("quiet", "production"),
+        4,
+        replace(WINDOW, level="no-data", rows=0, failed=0, features=(), scores={}, findings=(), performance=None),
+        None,
+        None,
+        silent=f"no request {HOSTILE}",
+    ),
+    Watched(
+        Seat(f"fraud {HOSTILE}", "production"),
+        2,
+        WHOLE,
+        Due(True, f"due {HOSTILE}"),
+        PULL,
+        earlier=EARLIER,
+        holdout=METRIC,
     ),
 )
 RETRAINING = RetrainingCase(f"drift {HOSTILE}", WINDOW, NewRows(pa.table({"n": range(1234)}), 400, 234, 6, 160, 2))

@@ -38,6 +38,7 @@ from modelops.views import (
 from modelops.views.data import snapshot, travelling
 from modelops.views.proofs import branch, fence, repository, trust, waivers
 from modelops.views.proposals import ending, measured, promotion, published, restoration, retraining
+from modelops.views.reports import monitored
 from modelops.views.trials import picture, rehearsal, replay
 from views import loop_answers as said
 from views import pull_answers as pulls
@@ -119,6 +120,7 @@ DATA: dict[str, Any] = {
     "release-waived": release.data([said.WAIVED]),
     "reproduction": reproduction.data(said.COMPARISON),
     "monitor": monitor.data("production", said.WATCHED),
+    "monitor-whole": monitor.data("production", said.REPORTED),
     "promotion": promotion.data(said.PROPOSAL),
     "pull-request": pull_requests.data(said.DISCUSSION, pulls.LOOK),
     "differences": differences.data(pulls.COMPARED),
@@ -147,6 +149,8 @@ MARKDOWN = {
     "ending-forgotten": ending.markdown(replace(said.ENDING, state=None)),
     "restoration": restoration.markdown(said.RESTORATION),
     "retraining": retraining.markdown(said.RETRAINING),
+    "monitored": monitored.markdown(f"production {said.HOSTILE}", said.REPORTED),
+    "monitored-nothing": monitored.markdown("production", ()),
     "published": published.comment(said.PULL, REPORT, CHECKED, PENDING),
     "published-unknown": published.comment(said.PULL, None, published.gates(None, None, (), (), ""), PENDING),
 }

@@ -33,12 +33,15 @@ from modelops.spec.graph import Graph, ModelEntry
 from modelops.spec.kinds.data_snapshot import DataSnapshotSpec, Summary
 from modelops.spec.kinds.deployment import DeploymentSpec
 from modelops.spec.kinds.monitor import MonitorSpec, Retraining
-from modelops.spec.kinds.release import ReleaseSpec
+from modelops.spec.kinds.release import MetricValue, ReleaseSpec
 from modelops.spec.layout import MODEL, SNAPSHOT, Seat, slug
 from modelops.spec.resource import Resource
 from modelops.spec.yaml.dump import dump
 from modelops.spec.yaml.edit import set_value
 from modelops.targets import Site
+
+_KNOWN = ("release", "verdict", "looks", "strength", "value", "lower", "upper")
+"""What a window that an earlier version scored may lack."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Watched:
     """What the monitor found about one model, and the retraining pull request that is due, if one is.
 
     ``already`` tells that another machine opened it just now, ``lacks`` why there is none although one is due;
-    ``silent`` that traffic is missing which should be there.
+    ``silent`` that traffic is missing which should be there. ``earlier`` are the windows that were scored here before,
+    the oldest first, and ``holdout`` is what the release measured of the watched metric on the rows that tested it.
     """
 
     seat: Seat
@@ -57,6 +61,8 @@ class Watched:
     already: bool = False
     lacks: str = ""
     silent: str = ""
+    earlier: tuple[monitoring.Past, ...] = ()
+    holdout: MetricValue | None = None
 
 
 @dataclass(frozen=True)
@@ -88,21 +94,13 @@ def windows(site: Site, model: str) -> list[monitoring.Past]:
 def _past(row: dict[str, Any]) -> monitoring.Past:
     until = parse_instant(row["until"])
     since = parse_instant(row["since"]) if "since" in row else until
-    known = {key: row[key] for key in ("release", "verdict", "looks") if key in row}
+    known = {key: row[key] for key in _KNOWN if key in row}
     return monitoring.Past(since, until, row["level"], **known)
 
 
 def _remember(site: Site, model: str, earlier: Sequence[monitoring.Past], report: monitoring.WindowReport) -> None:
     """Keep one entry per window end, so that running twice at the same instant counts once."""
-    performance = report.performance
-    new = monitoring.Past(
-        report.since,
-        report.until,
-        report.level,
-        report.release,
-        performance.verdict if performance is not None else "no-data",
-        performance.looks if performance is not None else 0,
-    )
+    new = monitoring.Past.of(report)
     until = format_instant(report.until)
     kept = [past for past in earlier if format_instant(past.until) != until]
     rows = [
@@ -128,7 +126,10 @@ def watch_environment(
         watched = _watch(workspace, graph, tip, seat, body)
         days = entry.monitor.spec.silent_after_days or entry.monitor.spec.window_days
         silent = silence(workspace, tip, seat, watched.release, log, days, workspace.clock())
-        found.append(replace(watched, silent=silent))
+        past = windows(workspace.site(name), model)
+        earlier = tuple(one for one in past if one.until < watched.report.until)
+        holdout = _tested(entry.releases[watched.release].spec, entry.monitor.spec)
+        found.append(replace(watched, silent=silent, earlier=earlier, holdout=holdout))
     forget_old_predictions(workspace, graph, name)
     return tuple(found)
 
@@ -201,6 +202,14 @@ def _watch(workspace: Workspace, graph: Graph, tip: str, seat: Seat, body: Calla
         lacks = "no pull request: the model trains on exactly these rows already"
         return Watched(seat, number, report, decision, None, lacks=lacks)
     return Watched(seat, number, report, decision, opened.pull, opened.already)
+
+
+def _tested(release: ReleaseSpec, monitor: MonitorSpec) -> MetricValue | None:
+    """Return the watched metric as the release states it."""
+    watched = monitor.performance
+    if watched is None:
+        return None
+    return next((one for one in release.metrics if one.name == watched.metric), None)
 
 
 def _others(entry: ModelEntry, stable: int) -> dict[int, Summary]:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
-from modelops.cli.output import confirm, emit, output_option, yes_option
+from modelops.cli.output import as_json, confirm, emit, note, output_option, report_file, save, yes_option
 from modelops.errors import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modelops.changes.retraining import Watched
 
 
 @click.command("monitor")
 @click.argument("environment")
 @click.option("--model", help="Only this model.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    callback=report_file,
+    help="Write a report, by the ending of FILE: .html as one page that needs nothing else, .md or .json.",
+)
 @yes_option
 @output_option
-def command(environment: str, model: str | None, yes: bool, output: str) -> int:
+def command(environment: str, model: str | None, report: Path | None, yes: bool, output: str) -> int:
     """Score the recent traffic of ENVIRONMENT and open a retraining pull request when it is due.
 
     Exits with 1 when drift or a fallen metric was found, and when traffic is missing that should be there.
@@ -30,5 +45,24 @@ def command(environment: str, model: str | None, yes: bool, output: str) -> int:
     began = workspace.clock()
     watched = watch_environment(workspace, environment, retraining.markdown, model)
     emit(output, view.data(environment, watched), lambda: view.text(environment, watched))
+    if report is not None:
+        save(report, _written(report, environment, watched))
+        note(f"wrote {report}")
     show_problems(tell_of_windows(workspace, environment, watched, began))
     return Exit.NO if any(found.report.level == "alert" or found.silent for found in watched) else Exit.OK
+
+
+def _written(path: Path, environment: str, watched: Sequence[Watched]) -> str:
+    """Return the report in the form that the file's ending asks for."""
+    from modelops.views import monitor
+    from modelops.views.reports import monitored as view
+
+    match path.suffix.lower():
+        case ".json":
+            return as_json(monitor.data(environment, watched)) + "\n"
+        case ".md":
+            return view.markdown(environment, watched)
+        case _:
+            from modelops.dashboard.reports import monitored
+
+            return monitored(environment, watched)

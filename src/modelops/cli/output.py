@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 output_option = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the result."
 )
+REPORTS = (".html", ".md", ".json")
+"""The forms of a report, by the ending of its file."""
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
@@ -97,11 +99,15 @@ def tell_fence() -> Callable[[Held], None]:
     return tell
 
 
+def as_json(data: Any, *, ascii_only: bool = False) -> str:
+    """Return a result as one document of JSON, keys sorted, no character in it that is not seen."""
+    return escaped_in_json(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=ascii_only, default=str))
+
+
 def emit(output: str, data: Any, text: str | Callable[[], str]) -> None:
     """Print a result as JSON (sorted keys, one document) or as the text made for people."""
     if output == "json":
-        told = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=_ascii_only(), default=str)
-        click.echo(escaped_in_json(told))
+        click.echo(as_json(data, ascii_only=_ascii_only()))
         return
     rendered = text() if callable(text) else text
     if rendered:
@@ -109,14 +115,40 @@ def emit(output: str, data: Any, text: str | Callable[[], str]) -> None:
 
 
 def save(path: Path, text: str) -> None:
-    """Write a file that the caller named; a place that cannot be written is the caller's to change."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        from modelops.errors import Exit, failure
+    """Write a file that the caller named, whole or not at all; one that cannot be written is the caller's to change.
 
+    A link is followed, and what is no file, such as a pipe, is written to.
+    """
+    from modelops.errors import Exit, failure
+    from modelops.files import replacing, sweep
+
+    data = text.encode("utf-8", "backslashreplace")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        there = path.resolve()
+        with replacing(there.parent, there.name) as (file, commit):
+            file.write(data)
+            commit(there)
+        sweep(there.parent, there.name)
+    except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise failure("unwritable", message, exit=Exit.WORLD, hint="choose another path") from None
+
+
+def report_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse a report that could not be written before anything is done for it; its ending says in which form."""
+    if value is None:
+        return None
+    if value.suffix.lower() not in REPORTS:
+        ending = f"ends in {value.suffix}" if value.suffix else "has no ending"
+        raise click.BadParameter(
+            f"{value} {ending}; a report is {', '.join(REPORTS[:-1])} or {REPORTS[-1]}", ctx, param
+        )
+    if not value.parent.is_dir():
+        raise click.BadParameter(f"{value.parent} is not a folder", ctx, param)
+    return value
 
 
 def confirm(question: str, yes: bool) -> None:

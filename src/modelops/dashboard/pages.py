@@ -6,15 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from importlib.resources import files
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from modelops import __version__
-from modelops.clock import format_instant
 from modelops.dashboard import links
+from modelops.dashboard.laying import laying, static
 from modelops.dashboard.look import House, Look
 from modelops.dashboard.rooms import Room
 from modelops.dashboard.rooms.audit import questions
@@ -25,12 +20,11 @@ from modelops.dashboard.rooms.model import model
 from modelops.dashboard.rooms.release import release
 from modelops.dashboard.rooms.seat import seat
 from modelops.dashboard.standing import Row, standings_of
-from modelops.dashboard.telling import HIDDEN, about_all, clean, hiding, typed
+from modelops.dashboard.telling import HIDDEN, about_all, hiding
 from modelops.errors import ModelOpsError, Problem
-from modelops.markup import plain, shown
-from modelops.serving.guard.visible import ALL, Sight, without_paths
+from modelops.serving.guard.visible import ALL, Sight
 
-__all__ = ["STATIC", "Page", "Pages"]
+__all__ = ["STATIC", "Page", "Pages", "static"]
 
 STATIC: Mapping[str, str] = {
     "static/style.css": "text/css; charset=utf-8",
@@ -50,30 +44,6 @@ class Page:
     leads: frozenset[str] = frozenset()
 
 
-@cache
-def static(path: str) -> bytes:
-    """Return a file that pages load."""
-    return files("modelops.dashboard").joinpath(path).read_bytes()
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
-
-
-def _instant(value: datetime | str | None, day: bool = False) -> Markup:
-    """Return an instant that people and machines read."""
-    if value is None or value == "":
-        return Markup("–")
-    text = value if isinstance(value, str) else format_instant(value)
-    said = text[:10] if day else text.replace("T", " ").removesuffix("Z")[:16] + " UTC"
-    return Markup('<time datetime="{}">{}</time>').format(plain(text), plain(said))
-
-
-def _lines(value: str) -> Markup:
-    """Return a text with its line breaks."""
-    return Markup.escape(without_paths(shown(value)))
-
-
 def _ago(now: datetime) -> Callable[[datetime | None], str]:
     def told(value: datetime | None) -> str:
         if value is None:
@@ -86,20 +56,6 @@ def _ago(now: datetime) -> Callable[[datetime | None], str]:
         return "just now" if seconds >= 0 else ""
 
     return told
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("modelops.dashboard"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=clean,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "instant": _instant, "lines": _lines, "typed": typed}
-    return environment
 
 
 class Pages:
@@ -199,7 +155,7 @@ class Pages:
         }
         names = {**look.names, **look.retired} if look is not None and sight.models is not None else ()
         with hiding(sight, names):
-            html = _environment().get_template(room.template).render(shown)
+            html = laying().get_template(room.template).render(shown)
         return Page(room.status, html, frozenset(leads))
 
 

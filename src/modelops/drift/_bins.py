@@ -5,8 +5,6 @@ Missing values, and categories that the reference does not list, are bins of the
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from itertools import accumulate, pairwise
 from typing import Annotated
 
 from pydantic import Field
@@ -19,7 +17,7 @@ from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.chance import Chance, divergence_chance
 from modelops.statistics.distances import Terms, divergence
-from modelops.summaries import count, merge, rows, same_bins
+from modelops.summaries import coarser, count, merge, rows, same_bins
 
 __all__ = ["BinnedParams", "all_counts", "count", "divergence_score", "fit", "merge", "require_same_bins"]
 
@@ -41,42 +39,8 @@ class BinnedParams(Strict):
 
 
 def fit(params: BinnedParams, summary: Summary) -> Summary:
-    """Return a summary with fewer bins: about ``bins`` of equal frequency, or the most frequent ``categories``.
-
-    The edges are chosen among those of the summary, by the rule that placed them: a value that alone fills more than
-    one of the wider bins keeps a bin of its own.
-    """
-    if summary.kind == "category":
-        kept = params.categories
-        return summary.model_copy(
-            update={
-                "categories": summary.categories[:kept],
-                "counts": summary.counts[:kept],
-                "other": summary.other + sum(summary.counts[kept:]),
-            }
-        )
-    below = [0, *accumulate(summary.counts)]
-    n = below[-1]
-    chosen: set[int] = set()
-    for rank in (round(k * n / params.bins) for k in range(1, params.bins)) if n else ():
-        place = bisect_right(below, min(rank, n - 1)) - 1
-        start, end = below[place], below[place + 1]
-        if (end - start) * params.bins > n:
-            chosen |= {place, place + 1}
-        else:
-            chosen.add(place if rank - start <= end - rank and start > 0 else place + 1)
-    inner = sorted(chosen - {0, len(summary.counts)})
-    marks = [0, *inner, len(summary.counts)]
-    counts = tuple(below[b] - below[a] for a, b in pairwise(marks))
-    return summary.model_copy(
-        update={
-            "edges": tuple(summary.edges[index - 1] for index in inner),
-            "counts": counts,
-            "means": (),
-            "minimum": None,
-            "maximum": None,
-        }
-    )
+    """Return a summary with fewer bins: about ``bins`` of equal frequency, or the most frequent ``categories``."""
+    return coarser(summary, params.bins, params.categories)
 
 
 def require_same_bins(first: Summary, second: Summary) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Literal
 
 from modelops.drift import Level, Score
 from modelops.metrics.unlabelled import Expected
 from modelops.monitoring.delay import Delay
+from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.kinds.release import MetricValue
 
 __all__ = [
     "ArmReport",
+    "Bin",
+    "Distribution",
     "DomainReport",
     "EstimatedReport",
     "FeatureReport",
@@ -42,12 +46,57 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Bin:
+    """Rows of the reference and of the window that lie in one bin, in numbers of rows; ``name`` says which values."""
+
+    name: str
+    reference: int
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A column of the window beside the reference's, counted in the same bins: those of the reference, joined to a few.
+
+    Bins of numbers hold about the same share of the reference each; the first and the last one have no other end.
+    """
+
+    reference: Summary
+    window: Summary
+
+    @property
+    def bins(self) -> tuple[Bin, ...]:
+        """Every bin in the order of its values, then what no bin is for, if there is any on either side."""
+        one, other = self.reference, self.window
+        names = one.categories if one.kind == "category" else tuple(_ranges(one.edges))
+        rest = (("(others)", one.other, other.other), ("(missing)", one.missing, other.missing))
+        listed = tuple(map(Bin, names, one.counts, other.counts))
+        return (*listed, *(Bin(*each) for each in rest if any(each[1:])))
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """How many rows of the reference and of the window were counted, missing values included."""
+        return sum(one.reference for one in self.bins), sum(one.window for one in self.bins)
+
+
+def _ranges(edges: tuple[float, ...]) -> Iterator[str]:
+    """Name the bins between inner edges; a value at an edge lies above it."""
+    if not edges:
+        yield "all numbers"
+        return
+    yield f"below {edges[0]:.6g}"
+    for low, high in pairwise(edges):
+        yield f"{low:.6g} to {high:.6g}"
+    yield f"from {edges[-1]:.6g}"
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureReport:
     """Drift and input quality of one feature; ``unseen`` is for categories, ``out_of_range`` for numbers.
 
     ``scores`` are those of the monitor's scores that can score such a column, by their type. ``share`` is the feature's
     part in what all are worth to the release, None where that is not known, and ``carries`` tells that it is among the
-    few that carry the model.
+    few that carry the model. ``distribution`` is None where it was not counted.
     """
 
     name: str
@@ -57,6 +106,7 @@ class FeatureReport:
     out_of_range: Rate | None = None
     share: float | None = None
     carries: bool = False
+    distribution: Distribution | None = None
 
     @property
     def level(self) -> Level:
@@ -123,6 +173,7 @@ class ArmReport:
     release: int
     rows: int
     scores: Mapping[str, Score]
+    distribution: Distribution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +202,8 @@ class WindowReport:
     ``like`` the stretch of the snapshot that the inputs were held against, "" for all of its rows. ``against`` names
     the reference where it is not the rows that the release was trained on. ``arms`` are the other releases that
     answered, ``estimated`` is the metric without labels, ``delay`` how long labels take,
-    and ``domain`` how well the rows are told from the reference's by all features together.
+    and ``domain`` how well the rows are told from the reference's by all features together. ``answers`` is how the
+    scores of what ``release`` answered are spread, beside those on its holdout.
     """
 
     model: str
@@ -172,6 +224,13 @@ class WindowReport:
     slices: tuple[SliceReport, ...] = ()
     delay: Delay | None = None
     domain: DomainReport | None = None
+    answers: Distribution | None = None
+
+    @property
+    def strength(self) -> float | None:
+        """The strongest drift of a feature or of the answers in units of its limit, None where none was measured."""
+        told = [*self.scores.values(), *(score for each in self.features for score in each.scores.values())]
+        return max((score.strength for score in told if score.level != "no-data"), default=None)
 
     @property
     def drifted(self) -> tuple[str, ...]:

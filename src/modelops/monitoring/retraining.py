@@ -32,7 +32,9 @@ class Past:
     """What is remembered of a window that was scored earlier.
 
     ``release`` is the one that answered it, None where that was not written down; ``verdict`` is that of the watched
-    metric, and ``looks`` counts how often it had been judged by then.
+    metric, and ``looks`` counts how often it had been judged by then. ``strength`` is the strongest drift in units of
+    its limit, ``value`` the metric with its bounds ``lower`` and ``upper``; None where they were not measured or not
+    written down.
     """
 
     since: datetime
@@ -41,6 +43,26 @@ class Past:
     release: int | None = None
     verdict: Verdict = "no-data"
     looks: int = 0
+    strength: float | None = None
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+    @classmethod
+    def of(cls, report: WindowReport) -> Past:
+        """Return what is remembered of a window."""
+        performance = report.performance
+        value = performance.value if performance is not None else None
+        return cls(
+            report.since,
+            report.until,
+            report.level,
+            report.release,
+            performance.verdict if performance is not None else "no-data",
+            performance.looks if performance is not None else 0,
+            report.strength,
+            *((None, None, None) if value is None else (value.value, value.lower, value.upper)),
+        )
 
 
 def should_retrain(

@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from modelops import drift, summaries
 from modelops.drift import Drift, Kind, Score
 from modelops.monitoring.delay import Delay, delay_of, mature
+from modelops.monitoring.distributions import distribution
 from modelops.monitoring.domain_classifier import domain_classifier
 from modelops.monitoring.entities import (
     Worth,
@@ -145,10 +146,8 @@ def score_window(
     ----------
     monitor, model : MonitorSpec, ModelSpec
         What is watched, and what the features and labels mean.
-    profile : mapping of feature name to Summary
-        What the features look like in the snapshot that the release was trained on.
-    score_profile : Summary, optional
-        What the release's scores on its holdout look like.
+    profile, score_profile : mapping of feature name to Summary, Summary or None
+        What the features look like in the snapshot that the release was trained on, and its scores on its holdout.
     table : pa.Table
         All logged rows. Inputs are scored on every row; scores and performance on those of ``release``.
     since, until, name : datetime, datetime, str
@@ -201,6 +200,7 @@ def score_window(
         slices=found.slices,
         delay=delay,
         domain=found.domain,
+        answers=None if score_profile is None else distribution(score_profile, stable.column("score").drop_null()),
     )
 
 
@@ -290,7 +290,9 @@ def _arms(
                 if profile.kind in each.module.KINDS
             ]
             scores = _answers(scorers, Reference({}, profile), rows, entities_of(rows, model))
-            found.append(ArmReport(number, rows.num_rows, scores))
+            found.append(
+                ArmReport(number, rows.num_rows, scores, distribution(profile, rows.column("score").drop_null()))
+            )
     return tuple(found)
 
 
@@ -417,6 +419,7 @@ def _reported(
         missing=rate(missing(values, kind), reference.missing),
         unseen=rate(unseen(values, reference), reference.other) if kind == "category" else None,
         out_of_range=out_of_range(feature, values, reference, rate),
+        distribution=distribution(reference, values),
     )
     return weighed(found, weight)
 

@@ -8,6 +8,7 @@ from modelops.summaries.columns import numbers, tally, texts
 from modelops.summaries.counting import absence, borders, count, count_numbers, merge, rows, rows_like, same_bins
 from modelops.summaries.disclosure import SHARED, outward, outward_instants, shareable
 from modelops.summaries.fitting import closed, completed, edge_above, edge_below, kind_of, summarise
+from modelops.summaries.joining import coarser
 from modelops.summaries.matrix import alike, frequent, is_text, matrix
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "alike",
     "borders",
     "closed",
+    "coarser",
     "completed",
     "count",
     "count_numbers",

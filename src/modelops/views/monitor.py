@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +11,20 @@ from modelops.clock import format_instant
 from modelops.drift import Score
 from modelops.markup import escape, plain
 from modelops.markup import table as markdown_table
-from modelops.monitoring import ranked
-from modelops.monitoring.report import EstimatedReport, FeatureReport, PerformanceReport, Rate, WindowReport, worst
+from modelops.monitoring import Past, ranked
+from modelops.monitoring.report import (
+    Distribution,
+    EstimatedReport,
+    FeatureReport,
+    PerformanceReport,
+    Rate,
+    WindowReport,
+    worst,
+)
 from modelops.views.terminal import table
+
+LOOKS = 24
+"""So many of the last windows are told."""
 
 
 def text(environment: str, watched: Sequence[Watched]) -> str:
@@ -23,15 +34,20 @@ def text(environment: str, watched: Sequence[Watched]) -> str:
         parts.append(f"{found.seat.model} release {found.release} in {environment}\n{report_text(found.report)}")
         if found.silent:
             parts.append(f"silent: {plain(found.silent)}")
-        if found.decision is not None:
-            parts.append(f"retraining: {plain(found.decision.reason)}")
-        if found.lacks:
-            parts.append(plain(found.lacks))
-        if found.pull is not None:
-            number = found.pull.number
-            said = f"pull request {number} asks for it already" if found.already else f"opened pull request {number}"
-            parts.append(f"{said}: {plain(found.pull.title)}")
+        parts += map(plain, decided(found))
     return "\n".join(parts) or f"no monitored model is stable in {environment}"
+
+
+def decided(found: Watched) -> Iterator[str]:
+    """Yield what was decided about a retraining: whether it is due, what it lacks, and the pull request."""
+    if found.decision is not None:
+        yield f"retraining: {found.decision.reason}"
+    if found.lacks:
+        yield found.lacks
+    if found.pull is not None:
+        number = found.pull.number
+        said = f"pull request {number} asks for it already" if found.already else f"opened pull request {number}"
+        yield f"{said}: {found.pull.title}"
 
 
 def data(environment: str, watched: Sequence[Watched]) -> list[dict[str, Any]]:
@@ -47,9 +63,24 @@ def data(environment: str, watched: Sequence[Watched]) -> list[dict[str, Any]]:
             if found.decision is None
             else {"fire": found.decision.fire, "reason": found.decision.reason, "lacks": found.lacks or None},
             "pullRequest": found.pull.number if found.pull is not None else None,
+            "holdout": None if found.holdout is None else found.holdout.model_dump(by_alias=True),
+            "earlier": [_past(past) for past in found.earlier[-LOOKS:]],
         }
         for found in watched
     ]
+
+
+def _past(past: Past) -> dict[str, Any]:
+    known = past.value is not None
+    return {
+        "since": format_instant(past.since),
+        "until": format_instant(past.until),
+        "release": past.release,
+        "level": past.level,
+        "strength": past.strength,
+        "verdict": past.verdict,
+        "value": {"value": past.value, "lower": past.lower, "upper": past.upper} if known else None,
+    }
 
 
 def report_data(report: WindowReport) -> dict[str, Any]:
@@ -67,12 +98,14 @@ def report_data(report: WindowReport) -> dict[str, Any]:
         "findings": list(report.findings),
         "features": [_feature(feature) for feature in report.features],
         "scores": _scores(report.scores),
+        "distribution": _distribution(report.answers),
         "arms": [
             {
                 "release": arm.release,
                 "rows": arm.rows,
                 "level": worst(arm.scores.values()),
                 "scores": _scores(arm.scores),
+                "distribution": _distribution(arm.distribution),
             }
             for arm in report.arms
         ],
@@ -184,10 +217,25 @@ def _feature(feature: FeatureReport) -> dict[str, Any]:
         "missing": _rate(feature.missing),
         "unseen": _rate(feature.unseen),
         "outOfRange": _rate(feature.out_of_range),
+        "distribution": _distribution(feature.distribution),
     }
 
 
-def _window(report: WindowReport) -> str:
+def _distribution(found: Distribution | None) -> list[dict[str, Any]] | None:
+    """Return the rows of reference and window in each bin; of numbers with the ends that it has."""
+    if found is None:
+        return None
+    edges = found.reference.edges if found.reference.kind == "number" else ()
+    lows, highs = (None, *edges), (*edges, None)
+    ends = [{"from": low, "below": high} for low, high in zip(lows, highs, strict=True)] if edges else []
+    return [
+        {"name": each.name, "reference": each.reference, "window": each.window, **(ends[at] if at < len(ends) else {})}
+        for at, each in enumerate(found.bins)
+    ]
+
+
+def window_line(report: WindowReport) -> str:
+    """Say which window it is, and how many rows it has."""
     failed = f", {report.failed} of them failed" if report.failed else ""
     return f"{format_instant(report.since)} to {format_instant(report.until)}: {report.rows} rows{failed}"
 
@@ -223,7 +271,7 @@ def _slices(report: WindowReport) -> list[str]:
 
 def report_text(report: WindowReport) -> str:
     """Return a window's report, the findings first, then a row for each feature."""
-    lines = [f"{_window(report)}, level {report.level}", *(f"  {plain(sentence)}" for sentence in report.findings)]
+    lines = [f"{window_line(report)}, level {report.level}", *(f"  {plain(sentence)}" for sentence in report.findings)]
     if report.performance is not None and report.performance.verdict == "pass":
         lines.append(f"  {plain(report.performance.reason)}")
     if report.against:
@@ -239,7 +287,7 @@ def report_text(report: WindowReport) -> str:
 
 def report_markdown(report: WindowReport) -> str:
     """Return a window's report for a pull request."""
-    lines = [f"**Window** {_window(report)}. **Level** {report.level}.", ""]
+    lines = [f"**Window** {window_line(report)}. **Level** {report.level}.", ""]
     lines += [f"- {escape(sentence)}" for sentence in report.findings]
     if report.performance is not None and report.performance.verdict == "pass":
         lines.append(f"- {escape(report.performance.reason)}.")

@@ -1,8 +1,9 @@
 """Pictures as SVG that the server makes: no script draws, no style is inlined, and each says in words what it shows."""
 
 from modelops.dashboard.pictures.bars import bars
+from modelops.dashboard.pictures.beside import beside
 from modelops.dashboard.pictures.course import Point, course
 from modelops.dashboard.pictures.graph import Node, graph
 from modelops.dashboard.pictures.intervals import Interval, intervals
 
-__all__ = ["Interval", "Node", "Point", "bars", "course", "graph", "intervals"]
+__all__ = ["Interval", "Node", "Point", "bars", "beside", "course", "graph", "intervals"]

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from modelops.dashboard.pictures.drawing import add, done, scale, sheet, short, written
+from modelops.dashboard.pictures.drawing import add, done, hint, scale, sheet, short, written
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 640, 150, 52, 24, 10
 
@@ -33,6 +33,6 @@ def bars(title: str, edges: Sequence[float], counts: Sequence[int]) -> Markup:
             width=max(right - left - 1, 0.5),
             height=up.at(0) - up.at(dense),
         )
-        add(box, "title").text = f"{short(low)} to {short(high)}: {count} rows"
+        hint(box, f"{short(low)} to {short(high)}: {count} rows")
     add(drawn, "line", "axis", x1=_LEFT, x2=_WIDTH - 12, y1=up.at(0), y2=up.at(0))
     return done(drawn)

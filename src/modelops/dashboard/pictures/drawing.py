@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from modelops.markup import plain
 
-__all__ = ["Scale", "add", "done", "scale", "sheet", "short", "written"]
+__all__ = ["Scale", "add", "cut", "done", "hint", "scale", "sheet", "short", "written"]
 
 
 def sheet(width: int, height: int, kind: str, title: str, *, linked: bool = False) -> Element:
@@ -38,6 +38,11 @@ def written(parent: Element, text: str, x: float, y: float, kind: str = "", anch
     found = add(parent, "text", kind, x=x, y=y, text_anchor=anchor)
     found.text = plain(text)
     return found
+
+
+def hint(parent: Element, text: str) -> None:
+    """Say in words what an element shows, as a browser tells it of what is pointed at."""
+    add(parent, "title").text = plain(text)
 
 
 def done(drawn: Element) -> Markup:
@@ -86,3 +91,9 @@ def scale(values: Iterable[float], start: float, end: float, ticks: int = 4) -> 
 def _round(step: float) -> float:
     power = 10.0 ** math.floor(math.log10(step))
     return next(power * factor for factor in (1, 2, 2.5, 5, 10) if step <= power * factor * (1 + 1e-9))
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most so many letters, in one line."""
+    said = plain(text)
+    return said if len(said) <= most else said[: most - 1] + "…"

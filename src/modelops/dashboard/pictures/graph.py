@@ -8,8 +8,7 @@ from xml.etree.ElementTree import Element
 
 from markupsafe import Markup
 
-from modelops.dashboard.pictures.drawing import add, done, sheet, written
-from modelops.markup import plain
+from modelops.dashboard.pictures.drawing import add, cut, done, hint, sheet, written
 
 _BOX, _GAP, _ROW, _HIGH, _TOP = 208, 52, 58, 42, 26
 _LETTERS = 25
@@ -59,12 +58,8 @@ def _line(drawn: Element, start: tuple[int, int], end: tuple[int, int], kind: st
 def _box(drawn: Element, node: Node, x: int, y: int) -> None:
     around = {"href": node.href} if node.href else {}
     group = add(drawn, "a" if node.href else "g", f"box {node.kind}".strip(), **around)
-    add(group, "title").text = plain(f"{node.name} {node.about}".strip())
+    hint(group, f"{node.name} {node.about}".strip())
     add(group, "rect", x=x, y=y, width=_BOX, height=_HIGH, rx=8)
-    written(group, _cut(node.name), x + 12, y + (18 if node.about else 26), "label")
+    written(group, cut(node.name, _LETTERS), x + 12, y + (18 if node.about else 26), "label")
     if node.about:
-        written(group, _cut(node.about, 32), x + 12, y + 34, "tick")
-
-
-def _cut(text: str, most: int = _LETTERS) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+        written(group, cut(node.about, 32), x + 12, y + 34, "tick")

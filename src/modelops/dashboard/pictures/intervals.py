@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from modelops.dashboard.pictures.drawing import add, done, scale, sheet, short, written
+from modelops.dashboard.pictures.drawing import add, cut, done, hint, scale, sheet, short, written
 
 _WIDTH, _ROW, _TOP, _BOTTOM, _LEFT, _RIGHT = 640, 26, 8, 24, 190, 16
 
@@ -35,13 +35,12 @@ def intervals(title: str, rows: Sequence[Interval], limit: float | None = None) 
         written(drawn, short(tick), across.at(tick), high - 7, "tick", "middle")
     if limit is not None:
         line = add(drawn, "line", "limit", x1=across.at(limit), x2=across.at(limit), y1=_TOP, y2=high - _BOTTOM)
-        add(line, "title").text = f"limit {short(limit)}"
+        hint(line, f"limit {short(limit)}")
     for at, one in enumerate(rows):
         y = _TOP + _ROW * (at + 0.5)
         group = add(drawn, "g", f"point {one.kind}")
-        add(group, "title").text = _said(one)
-        name = one.name if len(one.name) <= 26 else one.name[:25] + "…"
-        written(group, name, _LEFT - 12, y + 4, "label", "end")
+        hint(group, _said(one))
+        written(group, cut(one.name, 26), _LEFT - 12, y + 4, "label", "end")
         if one.lower is not None and one.upper is not None:
             add(group, "line", "whisker", x1=across.at(one.lower), x2=across.at(one.upper), y1=y, y2=y)
         add(group, "circle", "dot", cx=across.at(one.value), cy=y, r=5)
