@@ -33,45 +33,7 @@ STATE, STORE, ROUTES = "/var/lib/modelops", "/srv/modelops/store", "/srv/modelop
 
 _SAID = re.compile(r"on Python (3\.[0-9]+)\b")
 
-_DOCKERFILE = """\
-FROM {{ base }} AS build
-ENV PYTHONDONTWRITEBYTECODE=1
-WORKDIR /tmp/build
-COPY requirements.lock ./
-RUN ["python", "-m", "pip", "install", "--no-cache-dir", "--no-compile", "--no-deps", "--require-hashes", \
-"--target", "/opt/modelops", "--requirement", "requirements.lock"]
-# modelops itself by its hash, never by its name: on a package index a name is whoever's took it first.
-COPY modelops.txt collect.py ./
-{%- if carried %}
-COPY wheels/ wheels/
-{%- endif %}
-RUN ["python", "-m", "pip", "install", "--no-cache-dir", "--no-compile", "--no-deps", "--require-hashes", \
-{% if carried %}"--no-index", {% endif %}"--target", "/opt/modelops", "--requirement", "modelops.txt"]
-RUN ["python", "collect.py", "/opt/modelops", "/image"{% if minimal %}, "--minimal"{% endif %}]
-
-FROM {{ "scratch" if minimal else base }}
-COPY --from=build /image/ /
-COPY --from=build --chown={{ user }}:{{ user }} /image/var/lib/modelops/ /var/lib/modelops/
-COPY --from=build --chown={{ user }}:{{ user }} /image/srv/modelops/ /srv/modelops/
-{%- for folder in folders %}
-COPY {{ folder }}/ /srv/modelops/{{ folder }}/
-{%- endfor %}
-ENV PYTHONPATH=/opt/modelops PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONUTF8=1 HOME=/var/lib/modelops
-USER {{ user }}:{{ user }}
-WORKDIR /var/lib/modelops
-EXPOSE {{ port }} {{ grpc }}
-# What is written below a read-only root: the log of predictions, and what only lives as long as the process.
-VOLUME ["/var/lib/modelops", "/tmp"]
-{%- for key, value in labels %}
-LABEL {{ key }}={{ value }}
-{%- endfor %}
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \\
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:{{ port }}/v2/health/ready')"]
-ENTRYPOINT ["python", "-m", "modelops"]
-{%- if command %}
-CMD {{ command }}
-{%- endif %}
-"""
+_DOCKERFILE = (resources(__package__) / "Dockerfile.jinja").read_text(encoding="utf-8")
 
 
 def python_of(lock: str) -> str:
