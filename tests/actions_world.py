@@ -492,6 +492,7 @@ class OneJob:
         self.workspace.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.temp, ignore_errors=True)
         self.temp.mkdir()
+        self.tracked = f"github_{self.temp}"
         self.environment, self.path = dict[str, str](), list[str]()
         self.python = self.temp / "python"
         self.masks: list[str] = []
@@ -641,7 +642,7 @@ class OneJob:
         words |= {"GITHUB_EVENT_PATH": str(event), "GITHUB_WORKSPACE": str(self.workspace), "GITHUB_ACTIONS": "true"}
         words |= {"CI": "true", "GITHUB_JOB": self.record.name, "RUNNER_TEMP": str(self.temp)}
         words |= {"RUNNER_ENVIRONMENT": context["runner"]["environment"], "RUNNER_OS": "Linux", "RUNNER_ARCH": "X64"}
-        words |= {"RUNNER_NAME": self.place.name, "RUNNER_TRACKING_ID": f"github_{self.temp.name}"}
+        words |= {"RUNNER_NAME": self.place.name, "RUNNER_TRACKING_ID": self.tracked}
         path = ":".join([*self.path, self.actions.environ["PATH"]])
         seen = {**self.actions.environ, **words, **context["env"], **files, "PATH": path}
         self.record.environments.append(seen)
@@ -669,13 +670,14 @@ class OneJob:
 
     def sweep(self) -> None:
         """End what the job left running: on a hosted machine everything, on one of one's own what carries its mark."""
-        mark = str(self.place) if self.hosted else f"github_{self.temp.name}"
+        # Whole words, as another job, also of a world beside this one, may be called so and some more.
+        mark = f"{self.place}/" if self.hosted else f"RUNNER_TRACKING_ID={self.tracked}\0"
         for process in Path("/proc").iterdir():
             if not process.name.isdigit() or int(process.name) == os.getpid():
                 continue
             with contextlib.suppress(OSError):
                 words = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
-                if mark.encode() in words or (self.hosted and str((process / "cwd").readlink()).startswith(mark)):
+                if mark.encode() in words or (self.hosted and f"{(process / 'cwd').readlink()}/".startswith(mark)):
                     os.kill(int(process.name), signal.SIGKILL)
 
     # --- actions

@@ -126,18 +126,24 @@ def test_a_repository_that_was_renamed_goes_on(github_ground: Ground) -> None:
 
 
 def test_a_default_branch_of_another_name_stops_the_run_of_the_day(github_ground: Ground) -> None:
-    """The files go on naming the old one: the run is red, says which branch is missing, and writes nothing."""
+    """The environment is still the old one's, and the files go on naming it: the run is red, and writes nothing.
+
+    Where somebody has let the new name use the environment, the run says which branch is missing.
+    """
     team = github_ground.after("approved")
-    remote = team.hub.remote
+    remote, actions = team.hub.remote, team.actions
     git(remote, "branch", "-m", "main", "trunk")
-    team.actions.branch = "trunk"
     tip = git(remote, "rev-parse", "refs/heads/trunk")
     payload = {"repository": team.repository | {"default_branch": "trunk"}, "sender": {"login": "ada", "type": "User"}}
+    event, actions.branch = Event("schedule", payload, "refs/heads/trunk", tip), "trunk"
     try:
-        (run,) = team.actions.emit(Event("schedule", payload, "refs/heads/trunk", tip), "release.yml")
+        (barred,) = actions.emit(event, "release.yml")
+        actions.deploying["release"] = ["trunk"]
+        (run,) = actions.emit(event, "release.yml")
     finally:
-        team.actions.branch = "main"
-    assert run.conclusion == "failure"
+        actions.branch = "main"
+    assert (barred.conclusion, run.conclusion) == ("failure", "failure")
+    assert "refs/heads/trunk is not allowed to deploy to release" in barred.jobs["release"].log
     assert "error: " in run.jobs["release"].log
     assert "main" in run.jobs["release"].log.partition("error: ")[2]
     assert git(
