@@ -70,7 +70,8 @@ class Engine:
                 if container.name.startswith(prefix):
                     container.remove(force=True)
             for one in (*client.networks.list(), *client.volumes.list()):
-                if one.name.startswith(prefix):
+                # An engine has networks of its own, which stay.
+                if one.name.startswith(prefix) and one.name not in ("bridge", "host", "none"):
                     one.remove()
 
 

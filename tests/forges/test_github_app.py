@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -126,15 +125,7 @@ def test_an_app_that_is_not_installed_or_suspended_says_so(scene: Scene) -> None
 
 def test_an_app_on_a_renamed_repository_asks_for_it_by_its_number(scene: Scene) -> None:
     """GitHub sends the old name to a number; a token for the old name there is none."""
-    told = json.dumps({"id": 7, "app_id": 4711, "permissions": scene.served.app.permissions}).encode()
-    scene.served.name = "acme/renamed"
-
-    def fault(method: str, path: str, number: int) -> tuple[int, dict[str, str], bytes] | None:
-        if path == f"/repos/{REPOSITORY}/installation":
-            return 301, {"Location": f"{scene.served.url}/repositories/1/installation"}, b"{}"
-        return (200, {}, told) if path == "/repositories/1/installation" else None
-
-    scene.served.fault = fault
+    scene.served.name, scene.served.moved = "acme/renamed", True
     scene.forge().find()
     assert len(scene.served.app.tokens) == 1
 

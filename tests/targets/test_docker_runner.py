@@ -23,7 +23,7 @@ from registry_world import free_port
 from targets.engine_box import Box, Callers, answers
 from waiting import wait_for
 
-pytestmark = needs_engine
+pytestmark = [needs_engine, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("check", RUNNER_CHECKS, ids=lambda check: check.__name__)
@@ -70,7 +70,6 @@ def test_another_server_takes_over_without_a_lost_request(box: Box) -> None:
     assert log.module.open(log.params).window("fraud", columns=["row"]).num_rows == callers.answered
 
 
-@pytest.mark.slow
 def test_twenty_servers_take_over_without_a_lost_request(box: Box) -> None:
     """The same, twenty times."""
     callers = swapped(box, 20)
@@ -110,7 +109,6 @@ def test_the_log_is_carried_once(box: Box) -> None:
     assert found(second)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["server", "front", "both", "state", "everything"])
 def test_what_was_lost_is_made_again(box: Box, lost: str) -> None:
     """A removed container or volume is told, and one more apply answers as before; a lost log holds what was copied."""
@@ -135,7 +133,6 @@ def test_what_was_lost_is_made_again(box: Box, lost: str) -> None:
     assert reference.module.open(reference.params).find(id) is not None
 
 
-@pytest.mark.slow
 def test_a_killed_server_comes_back_by_itself(box: Box) -> None:
     """Callers wait while the engine starts it again; nobody has to look."""
     box.apply(box.table())
@@ -159,7 +156,6 @@ def test_a_taken_port_is_told_and_healed(box: Box) -> None:
     box.ask()
 
 
-@pytest.mark.slow
 def test_a_missing_image_leaves_what_runs(box: Box) -> None:
     """An image that nobody can pull is told, and the old server goes on."""
     box.apply(box.table())
@@ -182,7 +178,6 @@ def test_a_release_that_does_not_load_leaves_the_old_routes(box: Box, store: Sto
     box.ask()
 
 
-@pytest.mark.slow
 def test_two_reconcilers_end_in_one_state(box: Box, tmp_path: Path) -> None:
     """Two machines apply at once: whoever is refused can do it again, and there is one front and one server."""
     other = Box(box.engine, Site("staging", tmp_path / "other", box.site.store), box.prefix, box.port, box.digests)
@@ -230,7 +225,6 @@ docker.apply(params, Site("staging", Path(sys.argv[3]), Address(sys.argv[5])), t
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("every", [9, 1])
 def test_killed_at_any_point_the_next_pass_ends_the_same(box: Box, every: int) -> None:
     """An apply is killed before its n-th question to the engine, for all n: what is there is taken up where it was."""
@@ -250,7 +244,6 @@ def test_killed_at_any_point_the_next_pass_ends_the_same(box: Box, every: int) -
     assert point > 15
 
 
-@pytest.mark.slow
 def test_an_engine_that_is_away_and_back(box: Box) -> None:
     """While it is down that is exit 4 and no word about what runs; back again, everything answers without a pass."""
     if box.engine.own is None:

@@ -23,7 +23,7 @@ from registry_world import free_port, needs_registry, registry
 from targets.engine_box import Box, answers
 from waiting import PATIENCE, wait_for
 
-pytestmark = needs_engine
+pytestmark = [needs_engine, pytest.mark.slow]
 
 
 def test_after_a_refused_table_a_new_start_finds_the_old_one(box: Box, store: Store) -> None:
