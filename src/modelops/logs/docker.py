@@ -12,7 +12,6 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +25,7 @@ from modelops.spec.meta import Name, Strict
 from modelops.targets.docker.containers import MADE, Names, found, servers
 from modelops.targets.docker.engine import connected, gone
 from modelops.targets.docker.image import STATE
-from modelops.targets.docker.inside import ask, unpacked
+from modelops.targets.docker.inside import ask, started, unpacked
 from modelops.targets.docker.params import Params as Engine
 
 KNOWN = "known.json"
@@ -193,29 +192,20 @@ class _Copy:
 
 def _copy(container: Any, params: Params, copy: _Copy) -> None:
     """Copy what has another mark by now, as one moment of each file."""
-    api = container.client.api
-    words = ["python", "-I", "-c", _EXPORT, f"{STATE}/{PREDICTIONS}", json.dumps(copy.marks())]
-    made = api.exec_create(container.id, words)
-    told = [b""]
-
-    def out() -> Iterator[bytes]:
-        for data, said in api.exec_start(made["Id"], stream=True, demux=True):
-            told[0] = (told[0] + (said or b""))[-2000:]
-            yield data or b""
-
     cut = None
-    try:
-        for path, file in unpacked(out()):
-            name = path.removesuffix(".mark")
-            if _NAME.fullmatch(name) and name == path:
-                copy.take(name, file)
-            elif _NAME.fullmatch(name):
-                # The file first: what is written down as known is here.
-                copy.mark(name, json.loads(file.read()))
-    except tarfile.TarError as error:
-        cut = str(error)
-    if api.exec_inspect(made["Id"])["ExitCode"] != 0 or cut is not None:
-        last = told[0].decode("utf-8", "replace").strip().splitlines() or [cut or "it says nothing"]
+    with started(container, _EXPORT, f"{STATE}/{PREDICTIONS}", json.dumps(copy.marks())) as running:
+        try:
+            for path, file in unpacked(running.out()):
+                name = path.removesuffix(".mark")
+                if _NAME.fullmatch(name) and name == path:
+                    copy.take(name, file)
+                elif _NAME.fullmatch(name):
+                    # The file first: what is written down as known is here.
+                    copy.mark(name, json.loads(file.read()))
+        except tarfile.TarError as error:
+            cut = str(error)
+    if cut is not None or not running.succeeded():
+        last = running.complaint.decode("utf-8", "replace").strip().splitlines() or [cut or "it says nothing"]
         raise _not_copied(params, last[-1])
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import secrets
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +17,7 @@ from modelops.errors import Exit, failure
 from modelops.targets.docker.engine import gone, refused
 from modelops.targets.docker.image import USER
 
-__all__ = ["ask", "carried_in", "copied_in", "files_in", "unpacked"]
+__all__ = ["Program", "ask", "carried_in", "copied_in", "files_in", "started", "unpacked"]
 
 KNOCK = """
 import socket, sys
@@ -103,14 +105,44 @@ if not any(log.glob("*.sqlite")):
 """Makes a copied folder the log, in one step, where there is none."""
 
 
-def ask(container: Any, program: str, *words: str) -> str | None:
-    """Run a program with a container's Python, and return what it prints; None where it fails."""
+@dataclass(slots=True)
+class Program:
+    """A program that runs in a container: what it prints, to be read once and to the end, and then how it ended."""
+
+    _api: Any
+    _id: str
+    _stream: Any
+    complaint: bytes = b""
+
+    def out(self) -> Iterator[bytes]:
+        """Yield what it prints, as it comes; the last of what it complains of is kept."""
+        for data, said in self._stream:
+            self.complaint = (self.complaint + (said or b""))[-2000:]
+            yield data or b""
+
+    def succeeded(self) -> bool:
+        """Tell whether it ended, and ended well."""
+        return bool(self._api.exec_inspect(self._id)["ExitCode"] == 0)
+
+
+@contextlib.contextmanager
+def started(container: Any, program: str, *words: str) -> Iterator[Program]:
+    """Run a program with a container's Python."""
     api = container.client.api
     made = api.exec_create(container.id, ["python", "-I", "-c", program, *words])
-    out, err = api.exec_start(made["Id"], demux=True)
-    if api.exec_inspect(made["Id"])["ExitCode"] == 0:
-        return (out or b"").decode("utf-8", "replace")
-    if b"No space left" in (err or b""):
+    stream = api.exec_start(made["Id"], stream=True, demux=True)
+    # The SDK's own close() ends the socket and leaves the answer that holds it open.
+    with contextlib.closing(stream._response):
+        yield Program(api, made["Id"], stream)
+
+
+def ask(container: Any, program: str, *words: str) -> str | None:
+    """Run a program with a container's Python, and return what it prints; None where it fails."""
+    with started(container, program, *words) as running:
+        out = b"".join(running.out())
+    if running.succeeded():
+        return out.decode("utf-8", "replace")
+    if b"No space left" in running.complaint:
         raise failure(
             "engine-refused",
             f"there is no space left for {container.name}",
