@@ -53,10 +53,10 @@ def test_a_disk_that_refuses_a_part_has_those_before_it(tmp_path: Path, monkeypa
         with PredictionLog(path) as opened:
             insert, calls = opened._files.insert, iter(range(100))
 
-            def refusing(*arguments: Any) -> None:
+            def refusing(*arguments: Any, **settings: Any) -> None:
                 if next(calls):
                     raise sqlite3.OperationalError("database or disk is full")
-                insert(*arguments)
+                insert(*arguments, **settings)
 
             monkeypatch.setattr(opened._files, "insert", refusing)
             opened.submit(rows, lambda *outcome: told.append(outcome))
@@ -84,10 +84,10 @@ def test_a_window_is_over_when_the_commit_before_took_longer(tmp_path: Path, mon
         with PredictionLog(path, window_seconds=3600) as opened:
             insert = opened._files.insert
 
-            def slow(*arguments: Any) -> None:
+            def slow(*arguments: Any, **settings: Any) -> None:
                 entered.set()
                 go_on.wait()
-                insert(*arguments)
+                insert(*arguments, **settings)
 
             monkeypatch.setattr(opened._files, "insert", slow)
             acknowledged = opened.append_acknowledged([make_row("a")])

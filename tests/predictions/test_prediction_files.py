@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,7 +29,9 @@ from modelops.predictions import (
     find,
     read_window,
     retain,
+    writer,
 )
+from modelops.predictions.lanes import PART_ROWS
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -76,6 +78,39 @@ def test_a_file_that_has_grown_is_followed_by_another(tmp_path: Path) -> None:
     with PredictionLog(path) as log:
         log.write([make_row("more")])
     assert names(path) == files
+
+
+def test_a_large_request_waits_for_the_disk_with_its_last_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts before the last are not synced one by one; where they end a file, that is synced before the next begins."""
+    path, synced = tmp_path / "predictions", []
+    rows = [make_row(f"r{number}", features="x" * 20_000) for number in range(5 * PART_ROWS)]
+    original, transaction = os.fsync, writer._transaction
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        original(descriptor)
+
+    @contextmanager
+    def watched(connection: sqlite3.Connection) -> Iterator[None]:
+        with transaction(connection):
+            yield
+            modes.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    modes: list[int] = []
+    with PredictionLog(path, segment_bytes=1_000_000) as log:
+        log.write(rows[:1])
+        monkeypatch.setattr(writer, "_transaction", watched)
+        monkeypatch.setattr(os, "fsync", fsync)
+        log.write(rows[1:])
+        log.write([make_row("single")])
+    full, normal = 2, 1
+    parts = [mode for mode in modes if mode == normal]
+    assert modes[-2:] == [full, full]
+    assert len(parts) == 4
+    ended = names(path)[:-1]
+    assert ended
+    assert [f"{name}-wal" for name in ended] == synced
+    assert count(path) == len(rows) + 1
 
 
 def test_processes_have_files_of_their_own(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from modelops.predictions.writer import Label
 
 __all__ = ["PART_ROWS", "Entry", "Lanes", "Queued", "parts_of", "tell"]
 
-PART_ROWS = 48
+PART_ROWS = 24
 """Rows of a large request that are one transaction: so long may a single row have to wait for it."""
 LARGEST_BATCH = 4096
 
@@ -24,9 +24,12 @@ Told = Callable[[Any, ModelOpsError | None], object]
 
 
 class Entry:
-    """Rows of one day that belong together, or feedback, and who is told what became of it, on which event loop."""
+    """Rows of one day that belong together, or feedback, and who is told what became of it, on which event loop.
 
-    __slots__ = ("after", "error", "feedback", "loop", "outcomes", "rows", "time", "told")
+    It is ``followed`` where it is a part of a request and not the last one: who waits is told after that one.
+    """
+
+    __slots__ = ("after", "error", "feedback", "followed", "loop", "outcomes", "rows", "time", "told")
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Entry:
         self.loop = loop
         self.time = rows[0].time if rows else 0.0
         self.after = 0
+        self.followed = False
         self.outcomes: list[Reception] | None = None
         self.error: ModelOpsError | None = None
 
@@ -171,17 +175,18 @@ def parts_of(rows: Sequence[Row], told: Told | None, loop: asyncio.AbstractEvent
     many rows are not, with the first error.
     """
     parts = [rows[start : start + PART_ROWS] for start in range(0, len(rows), PART_ROWS)]
-    if told is None:
-        return [Entry(part) for part in parts]
     left, lost, failed = len(parts), 0, None
 
     def one(rows: int, _: Any, error: ModelOpsError | None) -> None:
         nonlocal left, lost, failed
         left, lost, failed = left - 1, lost + (0 if error is None else rows), failed or error
-        if left == 0:
+        if left == 0 and told is not None:
             told(lost, failed)
 
-    return [Entry(part, (), partial(one, len(part)), loop) for part in parts]
+    entries = [Entry(part, (), partial(one, len(part)) if told is not None else None, loop) for part in parts]
+    for entry in entries[:-1]:
+        entry.followed = True
+    return entries
 
 
 def tell(loop: asyncio.AbstractEventLoop | None, entries: Iterator[Entry]) -> None:

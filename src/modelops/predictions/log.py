@@ -338,7 +338,9 @@ class PredictionLog:
             else:
                 shadows.append(each)  # type: ignore[arg-type]
         if rows or shadows:
-            self._files.insert(rows, shadows)
+            # The sync of the last part of a request is that of all its parts.
+            synced = not all(isinstance(each, Entry) and each.followed for each in batch)
+            self._files.insert(rows, shadows, synced=synced)
         labelled = [entry for entry in entries if not entry.rows]
         if labelled:
             outcomes = self._files.label([item for entry in labelled for item in entry.feedback])

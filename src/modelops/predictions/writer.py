@@ -8,7 +8,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -145,6 +145,16 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
+@contextmanager
+def _without_sync(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let transactions be over before the disk has them; the next one outside of this waits for all of them."""
+    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA synchronous = FULL")
+
+
 class Writer:
     """One writer's files; no two processes have the same number at a time, which a locked file sees to.
 
@@ -157,6 +167,7 @@ class Writer:
         self._segment: Segment | None = None
         self._connection: sqlite3.Connection | None = None
         self._look: int | None = None
+        self._unsynced = False
         self._routes: dict[tuple[Any, ...], tuple[int, bytes]] = {}
         self._seq = self._shadow = self._page = 0
         self._link = self._shadow_link = b""
@@ -193,6 +204,8 @@ class Writer:
 
     def close(self) -> None:
         """Close the file that is being filled and give the number back."""
+        with suppress(OSError):
+            self._sync()
         self._leave()
         os.close(self._lock)
 
@@ -204,8 +217,17 @@ class Writer:
             os.close(self._look)
         self._connection = self._segment = self._look = None
 
+    def _sync(self) -> None:
+        """Have the disk take what was not synced, before another file takes what follows."""
+        if self._unsynced and self._segment is not None:
+            # Without a journal somebody has moved it into the file, and synced both.
+            with suppress(FileNotFoundError), (self.path / f"{self._segment.name}-wal").open("rb") as journal:
+                os.fsync(journal.fileno())
+        self._unsynced = False
+
     def _use(self, segment: Segment) -> sqlite3.Connection:
         """Go on in a file, or in the next one where it cannot be gone on in."""
+        self._sync()
         self._leave()
         file = self.path / segment.name
         behind = Segment(segment.day, segment.writer, segment.number + 1)
@@ -295,11 +317,14 @@ class Writer:
             raise sqlite3.DatabaseError(_OVERWRITTEN)
         return True
 
-    def insert(self, rows: Sequence[Row], shadows: Sequence[ShadowRow]) -> None:
-        """Write rows that all belong to the day of the first, in one transaction."""
+    def insert(self, rows: Sequence[Row], shadows: Sequence[ShadowRow], *, synced: bool = True) -> None:
+        """Write rows that all belong to the day of the first, in one transaction.
+
+        What is not synced survives the process, and the machine only when rows that are synced have followed.
+        """
         day = day_of(rows[0].time if rows else shadows[0].time)
         try:
-            self._insert(self._for_day(day), rows, shadows)
+            self._insert(self._for_day(day), rows, shadows, synced)
         except sqlite3.DatabaseError as error:
             segment = self._segment
             if segment is None or not _is_damage(error, self.path / segment.name):
@@ -307,17 +332,20 @@ class Writer:
             # Somebody wrote into it while it was open.
             self._leave()
             self._put_aside(self.path / segment.name, error)
-            self._insert(self._use(Segment(day, self.number, segment.number + 1)), rows, shadows)
+            self._insert(self._use(Segment(day, self.number, segment.number + 1)), rows, shadows, synced)
 
-    def _insert(self, connection: sqlite3.Connection, rows: Sequence[Row], shadows: Sequence[ShadowRow]) -> None:
+    def _insert(
+        self, connection: sqlite3.Connection, rows: Sequence[Row], shadows: Sequence[ShadowRow], synced: bool
+    ) -> None:
         with ExitStack() as undo:
             undo.callback(self._recall_if_possible, connection)
-            with _transaction(connection):
+            with nullcontext() if synced else _without_sync(connection), _transaction(connection):
                 answers, inputs = self._values(connection, rows)
                 _insert(connection, "answers", answers, len(rows))
                 _insert(connection, "inputs", inputs, len(rows))
                 _insert(connection, "shadows", self._shadow_values(shadows), len(shadows))
             undo.pop_all()
+        self._unsynced = not synced
 
     def insert_missing(self, rows: Sequence[Row]) -> None:
         """Write those rows of one day that no file of that day holds yet."""
