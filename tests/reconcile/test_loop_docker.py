@@ -15,7 +15,7 @@ from git_world import git
 from reconcile.loop_world import MODEL, World
 from registry_world import free_port
 
-pytestmark = needs_engine
+pytestmark = [needs_engine, pytest.mark.slow]
 
 
 @dataclass
