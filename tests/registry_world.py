@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import datetime
 import hashlib
 import http.client
 import json
@@ -23,12 +22,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.x509.oid import NameOID
 
+from certificates import own_certificate
 from waiting import PATIENCE, wait_for
 
 USER, PASSWORD = "ada", "correct-horse"
@@ -203,19 +201,7 @@ def _b64(data: bytes) -> str:
 def token_registry(folder: Path) -> Iterator[str]:
     """Run a registry that wants bearer tokens: everyone may pull, USER with PASSWORD may push."""
     folder.mkdir(parents=True, exist_ok=True)
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tokens")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
+    key, certificate = own_certificate("tokens")
     (folder / "tokens.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     chain = base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
 

@@ -8,7 +8,6 @@ import datetime
 import hashlib
 import hmac
 import html
-import ipaddress
 import json
 import ssl
 import threading
@@ -22,13 +21,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.receivers import babble, drip, hang, post_office, raw, receiver
+from certificates import key_and_certificate
 from git_world import git
 from github_world import REPOSITORY, github
 from modelops import alerts, plugins
@@ -667,21 +664,8 @@ def test_what_is_no_http_is_an_error(tmp_path: Path) -> None:
 
 def certificate(folder: Path) -> Path:
     """Write a key and a certificate for 127.0.0.1 that nobody signed but itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hook")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
     path = folder / "hook.pem"
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    key_and_certificate(path, "hook")
     return path
 
 
