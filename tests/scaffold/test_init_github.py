@@ -19,7 +19,7 @@ from git_world import git, nobodys_configuration
 from modelops.cli import cli
 from modelops.errors import ModelOpsError
 from modelops.locks.wheel import own_wheel
-from modelops.scaffold.surroundings.github import manifest
+from modelops.scaffold.surroundings.github import code_owners, manifest
 from modelops.scaffold.surroundings.hub import Hub, parse
 from modelops.scaffold.surroundings.workflows import WORKFLOWS
 from modelops.spec.kinds.approval_policy import ApprovalPolicySpec
@@ -197,6 +197,45 @@ def test_teams_are_asked_for_reviews_and_the_app_may_read_them(init: Init) -> No
     assert "@acme/ml-leads" in next(line for line in _owners() if line.startswith("/models/ "))
     assert json.loads(Path(".github/modelops-app.json").read_text())["default_permissions"]["members"] == "read"
     assert any("members=read" in step for step in found["next"])
+
+
+def test_the_owner_of_a_model_is_asked_for_it(init: Init) -> None:
+    """An owner that GitHub can know is named beside who approves; a model that cannot be read has none."""
+    init("--approver", "grace")
+    ours = (Path(__file__).parents[2] / "models/fraud-detection/model.yaml").read_text()
+    for name, text in (("fraud", ours.replace("payments-risk", "team:risk")), ("eu/churn", ours), ("broken", "a: [")):
+        Path("models", name).mkdir(parents=True)
+        Path("models", name, "model.yaml").write_text(text.replace("name: fraud-detection", f"name: {name}"))
+    init("--github")
+    found = _owners()
+    assert [line for line in found if line.startswith(("/models/fraud", "/models/eu", "/models/broken"))] == [
+        "/models/fraud/ @acme/risk @grace"
+    ]
+    assert found.index("/models/ @grace") < found.index("/models/fraud/ @acme/risk @grace")
+    assert "environments" in found[-1]
+
+
+@pytest.mark.parametrize(
+    ("owner", "shown"),
+    [
+        ("@ada", "@ada"),
+        ("@acme/risk", "@acme/risk"),
+        ("risk@acme.example", "risk@acme.example"),
+        ("payments risk", None),
+        ("@acme/risk @eve", None),
+        ("# nobody", None),
+        ("@a\n* @eve", None),
+        ("!x@acme.example", None),
+    ],
+)
+def test_only_what_github_can_know_is_an_owner(owner: str, shown: str | None, init: Init) -> None:
+    """A login, a team or a mail address is written as it is; a name of the house is left to people."""
+    init("--approver", "grace")
+    found = code_owners(_policy(), "acme", models={"churn": owner})
+    assert [line for line in found.splitlines() if "churn" in line] == (
+        [f"/models/churn/ {shown} @grace"] if shown else []
+    )
+    assert "@eve" not in found
 
 
 def _owners() -> list[str]:

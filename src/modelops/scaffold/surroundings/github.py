@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
-from modelops.errors import Exit, failure
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.files import write_atomically
 from modelops.forges.github.permissions import FOR_TEAMS, NEEDED
 from modelops.locks.pins import pins_of
@@ -22,7 +25,7 @@ from modelops.scaffold.surroundings.first_hour import EXAMPLE, OTHERWISE, Hour
 from modelops.scaffold.surroundings.hub import PUBLIC, Hub
 from modelops.scaffold.surroundings.workflows import action_files, workflow_files
 from modelops.spec.kinds.approval_policy import TEAM, ApprovalPolicySpec, ApprovalRule
-from modelops.spec.layout import APPROVALS, LOCK, MODELS, PROJECT, RELEASE_FILE, WORKFLOWS, action
+from modelops.spec.layout import APPROVALS, LOCK, MODEL, MODELS, PROJECT, RELEASE_FILE, WORKFLOWS, action
 from modelops.spec.load import load_resource
 from modelops.spec.yaml.edit import set_value
 
@@ -49,6 +52,8 @@ _TOLD = (
     (b"# Pull requests are kept beside the code, in the repository itself.", b"# Reviews on GitHub approve."),
 )
 """What the comments of a new project say of its store and forge, and what they say once both are GitHub's."""
+_MENTION = re.compile(r"@[A-Za-z0-9-]+(/[A-Za-z0-9._-]+)?|[^\s@#\\\[\]!]+@[A-Za-z0-9.-]+\.[A-Za-z]+")
+"""A login, a team with its organisation, or a mail address, with nothing in it that means something else there."""
 _ASKED = """\
 <!-- The checks modelops/gates and modelops/approvals tell what this would do, and who has yet to approve. -->
 What changes, and why:
@@ -69,7 +74,7 @@ def add_github(site: Site, hub: Hub, result: Result, app: int | None = None) -> 
     rules = top / RULES
     app = app or _app_of(rules)
     files = workflow_files(home, environments(site), hosted=hub.hosted) | {
-        OWNERS: code_owners(approvals, hub.owner, home.folder).encode(),
+        OWNERS: code_owners(approvals, hub.owner, home.folder, _model_owners(site.root)).encode(),
         TEMPLATE: _ASKED.encode(),
         RULES: _json(ruleset(home.branch, approvals, hub, app)),
         APP: _json(manifest(hub, approvals)),
@@ -188,16 +193,39 @@ def _logins(policy: ApprovalPolicySpec, change: str, owner: str, environment: st
     return [f"@{login}" for login in shown if not login.startswith("id:") and not login.endswith("[bot]")]
 
 
-def code_owners(policy: ApprovalPolicySpec, owner: str, folder: str = "") -> str:
-    """Return who is asked for a review of what: whom the approval policy lets approve it; the last line that fits.
+def _model_owners(root: Path) -> dict[str, str]:
+    """Return who owns each model of a work tree; a model that cannot be read has no owner yet."""
+    found = {}
+    for file in sorted((root / MODELS).rglob("model.yaml")):
+        with contextlib.suppress(ModelOpsError):
+            name = file.parent.relative_to(root / MODELS).as_posix()
+            found[name] = load_resource(file.read_bytes(), MODEL.path(name)).spec.owner
+    return found
 
-    ``owner`` is the organisation that teams are of.
+
+def _mentioned(who: str, owner: str) -> str | None:
+    """Return how GitHub is told of the owner of a model, if a name is one that it can know."""
+    if who.startswith(TEAM):
+        return f"@{owner}/{who.removeprefix(TEAM)}"
+    return who if _MENTION.fullmatch(who) else None
+
+
+def code_owners(
+    policy: ApprovalPolicySpec, owner: str, folder: str = "", models: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Return who is asked for a review of what; the last line that fits.
+
+    That is whom the approval policy lets approve it, and for a model its owner too, where that is a login, a team or a
+    mail address. ``owner`` is the organisation that teams are of; ``models`` are the owners of models by their names.
     """
     at = f"/{folder}/" if folder else "/"
     rows = [
         (at if folder else "*", _logins(policy, "policy", owner)),
         (f"{at}models/", _logins(policy, "model", owner)),
     ]
+    for model, who in sorted(models.items()):
+        if mention := _mentioned(who, owner):
+            rows.append((f"{at}models/{model}/", list(dict.fromkeys([mention, *rows[1][1]]))))
     named = dict.fromkeys(name for rule in policy.rules if rule.change == "promotion" for name in rule.environments)
     everywhere = _logins(policy, "promotion", owner)
     rows.append((f"{at}models/**/environments/", everywhere))
