@@ -57,6 +57,7 @@ def test_the_estimate_comes_near_without_change_and_under_another_mix_of_rows(sh
     assert 0 < found.calibration_error < 0.03
 
 
+@pytest.mark.slow
 def test_the_interval_holds_as_often_as_stated() -> None:
     """In 120 worlds the expected accuracy lies inside a 95 % interval in all but what chance leaves out."""
     rng = np.random.default_rng(2)
@@ -96,6 +97,7 @@ def test_several_classes_have_an_accuracy_and_nothing_else() -> None:
     assert estimate_by_score("accuracy", told, shares.max(axis=1)[:199], None, 0.95) is None
 
 
+@pytest.mark.slow
 def test_a_model_of_the_loss_follows_harder_rows_and_its_interval_holds() -> None:
     """The error of a regression that grows with a feature is estimated for a window of larger values."""
     inside = 0
