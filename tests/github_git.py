@@ -378,6 +378,7 @@ def good_settings() -> dict[str, Any]:
         "/rules/branches/main": json.loads(json.dumps(GOOD_RULES)),
         "/rulesets/5": {"id": 5, "name": "main", "enforcement": "active", "bypass_actors": [actor]},
         "/actions/secrets": {"total_count": 0, "secrets": []},
+        "/actions/organization-secrets": {"total_count": 0, "secrets": []},
         "/environments": {
             "total_count": 1,
             "environments": [{"id": 1, "name": "release", "deployment_branch_policy": selected}],

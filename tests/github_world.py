@@ -198,6 +198,7 @@ class FakeGitHub:
         ways = dict.fromkeys(("allow_merge_commit", "allow_squash_merge", "allow_rebase_merge"), True)
         may = {"admin": me in self.admins, "push": True, "pull": True}
         about = {"id": 1, "full_name": self.name, "default_branch": "main", "private": False, "permissions": may}
+        about["owner"] = {"login": self.name.partition("/")[0], "type": "Organization"}
         return 200, about | ways | self.about
 
     def list_pulls(self, match: re.Match[str], query: dict[str, str], *_: Any) -> tuple[int, Any]:

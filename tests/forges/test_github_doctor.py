@@ -171,6 +171,11 @@ WRONG: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("environments", _of("/environments", environments=[]), "no environment 'release'"),
     ("job-token", _of("/actions/permissions/workflow", default_workflow_permissions="write"), "may write"),
     ("job-opens-pulls", _of("/actions/permissions/workflow", can_approve_pull_request_reviews=True), "may approve"),
+    (
+        "organization-secrets",
+        _of("/actions/organization-secrets", secrets=[{"name": KEY}]),
+        "secret of the whole organisation: every workflow on every branch",
+    ),
     ("repository-secrets", _of("/actions/secrets", secrets=[{"name": "MODELOPS_APP_PRIVATE_KEY"}]), "_APP_PRIVATE_KEY"),
     ("allowed-actions", _of("/actions/permissions", allowed_actions="all"), "anybody's"),
     ("actions", _of("/actions/permissions", enabled=False), "switched off"),
@@ -216,6 +221,13 @@ def test_the_rule_of_branches_lets_no_job_wait(scene: Scene) -> None:
     """GitHub lists it among the rules of protection, too."""
     _waiting("branch_policy")(scene.served.settings)
     assert scene.points()["environment-waits"].state == "holds"
+
+
+def test_a_persons_repository_has_no_organisation_to_ask(scene: Scene) -> None:
+    """GitHub is not asked for what an organisation shares where a person owns the repository."""
+    scene.served.about = {"owner": {"login": "ada", "type": "User"}}
+    scene.served.settings["/actions/organization-secrets"]["secrets"] = [{"name": KEY}]
+    assert scene.points()["organization-secrets"].state == "holds"
 
 
 def test_what_a_token_may_not_see_is_never_fine(scene: Scene) -> None:

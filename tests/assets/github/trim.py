@@ -46,6 +46,7 @@ OPERATIONS = {
     f"{R}/environments/{{environment_name}}/deployment-branch-policies": "get",
     f"{R}/environments/{{environment_name}}/secrets": "get",
     f"{R}/actions/secrets": "get",
+    f"{R}/actions/organization-secrets": "get",
     f"{R}/git/commits": "post",
     f"{R}/git/matching-refs/{{ref}}": "get",
     f"{R}/git/ref/{{ref}}": "get",

@@ -293,19 +293,10 @@ def _merging(living: Living, expected: Expected) -> Iterator[Point]:
 
 
 def _secrets(living: Living, expected: Expected) -> Iterator[Point]:
-    if isinstance(living.secrets, Unseen):
-        yield _hidden("repository-secrets", "the secrets of the repository", living.secrets)
-    else:
-        for name in (*expected.secrets, APP_KEY):
-            if name in living.secrets:
-                yield _fails(
-                    "repository-secrets",
-                    f"{name} is a secret of the whole repository: every workflow on every branch can read it",
-                    f"gh secret set {name} --env {expected.keeper} -R {expected.repository}; "
-                    f"gh secret delete {name} -R {expected.repository}",
-                )
-        if not living.secrets & {*expected.secrets, APP_KEY}:
-            yield _holds("repository-secrets", "no key is a secret of the whole repository")
+    at = f"-R {expected.repository}"
+    organization = f"--org {expected.repository.partition('/')[0]}"
+    yield from _everywhere("repository-secrets", "the repository", at, living.secrets, expected)
+    yield from _everywhere("organization-secrets", "the organisation", organization, living.shared_secrets, expected)
     if isinstance(living.environments, Unseen):
         return
     for name in (*expected.secrets, APP_KEY):
@@ -326,6 +317,24 @@ def _secrets(living: Living, expected: Expected) -> Iterator[Point]:
                 f"no environment has {name}",
                 f"gh secret set {name} --env {expected.keeper} -R {expected.repository} < FILE",
             )
+
+
+def _everywhere(
+    code: str, whose: str, where: str, found: frozenset[str] | Unseen, expected: Expected
+) -> Iterator[Point]:
+    """Say which keys every workflow of the repository can read."""
+    if isinstance(found, Unseen):
+        yield _hidden(code, f"the secrets of {whose}", found)
+        return
+    open_ = [name for name in (*expected.secrets, APP_KEY) if name in found]
+    for name in open_:
+        yield _fails(
+            code,
+            f"{name} is a secret of the whole {whose.removeprefix('the ')}: every workflow on every branch can read it",
+            f"gh secret set {name} --env {expected.keeper} -R {expected.repository}; gh secret delete {name} {where}",
+        )
+    if not open_:
+        yield _holds(code, f"no key is a secret of the whole {whose.removeprefix('the ')}")
 
 
 def _reach(living: Living, expected: Expected, secret: str, environment: str) -> Point:

@@ -31,6 +31,7 @@ class Living:
     rulesets: tuple[Mapping[str, Any] | Unseen, ...]
     protection: Mapping[str, Any] | Unseen
     secrets: frozenset[str] | Unseen
+    shared_secrets: frozenset[str] | Unseen
     environments: Mapping[str, Mapping[str, Any]] | Unseen
     environment_secrets: Mapping[str, frozenset[str] | Unseen]
     branch_policies: Mapping[str, frozenset[str] | Unseen]
@@ -60,6 +61,10 @@ def look(api: Session, at: str, branch: str) -> Living:
         rulesets=tuple(see.one(f"/rulesets/{number}", "administration: write") for number in sorted(numbers)),
         protection=see.one(f"/branches/{quote(branch)}/protection", "administration: read"),
         secrets=_names(see.inside("/actions/secrets", "secrets: read", "secrets")),
+        # Of a person's repository there is no organisation to ask.
+        shared_secrets=_names(see.inside("/actions/organization-secrets", "secrets: read", "secrets"))
+        if (repository.get("owner") or {}).get("type") == "Organization"
+        else frozenset(),
         environments=named if named is not None else Unseen("actions: read"),
         environment_secrets={
             name: _names(see.inside(f"/environments/{quote(name, '')}/secrets", "environments: read", "secrets"))
