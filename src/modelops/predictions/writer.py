@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
@@ -24,8 +23,9 @@ from modelops.predictions.chain import (
     origin_of,
     route_head,
 )
+from modelops.predictions.damaged import MAGIC, OVERWRITTEN, begins, is_damage, refuse_foreign, set_aside
 from modelops.predictions.schema import CREATE, VERSION, Reception, Row, ShadowRow, unit_of, version_of
-from modelops.predictions.segments import DAMAGED, Segment, day_of, first_free, id_day, segments
+from modelops.predictions.segments import Segment, day_of, first_free, id_day, segments
 
 SEGMENT_BYTES = 256 << 20
 """A file that has grown to this size is followed by another one of the same day."""
@@ -68,50 +68,6 @@ def unwritable(path: Path, reason: object) -> ModelOpsError:
     )
 
 
-_NOT_A_LOG = "it is a database, but no prediction log"
-_OVERWRITTEN = "it was overwritten"
-_MAGIC = b"SQLite format 3\0"
-_OURS = {"routes", "answers", "inputs", "feedback"}
-
-
-def _is_damage(error: sqlite3.Error, file: Path) -> bool:
-    """Tell whether an error is of a file that no waiting will make readable."""
-    codes = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in codes or error.args in ((_NOT_A_LOG,), (_OVERWRITTEN,)) or file.is_dir()
-
-
-def _begins(file: Path) -> bytes | None:
-    """Return how a file begins, None where there is none."""
-    try:
-        with file.open("rb", buffering=0) as opened:
-            return opened.read(len(_MAGIC))
-    except FileNotFoundError:
-        return None
-
-
-def set_aside(file: Path, reason: object) -> None:
-    """Rename a file that is no log, with what SQLite keeps beside it, and say so; nothing of it is thrown away."""
-    target, count = file.with_name(file.name + DAMAGED), 1
-    while target.exists():
-        count += 1
-        target = file.with_name(f"{file.name}{DAMAGED}-{count}")
-    file.rename(target)
-    for suffix in ("-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            file.with_name(file.name + suffix).rename(target.with_name(target.name + suffix))
-    said = f"the file {file.name} of the prediction log cannot be read ({reason}): it is now {target.name}"
-    print(f"{said}, and what was in it is missing from the log", file=sys.stderr, flush=True)
-
-
-def _refuse_foreign(connection: sqlite3.Connection, file: Path) -> None:
-    """Raise for a database that others made; a log of another version is refused by ``version_of``."""
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    empty = not tables and not connection.execute("PRAGMA user_version").fetchone()[0]
-    if not empty and not tables >= _OURS:
-        raise sqlite3.DatabaseError(_NOT_A_LOG)
-
-
 def _open(file: Path, origin: Origin | None = None) -> sqlite3.Connection:
     """Open a file for writing; one that does not exist is made only with its origin."""
     settings: dict[str, Any] = {"isolation_level": None, "check_same_thread": False, "cached_statements": 64}
@@ -119,7 +75,7 @@ def _open(file: Path, origin: Origin | None = None) -> sqlite3.Connection:
         uri = f"{file.resolve().as_uri()}?mode={'rw' if origin is None else 'rwc'}"
         connection: sqlite3.Connection = sqlite3.connect(uri, uri=True, timeout=10, **settings)
         undo.enter_context(closing(connection))
-        _refuse_foreign(connection, file)
+        refuse_foreign(connection, file)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
@@ -188,7 +144,7 @@ class Writer:
         """Set aside what is named like a file of the log and is no database: it would be in every reader's way."""
         for segment in segments(self.path):
             file = self.path / segment.name
-            if file.is_dir() or _begins(file) not in (b"", None, _MAGIC):
+            if file.is_dir() or begins(file) not in (b"", None, MAGIC):
                 self._put_aside(file, "it is no database")
 
     def _claim(self) -> tuple[int, int]:
@@ -241,7 +197,7 @@ class Writer:
             self._look = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             self._recall(connection)
         except sqlite3.Error as error:
-            if not _is_damage(error, file):
+            if not is_damage(error, file):
                 raise
             self._leave()
             self._put_aside(file, error)
@@ -312,9 +268,9 @@ class Writer:
         opened = os.fstat(look)
         if (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino):
             return False
-        if os.pread(look, len(_MAGIC), 0) != _MAGIC:
+        if os.pread(look, len(MAGIC), 0) != MAGIC:
             # What SQLite keeps in memory would hide it from us, and from nobody else.
-            raise sqlite3.DatabaseError(_OVERWRITTEN)
+            raise sqlite3.DatabaseError(OVERWRITTEN)
         return True
 
     def insert(self, rows: Sequence[Row], shadows: Sequence[ShadowRow], *, synced: bool = True) -> None:
@@ -327,7 +283,7 @@ class Writer:
             self._insert(self._for_day(day), rows, shadows, synced)
         except sqlite3.DatabaseError as error:
             segment = self._segment
-            if segment is None or not _is_damage(error, self.path / segment.name):
+            if segment is None or not is_damage(error, self.path / segment.name):
                 raise
             # Somebody wrote into it while it was open.
             self._leave()
@@ -429,7 +385,7 @@ class Writer:
         except sqlite3.Error as error:
             if not file.exists():
                 return None
-            if not _is_damage(error, file):
+            if not is_damage(error, file):
                 raise
             self._put_aside(file, error)
             return None
