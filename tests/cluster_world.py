@@ -42,14 +42,16 @@ def _program(name: str) -> str | None:
     return found or shutil.which(name)
 
 
-def _why_not() -> str | None:
-    missing = [name for name in ("kube-apiserver", "etcd") if _program(name) is None]
+def _why_not(*more: str) -> str | None:
+    missing = [name for name in ("kube-apiserver", "etcd", *more) if _program(name) is None]
     if missing:
-        return f"no {' and no '.join(missing)} here: set KUBEBUILDER_ASSETS to the folder that has both"
+        return f"no {' and no '.join(missing)} here: set KUBEBUILDER_ASSETS to the folder that has them"
     return None
 
 
 needs_cluster = pytest.mark.skipif(_why_not() is not None, reason=_why_not() or "")
+_NO_NODE = _why_not("kubelet", "kube-controller-manager", "kube-scheduler")
+needs_node = pytest.mark.skipif(_NO_NODE is not None, reason=_NO_NODE or "")
 
 
 @dataclass
@@ -96,11 +98,59 @@ class ApiServer:
             *(f"--service-account-key-file={here}/key.pem", f"--service-account-signing-key-file={here}/key.pem"),
             *(f"--token-auth-file={here}/tokens.csv", "--authorization-mode=RBAC"),
             *("--service-cluster-ip-range=10.96.0.0/24", "--disable-admission-plugins=ServiceAccount"),
+            "--kubelet-preferred-address-types=InternalIP",
         )
         wait_for(lambda: self._ended() or self._answers())
         if self._ended():
             last = (here / "log").read_text(errors="replace").strip().splitlines()[-1:]
             pytest.skip(f"no API server can be started here: {' '.join(last)[:200]}")
+
+    def start_node(self, engine: str, pause: str) -> None:
+        """Start the controllers, the scheduler and a node that runs pods on an engine; wait until it is ready."""
+        here, config = self.folder, self.kubeconfig()
+        self._run(
+            *("kube-controller-manager", f"--kubeconfig={config}", "--leader-elect=false", "--bind-address=127.0.0.1"),
+            *(f"--service-account-private-key-file={here}/key.pem", f"--cert-dir={here}/controllers", "--port=0"),
+            *(f"--secure-port={free_port()}", "--controllers=*,-nodeipam,-cloud-node-lifecycle,-route,-service"),
+        )
+        self._run(
+            *("kube-scheduler", f"--kubeconfig={config}", "--leader-elect=false", "--bind-address=127.0.0.1"),
+            *("--port=0", f"--secure-port={free_port()}", f"--cert-dir={here}/scheduler"),
+        )
+        said = {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "failSwapOn": False,
+            "cgroupDriver": "cgroupfs",
+            "cgroupsPerQOS": False,
+            "enforceNodeAllocatable": [],
+            "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
+            "authorization": {"mode": "AlwaysAllow"},
+            "port": free_port(),
+            "readOnlyPort": 0,
+            "healthzPort": 0,
+            "nodeStatusUpdateFrequency": "5s",
+            "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+            "imageGCHighThresholdPercent": 100,
+        }
+        (here / "kubelet.yaml").write_text(yaml.safe_dump(said))
+        address = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()[0]
+        self._run(
+            *("kubelet", f"--kubeconfig={config}", f"--config={here}/kubelet.yaml", f"--docker-endpoint={engine}"),
+            *(f"--pod-infra-container-image={pause}", f"--root-dir={here}/kubelet", f"--cert-dir={here}/kubelet-pki"),
+            *("--hostname-override=n1", f"--node-ip={address}", "--runtime-cgroups=/", "--kubelet-cgroups=/"),
+        )
+        wait_for(lambda: self._ended() or self._has_node())
+        if self._ended():
+            last = (here / "log").read_text(errors="replace").strip().splitlines()[-1:]
+            pytest.skip(f"no node can be started here: {' '.join(last)[:200]}")
+
+    def _has_node(self) -> bool:
+        with self.cluster("default") as cluster:
+            for node in cluster.ask_raw("GET", "/api/v1/nodes").get("items") or ():
+                if any(each["type"] == "Ready" and each["status"] == "True" for each in node["status"]["conditions"]):
+                    return True
+        return False
 
     def _run(self, name: str, *words: str) -> None:
         program = _program(name)

@@ -46,7 +46,13 @@ def world(server: ApiServer, stages: Callable[[str], World], tmp_path: Path) -> 
     """Return a repository with release 1 stable in production, which ran on this machine before."""
     plain = stages("second").copy(tmp_path / "world")
     made = OnCluster(plain.folder, server, server.namespace(), server.kubeconfig())
-    said = {"image": IMAGE, "apply": "server-side", "namespace": made.namespace, "storeClaim": "store"}
+    said = {
+        "image": IMAGE,
+        "apply": "server-side",
+        "namespace": made.namespace,
+        "storeClaim": "store",
+        "logStorage": "1Gi",
+    }
     target = json.dumps({"type": "kubernetes", "params": {**said, "patienceSeconds": 5}})
     path = "policies/environments/production.yaml"
     made.approved({path: made.show(path).replace("{type: local, params: {port: 0}}", target) + "\n"}, "Use the cluster")
@@ -63,9 +69,9 @@ def test_an_environment_is_applied_looked_at_and_told(world: OnCluster) -> None:
     done = world.run("reconcile", "production", "--yes")
     name = name_of("production", MODEL)
     assert (done.code, "[pods-late]" in done.err) == (4, True), done.err
-    assert f"Deployment {name} has no pod that is ready" in done.err
+    assert f"StatefulSet {name} has no pod that is ready" in done.err
     with world.server.cluster(world.namespace) as cluster:
-        made = cluster.get("Deployment", name)
+        made = cluster.get("StatefulSet", name)
         assert made is not None
         labels = made["metadata"]["labels"]
         assert (labels["modelops.dev/environment"], labels["modelops.dev/release"]) == ("production", "1")
@@ -73,7 +79,7 @@ def test_an_environment_is_applied_looked_at_and_told(world: OnCluster) -> None:
         def change(live: dict[str, Any]) -> None:
             live["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"] = "9Gi"
 
-        edit(cluster, "Deployment", name, change)
+        edit(cluster, "StatefulSet", name, change)
     row = world.row()
     assert (row["running"], row["synced"]) == (False, False)
     assert row["conditions"][0]["type"] == "Stalled"
@@ -84,7 +90,7 @@ def test_an_environment_is_applied_looked_at_and_told(world: OnCluster) -> None:
 
     world.ok("reconcile", "production", "--stop", "--yes")
     with world.server.cluster(world.namespace) as cluster:
-        assert cluster.get("Deployment", name) is None
+        assert cluster.get("StatefulSet", name) is None
         assert cluster.get("ConfigMap", f"{name}-routes") is not None
 
 

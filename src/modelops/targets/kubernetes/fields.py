@@ -54,7 +54,8 @@ def _missing(wanted: Any, owned: Mapping[str, Any], path: str) -> Iterator[str]:
             here = f"{path}.{key}".lstrip(".")
             below = owned.get(f"f:{key}")
             if below is None:
-                yield here
+                # Of what is empty some versions of the API server write nothing down.
+                yield from () if each in ({}, [], None) else (here,)
             elif below:
                 yield from _missing(each, below, here)
     elif isinstance(wanted, list):

@@ -71,15 +71,17 @@ def reserved(params: Params, place: Place) -> Iterator[str | None]:
     owner = Owner(place.environment, place.repository())
     me = f"{os.environ.get('HOSTNAME') or socket.gethostname()}-{os.getpid()}-{time.time_ns() % 10**9}"
     with connected(params) as cluster:
+        began = time.monotonic()
         taken = _taken(cluster, owner, me, place.runtime / "cluster-lease.json")
-        if isinstance(taken, str):
-            yield taken
-            return
-        lease, moved = taken
-        number = int(lease["spec"].get("leaseTransitions") or 0)
-        term = Term(me, number, time.monotonic() + SECONDS / 2)
-        if moved:
-            _fence(cluster, owner, number)
+        if not isinstance(taken, str):
+            lease, moved = taken
+            number = int(lease["spec"].get("leaseTransitions") or 0)
+            if moved:
+                _fence(cluster, owner, number)
+    if isinstance(taken, str):
+        yield taken
+        return
+    term = Term(me, number, began + SECONDS / 2)
     key = _key(params, place.environment)
     _terms[key] = term
     thread = threading.Thread(target=_renew, args=(params, owner, term), daemon=True)

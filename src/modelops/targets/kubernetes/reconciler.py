@@ -11,7 +11,7 @@ __all__ = ["RULES", "reconciler_objects"]
 
 _WORK = "/work/repository"
 _USER = 10001
-_APPLIED = ["list", "create", "patch", "delete"]
+_APPLIED = ["get", "list", "create", "patch", "delete"]
 RULES: list[dict[str, Any]] = [
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "create", "patch", "update", "delete"]},
     {"apiGroups": [""], "resources": ["services"], "verbs": _APPLIED},

@@ -259,7 +259,6 @@ def stop(params: Params, place: Place) -> None:
         if routes is None or state.stopped:
             return
         keeps = {key for key in state.listed if key[0] in ("ConfigMap", "Service", "NetworkPolicy")}
-        routes = routes.model_copy(update={"models": {model: routes.models[model] for model in routes.models}})
         term = term_of(params, place.environment)
         apply_objects(cluster, state, routes, [], overwrite=False, term=term, stopped=True, keeps=keeps)
 
