@@ -6,7 +6,9 @@ import contextlib
 import http.client
 import json
 import secrets
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -135,8 +137,12 @@ class Box:
 def box(node: Node, store: Store, digests: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
     monkeypatch.setenv("KUBECONFIG", node.server.kubeconfig())
     namespace = node.server.namespace()
-    folder = store.address.folder
-    assert folder is not None, "the tests' store is a folder"
+    assert store.address.folder is not None, "the tests' store is a folder"
+    # What a test makes is for its user alone, and the pods have another one.
+    folder = Path(tempfile.mkdtemp(prefix="mos-"))
+    shutil.copytree(store.address.folder, folder, dirs_exist_ok=True)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     with node.server.cluster(namespace) as cluster:
         modes = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
         volume = {
@@ -168,6 +174,7 @@ def box(node: Node, store: Store, digests: list[str], tmp_path: Path, monkeypatc
     yield made
     kubernetes.stop(made.params(), made.site)
     wait_for(lambda: not made.pods())
+    shutil.rmtree(folder)
 
 
 def test_a_rollout_restarts_nothing_and_is_in_effect_when_every_pod_says_so(box: Box) -> None:

@@ -27,12 +27,18 @@ class Program:
     complaint: bytes = b""
 
     def out(self) -> Iterator[bytes]:
-        """Yield what it writes, until it ends or says nothing for too long."""
+        """Yield what it writes, until it ends, says nothing for too long, or the connection is cut off."""
+        import websocket
+
         heard = time.monotonic()
         while True:
             open = self.stream.is_open()
             if open:
-                self.stream.update(timeout=1)
+                try:
+                    self.stream.update(timeout=1)
+                except (websocket.WebSocketException, OSError) as error:
+                    self.complaint += str(error).encode()
+                    return
             said = _bytes(self.stream.read_channel(1)) if self.stream.peek_channel(1) else b""
             wrong = _bytes(self.stream.read_channel(2)) if self.stream.peek_channel(2) else b""
             self.complaint = (self.complaint + wrong)[-4096:]
@@ -44,8 +50,11 @@ class Program:
                 return
 
     def succeeded(self) -> bool:
-        """Tell whether it has ended, and well."""
-        return not self.stream.is_open() and self.stream.returncode == 0
+        """Tell whether it has ended, and well; of one that was cut off nobody says how it ended."""
+        try:
+            return not self.stream.is_open() and self.stream.returncode == 0
+        except (TypeError, KeyError, ValueError, AttributeError):
+            return False
 
 
 def _bytes(said: bytes | str) -> bytes:

@@ -44,12 +44,16 @@ def _owner(place: Place) -> Owner:
 
 @dataclass(frozen=True)
 class _View:
-    """What of an environment is there, and what its pods say: by model each pod that takes requests."""
+    """What of an environment is there, and what its pods say: by model each pod that takes requests.
+
+    Of models that no pod takes requests for, ``silent`` is what one that runs says of it.
+    """
 
     state: State
     routes: RoutingTable | None
     pods: Mapping[str, Sequence[Object]]
     said: Mapping[str, Sequence[tuple[str, Running | None]]]
+    silent: Mapping[str, str]
 
     def workload(self, model: str) -> Object | None:
         """Return what makes the pods of a model."""
@@ -73,7 +77,8 @@ class _View:
         said = self.said.get(model, ())
         if not said:
             found = self.trouble(model)
-            return found.message if found is not None else f"{workload['kind']} {name} has no pod that is ready"
+            why = f": {self.silent[model]}" if self.silent.get(model) else ""
+            return found.message if found is not None else f"{workload['kind']} {name} has no pod that is ready{why}"
         wanted = table_digest(table_of(self.routes, model))
         late = [(pod, one) for pod, one in said if one is None or one.table != wanted]
         if not late:
@@ -87,7 +92,7 @@ def _view(cluster: Cluster, place: Place, state: State | None = None) -> _View:
     state = state if state is not None else read_state(cluster, _owner(place))
     routes = state.routes
     if routes is None or state.stopped or not state.models:
-        return _View(state, routes, {}, {})
+        return _View(state, routes, {}, {}, {})
     labels = {**MANAGED, PART: place.environment}
     every = cluster.listed("Pod", ",".join(f"{key}={value}" for key, value in sorted(labels.items())))
     pods: dict[str, list[Object]] = {}
@@ -104,7 +109,19 @@ def _view(cluster: Cluster, place: Place, state: State | None = None) -> _View:
     said: dict[str, list[tuple[str, Running | None]]] = {}
     for (model, pod), answer in zip(asked, answers, strict=True):
         said.setdefault(model, []).append((pod, answer))
-    return _View(state, routes, pods, said)
+    silent = {model: _silent(cluster, found) for model, found in pods.items() if model not in said}
+    return _View(state, routes, pods, said, silent)
+
+
+def _silent(cluster: Cluster, pods: Sequence[Object]) -> str:
+    """Return why a server that runs takes no requests, in its own words; empty where none says anything."""
+    for pod in pods:
+        name = pod["metadata"]["name"]
+        if (pod.get("status") or {}).get("phase") == "Running":
+            answer = read_status(ask(cluster, name, STATUS, str(ADMIN_PORT)))
+            why = answer.message if answer is not None else ""
+            return f"Pod {name} says {why}" if why else ""
+    return ""
 
 
 def _running(view: _View) -> Running:
