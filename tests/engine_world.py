@@ -81,6 +81,7 @@ class Daemon:
 
     folder: Path
     process: subprocess.Popen[bytes] | None = field(default=None)
+    runtime: str | None = None
 
     @property
     def host(self) -> str:
@@ -93,6 +94,8 @@ class Daemon:
         here = self.folder
         words = [DAEMON, "--data-root", f"{here}/data", "--exec-root", f"{here}/exec", "-p", f"{here}/pid"]
         words += ["-H", self.host, "--bridge", BRIDGE, "--mtu", "1400"]
+        if self.runtime is not None:
+            words += ["--add-runtime", f"tests={self.runtime}", "--default-runtime", "tests"]
         with (here / "log").open("ab") as log:
             self.process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         process = self.process
@@ -124,9 +127,12 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def engine() -> Iterator[Engine]:
-    """Yield an engine with an image; daemons of one machine share its packet filter, so there is one at a time."""
-    if os.environ.get("DOCKER_HOST"):
+def engine(runtime: str | None = None) -> Iterator[Engine]:
+    """Yield an engine with an image; daemons of one machine share its packet filter, so there is one at a time.
+
+    With a ``runtime``, a program that is called as runc is, it is a daemon of the tests' own.
+    """
+    if os.environ.get("DOCKER_HOST") and runtime is None:
         found = Engine(os.environ["DOCKER_HOST"])
         found.image = _image(found)
         yield found
@@ -136,7 +142,7 @@ def engine() -> Iterator[Engine]:
         # A socket's path is short.
         folder = Path(tempfile.mkdtemp(prefix="moe-"))
         _bridge()
-        daemon = Daemon(folder)
+        daemon = Daemon(folder, runtime=runtime)
         try:
             daemon.start()
             found = Engine(daemon.host, daemon)

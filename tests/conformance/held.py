@@ -35,6 +35,7 @@ import modelops.gates.robustness
 import modelops.logs.docker
 import modelops.logs.exported
 import modelops.logs.folder
+import modelops.logs.kubernetes
 import modelops.runtimes.catboost
 import modelops.runtimes.lightgbm
 import modelops.runtimes.onnx
@@ -108,6 +109,7 @@ gates_robustness: Gate = modelops.gates.robustness
 logs_docker: LogModule = modelops.logs.docker
 logs_exported: LogModule = modelops.logs.exported
 logs_folder: LogModule = modelops.logs.folder
+logs_kubernetes: LogModule = modelops.logs.kubernetes
 
 # runtimes
 runtimes_catboost: Runtime = modelops.runtimes.catboost
@@ -134,5 +136,6 @@ strategies_shadow: Strategy = modelops.strategies.shadow
 targets_docker: Renderer = modelops.targets.docker
 targets_docker_runs: Runner = modelops.targets.docker
 targets_kubernetes: Renderer = modelops.targets.kubernetes
+targets_kubernetes_runs: Runner = modelops.targets.kubernetes
 targets_local: Renderer = modelops.targets.local
 targets_local_runs: Runner = modelops.targets.local

@@ -28,7 +28,9 @@ EXPORTED: Log = Exported(Path())
 ON_AN_ENGINE = pytest.mark.skip(
     reason="rows lie on an engine: tests/targets/test_docker_runner.py holds this log there"
 )
-KEYS = [pytest.param(key, marks=[ON_AN_ENGINE] if key == "docker" else []) for key in plugins.keys("logs")]
+IN_PODS = pytest.mark.skip(reason="rows lie in pods: tests/logs/test_carried.py holds what is copied of them")
+ELSEWHERE = {"docker": [ON_AN_ENGINE], "kubernetes": [IN_PODS]}
+KEYS = [pytest.param(key, marks=ELSEWHERE.get(key, [])) for key in plugins.keys("logs")]
 
 
 @pytest.fixture(scope="module")

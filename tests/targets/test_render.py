@@ -6,12 +6,14 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
 from pydantic import ValidationError
 
+from git_world import git
 from modelops import plugins
 from modelops.errors import ModelOpsError
 from modelops.locks.wheel import Wheel
@@ -114,7 +116,11 @@ def test_api_keys_are_rendered_without_the_keys() -> None:
     assert named == {"crm/churn": ["partner"], "fraud-detection": ["app", "partner"]}
     (container,) = yaml.safe_load(files["crm/churn/deployment.yaml"])["spec"]["template"]["spec"]["containers"]
     reference = {"secretKeyRef": {"name": "modelops-api-keys", "key": "PARTNER_KEY"}}
-    assert container["env"] == [{"name": "PARTNER_KEY", "valueFrom": reference}]
+    own = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}
+    assert container["env"] == [
+        {"name": "MODELOPS_LOG_NAME", "valueFrom": own},
+        {"name": "PARTNER_KEY", "valueFrom": reference},
+    ]
     docker = plugins.load("targets", "docker")
     compose = yaml.safe_load(docker.render(docker.Params(), desired(keys))["compose.yaml"])
     assert compose["services"]["server"]["environment"] == ["PARTNER_KEY"]
@@ -327,3 +333,106 @@ def test_another_lock_or_another_modelops_is_another_image() -> None:
     )
     assert len({one, lock, wheel}) == 3
     assert one == again
+
+
+def acknowledged() -> Deployable:
+    """Return one model that is answered only once its row is on disk."""
+    asked = desired()
+    route = asked.table.models["crm/churn"].model_copy(update={"log": "acknowledged"})
+    return replace(asked, table=asked.table.model_copy(update={"models": {"crm/churn": route}}))
+
+
+def kubernetes(asked: Deployable, **params: object) -> dict[str, dict[str, Any]]:
+    """Return the objects of an environment by their files, each as the strict schema has it."""
+    module = plugins.load("targets", "kubernetes")
+    files = module.render(module.Params.model_validate_json(json.dumps({**KUBERNETES, **params})), asked)
+    objects = {path: yaml.safe_load(text) for path, text in files.items()}
+    for made in objects.values():
+        kubernetes_validate.validate(made, VERSIONS[-1], strict=True)
+    return objects
+
+
+def test_a_row_that_is_acknowledged_is_on_a_disk_that_outlives_its_pod() -> None:
+    """A log that goes with its pod is refused; each pod has a volume of its own, or all share one that stays."""
+    with pytest.raises(ModelOpsError, match="crm/churn has log: acknowledged") as error:
+        kubernetes(acknowledged())
+    assert (error.value.first.code, error.value.exit) == ("log-not-kept", 2)
+    assert "deployment" in " ".join(kubernetes(acknowledged(), logClaim="shared"))
+    objects = kubernetes(acknowledged(), logStorage="5Gi", logStorageClass="fast")
+    made = objects["crm/churn/statefulset.yaml"]
+    assert "crm/churn/deployment.yaml" not in objects
+    (claim,) = made["spec"]["volumeClaimTemplates"]
+    assert (claim["spec"]["resources"]["requests"], claim["spec"]["storageClassName"]) == ({"storage": "5Gi"}, "fast")
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    assert {"name": claim["metadata"]["name"], "mountPath": "/var/lib/modelops"} in container["volumeMounts"]
+    assert "log" not in {volume["name"] for volume in made["spec"]["template"]["spec"]["volumes"]}
+    # A pod that comes again goes on in the files of its volume; files of other pods have other names.
+    assert container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+    assert made["spec"]["serviceName"] == objects["crm/churn/service.yaml"]["metadata"]["name"]
+    assert objects["crm/churn/horizontalpodautoscaler.yaml"]["spec"]["scaleTargetRef"]["kind"] == "StatefulSet"
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_a_fixed_number_of_pods_has_no_autoscaler_and_can_be_drained(replicas: int) -> None:
+    """The number is in the workload, and one pod at a time may go, also where it is the only one."""
+    objects = kubernetes(desired(), minimumReplicas=replicas, maximumReplicas=replicas)
+    assert "crm/churn/horizontalpodautoscaler.yaml" not in objects
+    assert objects["crm/churn/deployment.yaml"]["spec"]["replicas"] == replicas
+    assert objects["crm/churn/poddisruptionbudget.yaml"]["spec"]["maxUnavailable"] == 1
+    # Of one pod the next is up before the old one goes.
+    rolled = objects["crm/churn/deployment.yaml"]["spec"]["strategy"]["rollingUpdate"]
+    assert rolled == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_an_autoscaler_alone_says_how_many_pods_there_are() -> None:
+    """A number in the workload would be fought over."""
+    objects = kubernetes(desired())
+    assert "replicas" not in objects["crm/churn/deployment.yaml"]["spec"]
+    scaler = objects["crm/churn/horizontalpodautoscaler.yaml"]["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 6)
+
+
+def test_a_pod_that_ends_takes_connections_until_nobody_sends_it_any() -> None:
+    """The time that it is given is longer than what it waits for balancers and then gives its requests."""
+    pod = kubernetes(desired())["crm/churn/deployment.yaml"]["spec"]["template"]["spec"]
+    words = pod["containers"][0]["args"]
+    notice = int(words[words.index("--notice") + 1])
+    assert notice >= 5
+    assert pod["terminationGracePeriodSeconds"] >= notice + 40
+
+
+def test_a_reconciler_may_do_what_it_does_in_one_namespace_and_no_more() -> None:
+    """No wildcard, no Secret, no object of the cluster; its pod clones by steps that can be done again."""
+    asked = {"image": IMAGE, "repository": "git@example.com:acme/models.git", "deployKeySecret": "deploy-key"}
+    objects = kubernetes(desired(), reconciler={**asked, "secret": "signing"})
+    role = objects["_reconciler/role.yaml"]
+    assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "models")
+    told = json.dumps(role["rules"])
+    assert "*" not in told
+    assert "secrets" not in told
+    assert "roles" not in told
+    (subject,) = objects["_reconciler/rolebinding.yaml"]["subjects"]
+    assert (subject["name"], subject["namespace"]) == (role["metadata"]["name"], "models")
+    made = objects["_reconciler/statefulset.yaml"]["spec"]
+    pod = made["template"]["spec"]
+    assert pod["serviceAccountName"] == role["metadata"]["name"]
+    assert made["replicas"] == 1
+    assert pod["containers"][0]["command"][3:6] == ["reconcile", "production", "--watch"]
+    assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "signing"}}]
+
+
+def test_the_steps_by_which_a_reconciler_clones_can_be_done_again(tmp_path: Path) -> None:
+    """A pod that starts anew brings the checkout of the one before up to date."""
+    upstream, work = tmp_path / "upstream", tmp_path / "work"
+    git(tmp_path, "init", "--quiet", "--initial-branch=main", str(upstream))
+    objects = kubernetes(desired(), reconciler={"image": IMAGE, "repository": "https://git.example/models.git"})
+    steps = objects["_reconciler/statefulset.yaml"]["spec"]["template"]["spec"]["initContainers"]
+    for number in (1, 2):
+        (upstream / "file").write_text(str(number))
+        git(upstream, "add", "file")
+        git(upstream, "commit", "--quiet", "-m", str(number))
+        for step in steps:
+            words = [word.replace("/work/repository", str(work)) for word in step["command"][1:]]
+            git(tmp_path, *(word.replace("https://git.example/models.git", str(upstream)) for word in words))
+        assert (work / "file").read_text() == str(number)
+    assert git(work, "rev-parse", "HEAD") == git(upstream, "rev-parse", "main")

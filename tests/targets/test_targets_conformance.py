@@ -24,7 +24,7 @@ from targets.test_render import KUBERNETES, desired
 
 # The checker holds the files of the shelf against their Protocols.
 RENDERERS: Mapping[str, Renderer] = {"docker": docker, "kubernetes": kubernetes, "local": local}
-RUNNERS: Mapping[str, Runner] = {"docker": docker, "local": local}
+RUNNERS: Mapping[str, Runner] = {"docker": docker, "kubernetes": kubernetes, "local": local}
 
 PARAMS: Mapping[str, Mapping[str, object]] = {"kubernetes": KUBERNETES}
 RUNNING = ("observe", "apply", "stop", "endpoint", "logs", "durable")

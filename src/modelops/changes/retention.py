@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from modelops.changes.sealing import seal_before_dropping
 from modelops.clock import parse_instant
-from modelops.project.target import target_of
+from modelops.project.target import site_of, target_of
 from modelops.project.workspace import Workspace, environment
 from modelops.rollouts.memory import read_rollout
 from modelops.spec.graph import Graph
@@ -17,7 +17,7 @@ def forget_old_predictions(workspace: Workspace, graph: Graph, name: str) -> Non
     days = environment(graph, name).spec.log_days
     if days is None:
         return
-    site, now = workspace.site(name), workspace.clock()
+    site, now = site_of(workspace, name), workspace.clock()
     needed = 0.0
     for model, entry in graph.models.items():
         if name not in entry.deployments:

@@ -36,14 +36,15 @@ def _show_calls(workspace: Workspace, result: Result) -> None:
     if not result.done or not ready:
         return
     _, graph = workspace.known()
-    url = target_of(workspace, graph, name).endpoint()
+    target = target_of(workspace, graph, name)
     key = KEY_VARIABLE if graph.environments[name].spec.access is not None else ""
-    for model in ready if url is not None else ():
+    for model in ready:
         entry = graph.models[model]
         release = entry.releases.get(entry.deployments[name].spec.stable or 0)
         snapshot = entry.snapshots.get(release.spec.data.snapshot) if release is not None else None
-        if snapshot is not None:
-            note(view.call(url or "", model, example_record(entry.model.spec, snapshot.spec), key))
+        url = target.endpoint(model) if snapshot is not None else None
+        if snapshot is not None and url is not None:
+            note(view.call(url, model, example_record(entry.model.spec, snapshot.spec), key))
 
 
 @click.command("reconcile")

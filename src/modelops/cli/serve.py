@@ -64,6 +64,12 @@ def _origin(text: str) -> str:
     metavar="SECONDS",
     help="How long after SIGTERM new connections are still taken, while readiness is false.",
 )
+@click.option(
+    "--log-name",
+    default="",
+    metavar="NAME",
+    help="What tells the files of this server's log from those of others, where all are read as one.",
+)
 @click.option("--worker", type=int, hidden=True)
 @click.option("--peers", type=click.Path(path_type=Path), hidden=True)
 def command(
@@ -78,6 +84,7 @@ def command(
     grpc_port: int | None,
     cors: tuple[str, ...],
     notice: float,
+    log_name: str,
     worker: int | None,
     peers: Path | None,
 ) -> None:
@@ -106,6 +113,7 @@ def command(
     if workers > 1 and worker is None:
         arguments = [environment, "--runtime", str(folder), "--table", str(table), "--store", blobs.address.text]
         arguments += [each for origin in cors for each in ("--cors", origin)]
+        arguments += ["--log-name", log_name] if log_name else []
         _share(arguments, host, port, workers, {"--admin-port": admin_port, "--grpc-port": grpc_port}, notice)
         return
     found = None if worker is None or peers is None else Peers(peers, worker)
@@ -121,6 +129,7 @@ def command(
         grpc_port=grpc_port,
         origins=cors,
         notice_seconds=notice,
+        log_name=log_name,
     )
     said = _addresses(environment, host, service.port, service.grpc_port)
     service.run(lambda: None if found else note(said))

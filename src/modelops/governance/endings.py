@@ -18,6 +18,7 @@ from modelops.governance.landing import land
 from modelops.governance.promotions import covering_promotion, promotion_evidence
 from modelops.governance.pulls import open_pull, same_change
 from modelops.governance.returns import reverted_trial
+from modelops.project.target import site_of
 from modelops.project.workspace import MACHINE, Workspace, model_entry
 from modelops.repository import Landing
 from modelops.rollouts.memory import forget_rollout, read_rollout
@@ -183,7 +184,7 @@ def ended(workspace: Workspace, tip: str, ending: Ending) -> dict[str, bytes]:
 
 def remembered(workspace: Workspace, tip: str, seat: Seat) -> RolloutState | None:
     """Return the rollout that this machine's runtime remembers, if it is the one that git calls for."""
-    state = read_rollout(workspace.site(seat.environment), seat.model)
+    state = read_rollout(site_of(workspace, seat.environment), seat.model)
     graph = workspace.graph(tip)
     entry = model_entry(graph, seat.model)
     arms = arms_of(entry.deployments[seat.environment].spec)
@@ -267,7 +268,7 @@ def conclude(workspace: Workspace, action: Conclude, body: Body) -> str:
     if action.asks:
         return _ask(workspace, action, ending, body)
     commit = land(workspace, change, "rollout")
-    forget_rollout(workspace.site(seat.environment), seat.model)
+    forget_rollout(site_of(workspace, seat.environment), seat.model)
     if commit is None:
         return f"{seat}: git says so already"
     close_asked(workspace, seat)

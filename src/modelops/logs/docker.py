@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import shutil
 import sqlite3
 import tarfile
@@ -15,10 +14,11 @@ import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from modelops.errors import Exit, failure
-from modelops.files import replacing, sweep, unwritable, write_atomically
+from modelops.files import unwritable
+from modelops.logs._carried import DROP, EXPORT, NAME, Copy
 from modelops.logs.folder import Folder
 from modelops.spec.layout import PREDICTIONS
 from modelops.spec.meta import Name, Strict
@@ -27,53 +27,6 @@ from modelops.targets.docker.engine import connected, gone
 from modelops.targets.docker.image import STATE
 from modelops.targets.docker.inside import ask, started, unpacked
 from modelops.targets.docker.params import Params as Engine
-
-KNOWN = "known.json"
-"""Of each file that was copied: the volume that it is of, and how it was marked there."""
-EARLIER = "earlier"
-"""The folder for files of a volume that is no more, whose names are used again by the one that took its place."""
-_NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-w[0-9]+-[0-9]+\.sqlite(-wal|-shm)?")
-_EXPORT = """
-import io, json, pathlib, shutil, sqlite3, sys, tarfile, tempfile, time
-log, known = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
-def mark(file):
-    found = []
-    for each in (file, file.with_name(file.name + "-wal")):
-        try:
-            stat = each.stat()
-        except FileNotFoundError:
-            found += [0, 0]
-        else:
-            found += [stat.st_size, stat.st_mtime_ns]
-    return found
-# Left behind by who was killed while copying.
-for folder in log.parent.glob("copying-*"):
-    if time.time() - folder.stat().st_ctime > 3600:
-        shutil.rmtree(folder, ignore_errors=True)
-with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
-    for file in sorted(log.glob("*.sqlite")):
-        now = mark(file)
-        if known.get(file.name) == now:
-            continue
-        with tempfile.TemporaryDirectory(dir=log.parent, prefix="copying-") as folder:
-            copy = pathlib.Path(folder) / file.name
-            source, target = sqlite3.connect(file.as_uri() + "?mode=ro", uri=True), sqlite3.connect(copy)
-            with target:
-                source.backup(target)
-            target.close()
-            source.close()
-            archive.add(copy, file.name)
-        said = json.dumps(now).encode()
-        member = tarfile.TarInfo(file.name + ".mark")
-        member.size = len(said)
-        archive.addfile(member, io.BytesIO(said))
-"""
-_DROP = """
-import json, pathlib, sys
-for name in json.loads(sys.argv[2]):
-    for suffix in ("", "-wal", "-shm"):
-        (pathlib.Path(sys.argv[1]) / (name + suffix)).unlink(missing_ok=True)
-"""
 
 
 class Params(Strict):
@@ -106,7 +59,7 @@ class Carried(Folder):
         if names:
             with connected(_engine(self.params)) as client:
                 running = [each for each in _containers(client, self.params) if each.status == "running"]
-                if not running or ask(running[0], _DROP, f"{STATE}/{PREDICTIONS}", json.dumps(names)) is None:
+                if not running or ask(running[0], DROP, f"{STATE}/{PREDICTIONS}", json.dumps(names)) is None:
                     raise _not_copied(self.params, "nothing was dropped" if running else "no container of it runs")
         return Folder.retain(self, now, days=days, needed_days=needed_days)
 
@@ -119,9 +72,9 @@ def open(params: Params) -> Carried:
         running = [each for each in containers if each.status == "running"]
         try:
             if running:
-                _copy(running[0], params, _Copy(folder, _volume(client, running[0])))
+                _copy(running[0], params, Copy(folder, _volume(client, running[0])))
             elif containers:
-                _copy_stopped(containers[0], params, _Copy(folder, _volume(client, containers[0])))
+                _copy_stopped(containers[0], params, Copy(folder, _volume(client, containers[0])))
         except OSError as error:
             raise unwritable(folder, error) from error
     return Carried(folder, params)
@@ -151,65 +104,16 @@ def _volume(client: Any, container: Any) -> str:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    """The folder of the copy, and the volume that is copied now."""
-
-    folder: Path
-    volume: str
-
-    def marks(self) -> dict[str, Any]:
-        """Return how the files are marked that are here whole."""
-        return {name: mark for name, (volume, mark) in self._known().items() if volume == self.volume}
-
-    def _known(self) -> dict[str, tuple[str, Any]]:
-        try:
-            said = json.loads((self.folder / KNOWN).read_bytes())
-            return {name: (volume, mark) for name, (volume, mark) in said.items() if (self.folder / name).is_file()}
-        except (OSError, ValueError, AttributeError, TypeError):
-            return {}
-
-    def take(self, name: str, file: IO[bytes]) -> None:
-        """Take a file over, whole or not at all; one of a volume that is no more is put aside, not written over."""
-        before = self._known().get(name)
-        if before is not None and before[0] != self.volume:
-            aside = self.folder / EARLIER / re.sub(r"[^0-9A-Za-z]", "", before[0])
-            aside.mkdir(parents=True, exist_ok=True)
-            (self.folder / name).replace(aside / name)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self.folder, name) as (into, commit):
-            shutil.copyfileobj(file, into)
-            for suffix in ("-wal", "-shm"):
-                (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
-            commit(self.folder / name)
-        sweep(self.folder, name)
-
-    def mark(self, name: str, mark: Any) -> None:
-        """Write down that a file is here, as it was marked there."""
-        known = {**self._known(), name: (self.volume, mark)}
-        write_atomically(self.folder / KNOWN, json.dumps(known, sort_keys=True).encode())
-
-
-def _copy(container: Any, params: Params, copy: _Copy) -> None:
+def _copy(container: Any, params: Params, copy: Copy) -> None:
     """Copy what has another mark by now, as one moment of each file."""
-    cut = None
-    with started(container, _EXPORT, f"{STATE}/{PREDICTIONS}", json.dumps(copy.marks())) as running:
-        try:
-            for path, file in unpacked(running.out()):
-                name = path.removesuffix(".mark")
-                if _NAME.fullmatch(name) and name == path:
-                    copy.take(name, file)
-                elif _NAME.fullmatch(name):
-                    # The file first: what is written down as known is here.
-                    copy.mark(name, json.loads(file.read()))
-        except tarfile.TarError as error:
-            cut = str(error)
+    with started(container, EXPORT, f"{STATE}/{PREDICTIONS}", json.dumps(copy.marks())) as running:
+        cut = copy.take_all(running.out())
     if cut is not None or not running.succeeded():
         last = running.complaint.decode("utf-8", "replace").strip().splitlines() or [cut or "it says nothing"]
         raise _not_copied(params, last[-1])
 
 
-def _copy_stopped(container: Any, params: Params, copy: _Copy) -> None:
+def _copy_stopped(container: Any, params: Params, copy: Copy) -> None:
     """Copy the files as they lie there, each with what was not yet written into it: nobody writes where nobody runs."""
     copy.folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -219,7 +123,7 @@ def _copy_stopped(container: Any, params: Params, copy: _Copy) -> None:
     with tempfile.TemporaryDirectory(dir=copy.folder, prefix=".stopped-") as place:
         try:
             for path, file in unpacked(parts):
-                if _NAME.fullmatch(path) and not path.endswith("-shm"):
+                if NAME.fullmatch(path) and not path.endswith("-shm"):
                     with (Path(place) / path).open("wb") as into:
                         shutil.copyfileobj(file, into)
             for source in sorted(Path(place).glob("*.sqlite")):

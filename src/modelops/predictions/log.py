@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,11 @@ class LogStats:
     error: str | None = None
 
 
+def first_number(name: str) -> int:
+    """Return the number of the first writer of a name: 256 in a row are its own, and those of no name begin at 0."""
+    return int.from_bytes(sha256(name.encode()).digest()[:5]) << 8 if name else 0
+
+
 class PredictionLog:
     """A writer of the log in the directory ``path``; every process that writes has one of its own.
 
@@ -77,7 +83,8 @@ class PredictionLog:
     wait, appending raises ``log-full`` instead of taking more memory. While the disk refuses, those who wait for an
     acknowledgement get ``log-unwritable`` and buffered rows wait, up to the capacity; the next commit that works ends
     the trouble. A row that the log cannot hold fails alone. ``lost`` is how many buffered rows had no room when the log
-    was closed.
+    was closed. ``name`` tells the files from those of writers elsewhere, as those of the pods of one model are read
+    together: the number in a file's name follows from it.
     """
 
     def __init__(
@@ -87,13 +94,14 @@ class PredictionLog:
         capacity: int = 65_536,
         window_seconds: float = WINDOW_SECONDS,
         segment_bytes: int = SEGMENT_BYTES,
+        name: str = "",
     ) -> None:
         self.path = path
         self.capacity = capacity
         self.stats = LogStats()
         self.lost = 0
         self._window = window_seconds
-        self._files = Writer(path, segment_bytes)
+        self._files = Writer(path, segment_bytes, first_number(name))
         self._take_over(path.with_name(OLD_NAME))
         self.stats.set_aside = len(self._files.aside)
         self._lanes = Lanes(capacity)
@@ -108,7 +116,7 @@ class PredictionLog:
     def _take_over(self, old: Path) -> None:
         try:
             # One of several that start at the same time is enough.
-            if self._files.number == 0:
+            if self._files.is_first:
                 take_over(old, self._files)
         except (sqlite3.Error, OSError) as error:
             self._files.close()

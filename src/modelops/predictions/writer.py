@@ -117,8 +117,9 @@ class Writer:
     All methods belong to one thread. Errors of a disk are ``sqlite3.Error`` or ``OSError`` for the caller to sort.
     """
 
-    def __init__(self, path: Path, segment_bytes: int) -> None:
+    def __init__(self, path: Path, segment_bytes: int, first: int = 0) -> None:
         self.path = path
+        self._first = first
         self._segment_bytes = segment_bytes
         self._segment: Segment | None = None
         self._connection: sqlite3.Connection | None = None
@@ -131,7 +132,7 @@ class Writer:
         try:
             path.mkdir(parents=True, exist_ok=True)
             self.number, self._lock = self._claim()
-            if self.number == 0:
+            if self.is_first:
                 self._look_over()
             own = [segment for segment in segments(path) if segment.writer == self.number]
             if own:
@@ -139,6 +140,11 @@ class Writer:
                 self._use(own[-1])
         except (sqlite3.Error, OSError) as error:
             raise unwritable(path, error) from None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether no other process here has a lower number: one of several that start together is enough for some."""
+        return self.number == self._first
 
     def _look_over(self) -> None:
         """Set aside what is named like a file of the log and is no database: it would be in every reader's way."""
@@ -148,7 +154,7 @@ class Writer:
                 self._put_aside(file, "it is no database")
 
     def _claim(self) -> tuple[int, int]:
-        number = 0
+        number = self._first
         while True:
             descriptor = os.open(self.path / f"w{number}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
             try:

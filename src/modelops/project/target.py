@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from modelops.spec.kinds import Resource
 from modelops.spec.kinds.environment import EnvironmentSpec
 from modelops.spec.meta import Plugin
 from modelops.spec.routing import RoutingTable
-from modelops.targets import Deployable, Place, Runner, Running
+from modelops.targets import Addressed, Choosing, Deployable, Place, Renderer, Runner, Running, Shared, Site
 
 TARGET_FILE = "target.json"
 """What started the runtime of a directory, so that it can be stopped and read whatever git says by now."""
@@ -42,8 +43,9 @@ class Target:
     graph: Graph | None = None
 
     def observe(self) -> Running:
-        """Return what runs."""
-        return self.runner.observe(self.params, self.place)
+        """Return what runs, and where git is known whether it is as git has it."""
+        known = replace(self.place, deployable=self._deployable) if self.graph is not None else self.place
+        return self.runner.observe(self.params, known)
 
     def apply(self, table: RoutingTable) -> Running:
         """Make the runtime answer with a table; who does it is remembered first.
@@ -98,9 +100,21 @@ class Target:
         """End the runtime."""
         self.runner.stop(self.params, self.place)
 
-    def endpoint(self) -> str | None:
-        """Return the URL at which the models are called."""
-        return self.runner.endpoint(self.params, self.place)
+    def endpoint(self, model: str | None = None) -> str | None:
+        """Return the URL at which the models are called, or that of one of them where each has its own."""
+        found = self.runner.endpoint(self.params, self.place)
+        if found is not None and model is not None and isinstance(self.runner, Addressed):
+            return self.runner.address(self.params, self.place, model)
+        return found
+
+    @contextlib.contextmanager
+    def reserved(self) -> Iterator[str | None]:
+        """Hold what reconcilers on other machines look after as well; yields who has it where that is one of them."""
+        if not isinstance(self.runner, Shared):
+            yield None
+            return
+        with self.runner.reserved(self.params, self.place) as other:
+            yield other
 
     def log(self) -> RuntimeLog:
         """Return the log of what it predicted."""
@@ -130,8 +144,9 @@ def _bound(
     graph: Graph | None = None,
 ) -> Target | None:
     bound = targets.bind(target, file, "spec.target" if file is not None else "")
-    if not isinstance(bound.module, Runner):
+    if not _is_run(bound.module, bound.params):
         return None
+    assert isinstance(bound.module, Runner), "what is run is a runner"
     return Target(workspace, target, bound.module, bound.params, _place(workspace, name), graph)
 
 
@@ -139,10 +154,49 @@ def _place(workspace: Workspace, name: str) -> Place:
     return Place(name, runtime_in(workspace.state, name), repository=workspace.origin)
 
 
+def _is_run(module: Renderer, params: Any) -> bool:
+    """Tell whether modelops runs what has a target with such parameters."""
+    return isinstance(module, Runner) and (not isinstance(module, Choosing) or module.runs(params))
+
+
 def rendered_by(graph: Graph, name: str) -> str | None:
     """Return the target of an environment that is only rendered, None where modelops runs it."""
-    target: Plugin = environment(graph, name).spec.target
-    return None if isinstance(plugins.load("targets", target.type), Runner) else target.type
+    file = environment(graph, name)
+    target: Plugin = file.spec.target
+    module = plugins.load("targets", target.type)
+    if not isinstance(module, Choosing):
+        return None if isinstance(module, Runner) else target.type
+    bound = targets.bind(target, file, "spec.target")
+    return None if _is_run(bound.module, bound.params) else target.type
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The rollouts of an environment as its runtime keeps them."""
+
+    runner: Shared
+    params: Any
+    place: Place
+
+    def recall(self, model: str) -> bytes | None:
+        """Return what is remembered."""
+        return self.runner.recall(self.params, self.place, model)
+
+    def remember(self, model: str, data: bytes | None) -> None:
+        """Remember or forget."""
+        self.runner.remember(self.params, self.place, model, data)
+
+
+def site_of(workspace: Workspace, name: str) -> Site:
+    """Return where an environment lives, with what keeps its rollouts where that is not its directory here."""
+    site = workspace.site(name)
+    file = workspace.known()[1].environments.get(name)
+    if file is None:
+        return site
+    bound = targets.bind(file.spec.target, file, "spec.target")
+    if not isinstance(bound.module, Shared) or not _is_run(bound.module, bound.params):
+        return site
+    return replace(site, rollouts=_Kept(bound.module, bound.params, _place(workspace, name)))
 
 
 def target_of(workspace: Workspace, graph: Graph, name: str) -> Target:

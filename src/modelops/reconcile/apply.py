@@ -10,7 +10,7 @@ from modelops.clock import format_instant
 from modelops.errors import Exit, failure
 from modelops.governance.endings import Conclude, close_asked, conclude, reverted
 from modelops.governance.promotions import record_promotion
-from modelops.project.target import Target, target_of
+from modelops.project.target import Target, site_of, target_of
 from modelops.project.workspace import Workspace, model_entry
 from modelops.reconcile.actions import (
     Action,
@@ -66,6 +66,7 @@ def apply(
             site = workspace.site(action.environment)
             with table_lock(site):
                 target.apply(_with_those_of_others(target, action, facts))
+                _begin_steps(workspace, action, facts)
             return f"{action.environment} answers on {target.endpoint()}: {action.reason}"
         case SmokeTest():
             return _smoke_test(workspace, graph, action)
@@ -84,6 +85,21 @@ def apply(
             return conclude(workspace, action, texts.ending)
         case _:
             assert_never(action)
+
+
+def _begin_steps(workspace: Workspace, action: Serve, facts: tuple[ModelFacts, ...]) -> None:
+    """Let the steps of rollouts begin whose routes are answered by just now, however long that took."""
+    site = site_of(workspace, action.environment)
+    for each in facts:
+        model = each.seat.model
+        route = action.table.models.get(model)
+        if each.observed.rollout is None or route is None or model in action.held:
+            continue
+        state = read_rollout(site, model)
+        if state is None or state.salt != route.salt or state.step != route.step or state.steps[-1].answered:
+            continue
+        running = replace(state.steps[-1], started=format_instant(workspace.clock()), answered=True)
+        write_rollout(site, model, replace(state, steps=(*state.steps[:-1], running)))
 
 
 def _with_those_of_others(target: Target, action: Serve, facts: tuple[ModelFacts, ...]) -> RoutingTable:
@@ -120,7 +136,7 @@ def restore(workspace: Workspace, graph: Graph, action: Restore) -> str:
 
 
 def _set_step(workspace: Workspace, action: SetStep, facts: ModelFacts) -> str:
-    site = workspace.site(action.seat.environment)
+    site = site_of(workspace, action.seat.environment)
     now = workspace.clock()
     before = read_rollout(site, action.seat.model) if action.step > 1 else None
     word = "advance" if action.step > 1 else "begin"
@@ -144,7 +160,7 @@ def _set_step(workspace: Workspace, action: SetStep, facts: ModelFacts) -> str:
 def _smoke_test(workspace: Workspace, graph: Graph, action: SmokeTest) -> str:
     from modelops.reconcile.smoke import smoke
 
-    site = workspace.site(action.seat.environment)
+    site = site_of(workspace, action.seat.environment)
     state = read_rollout(site, action.seat.model)
     if state is None:
         return f"{action.seat.model}: the rollout is no longer known"
@@ -156,7 +172,7 @@ def _smoke_test(workspace: Workspace, graph: Graph, action: SmokeTest) -> str:
 
 
 def _hold(workspace: Workspace, action: Hold, facts: ModelFacts) -> str:
-    site = workspace.site(action.seat.environment)
+    site = site_of(workspace, action.seat.environment)
     state = read_rollout(site, action.seat.model) or facts.observed.rollout
     if state is None:
         return f"{action.seat.model}: the rollout is no longer known"
@@ -167,7 +183,7 @@ def _hold(workspace: Workspace, action: Hold, facts: ModelFacts) -> str:
 
 
 def _judge(workspace: Workspace, action: Judge, facts: ModelFacts) -> str:
-    site = workspace.site(action.seat.environment)
+    site = site_of(workspace, action.seat.environment)
     state = read_rollout(site, action.seat.model) or facts.observed.rollout
     if state is None:
         return f"{action.seat.model}: the rollout is no longer known"

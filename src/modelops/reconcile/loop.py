@@ -157,7 +157,9 @@ def reconcile(
     deployed = sorted(model for model, entry in graph.models.items() if name in entry.deployments)
     for folder in (runtime.site.runtime, *runtime.site.runtime.glob("*/")):
         sweep(folder)
-    with leases(runtime.site, deployed) as held:
+    with leases(runtime.site, deployed) as held, target_of(workspace, graph, name).reserved() as elsewhere:
+        if elsewhere is not None:
+            held = dict.fromkeys(deployed, elsewhere) | held
         runtime = replace(runtime, held=held)
         seen = look(workspace, name, runtime)
         agree(seen.plan)

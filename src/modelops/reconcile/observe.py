@@ -18,7 +18,7 @@ from modelops.governance.pending import Intent, kept, overlaid, standing
 from modelops.governance.promotions import Refusal
 from modelops.logs import Log
 from modelops.project.standing import exit_of
-from modelops.project.target import remembered, target_of
+from modelops.project.target import remembered, site_of, target_of
 from modelops.project.workspace import Workspace, environment, model_entry
 from modelops.reconcile.desired import Desired, desired_of
 from modelops.reconcile.facts import ModelFacts, Observed
@@ -63,7 +63,7 @@ class Runtime:
 
 def runtime_of(workspace: Workspace, name: str) -> Runtime:
     """Return what this machine knows of an environment, without a look at its store and at what runs."""
-    site = workspace.site(name)
+    site = site_of(workspace, name)
     return Runtime(site, kept=kept(site))
 
 

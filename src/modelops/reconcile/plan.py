@@ -32,7 +32,7 @@ from modelops.reconcile.actions import (
 from modelops.reconcile.facts import ModelFacts
 from modelops.rollouts.state import Role, RolloutState
 from modelops.spec.kinds.access_policy import ApiKey
-from modelops.spec.routing import Route, RouteArm, RoutingTable, route_of
+from modelops.spec.routing import Route, RouteArm, RoutingTable, route_of, table_digest
 from modelops.strategies import Step, Traffic
 from modelops.targets import Running
 
@@ -406,7 +406,8 @@ def plan_environment(
     preparing = any(isinstance(entry, RecordPromotion | Restore) and entry.seat.model not in stuck for entry in entries)
     held = tuple(facts.seat.model for facts in models if facts.observed.held_by is not None)
     first: list[Entry] = []
-    if (routes or observed.running) and not serving and not preparing:
+    # What is only made whole again answers as it is to meanwhile, so that no rollout waits for it.
+    if (routes or observed.running) and not (serving and not observed.changed) and not preparing:
         entries.append(Serve(environment, table, wanted, _why(table, observed), held))
     elif observed.running and preparing and any(_only_goes(facts) for facts in models):
         lessened = table.model_copy(update={"models": _lessened(models)})
@@ -455,10 +456,13 @@ def plan_rendered(environment: str, target: str, models: tuple[ModelFacts, ...])
 def _why(table: RoutingTable, observed: Running) -> str:
     if not observed.running:
         return f"not running ({observed.message})" if observed.message else "not running"
+    if observed.changed and observed.table == table_digest(table):
+        return "; ".join(observed.changed)
     shares = [
         f"{model} " + ", ".join(f"release {arm.release} {arm.weight:.0%}" for arm in found.arms)
         for model, found in sorted(table.models.items())
     ]
     before = observed.routes.models if observed.routes is not None else {}
     gone = [f"{model} stops" for model in sorted(before) if model not in table.models]
-    return "; ".join([*shares, *gone]) or "no model may run here"
+    late = [observed.message] if observed.table is None and observed.message else []
+    return "; ".join([*shares, *gone, *late]) or "no model may run here"

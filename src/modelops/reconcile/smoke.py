@@ -33,7 +33,7 @@ def smoke(workspace: Workspace, graph: Graph, seat: Seat, arms: Mapping[str, int
     leaves no requests, and the reason.
     """
     target = target_of(workspace, graph, seat.environment)
-    url = target.endpoint()
+    url = target.endpoint(seat.model)
     if url is None or not target.observe().running:
         raise failure("not-running", f"{seat.environment} is not running", exit=Exit.WORLD, retryable=True)
     spec = model_entry(graph, seat.model).model.spec

@@ -1,4 +1,4 @@
-"""What the runtime directory remembers of rollouts."""
+"""What is remembered of rollouts: in the runtime directory, or by a runtime that several machines look after."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ def _rollout_path(site: Site, model: str) -> Path:
 def read_rollout(site: Site, model: str) -> RolloutState | None:
     """Return the remembered rollout of a model; an unreadable one counts as forgotten."""
     try:
+        if site.rollouts is not None:
+            said = site.rollouts.recall(model)
+            return from_plain(json.loads(said)) if said is not None else None
         return from_plain(json.loads(_rollout_path(site, model).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
@@ -25,9 +28,15 @@ def read_rollout(site: Site, model: str) -> RolloutState | None:
 
 def write_rollout(site: Site, model: str, state: RolloutState) -> None:
     """Remember a rollout before anything acts on it."""
-    write_atomically(_rollout_path(site, model), json.dumps(to_plain(state), indent=2, sort_keys=True).encode())
+    data = json.dumps(to_plain(state), indent=2, sort_keys=True).encode()
+    if site.rollouts is not None:
+        site.rollouts.remember(model, data)
+    else:
+        write_atomically(_rollout_path(site, model), data)
 
 
 def forget_rollout(site: Site, model: str) -> None:
     """Forget a rollout whose end is in git."""
+    if site.rollouts is not None:
+        site.rollouts.remember(model, None)
     _rollout_path(site, model).unlink(missing_ok=True)

@@ -24,11 +24,16 @@ FIRST_STEP = "firstStep"
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """One step of a rollout: who answers in it, when it began (ISO 8601), and what smoke requests found in it."""
+    """One step of a rollout: who answers in it, when it began (ISO 8601), and what smoke requests found in it.
+
+    Once the whole runtime has ``answered`` by its routes, it began then: before that, some answered as in the step
+    before.
+    """
 
     traffic: Traffic
     started: str
     smoke: Smoke | None = None
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +187,8 @@ def _step(data: Mapping[str, Any]) -> StepState:
         parse_instant(data["started"])
     except ModelOpsError as error:
         raise ValueError(f"a step began at {data['started']!r}") from error
-    return StepState(traffic, data["started"], Smoke(**data["smoke"]) if data["smoke"] else None)
+    smoke = Smoke(**data["smoke"]) if data["smoke"] else None
+    return StepState(traffic, data["started"], smoke, bool(data.get("answered", False)))
 
 
 def to_plain(state: RolloutState) -> dict[str, Any]:

@@ -72,6 +72,7 @@ class Service:
         grpc_port: int | None = None,
         origins: Sequence[str] = (),
         notice_seconds: float = 0.0,
+        log_name: str = "",
     ) -> None:
         self._admin: socket.socket | None = None
         self._grpc: socket.socket | None = None
@@ -87,7 +88,7 @@ class Service:
             if peers is None:
                 for bound in filter(None, (self._socket, self._admin)):
                     bound.listen(_BACKLOG)
-            self._log = opened.enter_context(PredictionLog(log))
+            self._log = opened.enter_context(PredictionLog(log, name=log_name))
             opened.pop_all()
         self._peers = peers
         self._notice = notice_seconds

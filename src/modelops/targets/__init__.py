@@ -8,6 +8,7 @@ A *renderer* exposes ``Params`` and the pure ``render(params, desired)``: anothe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -24,15 +25,19 @@ from modelops.spec.routing import RoutingTable
 
 __all__ = [
     "PROTOCOL",
+    "Addressed",
     "Built",
+    "Choosing",
     "Deployable",
     "ObservedArm",
     "Packager",
     "Packed",
     "Place",
     "Renderer",
+    "Rollouts",
     "Runner",
     "Running",
+    "Shared",
     "Site",
     "bind",
 ]
@@ -47,22 +52,34 @@ class Place:
     """Where an environment lives on this machine: its runtime directory.
 
     ``repository`` says whose it is, the same for every clone of a project; what is elsewhere is marked by it.
+    ``deployable`` is what git says of the releases of a table, None where nobody asked git; only who makes more of a
+    table than a file asks for that: an image, or objects of a cluster.
     """
 
     environment: str
     runtime: Path
     repository: Callable[[], str] = field(default=_nobody, kw_only=True, compare=False)
+    deployable: Callable[[RoutingTable], Deployable] | None = field(default=None, kw_only=True, compare=False)
+
+
+class Rollouts(Protocol):
+    """What keeps how far rollouts came, where that is not the runtime directory of one machine."""
+
+    def recall(self, model: str) -> bytes | None:
+        """Return what is remembered of a model's rollout, None where nothing is."""
+        ...
+
+    def remember(self, model: str, data: bytes | None) -> None:
+        """Remember a model's rollout, or forget it with None."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Site(Place):
-    """The place of an environment, the address of the project's store, and what git says of the releases of a table.
-
-    Only who makes more of a table than a file asks for that: an image, or objects of a cluster.
-    """
+    """The place of an environment, the address of the project's store, and what keeps its rollouts elsewhere."""
 
     store: Address
-    deployable: Callable[[RoutingTable], Deployable] | None = None
+    rollouts: Rollouts | None = field(default=None, kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +100,7 @@ class Running:
 
     ``routes`` is the table that the runtime was last given, also while nothing answers; None only where it never got
     one. What must go on as it runs goes on by it, so the runtime keeps it: no second place can say something else.
+    ``changed`` are sentences about what differs from git beside the routes: applying the same table mends it.
     """
 
     running: bool
@@ -90,6 +108,7 @@ class Running:
     arms: tuple[ObservedArm, ...]
     message: str = ""
     routes: RoutingTable | None = None
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +165,41 @@ class Runner(Renderer, Protocol):
 
     def durable(self, params: Any, environ: Mapping[str, str]) -> bool:
         """Tell whether the runtime outlives the process that starts it: what ends with its observer proves nothing."""
+        ...
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A runner by its parameters alone: without them it is a renderer, for others to apply."""
+
+    def runs(self, params: Any) -> bool:
+        """Tell whether modelops runs the environment."""
+        ...
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """A runner of a runtime that reconcilers on several machines look after: what they share is kept there."""
+
+    def reserved(self, params: Any, place: Place) -> AbstractContextManager[str | None]:
+        """Hold an environment for one pass; yields who has it where that is somebody else."""
+        ...
+
+    def recall(self, params: Any, place: Place, model: str) -> bytes | None:
+        """Return what is remembered of a model's rollout, None where nothing is."""
+        ...
+
+    def remember(self, params: Any, place: Place, model: str, data: bytes | None) -> None:
+        """Remember a model's rollout, or forget it with None; in place of what was recalled, and of nothing else."""
+        ...
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """A runner whose models have an address each."""
+
+    def address(self, params: Any, place: Place, model: str) -> str:
+        """Return the URL at which one model is called."""
         ...
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from modelops.errors import Exit, failure
+from modelops.targets import ObservedArm, Running
 from modelops.targets.docker.engine import gone, refused
 from modelops.targets.docker.image import USER
 
-__all__ = ["Program", "ask", "carried_in", "copied_in", "files_in", "started", "unpacked"]
+__all__ = ["Program", "ask", "carried_in", "copied_in", "files_in", "read_status", "started", "unpacked"]
 
 KNOCK = """
 import socket, sys
@@ -31,6 +32,7 @@ answer = connection.getresponse()
 body = answer.read()
 sys.exit(1) if answer.status != 200 else sys.stdout.write(body.decode())
 """
+"""A program for the container's Python; its argument is the port for who looks after the server."""
 COMMIT = """
 import hashlib, json, os, pathlib, shutil, sys, time
 top = pathlib.Path("/srv/modelops")
@@ -225,6 +227,22 @@ def unpacked(parts: Iterable[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
     # Who writes it ends when all of it has been taken, the padding too.
     while flow.read(1 << 16):
         pass
+
+
+def read_status(told: str | None) -> Running | None:
+    """Return what a server says of itself, None where it says nothing."""
+    if told is None:
+        return None
+    try:
+        status = json.loads(told)
+        arms = tuple(
+            ObservedArm(a["model"], a["arm"], a["release"], a["digest"], a["ready"], a.get("error"))
+            for a in status.get("arms") or ()
+        )
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+    table = status.get("table")
+    return Running(True, table if isinstance(table, str) else None, arms, str(status.get("error") or ""))
 
 
 def files_in(container: Any, path: str) -> dict[str, bytes]:

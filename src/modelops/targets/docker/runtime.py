@@ -25,7 +25,7 @@ from modelops.spec.layout import PREDICTIONS
 from modelops.spec.meta import Plugin
 from modelops.spec.routing import FILE_NAME, RoutingTable, table_digest, table_text
 from modelops.stores import open_at
-from modelops.targets import ObservedArm, Place, Running, Site
+from modelops.targets import Place, Running, Site
 from modelops.targets.docker.building import ensure
 from modelops.targets.docker.compose import image_of
 from modelops.targets.docker.containers import (
@@ -41,7 +41,18 @@ from modelops.targets.docker.containers import (
 )
 from modelops.targets.docker.engine import api_errors, connected, engine_host, gone
 from modelops.targets.docker.image import ROUTES, STATE
-from modelops.targets.docker.inside import COMMIT, EMPTY, HELD, STATUS, TAKE_BACK, ask, carried_in, copied_in, files_in
+from modelops.targets.docker.inside import (
+    COMMIT,
+    EMPTY,
+    HELD,
+    STATUS,
+    TAKE_BACK,
+    ask,
+    carried_in,
+    copied_in,
+    files_in,
+    read_status,
+)
 from modelops.targets.docker.params import Params
 
 __all__ = ["apply", "durable", "endpoint", "logs", "observe", "stop"]
@@ -128,18 +139,7 @@ def _status(container: Any) -> Running | None:
     except api_errors():
         # It ended between two questions.
         return None
-    if told is None:
-        return None
-    try:
-        status = json.loads(told)
-        arms = tuple(
-            ObservedArm(a["model"], a["arm"], a["release"], a["digest"], a["ready"], a.get("error"))
-            for a in status.get("arms") or ()
-        )
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return None
-    table = status.get("table")
-    return Running(True, table if isinstance(table, str) else None, arms, str(status.get("error") or ""))
+    return read_status(told)
 
 
 def apply(params: Params, site: Site, table: RoutingTable) -> Running:

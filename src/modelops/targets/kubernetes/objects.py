@@ -1,74 +1,31 @@
-"""The target `kubernetes`: manifests for a GitOps tool or a person to apply; rendering only."""
+"""The objects of each model: manifests as a file holds them, and as the API server is given them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import sha256
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import Field
 
 from modelops.errors import Exit, failure
 from modelops.spec.address import Address
 from modelops.spec.kinds.model import ModelSpec
-from modelops.spec.meta import Name, Origin, Strict
 from modelops.spec.routing import FILE_NAME, Route, RoutingTable, table_text
 from modelops.targets import Deployable
+from modelops.targets.kubernetes.names import ENVIRONMENT, MANAGED, MODEL, PART, name_of, selector_of
+from modelops.targets.kubernetes.params import Params
+from modelops.targets.kubernetes.reconciler import reconciler_objects
 
-PORT, GRPC_PORT = 8080, 8081
+__all__ = ["ADMIN_PORT", "LOG", "PORT", "Object", "manifests", "objects_of", "render", "routes_name", "table_of"]
+
+PORT, GRPC_PORT, ADMIN_PORT = 8080, 8081, 8082
 NOTICE_SECONDS = 10
 """How long a pod that ends still takes connections: everybody who routes to it has heard of its end by then."""
 USER = 10001
+LOG = "/var/lib/modelops"
 _STORE = "/srv/store"
-_READABLE = 43
-"""How much of a name is for people; with the hash it stays within the 52 characters that a StatefulSet may have."""
+_LOG_NAME = "MODELOPS_LOG_NAME"
 Object = dict[str, Any]
-
-
-class Params(Strict):
-    """Where the workloads go and what they run.
-
-    ``image`` is the server's image, pinned by digest; ``storeClaim`` a PersistentVolumeClaim that holds the folder with
-    the artifacts, mounted read-only, where the project's store is a folder; ``logClaim`` one for the prediction log,
-    without which the log lives and dies with its pod. ``ingressNamespace`` is the namespace that may call the models;
-    without it only their own may. ``keySecret`` is the Secret that holds the API keys which the access policy names by
-    variable. ``storeSecret`` is the Secret that holds the credentials which the store names by variable. With
-    ``grpc`` the protocol is answered over gRPC as well, on port 8081, if the image has grpcio. Pages of
-    ``corsOrigins`` may ask from a browser.
-    """
-
-    image: Annotated[str, Field(pattern=r"^[^@\s]+@sha256:[0-9a-f]{64}$")]
-    store_claim: Name | None = None
-    namespace: Name = "models"
-    log_claim: Name | None = None
-    ingress_namespace: Name | None = None
-    key_secret: Name = "modelops-api-keys"  # noqa: S105 - the name of a Secret
-    store_secret: Name = "modelops-store"  # noqa: S105 - the name of a Secret
-    grpc: bool = False
-    cors_origins: tuple[Origin, ...] = ()
-    minimum_replicas: Annotated[int, Field(ge=1)] = 2
-    maximum_replicas: Annotated[int, Field(ge=1)] = 6
-    cpu: str = "500m"
-    memory: str = "512Mi"
-    target_cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
-
-
-def _name(environment: str, model: str) -> str:
-    """Return the name that the objects of one model in one environment have, and no others in the cluster.
-
-    Joined names alone are not enough: ``a/b`` and ``a-b`` are two models, and ``a`` in ``b-staging`` is not ``a-b`` in
-    ``staging``. What is read is cut to what a Service and the revisions of a workload leave room for.
-    """
-    told = f"{model.replace('/', '-')}-{environment}"
-    if told[0].isdigit():
-        # The name of a Service begins with a letter.
-        told = f"m-{told}"
-    return f"{told[:_READABLE].rstrip('-')}-{sha256(f'{environment}/{model}'.encode()).hexdigest()[:8]}"
-
-
-def _selector(environment: str, model: str) -> dict[str, str]:
-    return {"app.kubernetes.io/name": "modelops", "app.kubernetes.io/instance": _name(environment, model)}
 
 
 def _value(text: str) -> str:
@@ -76,14 +33,15 @@ def _value(text: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in text)[:63].strip("-_.")
 
 
-def _labels(environment: str, model: str, spec: ModelSpec, route: Route) -> dict[str, str]:
+def _labels(environment: str, model: str, spec: ModelSpec | None, route: Route) -> dict[str, str]:
     """Return what an object is about; a label holds 63 characters, so the digest is cut to 32 hexadecimal digits."""
     stable, *on_trial = route.arms
-    labels = _selector(environment, model) | {
-        "app.kubernetes.io/managed-by": "modelops",
-        "modelops.dev/model": _value(model.replace("/", ".")),
-        "modelops.dev/environment": environment,
-        "modelops.dev/owner": _value(spec.owner),
+    labels = selector_of(environment, model) | {
+        **MANAGED,
+        MODEL: _value(model.replace("/", ".")),
+        ENVIRONMENT: environment,
+        # Git may name it no longer, and it goes on until that is judged.
+        **({"modelops.dev/owner": _value(spec.owner)} if spec is not None else {}),
         "modelops.dev/release": str(stable.release),
         "modelops.dev/digest": stable.digest.removeprefix("sha256:")[:32],
     }
@@ -91,7 +49,7 @@ def _labels(environment: str, model: str, spec: ModelSpec, route: Route) -> dict
 
 
 def _metadata(params: Params, name: str, labels: Mapping[str, str], model: str, route: Route) -> Object:
-    whole = {"modelops.dev/model": model}
+    whole = {MODEL: model}
     whole |= {f"modelops.dev/{arm.name}-artifact": arm.digest for arm in route.arms}
     return {"name": name, "namespace": params.namespace, "labels": dict(labels), "annotations": whole}
 
@@ -105,9 +63,13 @@ def _probe(path: str, period: int, failures: int) -> Object:
 
 
 def _variables(params: Params, table: RoutingTable, store: Address) -> Object:
+    # With a volume of its own a pod that comes again goes on in its files; otherwise no two pods have files of a name.
+    field = "metadata.name" if params.log_storage is not None else "metadata.uid"
+    own = {"name": _LOG_NAME, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": field}}}
     named = [(params.key_secret, key.variable) for key in table.keys or () if key.variable is not None]
     named += [(params.store_secret, variable) for variable in store.variables]
     found = [{"name": n, "valueFrom": {"secretKeyRef": {"name": secret, "key": n}}} for secret, n in named]
+    found = [*([own] if params.log_claim is None else []), *found]
     return {"env": found} if found else {}
 
 
@@ -122,8 +84,9 @@ def _container(params: Params, table: RoutingTable, store: Address) -> Object:
             *("serve", environment, "--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 - inside its own pod
             *(("--grpc-port", str(GRPC_PORT)) if params.grpc else ()),
             *(each for origin in params.cors_origins for each in ("--cors", origin)),
-            *("--notice", str(NOTICE_SECONDS)),
-            *("--table", f"/etc/modelops/{FILE_NAME}", "--runtime", "/var/lib/modelops", "--store", address),
+            *("--admin-port", str(ADMIN_PORT), "--notice", str(NOTICE_SECONDS)),
+            *(("--log-name", f"$({_LOG_NAME})") if params.log_claim is None else ()),
+            *("--table", f"/etc/modelops/{FILE_NAME}", "--runtime", LOG, "--store", address),
         ],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in _ports(params)],
         "resources": {
@@ -141,52 +104,84 @@ def _container(params: Params, table: RoutingTable, store: Address) -> Object:
         "volumeMounts": [
             {"name": "routes", "mountPath": "/etc/modelops", "readOnly": True},
             *([{"name": "store", "mountPath": _STORE, "readOnly": True}] if store.folder is not None else []),
-            {"name": "log", "mountPath": "/var/lib/modelops"},
+            {"name": "log", "mountPath": LOG},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod
         ],
     }
 
 
-def _deployment(
+def _workload(
     params: Params, table: RoutingTable, store: Address, name: str, selector: Mapping[str, str], metadata: Object
 ) -> Object:
-    """Return the workload; the autoscaler owns the number of replicas, so it is not written here.
+    """Return the workload: a StatefulSet where each pod has a volume of its own for its log, else a Deployment.
 
-    The pod's own labels leave out release and digest: a new release changes the ConfigMap, which the server watches,
-    and restarts nothing.
+    The autoscaler owns the number of replicas, so it is written here only where there is none. The pod's own labels
+    leave out release and digest: a new release changes the ConfigMap, which the server watches, and restarts nothing.
     """
+    own = params.log_storage is not None
     log: Object = {"persistentVolumeClaim": {"claimName": params.log_claim}} if params.log_claim else {"emptyDir": {}}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata,
+    template = {
+        "metadata": {"labels": dict(selector) | MANAGED | {PART: table.environment}},
         "spec": {
-            "selector": {"matchLabels": dict(selector)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "template": {
-                "metadata": {"labels": dict(selector) | {"app.kubernetes.io/managed-by": "modelops"}},
-                "spec": {
-                    "automountServiceAccountToken": False,
-                    "securityContext": {
-                        "runAsNonRoot": True,
-                        "runAsUser": USER,
-                        "runAsGroup": USER,
-                        "fsGroup": USER,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
-                    # Longer than the server waits for balancers and then gives its own requests.
-                    "terminationGracePeriodSeconds": NOTICE_SECONDS + 40,
-                    "containers": [_container(params, table, store)],
-                    "volumes": [
-                        {"name": "routes", "configMap": {"name": f"{name}-routes"}},
-                        *_store_volume(params, store),
-                        {"name": "log", **log},
-                        {"name": "tmp", "emptyDir": {}},
-                    ],
-                },
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": USER,
+                "runAsGroup": USER,
+                "fsGroup": USER,
+                "seccompProfile": {"type": "RuntimeDefault"},
             },
+            # Longer than the server waits for balancers and then gives its own requests.
+            "terminationGracePeriodSeconds": NOTICE_SECONDS + 40,
+            "containers": [_container(params, table, store)],
+            "volumes": [
+                {"name": "routes", "configMap": {"name": routes_name(name)}},
+                *_store_volume(params, store),
+                *([] if own else [{"name": "log", **log}]),
+                {"name": "tmp", "emptyDir": {}},
+            ],
         },
     }
+    fixed = {"replicas": params.minimum_replicas} if _fixed(params) else {}
+    spec: Object = {**fixed, "selector": {"matchLabels": dict(selector)}, "template": template}
+    if own:
+        claim: Object = {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": params.log_storage}},
+            **({"storageClassName": params.log_storage_class} if params.log_storage_class is not None else {}),
+        }
+        spec |= {
+            "serviceName": name,
+            # None has to wait for another one; what is rolled goes one by one all the same.
+            "podManagementPolicy": "Parallel",
+            "updateStrategy": {"type": "RollingUpdate"},
+            "volumeClaimTemplates": [{"metadata": {"name": "log"}, "spec": claim}],
+        }
+    else:
+        spec["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    kind = "StatefulSet" if own else "Deployment"
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _fixed(params: Params) -> bool:
+    """Tell whether the number of pods is always the same."""
+    return params.maximum_replicas <= params.minimum_replicas
+
+
+def _kept(params: Params, model: str, route: Route) -> None:
+    """Refuse a log that is on disk before the caller is answered on a disk that goes with its pod."""
+    if route.log == "acknowledged" and params.log_storage is None and params.log_claim is None:
+        raise failure(
+            "log-not-kept",
+            f"{model} has log: acknowledged, and the log of its pods goes when they go",
+            exit=Exit.USAGE,
+            hint="give each pod a volume: logStorage: 10Gi in the target's parameters, or log: buffered in model.yaml",
+        )
+
+
+def routes_name(name: str) -> str:
+    """Return the ConfigMap that the pods of a workload read their routes from."""
+    return f"{name}-routes"
 
 
 def _store_volume(params: Params, store: Address) -> list[Object]:
@@ -203,16 +198,16 @@ def _store_volume(params: Params, store: Address) -> list[Object]:
     return [{"name": "store", "persistentVolumeClaim": {"claimName": params.store_claim, "readOnly": True}}]
 
 
-def _autoscaler(params: Params, name: str, metadata: Object) -> Object:
+def _autoscaler(params: Params, kind: str, name: str, metadata: Object) -> Object:
     utilization = {"type": "Utilization", "averageUtilization": params.target_cpu_percent}
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
         "metadata": metadata,
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": name},
             "minReplicas": params.minimum_replicas,
-            "maxReplicas": max(params.minimum_replicas, params.maximum_replicas),
+            "maxReplicas": params.maximum_replicas,
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": utilization}}],
         },
     }
@@ -248,23 +243,34 @@ def _network_policy(params: Params, store: Address, selector: Mapping[str, str],
     }
 
 
-def _objects(params: Params, desired: Deployable, model: str, route: Route) -> dict[str, Object]:
-    environment = desired.table.environment
-    name, selector = _name(environment, model), _selector(environment, model)
-    labels = _labels(environment, model, desired.models[model], route)
-    metadata = _metadata(params, name, labels, model, route)
-    keys = desired.table.keys
+def table_of(table: RoutingTable, model: str) -> RoutingTable:
+    """Return the routing table that the servers of one model read: its route, and the keys of who may use it."""
+    keys = table.keys
     if keys is not None:
         keys = tuple(key for key in keys if model in key.models or "*" in key.models)
-    table = RoutingTable(environment=environment, models={model: route}, keys=keys)
+    return RoutingTable(environment=table.environment, models={model: table.models[model]}, keys=keys)
+
+
+def objects_of(params: Params, desired: Deployable, model: str) -> dict[str, Object]:
+    """Return the objects of one model by what their files are called, in the order in which they are applied."""
+    environment, route = desired.table.environment, desired.table.models[model]
+    _kept(params, model, route)
+    name, selector = name_of(environment, model), selector_of(environment, model)
+    labels = _labels(environment, model, desired.models.get(model), route)
+    metadata = _metadata(params, name, labels, model, route)
+    table = table_of(desired.table, model)
+    workload = _workload(params, table, desired.store, name, selector, metadata)
+    scaled = (
+        {} if _fixed(params) else {"horizontalpodautoscaler": _autoscaler(params, workload["kind"], name, metadata)}
+    )
     return {
         "configmap": {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": _metadata(params, f"{name}-routes", labels, model, route),
+            "metadata": _metadata(params, routes_name(name), labels, model, route),
             "data": {FILE_NAME: table_text(table)},
         },
-        "deployment": _deployment(params, table, desired.store, name, selector, metadata),
+        workload["kind"].lower(): workload,
         "service": {
             "apiVersion": "v1",
             "kind": "Service",
@@ -277,7 +283,8 @@ def _objects(params: Params, desired: Deployable, model: str, route: Route) -> d
                 ],
             },
         },
-        "horizontalpodautoscaler": _autoscaler(params, name, metadata),
+        **scaled,
+        # One at a time may go for a drain, also where there is one alone: what may never go holds the node up for ever.
         "poddisruptionbudget": {
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
@@ -300,12 +307,30 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def render(params: Params, desired: Deployable) -> Mapping[str, str | bytes]:
-    """Return one manifest per object, in the folder of its model."""
+def manifests(objects: Mapping[str, Object]) -> dict[str, str]:
+    """Return objects as YAML, by the paths of their files."""
     return {
-        f"{model}/{kind}.yaml": yaml.dump(
+        f"{path}.yaml": yaml.dump(
             made, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120
         )
-        for model, route in sorted(desired.table.models.items())
-        for kind, made in _objects(params, desired, model, route).items()
+        for path, made in objects.items()
     }
+
+
+def render(params: Params, desired: Deployable) -> Mapping[str, str | bytes]:
+    """Return one manifest per object, in the folder of its model; who reconciles has the folder of the environment.
+
+    Where modelops applies the objects of the models itself, they are shown as it applies them.
+    """
+    made = {
+        f"{model}/{kind}": each
+        for model in sorted(desired.table.models)
+        for kind, each in objects_of(params, desired, model).items()
+    }
+    if params.reconciler is not None:
+        made |= {
+            # No model is called so: its name would begin with a letter or a digit.
+            f"_reconciler/{kind}": each
+            for kind, each in reconciler_objects(params, desired.table.environment).items()
+        }
+    return manifests(made)

@@ -1,0 +1,117 @@
+"""A copy of a log that lies elsewhere: each file once, the one that grows as one moment of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from modelops.files import replacing, sweep, write_atomically
+from modelops.targets.docker.inside import unpacked
+
+__all__ = ["DROP", "EXPORT", "NAME", "Copy"]
+
+KNOWN = "known.json"
+"""Of each file that was copied: the volume that it is of, and how it was marked there."""
+EARLIER = "earlier"
+"""The folder for files of a volume that is no more, whose names are used again by the one that took its place."""
+NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-w[0-9]+-[0-9]+\.sqlite(-wal|-shm)?")
+EXPORT = """
+import io, json, pathlib, shutil, sqlite3, sys, tarfile, tempfile, time
+log, known = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
+def mark(file):
+    found = []
+    for each in (file, file.with_name(file.name + "-wal")):
+        try:
+            stat = each.stat()
+        except FileNotFoundError:
+            found += [0, 0]
+        else:
+            found += [stat.st_size, stat.st_mtime_ns]
+    return found
+# Left behind by who was killed while copying.
+for folder in log.parent.glob("copying-*"):
+    if time.time() - folder.stat().st_ctime > 3600:
+        shutil.rmtree(folder, ignore_errors=True)
+with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
+    for file in sorted(log.glob("*.sqlite")):
+        now = mark(file)
+        if known.get(file.name) == now:
+            continue
+        with tempfile.TemporaryDirectory(dir=log.parent, prefix="copying-") as folder:
+            copy = pathlib.Path(folder) / file.name
+            source, target = sqlite3.connect(file.as_uri() + "?mode=ro", uri=True), sqlite3.connect(copy)
+            with target:
+                source.backup(target)
+            target.close()
+            source.close()
+            archive.add(copy, file.name)
+        said = json.dumps(now).encode()
+        member = tarfile.TarInfo(file.name + ".mark")
+        member.size = len(said)
+        archive.addfile(member, io.BytesIO(said))
+"""
+DROP = """
+import json, pathlib, sys
+for name in json.loads(sys.argv[2]):
+    for suffix in ("", "-wal", "-shm"):
+        (pathlib.Path(sys.argv[1]) / (name + suffix)).unlink(missing_ok=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The folder of the copy, and the volume that is copied now."""
+
+    folder: Path
+    volume: str
+
+    def marks(self) -> dict[str, Any]:
+        """Return how the files are marked that are here whole."""
+        return {name: mark for name, (volume, mark) in self._known().items() if volume == self.volume}
+
+    def _known(self) -> dict[str, tuple[str, Any]]:
+        try:
+            said = json.loads((self.folder / KNOWN).read_bytes())
+            return {name: (volume, mark) for name, (volume, mark) in said.items() if (self.folder / name).is_file()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+    def take(self, name: str, file: IO[bytes]) -> None:
+        """Take a file over, whole or not at all; one of a volume that is no more is put aside, not written over."""
+        before = self._known().get(name)
+        if before is not None and before[0] != self.volume:
+            aside = self.folder / EARLIER / re.sub(r"[^0-9A-Za-z]", "", before[0])
+            aside.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).replace(aside / name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(self.folder, name) as (into, commit):
+            shutil.copyfileobj(file, into)
+            for suffix in ("-wal", "-shm"):
+                (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
+            commit(self.folder / name)
+        sweep(self.folder, name)
+
+    def mark(self, name: str, mark: Any) -> None:
+        """Write down that a file is here, as it was marked there."""
+        known = {**self._known(), name: (self.volume, mark)}
+        write_atomically(self.folder / KNOWN, json.dumps(known, sort_keys=True).encode())
+
+    def take_all(self, parts: Iterable[bytes]) -> str | None:
+        """Take over what arrives as ``EXPORT`` writes it, whole files alone; return why it was cut off, if it was."""
+        try:
+            for path, file in unpacked(parts):
+                name = path.removesuffix(".mark")
+                if NAME.fullmatch(name) and name == path:
+                    self.take(name, file)
+                elif NAME.fullmatch(name):
+                    # The file first: what is written down as known is here.
+                    self.mark(name, json.loads(file.read()))
+        except tarfile.TarError as error:
+            return str(error)
+        return None

@@ -1,0 +1,128 @@
+"""The log `kubernetes`: what the pods of an environment wrote, read as one, of which a copy is kept here.
+
+Whoever opens it copies what is new from every pod that runs. Each pod's files have names of their own, so that the copy
+is the union of them all; a volume that pods share is copied once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from modelops.errors import Exit, failure
+from modelops.files import unwritable
+from modelops.logs._carried import DROP, EXPORT, Copy
+from modelops.logs.folder import Folder
+from modelops.spec.meta import Name, Strict
+from modelops.targets.kubernetes.cluster import Cluster, connected
+from modelops.targets.kubernetes.inside import CONTAINER, Program, ask, started
+from modelops.targets.kubernetes.names import MANAGED, PART, Owner
+from modelops.targets.kubernetes.params import Params as Target
+
+__all__ = ["Carried", "Params", "open"]
+
+
+class Params(Strict):
+    """The environment whose pods they are, where these are, the folder of the log in a pod, and that of the copy.
+
+    ``repository`` tells whose environment of that name it is, ``context`` names a context of the kubeconfig.
+    """
+
+    environment: Name
+    namespace: Name
+    path: str
+    folder: str
+    repository: str = ""
+    context: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Carried(Folder):
+    """The copy; what is dropped is dropped in the pods first."""
+
+    params: Params
+
+    @property
+    def place(self) -> str:
+        """The folder of the copy, and where it comes from."""
+        return f"{self.path} (of the pods of {self.params.environment} in {self.params.namespace})"
+
+    def retain(self, now: datetime, *, days: float, needed_days: float = 0.0) -> tuple[str, ...]:
+        """Drop the files of days older than both numbers, there and here."""
+        names = self.expired(now, days=days, needed_days=needed_days)
+        if names:
+            with connected(_target(self.params)) as cluster:
+                for pod, _ in _pods(cluster, self.params):
+                    if ask(cluster, pod, DROP, self.params.folder, json.dumps(names)) is None:
+                        raise _not_copied(self.params, f"Pod {pod} drops nothing")
+        return Folder.retain(self, now, days=days, needed_days=needed_days)
+
+
+def open(params: Params) -> Carried:
+    """Copy what is new, and return the copy; an environment that was never run has logged nothing."""
+    folder = Path(params.path)
+    with connected(_target(params)) as cluster:
+        try:
+            for pod, volume in _pods(cluster, params):
+                _copy(cluster, params, pod, Copy(folder, volume))
+        except OSError as error:
+            raise unwritable(folder, error) from error
+    return Carried(folder, params)
+
+
+def _target(params: Params) -> Target:
+    image = f"unused@sha256:{'0' * 64}"
+    return Target(image=image, namespace=params.namespace, context=params.context)
+
+
+def _pods(cluster: Cluster, params: Params) -> Iterator[tuple[str, str]]:
+    """Yield the pods whose server runs, each with what tells its volume from any other."""
+    owner = Owner(params.environment, params.repository)
+    if cluster.get("ConfigMap", owner.inventory) is None:
+        return
+    labels = {**MANAGED, PART: params.environment}
+    claims: Mapping[str, str] | None = None
+    for pod in cluster.listed("Pod", ",".join(f"{key}={value}" for key, value in sorted(labels.items()))):
+        statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+        if not any(each["name"] == CONTAINER and "running" in (each.get("state") or {}) for each in statuses):
+            continue
+        claim = _claim(pod)
+        if claim is not None and claims is None:
+            found = cluster.listed("PersistentVolumeClaim")
+            claims = {each["metadata"]["name"]: str(each["metadata"]["uid"]) for each in found}
+        own = str(pod["metadata"]["uid"])
+        yield pod["metadata"]["name"], (claims or {}).get(claim, claim) if claim is not None else own
+
+
+def _claim(pod: Mapping[str, Any]) -> str | None:
+    for volume in pod["spec"].get("volumes") or ():
+        if volume.get("name") == "log":
+            return (volume.get("persistentVolumeClaim") or {}).get("claimName")
+    return None
+
+
+def _copy(cluster: Cluster, params: Params, pod: str, copy: Copy) -> None:
+    """Copy what has another mark by now, as one moment of each file."""
+    opened = started(cluster, pod, EXPORT, params.folder, json.dumps(copy.marks()))
+    if opened is None:
+        raise _not_copied(params, f"Pod {pod} runs no program now")
+    with opened as stream:
+        running = Program(stream)
+        cut = copy.take_all(running.out())
+        if cut is not None or not running.succeeded():
+            last = running.complaint.decode("utf-8", "replace").strip().splitlines() or [cut or "it says nothing"]
+            raise _not_copied(params, f"Pod {pod}: {last[-1]}")
+
+
+def _not_copied(params: Params, why: str) -> Exception:
+    return failure(
+        "log-not-copied",
+        f"the log of {params.environment} in {params.namespace} cannot be copied: {why}",
+        exit=Exit.WORLD,
+        retryable=True,
+        hint="what was copied before is kept; the next look goes on from there",
+    )
