@@ -15,7 +15,7 @@ from dashboard.reading import Element, Read, for_everybody, read
 from dashboard.test_reports import cells, outline, plain
 from metrics.test_curves import binary
 from modelops.changes.proposal import Built
-from modelops.dashboard.reports import built
+from modelops.dashboard.reports import built, simulated
 from modelops.markup import plain as harmless
 from modelops.metrics import Predictions
 from modelops.metrics.curves import Curves, curves
@@ -23,6 +23,7 @@ from modelops.releases.verdicts import Finding
 from modelops.spec.kinds.release import Confusion, FeatureImportance, Importance
 from modelops.views.reports.built import data, markdown, parts
 from views import loop_answers as said
+from views import tried_answers as tried
 
 MODEL = said.BUILT.judged.model.name
 PREDICTIONS = binary(1_000).at(0.5)
@@ -167,6 +168,18 @@ def test_markdown_and_json_say_the_same() -> None:
     assert len(told["curves"]["roc"][""]["points"]) == len(CURVES.roc[""].points)
     assert told["curves"]["precisionRecall"][""]["at"]["xBounds"] == list(CURVES.precision_recall[""].at.x_bounds)  # type: ignore[union-attr]
     assert data([FOUND], {})[0]["curves"] is None
+
+
+def test_simulated_rollouts_are_a_page_too() -> None:
+    """A section, a picture and a table for each world; names are text, nothing is loaded, no section is empty."""
+    html = simulated(tried.SIMULATED)
+    found = read(html)
+    assert not {one.tag for one in found.each()} & {"script", "link", "img", "iframe", "object", "base", "form"}
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\x00\x1b]", html)
+    (section,) = found.each("section")
+    assert len(section.each("svg")) == len(section.each("table")) == 1
+    rows = {row[0]: row[1] for row in cells(section.each("table")[0])}
+    assert (rows["promote"], rows["rollback"]) == ("75.0%", "25.0%")
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a", "a.svg"])

@@ -79,7 +79,7 @@ PROVEN = Proven(
 _PLAN = RolloutPlanSpec.model_validate({"strategy": {"type": "canary", "params": {}}}, strict=False)
 _WORLD = World(requests_per_hour=600.0, arms={"stable": Truth(), "candidate": Truth()}, every=20.0, until=10080.0)
 _ENDS = ("promote", "promote", "promote", "rollback")
-_ROLLOUTS = tuple(Rollout(_ENDS[n % 4], "candidate", 60.0 * n, 600 * n, n, 0.0, ()) for n in range(1, 21))  # type: ignore[arg-type]
+_ROLLOUTS = tuple(Rollout(_ENDS[n % 4], "candidate", 60.0 * n, 600 * n, n, 0.0, ((0.0, 0.1),)) for n in range(1, 21))  # type: ignore[arg-type]
 SIMULATED = Simulated(
     f"fraud {said.HOSTILE}", _PLAN, _WORLD, 3, [(f"no effect {said.HOSTILE}", Simulation(_WORLD, _ROLLOUTS))]
 )

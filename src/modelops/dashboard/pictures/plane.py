@@ -14,7 +14,7 @@ from modelops.dashboard.pictures.drawing import Scale, add, done, hint, scale, s
 __all__ = ["Mark", "Plane", "plane"]
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 360, 330, 54, 14, 14, 46
-_DOT, _SERVED = 3.5, 6
+_DOT, _SERVED = 4.5, 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from modelops.metrics.measuring import Difference
 from modelops.serving.guard.visible import Sight
 from modelops.spec.kinds.release import MetricValue
 from modelops.training import tracking
-from modelops.views.trials.runs import differing
+from modelops.views.trials.runs import differing, first_line
 
 __all__ = ["runs"]
 
@@ -54,6 +54,7 @@ def runs(look: Look, sight: Sight, query: Mapping[str, str]) -> Room:
         "lines": _lines(compared),
         "other_data": len({one.run.data for one in compared}) > 1,
         "known": look.graph.models,
+        "first_line": first_line,
         "tracked": tracking.configured(look.workspace.environ),
     }
     return Room("runs.html", "Runs", shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from textwrap import fill
 from typing import Any
@@ -15,6 +16,8 @@ __all__ = ["data", "overview", "text"]
 
 _FIELDS = 6
 """Fields of one name that are told in full; of more only where they are."""
+
+_WIDTH = 100
 
 
 def overview(contents: Mapping[str, tuple[str, ...]]) -> str:
@@ -60,7 +63,8 @@ def _row(row: Mapping[str, str]) -> str:
 
 
 def _wrapped(told: str, indent: str) -> str:
-    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    # A file or a pipe has no width of its own: what is written there is the same everywhere.
+    width = min(shutil.get_terminal_size().columns, 120) if sys.stdout.isatty() else _WIDTH
     return fill(" ".join(told.split()), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 

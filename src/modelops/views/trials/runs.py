@@ -20,6 +20,7 @@ __all__ = [
     "compared_text",
     "data",
     "differing",
+    "first_line",
     "text",
     "tried_line",
 ]
@@ -39,16 +40,16 @@ def text(runs: Sequence[Run]) -> str:
             one.outcome,
             f"{one.seconds:.1f} s",
             plain(", ".join(f"{name} {value}" for name, value in one.parameters.items())) or "-",
-            _measured(one.metrics) if one.outcome != "failed" else plain(_short(one)),
+            _measured(one.metrics) if one.outcome != "failed" else plain(first_line(one.message or one.problem or "")),
         )
         for one in runs
     ]
     return table(("run", "model", "began", "outcome", "took", "parameters", "measured"), rows)
 
 
-def _short(run: Run) -> str:
-    """Return what was wrong with a run in one line; where in the code is told by what compares it."""
-    return (run.message or run.problem or "").strip().split("\n", 1)[0]
+def first_line(message: str) -> str:
+    """Return what was wrong with a run in one line; the lines below it lead through the code."""
+    return message.strip().split("\n", 1)[0]
 
 
 def _measured(metrics: Mapping[str, float]) -> str:
