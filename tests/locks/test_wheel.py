@@ -84,6 +84,7 @@ def test_an_installed_modelops_works_without_its_source_and_hands_itself_on(tmp_
     machine.run("-m", "modelops", "init", "--approver", "grace", where=tmp_path / "work")
     machine.run("-m", "modelops", "init", "--example", "fraud-detection", where=tmp_path / "work")
     machine.run("-m", "modelops", "validate", where=tmp_path / "work")
+    assert "the answer is no" in machine.run("-m", "modelops", "explain", "approval-missing", where=tmp_path / "work")
     write = "from modelops.locks.wheel import own_wheel as o; w = o(); open('again/' + w.name, 'wb').write(w.data)"
     (tmp_path / "again").mkdir()
     machine.run("-c", write, where=tmp_path)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import modelops.views
 from conftest import Golden
+from modelops.handbook.topics import find
 from modelops.rollouts.simulation import Run, Simulation, World
 from modelops.rollouts.worlds import Truth
 from modelops.views import (
@@ -36,13 +37,15 @@ from modelops.views import (
     telling,
 )
 from modelops.views.data import snapshot, travelling
-from modelops.views.proofs import branch, fence, repository, trust, waivers
+from modelops.views.handbook import topics
+from modelops.views.proofs import branch, fence, judging, repository, trust, waivers
 from modelops.views.proposals import ending, measured, promotion, published, restoration, retraining
-from modelops.views.reports import monitored
-from modelops.views.trials import picture, rehearsal, replay
+from modelops.views.reports import built, monitored, simulated
+from modelops.views.trials import picture, rehearsal, replay, runs
 from views import loop_answers as said
 from views import pull_answers as pulls
 from views import told_answers as told
+from views import tried_answers as tried
 from views.test_views import UNSEEN, dumped
 
 REPORT = measured.report(pulls.MEASURED).model_copy(update={"modelops": "0.1.0"})
@@ -101,6 +104,16 @@ TEXTS = {
     "packages": packages.text(told.PACKAGE, told.BUILT, told.FOLDER),
     "packages-unbuilt": packages.text(told.PACKAGE, None, told.FOLDER),
     "telling": "\n".join(telling.lines(told.STANDING)),
+    "runs": runs.text(tried.RUNS),
+    "runs-none": runs.text(()),
+    "runs-compared": runs.compared_text(tried.BESIDE),
+    "runs-tried": runs.tried_text(tried.BESIDE, "roc-auc", 7, 3),
+    "runs-branched": runs.branched_text(tried.BRANCHED),
+    "topics": topics.text(find("Silence")),
+    "topics-code": topics.text(find("approval-missing")),
+    "judging": judging.text(tried.JUDGEMENT),
+    "judging-drift": judging.drift_text(tried.DRIFTED),
+    "judging-proven": judging.proven_text(tried.PROVEN),
     "rollback-already": rollback.text(replace(said.ROLLED_BACK, already=f"by ana {said.HOSTILE}")),
 }
 DATA: dict[str, Any] = {
@@ -136,6 +149,13 @@ DATA: dict[str, Any] = {
     "rehearsal": rehearsal.data(said.REHEARSED),
     "packages": packages.data(told.PACKAGE, told.BUILT, Path("out")),
     "telling": telling.data(told.STANDING),
+    "runs": runs.data(tried.RUNS),
+    "runs-compared": runs.compared_data(tried.BESIDE, "roc-auc", 7, 3),
+    "runs-branched": runs.branched_data(tried.BRANCHED),
+    "topics": topics.data(find("training.seed")),
+    "judging": judging.data(tried.JUDGEMENT),
+    "judging-drift": judging.drift_data(tried.DRIFTED),
+    "judging-proven": judging.proven_data(tried.PROVEN),
     "rollback": rollback.data(said.ROLLED_BACK, said.RESULT),
     "rollback-kept": rollback.data(said.KEPT, None),
 }
@@ -150,6 +170,8 @@ MARKDOWN = {
     "restoration": restoration.markdown(said.RESTORATION),
     "retraining": retraining.markdown(said.RETRAINING),
     "monitored": monitored.markdown(f"production {said.HOSTILE}", said.REPORTED),
+    "built": built.markdown([said.BUILT], {}),
+    "simulated": simulated.markdown(tried.SIMULATED),
     "monitored-nothing": monitored.markdown("production", ()),
     "published": published.comment(said.PULL, REPORT, CHECKED, PENDING),
     "published-unknown": published.comment(said.PULL, None, published.gates(None, None, (), (), ""), PENDING),
@@ -216,7 +238,7 @@ def test_no_reason_forges_the_block_that_programs_read(reason: str) -> None:
 def test_every_view_has_golden_files() -> None:
     """A view whose text nobody compares whole is no view."""
     known = {path.name.partition(".")[0] for path in (Path(__file__).parent / "golden").iterdir()}
-    shared = {"__init__", "terminal"}
+    shared = {"__init__", "terminal", "sections", "groups"}  # what several views are made of
     names = {path.stem for path in Path(modelops.views.__path__[0]).rglob("*.py")} - shared
     plural = {"pull_requests": "pull-request"}
     missing = {

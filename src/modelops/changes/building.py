@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ from modelops.spec.kinds.model import ModelSpec
 from modelops.spec.kinds.release import ReleaseSpec, VerdictRecord
 from modelops.spec.layout import LOCK, MODEL, in_model, model_folder
 from modelops.spec.tree import ModelEntry
+from modelops.training.supervise import Crew
 
 if TYPE_CHECKING:
     from modelops.training.building import Divided
@@ -166,20 +168,62 @@ def run_build(
     build is not taken.
     """
     wanted = request(workspace, graph, name, revision)
-    return training.build(
-        wanted,
-        materialise=materialiser(workspace, places or graph, name, wanted.snapshot, revision),
-        read=reader(wanted.snapshot),
-        store=workspace.store,
-        scratch=workspace.state / "scratch",
-        ledger=workspace.ledger,
-        clock=workspace.clock,
-        terms=workspace.terms(places or graph),
-        environment=workspace.environ,
-        trust=_trusted_now(workspace),
-        signer=lambda: _builder(workspace),
-        refused=refused,
-    )
+    return builder(workspace, places or graph, name, revision, refused)(wanted)
+
+
+def builder(
+    workspace: Workspace,
+    places: Graph,
+    name: str,
+    revision: str | None,
+    refused: ModelOpsError | None = None,
+    crew: Crew | None = None,
+) -> Callable[[training.BuildRequest], training.Build]:
+    """Return the function that builds a model as a request has it; of all it builds, the data is put in place once.
+
+    Threads may share it, with a ``crew`` that ends their builds together.
+    """
+    lock = threading.Lock()
+    placed: dict[str, Path] = {}
+    tables: dict[str, pa.Table] = {}
+    trust, key, terms = _trusted_now(workspace), partial(_builder, workspace), workspace.terms(places)
+
+    def place(wanted: training.BuildRequest) -> Path:
+        root = wanted.snapshot.spec.root
+        with lock:
+            if root not in placed:
+                placed[root] = materialiser(workspace, places, name, wanted.snapshot, revision)()
+            return placed[root]
+
+    def table(wanted: training.BuildRequest, folder: Path) -> pa.Table:
+        root = wanted.snapshot.spec.root
+        with lock:
+            if root not in tables:
+                tables[root] = reader(wanted.snapshot)(folder)
+            return tables[root]
+
+    def signer() -> Signer | None:
+        with lock:
+            return key()
+
+    def build(wanted: training.BuildRequest) -> training.Build:
+        return training.build(
+            wanted,
+            materialise=lambda: place(wanted),
+            read=lambda folder: table(wanted, folder),
+            store=workspace.store,
+            scratch=workspace.state / "scratch",
+            ledger=workspace.ledger,
+            clock=workspace.clock,
+            terms=terms,
+            environment=workspace.environ,
+            trust=trust,
+            signer=signer,
+            refused=refused,
+            crew=crew,
+        )
+
+    return build
 
 
 def _trusted_now(workspace: Workspace) -> Keyring | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import errno
 import importlib
+import keyword
 import os
 import signal
 import sys
@@ -25,6 +26,8 @@ VERBS: dict[str, str] = {
     "plan": "Show what would be done to make the world match git.",
     "apply": "Carry out a saved plan, if it is still the plan.",
     "build": "Train, evaluate and judge a model by its gates.",
+    "try": "Train variants of a model side by side, before any pull request.",
+    "runs": "List what was built and tried on this machine, compare runs, make a branch of the best.",
     "release": "Turn models without a release into numbered, signed releases.",
     "promote": "Open the pull request that sets a release as candidate in an environment.",
     "rollback": "Restore the last stable release of an environment at once.",
@@ -40,11 +43,13 @@ VERBS: dict[str, str] = {
     "lock": "Pin what models are trained and served with, by hash.",
     "dashboard": "Show every model in every environment as pages, served here or as a static site.",
     "monitor": "Score recent traffic for drift and performance, and act on it.",
+    "judge": "Judge predictions or rows of a model that others train and serve; no repository is needed.",
     "audit": "Answer who, what and when about a prediction, a release, an environment, its log or the branch.",
     "maturity": "Tell how far the repository and its models are automated, and what is missing.",
     "reproduce": "Rebuild a release from git and compare digests.",
     "pr": "Pull requests of the embedded forge.",
     "schema": "Write a JSON Schema for every kind.",
+    "explain": "Explain an error code, a kind, a field, a plugin or a verb, as the reference does.",
     "doctor": "Measure what this machine and the repository on its forge really protect, and say how to mend it.",
     "demo": "Tell the whole story on this machine, offline.",
 }
@@ -61,7 +66,8 @@ class Verbs(click.Group):
         """Import the module of one verb."""
         if cmd_name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"modelops.cli.{cmd_name}").command
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = importlib.import_module(f"modelops.cli.{module}").command
         return command
 
     def resolve_command(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from modelops.cli._names import environments, models, releases
 from modelops.cli.output import emit, note, output_option
 
 
 @click.command("rehearse")
-@click.argument("model")
-@click.argument("number", metavar="RELEASE", type=click.IntRange(min=1))
-@click.argument("environment", required=False)
+@click.argument("model", shell_complete=models)
+@click.argument("number", metavar="RELEASE", type=click.IntRange(min=1), shell_complete=releases)
+@click.argument("environment", required=False, shell_complete=environments)
 @click.option("--days", type=click.FloatRange(0, min_open=True), default=7.0, show_default=True, help="How far back.")
 @click.option(
     "--rows", type=click.IntRange(min=100), default=20_000, show_default=True, help="Draw so many answers of more."

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelops.cli.output import emit, note, output_option, save
+from modelops.cli._names import environments, models
+from modelops.cli.output import as_json, emit, note, output_option, report_file, save
 from modelops.errors import Exit, failure
 from modelops.spec.layout import ROLLOUT
 
@@ -16,13 +17,19 @@ if TYPE_CHECKING:
     from modelops.rollouts.simulation import Simulation, World
     from modelops.spec.kinds import Resource
     from modelops.spec.kinds.rollout_plan import RolloutPlanSpec
+    from modelops.views.reports.simulated import Simulated
 
 _LOOKS = 500
 
 
 @click.command("simulate")
-@click.argument("model")
-@click.option("--environment", metavar="NAME", help="Take the arms from this environment, not stable and a candidate.")
+@click.argument("model", shell_complete=models)
+@click.option(
+    "--environment",
+    metavar="NAME",
+    help="Take the arms from this environment, not stable and a candidate.",
+    shell_complete=environments,
+)
 @click.option(
     "--effect",
     "effects",
@@ -47,6 +54,13 @@ _LOOKS = 500
 @click.option("--labels", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share that gets a label.")
 @click.option("--label-delay", type=click.FloatRange(0), default=0.0, help="Hours until a label arrives.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the result as SVG.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    callback=report_file,
+    help="Write a report, by the ending of FILE: .html as one page that needs nothing else, .md or .json.",
+)
 @output_option
 def command(
     model: str,
@@ -62,6 +76,7 @@ def command(
     labels: float,
     label_delay: float,
     picture: Path | None,
+    report: Path | None,
     output: str,
 ) -> int:
     """Run the rollout plan of MODEL in the work tree against synthetic traffic, with the code that decides for real."""
@@ -69,6 +84,7 @@ def command(
     from modelops.rollouts.assumptions import arms_of, expected_rate, scenarios_of, worlds_of
     from modelops.rollouts.forecasts import forecasts
     from modelops.rollouts.simulation import World
+    from modelops.views.reports.simulated import Simulated
     from modelops.views.trials import simulation as view
 
     graph = open_workspace().graph(None)
@@ -100,13 +116,33 @@ def command(
         title = f"{model}: {plan.strategy.type} at {world.requests_per_hour:g} requests an hour"
         save(picture, drawn(title, found))
         note(f"drew {picture}")
-    planned = forecasts(graph, [model])
-    emit(
-        output,
-        view.data(model, plan, world, seed, found, planned),
-        lambda: view.text(model, plan, world, found, planned),
-    )
+    told = Simulated(model, plan, world, seed, found, forecasts(graph, [model]))
+    if report is not None:
+        save(report, _written(report, told))
+        note(f"wrote {report}")
+    emit(output, _data(told), lambda: view.text(model, plan, world, found, told.planned))
     return Exit.OK
+
+
+def _data(told: Simulated) -> dict[str, Any]:
+    from modelops.views.trials import simulation as view
+
+    return view.data(told.model, told.plan, told.world, told.seed, told.found, told.planned)
+
+
+def _written(path: Path, told: Simulated) -> str:
+    """Return the report in the form that the file's ending asks for."""
+    match path.suffix.lower():
+        case ".json":
+            return as_json(_data(told)) + "\n"
+        case ".md":
+            from modelops.views.reports.simulated import markdown
+
+            return markdown(told)
+        case _:
+            from modelops.dashboard.reports import simulated
+
+            return simulated(told)
 
 
 def _simulated(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelops.cli._names import environments, models, releases
 from modelops.cli.output import confirm, emit, in_haste, note, output_option, yes_option
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def prediction_command(id: str, exported: tuple[str, ...], output: str) -> int:
 
 
 @command.command("log")
-@click.argument("name")
+@click.argument("name", shell_complete=environments)
 @log_option
 @click.option("--sample", type=click.IntRange(min=1), help="Let the releases answer so many rows once more.")
 @click.option("--seed", type=click.IntRange(min=0), help="Draw the rows that were drawn with this seed.")
@@ -137,8 +138,8 @@ def log_command(name: str, exported: tuple[str, ...], sample: int | None, seed: 
 
 
 @command.command("release")
-@click.argument("model")
-@click.argument("number", type=click.IntRange(min=1))
+@click.argument("model", shell_complete=models)
+@click.argument("number", type=click.IntRange(min=1), shell_complete=releases)
 @output_option
 @in_haste()
 def release_command(model: str, number: int, output: str) -> int:
@@ -153,7 +154,7 @@ def release_command(model: str, number: int, output: str) -> int:
 
 
 @command.command("environment")
-@click.argument("name")
+@click.argument("name", shell_complete=environments)
 @click.option(
     "--at", "at", required=True, metavar="DATE", help="ISO 8601 date or instant; without an offset it is UTC."
 )
@@ -220,7 +221,7 @@ def branch_command(output: str) -> int:
 
 
 @command.command("export")
-@click.argument("name")
+@click.argument("name", shell_complete=environments)
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--until", metavar="DATE", help="Days before this one; by default before today.")
 @output_option

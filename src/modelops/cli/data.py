@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from modelops.cli._names import models
 from modelops.cli.output import emit, note, output_option, tell_fence
 from modelops.errors import Exit
 
@@ -65,7 +66,7 @@ def command() -> None:
 
 
 @command.command("snapshot")
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @click.option("--name", required=True, help="Name of the snapshot, for example 2026-q2.")
 @click.option(
     "--path", type=click.Path(path_type=Path), help="A file of data, a folder of them, or a pattern such as 'd/*.csv'."
@@ -173,7 +174,7 @@ def _source(
 
 
 @command.command("verify")
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @click.argument("name", required=False)
 @output_option
 def verify(model: str, name: str | None, output: str) -> int:
@@ -199,7 +200,7 @@ def verify(model: str, name: str | None, output: str) -> int:
 
 
 @command.command("diff")
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @click.argument("old")
 @click.argument("new")
 @output_option
@@ -222,7 +223,7 @@ def diff(model: str, old: str, new: str, output: str) -> None:
 
 
 @command.command("show")
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @click.argument("name", required=False)
 @output_option
 def show(model: str, name: str | None, output: str) -> int:
@@ -275,7 +276,7 @@ def _one_or_all(name: str | None, every: bool) -> None:
 
 
 @command.command("push")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=models)
 @click.argument("name", required=False)
 @_every
 @output_option
@@ -301,7 +302,7 @@ def push(model: str | None, name: str | None, every: bool, output: str) -> None:
 
 
 @command.command("pull")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=models)
 @click.argument("name", required=False)
 @_every
 @output_option
@@ -328,7 +329,7 @@ def pull(model: str | None, name: str | None, every: bool, output: str) -> int:
 
 
 @command.command("status")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=models)
 @output_option
 def status(model: str | None, output: str) -> None:
     """Say of every snapshot where its files are: at their source, in git, in the cache, in the store."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from modelops.cli._names import environments, models
 from modelops.cli._server import KEY_VARIABLE, address
 from modelops.cli.output import emit, output_option
 from modelops.errors import Exit
@@ -17,9 +18,9 @@ _MANY = 500
 
 
 @click.command("feedback")
-@click.argument("environment", metavar="ENV")
+@click.argument("environment", metavar="ENV", shell_complete=environments)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--model", help="The model that predicted; not needed where ENV serves one model.")
+@click.option("--model", help="The model that predicted; not needed where ENV serves one model.", shell_complete=models)
 @click.option("--url", help="Address of the server; by default that of ENV on this machine.")
 @output_option
 def command(environment: str, file: Path, model: str | None, url: str | None, output: str) -> int:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from modelops.cli._names import models
 from modelops.cli.output import emit, output_option, save
 
 
 @click.command("maturity")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=models)
 @click.option(
     "--badge",
     "badges",

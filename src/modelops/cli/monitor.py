@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelops.cli._names import environments, models
 from modelops.cli.output import as_json, confirm, emit, note, output_option, report_file, save, yes_option
 from modelops.errors import Exit
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @click.command("monitor")
-@click.argument("environment")
-@click.option("--model", help="Only this model.")
+@click.argument("environment", shell_complete=environments)
+@click.option("--model", help="Only this model.", shell_complete=models)
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),

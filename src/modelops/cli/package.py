@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from modelops.cli._names import models, releases
 from modelops.cli.output import emit, note, output_option
 from modelops.errors import Exit
 
 
 @click.command("package")
-@click.argument("model")
-@click.argument("release", type=click.IntRange(min=1))
+@click.argument("model", shell_complete=models)
+@click.argument("release", type=click.IntRange(min=1), shell_complete=releases)
 @click.option("--target", default="docker", show_default=True, metavar="TYPE", help="Which target's image.")
 @click.option("--base", metavar="IMAGE@sha256:…", help="The base image, in place of that of the lock's Python.")
 @click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the target; repeatable.")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from modelops.cli._names import environments
 from modelops.cli.output import emit, in_haste, note, output_option, save
 from modelops.errors import Exit
 
 
 @click.command("plan")
-@click.argument("environment", required=False)
+@click.argument("environment", required=False, shell_complete=environments)
 @click.option("--since", metavar="REV", help="Only what merging this into REV changes, judged by the rules there too.")
 @click.option("--dirty", is_flag=True, help="Read the work tree instead of the last commit.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `modelops apply`.")

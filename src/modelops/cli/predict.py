@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelops.cli._names import environments, models
 from modelops.cli._server import KEY_VARIABLE, address
 from modelops.cli.output import emit, note, output_option
 from modelops.errors import Exit, failure
@@ -21,10 +22,16 @@ if TYPE_CHECKING:
 
 
 @click.command("predict")
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path), required=False)
-@click.option("--env", "environment", metavar="ENV", help="Ask the server of this environment on this machine.")
+@click.option(
+    "--env",
+    "environment",
+    metavar="ENV",
+    help="Ask the server of this environment on this machine.",
+    shell_complete=environments,
+)
 @click.option("--url", help="Ask the server at this address.")
 @click.option("--release", "number", type=click.IntRange(min=1), help="Use this release; by default the newest one.")
 @click.option("--only", is_flag=True, help="Leave out the columns of FILE.")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import click
 
+from modelops.cli._names import environments, models
 from modelops.cli.output import confirm, emit, note, output_option, yes_option
 
 
 @click.command("promote")
-@click.argument("model", required=False)
-@click.option("--to", "environment", required=True, metavar="ENV", help="The environment to enter.")
+@click.argument("model", required=False, shell_complete=models)
+@click.option(
+    "--to", "environment", required=True, metavar="ENV", help="The environment to enter.", shell_complete=environments
+)
 @click.option("--release", "number", type=click.IntRange(min=1), help="Which release; the newest when not given.")
 @click.option("--challenger", is_flag=True, help="Put it on trial beside the candidate, where the strategy allows.")
 @click.option("--due", is_flag=True, help="Every model whose stable release of the environment before is newer.")

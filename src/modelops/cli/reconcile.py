@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelops.cli._names import environments
 from modelops.cli._server import KEY_VARIABLE
 from modelops.cli.output import confirm, emit, in_haste, note, output_option, say, tell_fence, yes_option
 
@@ -48,7 +49,7 @@ def _show_calls(workspace: Workspace, result: Result) -> None:
 
 
 @click.command("reconcile")
-@click.argument("environment")
+@click.argument("environment", shell_complete=environments)
 @click.option("--watch", is_flag=True, help="Go on until interrupted.")
 @click.option(
     "--interval", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="Seconds between passes."

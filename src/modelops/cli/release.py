@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from modelops.cli._names import models
 from modelops.cli.output import confirm, emit, note, output_option, tell_fence, yes_option
 from modelops.errors import Exit, ModelOpsError, Problem
 
 
 @click.command("release")
-@click.argument("models", nargs=-1)
+@click.argument("models", nargs=-1, shell_complete=models)
 @yes_option
 @output_option
 def command(models: tuple[str, ...], yes: bool, output: str) -> int:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from modelops.cli._names import environments
 from modelops.cli.output import note
 from modelops.errors import Exit
 
 
 @click.command("render")
-@click.argument("environment")
+@click.argument("environment", shell_complete=environments)
 @click.option(
     *("-o", "--output", "--to", "folder"),
     required=True,

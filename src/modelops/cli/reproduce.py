@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelops.cli._names import models, releases
 from modelops.cli.output import emit, output_option, tell_fence
 from modelops.errors import Exit
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @click.command("reproduce")
-@click.argument("model")
-@click.argument("number", type=click.IntRange(min=1))
+@click.argument("model", shell_complete=models)
+@click.argument("number", type=click.IntRange(min=1), shell_complete=releases)
 @click.option(
     "--level",
     type=click.Choice(["bytes", "parameters", "predictions", "metrics"]),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from modelops.cli._names import environments, models
 from modelops.cli.output import confirm, emit, note, output_option, say, yes_option
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ to_option = click.option(
 
 
 @click.command("rollback")
-@click.argument("model")
-@click.option("--environment", "-e", required=True, metavar="ENV", help="Where.")
+@click.argument("model", shell_complete=models)
+@click.option("--environment", "-e", required=True, metavar="ENV", help="Where.", shell_complete=environments)
 @to_option
 @reason_option
 @click.option("--propose", is_flag=True, help="Open the pull request that does it, and change nothing yet.")

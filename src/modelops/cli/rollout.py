@@ -7,13 +7,14 @@ from typing import Literal
 
 import click
 
+from modelops.cli._names import environments, models
 from modelops.cli.output import confirm, emit, note, output_option, yes_option
 from modelops.cli.rollback import reason_option
 
 COMMANDS = ("status", "pause", "resume", "promote", "abort", "replay", "rehearse", "simulate")
 _OWN_FILES = ("rehearse", "simulate")
-_model = click.argument("model")
-_environment = click.argument("environment")
+_model = click.argument("model", shell_complete=models)
+_environment = click.argument("environment", shell_complete=environments)
 
 
 class Commands(click.Group):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelops.cli._names import environments
+
 if TYPE_CHECKING:
     from modelops.stores import Store
 
@@ -21,7 +23,7 @@ def _origin(text: str) -> str:
 
 
 @click.command()
-@click.argument("environment", metavar="ENV")
+@click.argument("environment", metavar="ENV", shell_complete=environments)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 picks a free port.")
 @click.option(

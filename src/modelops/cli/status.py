@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from modelops.cli._names import models
 from modelops.cli.output import emit, in_haste, note, output_option
 
 
 @click.command("status")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=models)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Runs to show.")
 @output_option
 @in_haste()

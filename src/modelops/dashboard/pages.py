@@ -18,6 +18,7 @@ from modelops.dashboard.rooms.home import home
 from modelops.dashboard.rooms.maturity import maturity
 from modelops.dashboard.rooms.model import model
 from modelops.dashboard.rooms.release import release
+from modelops.dashboard.rooms.runs import runs
 from modelops.dashboard.rooms.seat import seat
 from modelops.dashboard.standing import Row, standings_of
 from modelops.dashboard.telling import HIDDEN, about_all, hiding
@@ -108,6 +109,8 @@ class Pages:
             return questions(look, sight, {} if self.static else query)
         if path == "maturity.html":
             return maturity(look, sight)
+        if path == "runs.html":
+            return runs(look, sight, {} if self.static else query)
         found = _PAGE.fullmatch(path)
         if found is None:
             return None

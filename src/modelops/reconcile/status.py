@@ -215,7 +215,7 @@ def status_of_model(workspace: Workspace, model: str, limit: int) -> ModelStatus
     entry = model_entry(graph, model)
     from modelops import training
 
-    runs = training.runs(workspace.ledger, model)
+    runs = training.runs(workspace.ledger, model, limit)
     seats = [
         SeatStatus(name, d.spec.stable, d.spec.candidate, tuple(d.spec.challengers), d.spec.paused)
         for name, d in sorted(entry.deployments.items())
@@ -224,7 +224,7 @@ def status_of_model(workspace: Workspace, model: str, limit: int) -> ModelStatus
     problems = (*(away.problems if away is not None else ()), *graph.troubles(model))
     told = tuple(map(str, problems))
     excepted = standings(workspace, graph, tip, [model])
-    return ModelStatus(model, tuple(seats), tuple(releases), tuple(runs)[-limit:], told, excepted)
+    return ModelStatus(model, tuple(seats), tuple(releases), runs, told, excepted)
 
 
 def _release_status(number: int, spec: ReleaseSpec) -> ReleaseStatus:
@@ -244,6 +244,6 @@ def _status_of_retired(
     ]
     later = successor(workspace.repository, tip, past.model)
     stone = Tombstone(past, {}, later, numbers_at(workspace.repository, past.last, past.model))
-    runs = tuple(training.runs(workspace.ledger, past.model))[-limit:]
+    runs = training.runs(workspace.ledger, past.model, limit)
     problems = tuple(map(str, away.problems)) if away is not None else ()
     return ModelStatus(past.model, (), tuple(releases), runs, problems, retired=stone)

@@ -36,7 +36,7 @@ from modelops.training.rows import holdout_bytes, write_rows
 from modelops.training.scratch import folder_for_a_build
 from modelops.training.split import divide
 from modelops.training.stored import Stored, find, keep, record_digest
-from modelops.training.supervise import clean_environment, run_worker
+from modelops.training.supervise import Crew, clean_environment, run_worker
 from modelops.training.target import Target, encode
 from modelops.training.weights import require_classes, weights
 
@@ -117,6 +117,7 @@ def build(
     signer: Callable[[], Signer | None] = lambda: None,
     refused: ModelOpsError | None = None,
     terms: Terms = Terms(),
+    crew: Crew | None = None,
 ) -> Build:
     """Return the build of a request: from the store if somebody trusted signed it there, else trained now.
 
@@ -124,7 +125,7 @@ def build(
     ``ledger`` the run ledger, to which every call adds one run, and one more for a stored build that was refused.
     Nothing is stored by a build that fails. ``trust`` says whose signature counts; without it the store is not asked.
     ``signer`` is called when training has ended. With ``refused``, the reason, the stored build is not looked at again.
-    ``terms`` say what the fence around the training code must keep.
+    ``terms`` say what the fence around the training code must keep. Builds of one ``crew`` end together.
     """
     inputs = inputs_digest(request)
     found: Stored | None = None
@@ -138,7 +139,7 @@ def build(
             note("cached", found.record)
             return Build(found.record, found.making, found.key)
         record, making = _trained(
-            request, inputs, materialise, read, store, scratch, ledger, clock, environment, signer, terms
+            request, inputs, materialise, read, store, scratch, ledger, clock, environment, signer, terms, crew
         )
         note("ok", record)
     if tracking.configured(environment):
@@ -193,6 +194,7 @@ def _trained(
     outside: Mapping[str, str],
     signer: Callable[[], Signer | None],
     terms: Terms,
+    crew: Crew | None,
 ) -> tuple[BuildRecord, Making]:
     _require_syntax(request)
     started = clock()
@@ -203,7 +205,7 @@ def _trained(
         environment = clean_environment(folder / "training", training.threads, platform.machine())
         entrypoint = f"{PurePosixPath(request.model.path).parent}/{training.entrypoint}"
         try:
-            run_worker(folder, environment, training.timeout_seconds, entrypoint, terms)
+            run_worker(folder, environment, training.timeout_seconds, entrypoint, terms, crew)
         finally:
             _keep_log(folder, ledger_path, inputs)
         result = json.loads((folder / "result.json").read_bytes())

@@ -17,7 +17,7 @@ from modelops.fence import Held, Terms
 from modelops.fence.program import end, guard_environment
 from modelops.fence.text import one_line, printable
 
-__all__ = ["LOG_LIMIT", "clean_environment", "run_worker"]
+__all__ = ["LOG_LIMIT", "Crew", "clean_environment", "run_worker"]
 
 LOG_LIMIT = 128 << 10
 """Bytes kept of the start and of the end of what a build prints."""
@@ -50,6 +50,41 @@ def clean_environment(scratch: Path, threads: int, machine: str) -> dict[str, st
     return environment
 
 
+class Crew:
+    """Builds that threads of this process wait for, so that they end together.
+
+    Signals come to the main thread alone; who waits in another is interrupted as if one had come there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._over = False
+        self._working: set[subprocess.Popen[bytes]] = set()
+
+    def joined(self, process: subprocess.Popen[bytes]) -> None:
+        """Count a build in; it ends at once where all do."""
+        with self._lock:
+            self._working.add(process)
+            over = self._over
+        if over:
+            end(process)
+
+    def left(self, process: subprocess.Popen[bytes]) -> None:
+        """Count a build out; who waited for it is interrupted where all were ended."""
+        with self._lock:
+            self._working.discard(process)
+        if self._over:
+            raise KeyboardInterrupt
+
+    def end(self) -> None:
+        """End every build, and each that begins later."""
+        with self._lock:
+            self._over = True
+            working = tuple(self._working)
+        for process in working:
+            end(process)
+
+
 @dataclass
 class _Log:
     """The first and the last bytes of a stream."""
@@ -74,12 +109,19 @@ class _Log:
 
 
 def run_worker(
-    folder: Path, environment: Mapping[str, str], timeout: float, entrypoint: str, terms: Terms = Terms()
+    folder: Path,
+    environment: Mapping[str, str],
+    timeout: float,
+    entrypoint: str,
+    terms: Terms = Terms(),
+    crew: Crew | None = None,
 ) -> bytes:
     """Run the worker over a prepared folder and return what it printed; its failure is raised as a ModelOpsError.
 
-    The worker is the guard of the training code: when it ends, nothing of that code is left.
+    The worker is the guard of the training code: when it ends, nothing of that code is left. Whoever waits for several
+    at once has them in one ``crew``.
     """
+    crew = crew or Crew()
     process = subprocess.Popen(
         [sys.executable, "-s", "-P", "-m", "modelops.training.worker", str(folder), str(os.getpid())],
         # What is not as installed, as our own code in development, must be found in the same place.
@@ -96,6 +138,7 @@ def run_worker(
         raise ValueError("the worker was started without a pipe")
     reader = threading.Thread(target=log.drain, args=(stream,), daemon=True)
     reader.start()
+    crew.joined(process)
     try:
         code = process.wait(timeout + EVALUATION_SECONDS)
     except subprocess.TimeoutExpired:
@@ -104,6 +147,7 @@ def run_worker(
         end(process)
         reader.join(timeout=5)
         stream.close()
+    crew.left(process)
     output = log.text()
     (folder / "output.log").write_bytes(output)
     if (folder / "held.json").is_file():

@@ -11,14 +11,14 @@ from modelops.rollouts.forecasts import Planned
 from modelops.strategies import Forecast
 from modelops.views.terminal import table
 
-_HEADERS = ("rollout", "to see", "requests", "one look", "time", "deadline", "chance at minimum", "so far", "in time")
+HEADERS = ("rollout", "to see", "requests", "one look", "time", "deadline", "chance at minimum", "so far", "in time")
 
 
 def text(planned: Sequence[Planned]) -> str:
     """Return a row for each step: what it is to see, requests, a single look's, time, deadline, chance."""
-    rows = [_row(one.model, step) for one in planned if one.stated for step in one.steps]
+    rows = [row(one.model, step) for one in planned if one.stated for step in one.steps]
     said = [told for one in planned for told in sees(one)]
-    return "\n".join([*([table(_HEADERS, rows)] if rows else []), *said])
+    return "\n".join([*([table(HEADERS, rows)] if rows else []), *said])
 
 
 def sees(one: Planned) -> list[str]:
@@ -35,7 +35,8 @@ def sees(one: Planned) -> list[str]:
     return [plain(f"{said}; {hint}")]
 
 
-def _row(model: str, step: Forecast) -> list[str]:
+def row(model: str, step: Forecast) -> list[str]:
+    """Return a step as the table of ``HEADERS`` has it."""
     return [
         plain(f"{model} step {step.step}"),
         plain(step.what),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from modelops import audit
+from modelops.dashboard.answers import grouped, importance, pictures
 from modelops.dashboard.look import Look, asked
 from modelops.dashboard.pictures import Interval, bars, intervals
 from modelops.dashboard.rooms import Room
@@ -17,10 +17,13 @@ from modelops.dashboard.rooms.model import ReleaseRow, release_rows
 from modelops.errors import ModelOpsError
 from modelops.releases.details import Block, blocks
 from modelops.releases.markdown import rows_counted, weight_sentence, weighted_otherwise
+from modelops.spec.kinds.model import Task
 from modelops.spec.kinds.release import MetricValue, ReleaseSpec, VerdictRecord
 from modelops.spec.layout import ReleaseFiles
 from modelops.spec.tree import ModelEntry
-from modelops.statistics.intervals import wilson
+from modelops.training.answers import curves_of_release
+from modelops.views.reports.built import carried, tables_of
+from modelops.views.reports.groups import compared
 
 __all__ = ["release"]
 
@@ -48,11 +51,11 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What a gate found, the numbers behind it, and its groups as a picture where it judged groups."""
+    """What a gate found, the numbers behind it, and its groups as pictures where it judged groups."""
 
     verdict: VerdictRecord
     blocks: Sequence[Block]
-    picture: Markup | None
+    pictures: Sequence[tuple[str, Markup]]
 
 
 def release(look: Look, name: str, number: int) -> Room | None:
@@ -64,6 +67,8 @@ def release(look: Look, name: str, number: int) -> Room | None:
     answer = audit.release(workspace.repository, name, number, branch=workspace.branch, asked=asked(workspace))
     spec: ReleaseSpec = entry.releases[number].spec
     before = _before(entry, spec)
+    # What a store has is not what a commit says: pages of git alone are the same wherever they are made.
+    curves = curves_of_release(workspace.store, spec) if look.observed else "these pages are of git alone"
     row = next((one for one in release_rows(look, entry) if one.number == number), None)
     return Room(
         "release.html",
@@ -81,6 +86,11 @@ def release(look: Look, name: str, number: int) -> Room | None:
             "metrics": [_compared(one, spec, before) for one in spec.metrics],
             "gates": [_gate(one, answer.details, entry.model.spec.task) for one in _in_order(spec.verdicts)],
             "scores": _scores(spec),
+            "drawn": () if isinstance(curves, str) else tuple(pictures(curves)),
+            "undrawn": curves if isinstance(curves, str) else "",
+            "numbers_of": () if isinstance(curves, str) else tuple(tables_of(curves)),
+            "carries": tuple(importance(spec.importance)),
+            "carried": carried(spec.importance) if spec.importance is not None else (),
             "card": _card(look, name, number),
             "row": row or ReleaseRow(number, None, spec, ()),
             "files": ReleaseFiles(name, str(number)),
@@ -146,37 +156,9 @@ def _in_order(verdicts: Sequence[VerdictRecord]) -> list[VerdictRecord]:
     return sorted(verdicts, key=lambda one: order.index(one.verdict))
 
 
-def _gate(verdict: VerdictRecord, details: Mapping[str, Mapping[str, Any]], task: str) -> Gate:
+def _gate(verdict: VerdictRecord, details: Mapping[str, Mapping[str, Any]], task: Task) -> Gate:
     found = details.get(f"{verdict.policy}/{verdict.gate}", {})
-    return Gate(verdict, blocks(found, 200), _groups(verdict, found, task))
-
-
-def _groups(verdict: VerdictRecord, details: Mapping[str, Any], task: str) -> Markup | None:
-    """Return a picture of the groups that a gate judged; shares of counted rows have their 95% interval."""
-    groups = details.get("groups")
-    listed = [one for one in groups if isinstance(one, dict)] if isinstance(groups, list) else []
-    names = [key.removesuffix("Rows") for one in listed for key in one if key.endswith("Rows")]
-    for name in dict.fromkeys(names):
-        rows = [_group(one, name, task) for one in listed if isinstance(one.get(name), int | float)]
-        if len(rows) > 1:
-            return intervals(f"{_spaced(name)} by group", rows)
-    return None
-
-
-def _group(group: Mapping[str, Any], name: str, task: str) -> Interval:
-    value, n = float(group[name]), int(group[f"{name}Rows"])
-    label = f"{group.get('group')} (n={n:,})"
-    if isinstance(worth := group.get(f"{name}Worth"), int | float):
-        n = int(worth)
-        label = f"{label.removesuffix(')')}, worth {n:,})"
-    if task == "regression" or not 0 <= value <= 1 or n < 1:
-        return Interval(label, value)
-    found = wilson(round(value * n), n, 0.95)
-    return Interval(label, value, *found)
-
-
-def _spaced(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()
+    return Gate(verdict, blocks(found, 200), tuple(grouped(verdict.gate, compared(found, task))))
 
 
 def _scores(spec: ReleaseSpec) -> Markup | None:

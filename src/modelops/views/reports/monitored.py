@@ -13,39 +13,19 @@ from modelops.changes.retraining import Watched
 from modelops.clock import format_instant
 from modelops.drift import Level, Score
 from modelops.markup import escape, number
-from modelops.markup import table as markdown_table
 from modelops.metrics.unlabelled import Expected
 from modelops.monitoring import FeatureReport, Past, PerformanceReport, Rate, ranked
 from modelops.monitoring.report import Distribution, worst
 from modelops.spec.kinds.release import MetricValue
 from modelops.views.monitor import LOOKS, decided, window_line
+from modelops.views.reports.sections import Section, Table, sections_lines
 
-__all__ = ["Part", "Section", "Table", "looks", "markdown", "parts"]
+__all__ = ["Part", "looks", "markdown", "parts"]
 
 _ORDER: Mapping[Level, int] = {"alert": 0, "warn": 1, "no-data": 2, "none": 3}
 _MOST = 40
 """Of so many features the distributions are told, in their order; scores are told of all."""
 _DRIFTED = ("alert", "warn")
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows under their headers, the first cell of each row is its name; ``spread`` is what it tells the bins of."""
-
-    title: str
-    headers: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    spread: Distribution | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """What is told of one matter: sentences, then tables; ``key`` is the same in every report."""
-
-    key: str
-    title: str
-    lines: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +54,7 @@ def markdown(environment: str, watched: Sequence[Watched]) -> str:
     lines = [f"# Monitoring of {escape(environment)}", "", *_first(environment, told)]
     for part in told:
         lines += ["", f"## {escape(part.name)}", "", f"{escape(part.window)}. Level {part.found.report.level}."]
-        for section in part.sections:
-            lines += ["", f"### {section.title}"]
-            lines += ["", *(f"- {escape(line)}" for line in section.lines)] if section.lines else []
-            for table in section.tables:
-                heads = [escape(head) for head in table.headers]
-                lines += ["", f"{escape(table.title)}:", "", markdown_table(heads, table.rows)]
+        lines += sections_lines(part.sections)
     return "\n".join(lines) + "\n"
 
 

@@ -20,11 +20,8 @@ _WAITS = 3
 
 def text(model: str, plan: RolloutPlanSpec, world: World, found: Found, planned: Sequence[Planned] = ()) -> str:
     """Return a table for each scenario, and what the plan is forecast to see."""
-    rate, until = world.requests_per_hour, world.until
-    head = f"{model}: {plan.strategy.type}, {rate:g} requests an hour, a look every {world.every:g} minutes, "
-    head += f"{until / 1440:g} days"
     seen = [line for one in planned for line in forecasts.sees(one)]
-    return "\n\n".join([head, *(_scenario(name, one) for name, one in found), *seen])
+    return "\n\n".join([head(model, plan, world), *(_scenario(name, one) for name, one in found), *seen])
 
 
 def data(
@@ -59,7 +56,16 @@ def _summary(found: Simulation) -> dict[str, Any]:
     }
 
 
+HEADERS = ("share", "95 % interval", "time (median, 90 %)", "requests")
+
+
 def _scenario(name: str, found: Simulation) -> str:
+    rows = [[f"  {end}", *cells] for end, *cells in ends(found)]
+    return "\n".join([table([f"{name}:", *HEADERS], rows), *(f"  {line}" for line in lines(found))])
+
+
+def ends(found: Simulation) -> list[list[str]]:
+    """Return for each way to end: its name, and what ``HEADERS`` says."""
     rows = []
     for end in ENDS:
         rate = found.rate(end)
@@ -67,18 +73,28 @@ def _scenario(name: str, found: Simulation) -> str:
             minutes, requests = found.quantile("minutes", 0.5, end), found.quantile("requests", 0.5, end)
             rows.append(
                 [
-                    f"  {end}",
+                    end,
                     f"{rate.share:.1%}",
                     f"{rate.lower:.1%} to {rate.upper:.1%}",
                     _span(minutes, found.quantile("minutes", 0.9, end)),
                     "" if requests is None else f"{requests:,.0f}",
                 ]
             )
-    headers = [f"{name}:", "share", "95 % interval", "time (median, 90 %)", "requests"]
+    return rows
+
+
+def lines(found: Simulation) -> list[str]:
+    """Return why runs were held, and the bad requests that were served."""
     mean, late = found.bad_requests
-    held = [f"  held in {count} of {len(found.runs)} runs: {plain(why)}" for count, why in found.waits[:_WAITS]]
-    bad = f"  bad requests served: {mean:.1f} on average, {late:.0f} or more in every tenth run"
-    return "\n".join([table(headers, rows), *held, bad])
+    held = [f"held in {count} of {len(found.runs)} runs: {plain(why)}" for count, why in found.waits[:_WAITS]]
+    return [*held, f"bad requests served: {mean:.1f} on average, {late:.0f} or more in every tenth run"]
+
+
+def head(model: str, plan: RolloutPlanSpec, world: World) -> str:
+    """Return what was simulated, in one line."""
+    rate, until = world.requests_per_hour, world.until
+    told = f"{model}: {plan.strategy.type}, {rate:g} requests an hour, a look every {world.every:g} minutes, "
+    return f"{told}{until / 1440:g} days"
 
 
 def _span(median: float | None, late: float | None) -> str:

@@ -1,21 +1,15 @@
-"""A monitoring report as one page that needs nothing else: no network, no script, its style in itself.
-
-It is laid out with the templates, styles and pictures of the dashboard, and says what the view of the report says.
-"""
+"""The report of what the monitor found as one page."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from modelops import __version__
 from modelops.changes.retraining import Watched
-from modelops.dashboard.laying import laying, static
 from modelops.dashboard.pictures import Interval, Point, beside, course, intervals
+from modelops.dashboard.reports.sheet import page
 from modelops.metrics.unlabelled import Expected
 from modelops.monitoring import Past
 from modelops.monitoring.report import Distribution
@@ -36,16 +30,8 @@ class _Told:
 
 def monitored(environment: str, watched: Sequence[Watched]) -> str:
     """Return the page of what the monitor found; the same findings give the same bytes."""
-    style = static("static/style.css").decode()
-    page = laying().get_template("monitored.html")
-    return page.render(
-        environment=environment,
-        told=[_told(part) for part in parts(watched)],
-        style=Markup(style),  # noqa: S704 - it is our own file
-        policy=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        spread=_spread,
-        version=__version__,
-    )
+    told = [_told(part) for part in parts(watched)]
+    return page("monitored.html", environment=environment, told=told, spread=_spread)
 
 
 def _told(part: Part) -> _Told:

@@ -1,0 +1,57 @@
+"""Monitoring alone: two tables of rows, and which columns are another way now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelops import drift
+from modelops.data import Wanted
+from modelops.data.comparison import SCORE, Comparison, compare
+from modelops.errors import Exit, failure
+from modelops.outside.tables import Reader, Rows
+from modelops.plugins import keys
+from modelops.spec.explain import nearest
+from modelops.spec.meta import Plugin
+
+__all__ = ["Drifted", "drifted"]
+
+
+@dataclass(frozen=True)
+class Drifted:
+    """How the rows of a window compare with those of a reference."""
+
+    reference: Rows
+    window: Rows
+    found: Comparison
+
+    @property
+    def alert(self) -> bool:
+        """Whether some column drifted beyond its limit."""
+        return any(score.level == "alert" for score in self.found.drift.values())
+
+
+def drifted(
+    reader: Reader, reference: Path, window: Path, *, columns: Sequence[str] = (), score: str | None = None
+) -> Drifted:
+    """Compare two files, by some columns or all, and by a score of the drift shelf; the window's rows are counted."""
+    plugin = SCORE
+    if score is not None:
+        if score not in keys("drift"):
+            hint = nearest(score, keys("drift"))
+            raise failure("unknown-plugin", f"{score!r} is no drift score", exit=Exit.USAGE, hint=hint)
+        plugin = Plugin(type=score)
+    drift.bind(plugin)
+    before = reader.rows(reference, Wanted(features=tuple(columns) or None))
+    for name in columns:
+        if name not in before.table.column_names:
+            hint = nearest(name, before.table.column_names, "columns")
+            raise failure("unknown-column", f"{before.file} has no column {name!r}", exit=Exit.USAGE, hint=hint)
+    types = {each.name: each.type for each in before.spec.columns}
+    now = reader.rows(window, Wanted(features=tuple(columns) or None, types=types), before.spec)
+    old = before.spec
+    if columns:
+        profile = {name: old.profile[name] for name in columns if name in old.profile}
+        old = old.model_copy(update={"profile": profile})
+    return Drifted(before, now, compare(old, now.spec, now.table, plugin))
