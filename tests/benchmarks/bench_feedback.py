@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +51,7 @@ def traffic(rng: np.random.Generator, at: int) -> tuple[Array, Array]:
 class Arm:
     """A way to get labels: what is declared, the chance of a review, and what a round's labels are.
 
-    ``loop`` says that the model is fed by its own decisions and nothing else.
+    ``loop`` says that the model is fed by its own decisions and nothing else, ``sure`` that its labels show that.
     """
 
     loop: bool
@@ -58,6 +59,7 @@ class Arm:
     review: float = 0.0
     negatives: bool = False
     everywhere: float = 0.0
+    sure: bool = True
     runs: list[list[dict[str, float]]] = field(default_factory=list)
 
     def spec(self) -> ModelSpec:
@@ -85,7 +87,7 @@ class Arm:
 
 
 ARMS: dict[str, Callable[[], Arm]] = {
-    "unreviewed counted as legitimate": lambda: Arm(True, negatives=True),
+    "unreviewed counted as legitimate": lambda: Arm(True, negatives=True, sure=False),
     "the same, decisions declared": lambda: Arm(True, declared=True, negatives=True),
     "only flagged rows kept": lambda: Arm(True),
     "the same, decisions declared ": lambda: Arm(True, declared=True),
@@ -182,14 +184,56 @@ def run(arm: Arm, seed: int) -> list[dict[str, float]]:
     return rounds
 
 
+def answers(rng: np.random.Generator, n: int, recall: float, share: float, review: float) -> pa.Table:
+    """Return answers of which 4 % are positive; a share of all is labelled by chance, or the flagged and the drawn."""
+    truth = rng.random(n) < 0.04
+    flagged = np.where(truth, rng.random(n) < recall, rng.random(n) < 0.01)
+    scores = np.clip(np.where(flagged, 0.6, 0.1) + rng.normal(0, 0.1, n), 0, 1)
+    drawn = rng.random(n) < review
+    known = flagged | drawn if review else rng.random(n) < share
+    return window(scores, flagged, np.where(known, truth.astype(int), -1), review, drawn)
+
+
+def chances(runs: int) -> list[str]:
+    """Print how often healthy labels raise anything, and how often the interval of recall holds it; return faults."""
+    wrong = []
+    healthy = Arm(False).spec()
+    for n in (500, 5000):
+        for share in (1.0, 0.9, 0.1, 0.02):
+            tables = (answers(np.random.default_rng([SEED, 1, n, k]), n, 0.6, share, 0.0) for k in range(runs))
+            count = sum(found is not None and bool(found.fired) for found in (audited(healthy, one) for one in tables))
+            low, high = interval(count, runs)
+            print(f"{n} answers, {share:.0%} labelled by chance: fired in {count} of {runs} [{low:.4f}, {high:.4f}]")
+            wrong += [f"{share:.0%} of {n} labelled: fired in {count} of {runs}"] if low > 4 * 0.001 else []
+    for review, recall in product((0.02, 0.1, 0.3), (0.3, 0.6, 0.9)):
+        spec = Arm(False, declared=True, review=review).spec()
+        fired = told = covered = 0
+        for k in range(runs):
+            table = answers(np.random.default_rng([SEED, 2, k]), 8000, recall, 0.0, review)
+            found, measured = audited(spec, table), performance_of(RECALL, spec, table).value
+            fired += found is not None and bool(found.fired)
+            told += measured is not None
+            covered += measured is not None and measured.lower <= recall <= measured.upper
+        low, high = interval(covered, max(told, 1))
+        print(
+            f"8000 answers, {review:.0%} reviewed, recall {recall}: fired in {fired} of {runs}; the interval of 95 % ",
+            end="",
+        )
+        print(f"holds it in {covered} of {told} [{low:.3f}, {high:.3f}]")
+        wrong += [f"{review:.0%} reviewed, recall {recall}: held in {covered} of {told}"] if high < 0.95 else []
+    return wrong
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--chance", type=int, metavar="RUNS", help="count errors of healthy labels in so many runs")
     parser.add_argument("--arm", action="append", help="only arms whose name holds this")
     asked = parser.parse_args()
-    began, wrong = time.perf_counter(), []
+    began = time.perf_counter()
+    wrong = chances(asked.chance) if asked.chance else []
     for name, make in ARMS.items():
-        if asked.arm and not any(part in name for part in asked.arm):
+        if asked.chance or (asked.arm and not any(part in name for part in asked.arm)):
             continue
         arm = make()
         runs = [run(arm, seed) for seed in range(asked.seeds)]
@@ -227,7 +271,7 @@ def main() -> int:
                 f"{int(of('passed').sum())} pass, {below} of these wrongly; "
                 f"reviewed positives {of('positives').mean():.1f}"
             )
-        if arm.loop and first < asked.seeds:
+        if arm.loop and arm.sure and first < asked.seeds:
             wrong.append(f"{name.strip()}: the loop is not told in round 1 of {asked.seeds - first} runs")
         if not arm.loop and fired:
             wrong.append(f"{name.strip()}: a loop is told {fired} times where there is none")
