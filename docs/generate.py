@@ -69,6 +69,7 @@ WRITTEN_BY = {
     "AccessPolicy": "People; an Environment takes it up by name.",
     "AlertPolicy": "People.",
     "Silence": "People, by a pull request that says why.",
+    "DataSource": "People; models, snapshots and other sources name it.",
 }
 
 SHELF_TITLES = {

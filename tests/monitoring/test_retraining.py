@@ -13,6 +13,7 @@ import pytest
 from modelops.errors import ModelOpsError
 from modelops.monitoring import Past, WindowReport, labelled_rows, new_rows, should_retrain
 from modelops.spec.kinds.data_snapshot import Column
+from modelops.spec.kinds.model import Exploration, Labels
 from modelops.spec.kinds.monitor import Retraining
 from modelops.spec.meta import Plugin
 from modelops.spec.texts.reading import TextReading
@@ -147,6 +148,19 @@ def test_what_the_caller_sent_comes_before_what_the_log_knows() -> None:
     assert rows.select(["id", "when", "customer"]).to_pylist() == [
         {"id": "t-1", "when": datetime(2026, 1, 2, tzinfo=UTC), "customer": "x"}
     ]
+
+
+def test_reviewed_rows_count_for_those_that_were_not() -> None:
+    """A decision's row counts once, a reviewed one by its chance, and one that complained by itself is left out."""
+    columns = {"amount": [1.0, 2.0, 3.0], "channel": ["app"] * 3}
+    table = log(columns, truth=["1", "1", "1"], label=["1", "0", "0"])
+    table = table.append_column("review", pa.array([0.05] * 3)).append_column("drawn", pa.array([0, 1, 0]))
+    weight = Column(name="w", type="number", missing=0, distinct=2)
+    old = snapshot().model_copy(update={"columns": (*snapshot().columns, weight)})
+    explored = Labels(by="analysts", decisions=(1,), exploration=Exploration(share=0.05))
+    found = new_rows(table, model(weight="w", labels=explored), old)
+    assert (found.labelled, found.fresh, found.unweighted) == (3, 2, 1)
+    assert found.table.select(["amount", "w"]).to_pylist() == [{"amount": 1.0, "w": 1.0}, {"amount": 2.0, "w": 20.0}]
 
 
 def test_rows_that_were_sent_without_a_weight_are_not_trained_on() -> None:

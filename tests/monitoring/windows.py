@@ -109,7 +109,9 @@ def snapshot() -> DataSnapshotSpec:
 
 
 def report(table: pa.Table, rng: np.random.Generator, **changes: Any) -> WindowReport:
-    known = {name: changes.pop(name) for name in ("importance", "holdout", "others", "rows") if name in changes}
+    known = {
+        name: changes.pop(name) for name in ("importance", "holdout", "others", "rows", "sources") if name in changes
+    }
     monitor = MonitorSpec(performance=changes.pop("performance", None), **changes.pop("monitor", {}))
     return score_window(
         monitor,

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelops.predictions import PredictionLog, Row, ShadowRow
+from modelops.logs.exported import whole
+from modelops.predictions import PredictionLog, Row, ShadowRow, export, find, read_window
 from modelops.predictions.chain import Mark
+from modelops.predictions.schema import UNEXPLORED, VERSION, made
 from modelops.predictions.verify import Examined, Flaw, examine, examine_file, grown
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -321,3 +323,49 @@ def test_what_grew_since_a_mark_leads_to_the_mark_of_the_whole(written: Path, tm
     found = grown(path / THIRD, before[THIRD])
     assert found is not None
     assert found.flaws == (Flaw(THIRD, "changed", "answers", 10, 10),)
+
+
+BEFORE_REVIEWS = (
+    "DROP VIEW predictions",
+    "ALTER TABLE routes DROP COLUMN review",
+    "ALTER TABLE routes DROP COLUMN drawn",
+    made(UNEXPLORED)[-1],
+    f"PRAGMA user_version = {UNEXPLORED}",
+)
+
+
+def test_a_log_from_before_reviews_is_read_labelled_and_proven(tmp_path: Path) -> None:
+    """Its chain is what it was, nothing in it was drawn, labels still reach it, and new rows go behind it."""
+    path = tmp_path / "predictions"
+    write(path)
+    (file,) = path.glob("*.sqlite")
+    edit(file, *BEFORE_REVIEWS)
+    assert flaws(examine(path, {})) == []
+    assert {(one["review"], one["drawn"]) for one in read_window(path, "fraud").to_pylist()} == {(0.0, 0)}
+    with PredictionLog(path) as log:
+        log.write([row(99, review=0.25, drawn=1)])
+        assert [bool(each) for each in log.feedback([(row(7).id, "1", row(7).time + 60, "fraud")])] == [True]
+    assert sorted(version(file) for file in path.glob("*.sqlite")) == [UNEXPLORED, VERSION]
+    assert flaws(examine(path, {})) == []
+    newest = find(path, row(99).id)
+    assert newest is not None
+    assert (newest.row.review, newest.row.drawn) == (0.25, 1)
+    export(path, tmp_path / "out", START + timedelta(days=9))
+    kept = whole(str(tmp_path / "out"))
+    assert [(one["review"], one["drawn"]) for one in kept.window("fraud").to_pylist()][-1] == (0.25, 1)
+    assert flaws(kept.examine(marks(path))) == []
+
+
+def test_that_an_answer_was_drawn_is_chained(tmp_path: Path) -> None:
+    """Who says afterwards that another answer was reviewed, or with another chance, is found out."""
+    path = tmp_path / "predictions"
+    with PredictionLog(path) as log:
+        log.write([row(number, review=0.5, drawn=number % 2) for number in range(6)])
+    (file,) = path.glob("*.sqlite")
+    edit(file, "UPDATE routes SET drawn = 1 - drawn")
+    assert {flaw.kind for flaw in flaws(examine(path, {}))} == {"changed"}
+
+
+def version(file: Path) -> int:
+    with closing(sqlite3.connect(file)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -36,14 +36,15 @@ from modelops.views import (
     status,
     telling,
 )
-from modelops.views.data import snapshot, travelling
+from modelops.views.data import snapshot, travelling, upstream
 from modelops.views.handbook import topics
 from modelops.views.proofs import branch, fence, judging, repository, trust, waivers
-from modelops.views.proposals import ending, measured, promotion, published, restoration, retraining
+from modelops.views.proposals import ending, labels, measured, promotion, published, restoration, retraining
 from modelops.views.reports import built, monitored, simulated
 from modelops.views.trials import picture, rehearsal, replay, runs
 from views import loop_answers as said
 from views import pull_answers as pulls
+from views import source_answers as sources
 from views import told_answers as told
 from views import tried_answers as tried
 from views.test_views import UNSEEN, dumped
@@ -98,6 +99,11 @@ TEXTS = {
     "travelling-pulled": travelling.pulled_text(said.PULLED),
     "travelling-status": travelling.status_text(said.FOUND),
     "locks": locks.text(said.LOCK),
+    "labels": labels.text(sources.DECLARED),
+    "upstream-impact": upstream.impact_text(sources.IMPACT),
+    "upstream-impact-nothing": upstream.impact_text(sources.NOTHING_BELOW),
+    "upstream-checks": upstream.checks_text(sources.CHECKED),
+    "upstream-checks-nothing": upstream.checks_text(()),
     "scoring": scoring.text(said.SCORED, f"fraud {said.HOSTILE}"),
     "rollback": rollback.text(said.ROLLED_BACK),
     "rollback-kept": rollback.text(said.KEPT),
@@ -143,6 +149,10 @@ DATA: dict[str, Any] = {
     "fence": fence.data(*said.FENCE),
     "travelling-status": travelling.status_data(said.FOUND),
     "locks": locks.data(said.LOCK),
+    "labels": labels.data(sources.DECLARED),
+    "upstream-impact": upstream.impact_data(sources.IMPACT),
+    "upstream-checks": upstream.checks_data(sources.CHECKED),
+    "monitor-fed": monitor.data("production", sources.FED),
     "scoring": scoring.data(said.SCORED, "fraud"),
     "snapshot": snapshot.data("q1", "models/fraud/data/q1.yaml", said.SNAPSHOT),
     "snapshot-verified": snapshot.verified_data("q1", said.SNAPSHOT, said.FINDINGS.problems),

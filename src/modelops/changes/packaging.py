@@ -54,7 +54,9 @@ def package(workspace: Workspace, model: str, number: int, target: Bound[Rendere
     spec: ModelSpec = entry.model.spec
     digest = release.artifact.digest
     arm = RouteArm(name="stable", release=number, digest=digest, weight=1.0)
-    table = RoutingTable(environment=ENVIRONMENT, models={model: route_of(spec.serving, (arm,), "")})
+    table = RoutingTable(
+        environment=ENVIRONMENT, models={model: route_of(spec.serving, (arm,), "", review=spec.review)}
+    )
     releases = {(model, number): release}
     wheel = own_wheel()
     wanted = Deployable(

@@ -174,6 +174,8 @@ def _watch(workspace: Workspace, graph: Graph, tip: str, seat: Seat, body: Calla
             _rows(workspace, graph, tip, entry, reference, held.rows, unread),
             held.name,
             held.lacking,
+            graph.policies.get("DataSource", {}),
+            next((one for one in release.metrics if one.name == "recall"), None),
         ),
     )
     report = replace(report, findings=(*report.findings, *unread))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from modelops.cli._names import models
+from modelops.cli._sources import check, impact
 from modelops.cli.output import emit, note, output_option, tell_fence
 from modelops.errors import Exit
 
@@ -62,7 +63,11 @@ def _hashing(what: str = "hashed") -> Iterator[Progress | None]:
 
 @click.group("data")
 def command() -> None:
-    """Take, verify, compare, show, push and pull data snapshots."""
+    """Take, verify, compare, show, push and pull data snapshots; hold data sources against what they promise."""
+
+
+command.add_command(impact)
+command.add_command(check)
 
 
 @command.command("snapshot")

@@ -17,7 +17,7 @@ from modelops.predictions import ArmRows, Examined, Logged, Mark, Row, ShadowPai
 from modelops.predictions.carried import CHAINS_FOLDER, HASHED, hold_rows, hold_to_seals
 from modelops.predictions.keeping import SCHEMA_KEY
 from modelops.predictions.read import COLUMNS, drawn, empty_window
-from modelops.predictions.schema import UNCHAINED, VERSION
+from modelops.predictions.schema import CHAINED, UNCHAINED
 from modelops.predictions.segments import day_of, day_start, day_text, id_day, parse_day, unreadable
 from modelops.spec.meta import Strict
 
@@ -29,6 +29,8 @@ _ARM_COLUMNS = (
     *("entity", "truth"),
 )
 
+_SINCE: Mapping[str, object] = {"review": 0.0, "drawn": 0}
+"""What exports of former versions lack, and what it is there."""
 _BATCH = 20_000
 
 
@@ -229,8 +231,9 @@ class Exported:
             version = (pq.read_schema(file).metadata or {}).get(SCHEMA_KEY)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(file, str(error).splitlines()[0]) from None
-        if version not in (str(UNCHAINED).encode(), str(VERSION).encode()):
-            raise unreadable(file, f"it is no export of version {UNCHAINED} or {VERSION} of the log")
+        known = sorted((UNCHAINED, *CHAINED))
+        if version not in [str(each).encode() for each in known]:
+            raise unreadable(file, f"it is no export of version {' or '.join(map(str, known))} of the log")
 
     def _read(self, file: Path, columns: Sequence[str], condition: object) -> pa.Table:
         import pyarrow as pa
@@ -238,9 +241,14 @@ class Exported:
 
         try:
             self._require_version(file)
-            table = pq.read_table(file, columns=list(columns), filters=condition, partitioning=None)
+            held = set(pq.read_schema(file).names)
+            there = [name for name in columns if name in held or name not in _SINCE]
+            table = pq.read_table(file, columns=there, filters=condition, partitioning=None)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(file, str(error).splitlines()[0]) from None
+        for name in columns:
+            if name not in held and name in _SINCE:
+                table = table.append_column(name, pa.repeat(_SINCE[name], table.num_rows))
         return table.select(list(columns)).replace_schema_metadata(None)
 
 
@@ -268,7 +276,7 @@ def _is_export(file: Path) -> bool:
         schema = pq.read_schema(file)
     except (OSError, pa.ArrowException):
         return True
-    return SCHEMA_KEY in (schema.metadata or {}) and set(COLUMNS) <= set(schema.names)
+    return SCHEMA_KEY in (schema.metadata or {}) and set(COLUMNS) - set(_SINCE) <= set(schema.names)
 
 
 def _between(table: pa.Table, begin: float | None, end: float | None) -> pa.Table:

@@ -105,24 +105,26 @@ def _distribution(took: Array, old: Array) -> tuple[Array, Array] | None:
 
 
 def mature(
-    table: pa.Table, delay: Delay | None, share: float, since: datetime, until: datetime
+    table: pa.Table, delay: Delay | None, share: float, since: datetime, until: datetime, declared: float | None = None
 ) -> tuple[pa.Table, str]:
     """Return the answers whose labels have come but for ``1 - share`` of them, and say what was left out.
 
     A window that has lost a hundredth of its length or less to labels on their way is whole. So is one whose newest
     answers have their labels nearly as often as the older ones, ``share`` times: of labels that are sent once a month
-    some wait a month, and on the day after it all are there.
+    some wait a month, and on the day after it all are there. Where nothing is learnt of delays, labels are taken to
+    come within the ``declared`` days.
     """
-    if delay is None or share <= 0:
+    if share <= 0 or (delay is None and not declared):
         return table, ""
-    wait = delay.within(share)
+    wait = delay.within(share) if delay is not None else timedelta(days=declared or 0.0)
     if wait <= (until - since) / 100:
         return table, ""
     old = pc.less_equal(table.column("time"), (until - wait).timestamp())
     kept = table.filter(old)
     if _labelled(table.filter(pc.invert(old))) >= share * _labelled(kept):
         return table, ""
-    said = f"the {table.num_rows - kept.num_rows} newest answers are left out, for {share:.0%} of labels come within "
+    come = f"{share:.0%} of labels come" if delay is not None else "labels are declared to come"
+    said = f"the {table.num_rows - kept.num_rows} newest answers are left out, for {come} within "
     return kept, f"{said}{wait / timedelta(days=1):.2g} days"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelops import summaries
 from modelops.drift import Drift, Kind, Score
+from modelops.monitoring.feedback.found import Feedback
 from modelops.monitoring.importance import ranked
 from modelops.monitoring.report import (
     ArmReport,
@@ -18,6 +19,7 @@ from modelops.monitoring.report import (
     SliceReport,
     worst,
 )
+from modelops.monitoring.upstream.suspect import Suspect
 from modelops.plugins import Bound
 from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.kinds.model import Feature, ModelSpec
@@ -45,6 +47,8 @@ class Found:
     slices: tuple[SliceReport, ...] = ()
     arms: tuple[ArmReport, ...] = ()
     domain: DomainReport | None = None
+    feedback: Feedback | None = None
+    suspects: tuple[Suspect, ...] = ()
 
 
 def compared_as(feature: Feature, profile: Mapping[str, Summary]) -> Kind | None:
@@ -70,6 +74,8 @@ def level_of(found: Found) -> Level:
         or any(rate is not None and rate.raised for rate in rates)
     ):
         return "warn"
+    if found.feedback is not None and found.feedback.fired:
+        return "warn"
     if "fail" in (*parts, expected) or any(worst(arm.scores.values()) in ("warn", "alert") for arm in found.arms):
         return "warn"
     return "no-data" if drifted == "no-data" and verdict == "no-data" else "none"
@@ -78,7 +84,7 @@ def level_of(found: Found) -> Level:
 def findings(found: Found) -> list[str]:
     """Say what was found: a fallen metric first, then drift, what carries the model first, then input quality."""
     features, scores, performance = found.features, found.scores, found.performance
-    said: list[str] = []
+    said = [*map(_cause, found.suspects), *_fed(found.feedback)]
     if performance is not None and performance.verdict == "fail":
         said.append(f"Performance fell: {performance.reason}.")
     for part in found.slices:
@@ -114,6 +120,27 @@ def findings(found: Found) -> list[str]:
             if rate is not None and rate.raised:
                 said.append(f"{feature.name} {what} in {rate.value:.1%} of rows; it was {rate.reference:.1%}.")
     return said
+
+
+def _cause(suspect: Suspect) -> str:
+    """Name the source that changed features come from, and whom to ask."""
+    many, names = len(suspect.features), ", ".join(suspect.features)
+    what = "went missing" if suspect.silent else "changed"
+    all_of = f"All {many} features" if many > 1 else "The only feature"
+    of = f"{all_of} of the data source {suspect.name} {what} together ({names})"
+    likely = "it is silent" if suspect.silent else "it changed"
+    return f"{of}, so likely {likely}, and neither the world nor the model: ask {suspect.owner}, {suspect.contact}."
+
+
+def _fed(feedback: Feedback | None) -> Iterator[str]:
+    """Say that a model is fed by its own decisions, and by what that is seen; then how far to trust its labels."""
+    if feedback is None:
+        return
+    loop = "The model is fed by its own decisions, so what its labels show of it is no measure"
+    if feedback.loop:
+        yield f"{loop}: {'; '.join(said for name, said in feedback.fired if name != 'D3')}."
+    yield from (f"Reviews are not as declared: {said}." for name, said in feedback.fired if name == "D3")
+    yield from (f"{said[:1].upper()}{said[1:]}." for said in feedback.told)
 
 
 def reasons(scores: Mapping[str, Score], level: Level) -> str:

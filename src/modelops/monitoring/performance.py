@@ -16,6 +16,7 @@ import scipy
 from modelops.metrics import FloatArray, Predictions, measure, undefined
 from modelops.metrics.catalog import metric
 from modelops.monitoring.entities import entities_of
+from modelops.monitoring.feedback.exploration import Design, designed
 from modelops.monitoring.report import PerformanceReport, Verdict
 from modelops.monitoring.retraining import Past
 from modelops.monitoring.selection import Parts, parted, selected, weighted, withheld
@@ -131,6 +132,9 @@ def performance_of(
         share += f", each counted once: labels bring no {model.data.weight}, which weights the metrics of releases"
     if labelled < watched.minimum_labels:
         return report("no-data", f"{watched.metric} is not measured: {share}, {watched.minimum_labels} are needed")
+    design = designed(model, rows, known)
+    if design is not None:
+        return report(*_by_design(watched, model, look, design, rows, known, predictions))
     parts = _parts(model, rows, known)
     selection = ""
     if selected(parts):
@@ -146,6 +150,28 @@ def performance_of(
     shown = f"{watched.metric} is {value.value:.3f} [{value.lower:.3f}, {value.upper:.3f}] ({share})"
     shown = f"{shown}; {selection}" if selection else shown
     return report(*_held(watched, look, value, shown, bool(selection)), value, selection)
+
+
+def _by_design(
+    watched: Performance, model: ModelSpec, look: Look, design: Design, rows: pa.Table, known: Any, every: Predictions
+) -> tuple[Verdict, str, MetricValue | None, str]:
+    """Measure the metric on the labels of decisions and of answers drawn for review."""
+    parts, predictions = design.parts, every.take(design.kept)
+    selection = f"of the answers drawn for review {design.reviewed} of {design.drawn} have a label: {parts.shares()}"
+    places = np.flatnonzero(known)[design.kept]
+    told = np.zeros(rows.num_rows, dtype=np.bool_)
+    told[places] = True
+    why = design.holes or withheld(watched.metric, parts, predictions, _positive(model, rows, told, parts))
+    if why:
+        return "no-data", f"{watched.metric} is withheld: {why}", None, selection
+    value = _value(watched, look, parts, predictions, _entities(model, rows, told))
+    if value is None:
+        why = undefined(watched.metric, predictions) or "it is undefined on these labels"
+        return "no-data", f"{watched.metric} is not measured: {why}", None, selection
+    shown = f"{watched.metric} is {value.value:.3f} [{value.lower:.3f}, {value.upper:.3f}] of all answers; {selection}"
+    verdict, reason = _held(watched, look, value, shown, True)
+    weak = design.underpowered if watched.metric in ("recall", "f1", "macro-f1", "balanced-accuracy") else ""
+    return verdict, f"{reason}; {weak}" if weak else reason, value, selection
 
 
 def selection_of(model: ModelSpec, table: pa.Table) -> str:

@@ -11,6 +11,8 @@ from typing import Literal
 from modelops.drift import Level, Score
 from modelops.metrics.unlabelled import Expected
 from modelops.monitoring.delay import Delay
+from modelops.monitoring.feedback.found import Feedback
+from modelops.monitoring.upstream.suspect import Suspect
 from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.kinds.release import MetricValue
 
@@ -203,7 +205,8 @@ class WindowReport:
     the reference where it is not the rows that the release was trained on. ``arms`` are the other releases that
     answered, ``estimated`` is the metric without labels, ``delay`` how long labels take,
     and ``domain`` how well the rows are told from the reference's by all features together. ``answers`` is how the
-    scores of what ``release`` answered are spread, beside those on its holdout.
+    scores of what ``release`` answered are spread, beside those on its holdout. ``feedback`` is the audit of where
+    labels come from, and ``suspects`` are data sources that are the likely cause of what changed.
     """
 
     model: str
@@ -225,6 +228,8 @@ class WindowReport:
     delay: Delay | None = None
     domain: DomainReport | None = None
     answers: Distribution | None = None
+    feedback: Feedback | None = None
+    suspects: tuple[Suspect, ...] = ()
 
     @property
     def strength(self) -> float | None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelops.errors import failure
+from modelops.monitoring.feedback.exploration import weights_of
 from modelops.predictions import feature_columns, spellings
 from modelops.spec.kinds.data_snapshot import DataSnapshotSpec
 from modelops.spec.kinds.model import Feature, ModelSpec
@@ -78,9 +79,10 @@ def new_rows(
     Columns and types are those of the old snapshot, and texts are read as its texts were. Features come from the log,
     the target from feedback, the event time from the time of the prediction, the column that traffic is assigned by
     from the logged entity, and a row's id that is not that column from the prediction's id; other columns are null
-    unless the caller sent them. Where the model has a column of weights, rows without one are left out: what they count
-    for is known to nobody. Where the model declares no time, a column for that of the prediction is added. A truth that
-    is no value of the target's type is left out, as is every row that was delivered twice or that ``previous`` holds.
+    unless the caller sent them. Where the model has a column of weights, it holds one by the chance of the label, where
+    that was logged, and rows without one are left out: what they count for is known to nobody. Where the model declares
+    no time, a column for that of the prediction is added. A truth that is no value of the target's type is left out, as
+    is every row that was delivered twice or that ``previous`` holds.
     """
     target = model.data.target
     kinds = {column.name: column.type for column in old.columns}
@@ -268,6 +270,9 @@ def _filled(
         return pc.coalesce(values, pa.array(known, _ARROW[kind]))
     if kind == "category" and name == model.data.id:
         return pc.coalesce(values, rows.column("id"))
+    if name == model.data.weight:
+        weights = [each if each is None or kind == "number" else round(each) for each in weights_of(model, rows)]
+        return pc.coalesce(values, pa.array(weights, _ARROW[kind]))
     return values
 
 

@@ -38,19 +38,23 @@ from modelops.monitoring.entities import (
     worth_of,
 )
 from modelops.monitoring.estimated import Holdout, estimated
+from modelops.monitoring.feedback.audit import audited, doubted
 from modelops.monitoring.findings import Found, compared_as, findings, level_of, reasons, unknown
 from modelops.monitoring.importance import Weight, ranked, weighed, weights
-from modelops.monitoring.performance import Look, looked, performance_of, selection_of
+from modelops.monitoring.performance import looked, performance_of, selection_of
 from modelops.monitoring.report import ArmReport, FeatureReport, Level, Rate, WindowReport, worst
 from modelops.monitoring.retraining import Past
 from modelops.monitoring.shares import FEWEST, RATES, Flags, missing, out_of_range, rate_of, unseen
 from modelops.monitoring.slices import slices_of
+from modelops.monitoring.upstream.silent import suspects
 from modelops.plugins import Bound
 from modelops.predictions import feature_columns
 from modelops.spec.kinds.data_snapshot import Column, Summary
+from modelops.spec.kinds.data_source import DataSourceSpec
 from modelops.spec.kinds.model import Feature, ModelSpec
 from modelops.spec.kinds.monitor import MonitorSpec
-from modelops.spec.kinds.release import Importance
+from modelops.spec.kinds.release import Importance, MetricValue
+from modelops.spec.resource import Resource
 from modelops.spec.texts.reading import TextReading
 from modelops.statistics.clusters import Codes
 
@@ -81,6 +85,8 @@ class Beside:
     warn. With ``holdout``, the rows that tested it, the metric is estimated without labels. ``others`` are what the
     scores of other releases on their holdouts look like, by number. ``rows`` are those of the reference, for the domain
     classifier; ``against`` names it where it is not the training rows, and ``lacking`` says why it cannot be had.
+    ``sources`` are the data sources by name, one of which may be the cause of what is found. ``recall`` is what the
+    release states of the rows that tested it.
     """
 
     importance: Importance | None = None
@@ -89,6 +95,8 @@ class Beside:
     rows: pa.Table | None = None
     against: str = ""
     lacking: str = ""
+    sources: Mapping[str, Resource[DataSourceSpec]] = field(default_factory=dict)
+    recall: MetricValue | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +186,7 @@ def score_window(
         found = _judged(bound, model, whole, stretches, table, stable, reading, weights(beside.importance))
         found = _together(found, bound, monitor, model, table, release, reading, beside)
     delay = delay_of(stable, until)
-    before = looked(earlier, release, until - since, until)
-    found = _labelled(found, monitor, model, stable, delay, (since, until), before, reading, beside.holdout)
+    found = _labelled(found, monitor, model, stable, delay, (since, until), earlier, release, reading, beside)
     told = [*_told(monitor, model, table, stable, delay, beside.lacking), *_sampled(model, found)]
     return WindowReport(
         model=name,
@@ -200,6 +207,8 @@ def score_window(
         slices=found.slices,
         delay=delay,
         domain=found.domain,
+        feedback=found.feedback,
+        suspects=found.suspects,
         answers=None if score_profile is None else distribution(score_profile, stable.column("score").drop_null()),
     )
 
@@ -208,7 +217,8 @@ def _told(
     monitor: MonitorSpec, model: ModelSpec, table: pa.Table, stable: pa.Table, delay: Delay | None, lacking: str
 ) -> list[str]:
     """Say what is odd about labels, and why there is no reference."""
-    chosen = selection_of(model, stable) if monitor.retraining is not None else ""
+    weighed = model.review > 0 and model.data.weight is not None
+    chosen = selection_of(model, stable) if monitor.retraining is not None and not weighed else ""
     told = [f"Labels depend on the answer, so rows with a label are not as the traffic: {chosen}."] if chosen else []
     if delay is not None and delay.early:
         told.append(f"{delay.early} of {delay.labels} labels are older than their prediction: clocks differ.")
@@ -238,7 +248,8 @@ def _together(
     reading: TextReading | None,
     beside: Beside,
 ) -> Found:
-    """Compare all features together, where that is asked for, and what other releases answered."""
+    """Name what all changed features come from, compare them together, if asked for, and what other releases said."""
+    found = replace(found, suspects=suspects(model, beside.sources, found.features))
     if monitor.domain_classifier is not None and beside.rows is not None:
         names = [feature.name for feature in model.data.features]
         logged = feature_columns(table, model.data.features, reading)
@@ -257,20 +268,27 @@ def _labelled(
     stable: pa.Table,
     delay: Delay | None,
     window: tuple[datetime, datetime],
-    before: Look,
+    earlier: Sequence[Past],
+    release: int | None,
     reading: TextReading | None,
-    holdout: Holdout | None,
+    beside: Beside,
 ) -> Found:
     """Measure the metric on the answers that are old enough to have their labels, by parts, and without labels."""
     watched = monitor.performance
-    judged, left = mature(stable, delay, watched.mature if watched is not None else 0.0, *window)
+    before = looked(earlier, release, window[1] - window[0], window[1])
+    labels = model.data.labels
+    declared = labels.delay_days if labels is not None else None
+    judged, left = mature(stable, delay, watched.mature if watched is not None else 0.0, *window, declared)
+    fed = audited(model, judged, beside.recall)
+    found = replace(found, feedback=fed)
     if watched is not None:
         performance = performance_of(watched, model, judged, before=before)
+        performance = doubted(performance, fed)
         if left:
             performance = replace(performance, reason=f"{performance.reason}; {left}")
         found = replace(found, performance=performance)
-        if holdout is not None and watched.estimate:
-            found = replace(found, estimated=estimated(watched, model, holdout, stable, reading))
+        if beside.holdout is not None and watched.estimate:
+            found = replace(found, estimated=estimated(watched, model, beside.holdout, stable, reading))
     if not monitor.slices:
         return found
     return replace(found, slices=slices_of(monitor.slices, watched, model, stable, judged, reading, before))

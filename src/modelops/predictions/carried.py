@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelops.predictions.chain import Mark, answer_digest, link, number_of, origin_of, route_head
-from modelops.predictions.schema import VERSION
+from modelops.predictions.schema import CHAINED
 from modelops.predictions.segments import reading
 from modelops.predictions.verify import Examined, Flaw, answer_digests
 
@@ -27,7 +27,7 @@ CHAINS_FOLDER = "_chains"
 STARTS_KEY = b"modelops.predictions.starts"
 HASHED = (
     *("segment", "seq", "id", "time", "row", "status", "latency_ms", "score", "entity", "label", "error", "request"),
-    *("model", "release", "arm", "step", "salt", "propensity", "features"),
+    *("model", "release", "arm", "step", "salt", "propensity", "review", "drawn", "features"),
 )
 """The columns of an export that a row's digest is made of, and where the row lay."""
 
@@ -48,7 +48,7 @@ def chains_of(files: Sequence[Path]) -> pa.Table:
             if connection is None:
                 continue
             connection.execute("BEGIN")
-            if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            if connection.execute("PRAGMA user_version").fetchone()[0] not in CHAINED:
                 starts[file.name] = None
                 continue
             starts[file.name] = origin_of(connection).start("answers").hex()
@@ -115,7 +115,8 @@ def hold_rows(rows: pa.Table, chains: pa.Table, model: str) -> Iterator[Flaw]:
 
 
 def _digest(row: Mapping[str, Any]) -> bytes:
-    head = route_head(*(row[name] for name in ("model", "release", "arm", "step", "salt", "propensity")))
+    route = ("model", "release", "arm", "step", "salt", "propensity", "review", "drawn")
+    head = route_head(*(row[name] for name in route))
     hashed = (
         *(row["seq"], row["id"], number_of(row["time"]), row["row"], row["status"], number_of(row["latency_ms"])),
         *(number_of(row["score"]), row["entity"], row["label"], row["error"], row["request"]),

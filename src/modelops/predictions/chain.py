@@ -45,9 +45,12 @@ def number_of(value: float | None) -> float | None:
     return None if value is None or value != value else float(value) + 0.0
 
 
-def route_head(model: str, release: int, arm: str, step: int, salt: str, propensity: float) -> bytes:
-    """Return what a route adds to the digest of each of its rows."""
-    return packed((model, release, arm, step, salt, number_of(propensity)))
+def route_head(
+    model: str, release: int, arm: str, step: int, salt: str, propensity: float, review: float = 0.0, drawn: int = 0
+) -> bytes:
+    """Return what a route adds to the digest of each of its rows; without reviews it is what it was before them."""
+    route = (model, release, arm, step, salt, number_of(propensity))
+    return packed((*route, number_of(review), int(drawn)) if review or drawn else route)
 
 
 def answer_digest(head: bytes, values: Sequence[Any], features: str | bytes) -> bytes:

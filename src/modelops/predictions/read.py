@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Logged", "count", "draw", "drawn", "find", "places", "read_batches", "read_window"]
 
-_REALS = ("time", "score", "latency_ms", "propensity", "truth_time")
-_INTEGERS = ("release", "step", "status", "row", "revisions", "seq")
+_REALS = ("time", "score", "latency_ms", "propensity", "review", "truth_time")
+_INTEGERS = ("release", "step", "status", "row", "drawn", "revisions", "seq")
 COLUMNS = (*Row._fields, "truth", "truth_time", "revisions")
 _BATCH = 20_000
 _DRAWN = 500

@@ -11,15 +11,21 @@ from typing import NamedTuple
 from modelops.errors import Exit, failure
 from modelops.spec.meta import Scalar
 
-VERSION = 3
+VERSION = 4
+UNEXPLORED = 3
+"""The version that logs have which do not say what was drawn for review: their rows are chained as those of this one.
+
+They are read and labelled, and nothing is written behind their rows.
+"""
 UNCHAINED = 2
 """The version that logs have whose rows are not chained: they are read, and labelled, and never written to again."""
+CHAINED = frozenset({UNEXPLORED, VERSION})
 
 # What repeats on every row is a row of routes; what only a few readers want, the features, lies apart, so that the
 # judge of a rollout reads a route's answers as one narrow range. ``unit`` is a hash of the entity. ``labels`` is how
 # the labels came, ``feedback`` where they led to; see ``chain`` for the links and the origin. The statements of one
 # version run in one transaction together with user_version, so a reader never sees half of it.
-CREATE = (
+_BEFORE = (
     """CREATE TABLE routes(
         route INTEGER PRIMARY KEY, model TEXT NOT NULL, release INT NOT NULL, arm TEXT NOT NULL, step INT NOT NULL,
         salt TEXT NOT NULL, propensity REAL NOT NULL)""",
@@ -46,6 +52,28 @@ CREATE = (
         FROM answers a JOIN routes r ON r.route = a.route
         LEFT JOIN inputs i ON i.seq = a.seq LEFT JOIN feedback f ON f.route = a.route AND f.seq = a.seq""",
 )
+CREATE = tuple(
+    statement.replace(
+        "propensity REAL NOT NULL)", "propensity REAL NOT NULL, review REAL NOT NULL, drawn INT NOT NULL)"
+    ).replace("r.propensity,", "r.propensity, r.review, r.drawn,")
+    for statement in _BEFORE
+)
+_AS_NOW = (
+    "CREATE TEMP VIEW routes AS SELECT *, 0.0 AS review, 0 AS drawn FROM main.routes",
+    "CREATE TEMP VIEW predictions AS SELECT *, 0.0 AS review, 0 AS drawn FROM main.predictions",
+)
+
+
+def made(version: int) -> tuple[str, ...]:
+    """Return the statements that a file of a version was made with."""
+    return CREATE if version == VERSION else _BEFORE
+
+
+def as_now(connection: sqlite3.Connection, version: int) -> None:
+    """Let a file of a former version be asked as one of this: nothing of it was drawn for review."""
+    if version in (UNCHAINED, UNEXPLORED):
+        for statement in _AS_NOW:
+            connection.execute(statement)
 
 
 class Row(NamedTuple):
@@ -56,7 +84,8 @@ class Row(NamedTuple):
     probability of the positive class (binary), of the answered class (multiclass) or the prediction (regression);
     ``label`` is the answered class as text. A failed answer has status 500 or above, ``error``, and neither score nor
     label. ``request`` is the id that the caller sent ("" for none) and ``row`` the position inside the request: a
-    request of n rows is n rows of the log. ``propensity`` is the probability with which the arm was to answer.
+    request of n rows is n rows of the log. ``propensity`` is the probability with which the arm was to answer,
+    ``review`` that with which the answer was to be drawn for review, whatever it said, and ``drawn`` is 1 if it was.
     """
 
     id: str
@@ -76,6 +105,8 @@ class Row(NamedTuple):
     request: str = ""
     row: int = 0
     propensity: float = 1.0
+    review: float = 0.0
+    drawn: int = 0
 
 
 class ShadowRow(NamedTuple):
@@ -140,7 +171,7 @@ def unit_of(entity: str) -> int:
 def version_of(connection: sqlite3.Connection, path: Path) -> int:
     """Return the version of a file, 0 where it has no tables yet; one that this code does not know is refused."""
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if found not in (0, UNCHAINED, VERSION):
+    if found not in (0, UNCHAINED, *CHAINED):
         raise failure(
             "log-version",
             f"{path} has version {found} of the prediction log, this modelops reads version {VERSION}",

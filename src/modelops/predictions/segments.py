@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.predictions.schema import version_of
+from modelops.predictions.schema import as_now, version_of
 
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)-w(\d+)-(\d+)\.sqlite")
 # Ids that a server makes begin with their milliseconds, so the day of the file that holds one is known.
@@ -106,7 +106,9 @@ def reading(file: Path, *, new: bool = False) -> Iterator[sqlite3.Connection | N
             if file.exists():
                 uri = f"{file.resolve().as_uri()}?mode=ro"
                 connection = opened.enter_context(closing(sqlite3.connect(uri, uri=True, timeout=10)))
-                known = connection if version_of(connection, file) or new else None
+                version = version_of(connection, file)
+                as_now(connection, version)
+                known = connection if version or new else None
         except sqlite3.Error as error:
             # It may have been dropped between the look and the opening.
             if file.exists():

@@ -22,7 +22,7 @@ from modelops.predictions.chain import (
     origin_of,
     route_head,
 )
-from modelops.predictions.schema import CREATE, VERSION, unit_of
+from modelops.predictions.schema import CHAINED, made, unit_of
 from modelops.predictions.segments import reading, segments
 
 __all__ = ["Digests", "Examined", "Flaw", "FlawKind", "Prior", "answer_digests", "examine", "examine_file", "grown"]
@@ -82,8 +82,8 @@ def examine_file(file: Path, sealed: Mark | None = None, *, joined: Collection[i
                 return Examined(name, True, 0, (Flaw(name, "gone"),) if sealed is not None else ())
             connection.execute("BEGIN")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == VERSION:
-                return _examined(connection, name, sealed, joined)
+            if version in CHAINED:
+                return _examined(connection, version, name, sealed, joined)
             # One that says that it has no chain must not have the tables of one either.
             masked = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'origin'").fetchone() is not None
             rows = connection.execute("SELECT count(*) FROM answers").fetchone()[0] if version else 0
@@ -96,10 +96,12 @@ def examine_file(file: Path, sealed: Mark | None = None, *, joined: Collection[i
         return Examined(name, True, 0, (Flaw(name, "unreadable", detail=str(error)),))
 
 
-def _examined(connection: sqlite3.Connection, name: str, sealed: Mark | None, joined: Collection[int]) -> Examined:
+def _examined(
+    connection: sqlite3.Connection, version: int, name: str, sealed: Mark | None, joined: Collection[int]
+) -> Examined:
     origin = origin_of(connection)
     flaws: list[Flaw] = []
-    if _tables(connection) != _tables_made():
+    if _tables(connection) != _tables_made(version):
         flaws.append(Flaw(name, "tables"))
     if origin.name != name:
         flaws.append(Flaw(name, "replaced", detail=origin.name or "a file without an origin"))
@@ -121,7 +123,7 @@ def grown(file: Path, since: Mark | None) -> Examined | None:
     """
     name = file.name
     with reading(file) as connection:
-        if connection is None or connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+        if connection is None or connection.execute("PRAGMA user_version").fetchone()[0] not in CHAINED:
             return None
         connection.execute("BEGIN")
         ends = [connection.execute(_COUNT[chain]).fetchone()[0] for chain in CHAINS]
@@ -167,7 +169,7 @@ _SHADOWS = """SELECT number, prediction_id, time, model, release, arm, step, sal
 _ANSWERS = """SELECT a.seq, a.id, a.time, a.row, a.status, a.latency_ms, a.score, a.entity, a.label, a.error, a.request,
     a.unit, a.route FROM answers a WHERE a.seq > ? ORDER BY a.seq"""
 _INPUTS = "SELECT seq, CAST(features AS BLOB), link FROM inputs WHERE seq > ? ORDER BY seq"
-_ROUTES = "SELECT route, model, release, arm, step, salt, propensity FROM routes"
+_ROUTES = "SELECT route, model, release, arm, step, salt, propensity, review, drawn FROM routes"
 
 
 def _digests(connection: sqlite3.Connection, after: tuple[int, int, int]) -> tuple[Digests, Digests, Digests]:
@@ -296,9 +298,9 @@ def _tables(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
 
 
 @cache
-def _tables_made() -> list[tuple[str, ...]]:
+def _tables_made(version: int) -> list[tuple[str, ...]]:
     with closing(sqlite3.connect(":memory:")) as connection:
-        for statement in CREATE:
+        for statement in made(version):
             connection.execute(statement)
         return _tables(connection)
 
@@ -340,7 +342,7 @@ def examine(
 def _prior(file: Path) -> Prior | None:
     try:
         with reading(file) as connection:
-            if connection is None or connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            if connection is None or connection.execute("PRAGMA user_version").fetchone()[0] not in CHAINED:
                 return None
             origin = origin_of(connection)
     except ModelOpsError:

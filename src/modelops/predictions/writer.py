@@ -24,7 +24,7 @@ from modelops.predictions.chain import (
     route_head,
 )
 from modelops.predictions.damaged import MAGIC, OVERWRITTEN, begins, is_damage, refuse_foreign, set_aside
-from modelops.predictions.schema import CREATE, VERSION, Reception, Row, ShadowRow, unit_of, version_of
+from modelops.predictions.schema import CHAINED, CREATE, VERSION, Reception, Row, ShadowRow, unit_of, version_of
 from modelops.predictions.segments import Segment, day_of, first_free, id_day, segments
 
 SEGMENT_BYTES = 256 << 20
@@ -54,7 +54,8 @@ _ORIGIN = "INSERT INTO origin VALUES (?, ?, ?, ?, ?)"
 _LAST_ANSWER = "SELECT seq, link FROM inputs ORDER BY seq DESC LIMIT 1"
 _LAST_LABEL = "SELECT number, link FROM labels ORDER BY number DESC LIMIT 1"
 _LAST_SHADOW = "SELECT number, link FROM shadows ORDER BY number DESC LIMIT 1"
-_ROUTE = "INSERT INTO routes(model, release, arm, step, salt, propensity) VALUES (?, ?, ?, ?, ?, ?)"
+_ROUTE = """INSERT INTO routes(model, release, arm, step, salt, propensity, review, drawn)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 def unwritable(path: Path, reason: object) -> ModelOpsError:
@@ -196,7 +197,7 @@ class Writer:
         try:
             connection = _open(file, self._origin(segment))
             if version_of(connection, file) != VERSION:
-                # Rows are never added to a file in which those before them are not chained.
+                # Rows are never added to a file of another version: those before them may not be chained.
                 connection.close()
                 return self._use(behind)
             self._connection, self._segment = connection, segment
@@ -232,7 +233,7 @@ class Writer:
         return Origin(segment.name, "", 0, b"", nonce)
 
     def _recall(self, connection: sqlite3.Connection) -> None:
-        query = "SELECT model, release, arm, step, salt, propensity, route FROM routes"
+        query = "SELECT model, release, arm, step, salt, propensity, review, drawn, route FROM routes"
         self._routes = {tuple(key): (route, route_head(*key)) for *key, route in connection.execute(query)}
         self._page = connection.execute("PRAGMA page_size").fetchone()[0]
         self._seq, self._link = _end(connection, _LAST_ANSWER, "answers")
@@ -330,9 +331,9 @@ class Writer:
         route, head, unit = 0, b"", 0
         for row in rows:
             id, time, model, release, arm, step, salt, entity, features = row[:9]
-            score, label, status, latency_ms, error, request, number, propensity = row[9:]
+            score, label, status, latency_ms, error, request, number, propensity, review, drawn = row[9:]
             # Neighbours mostly are of one route, and those of one request of one entity.
-            key = (model, release, arm, step, salt, propensity)
+            key = (model, release, arm, step, salt, propensity, review, drawn)
             if key != before:
                 known = routes.get(key)
                 if known is None:
@@ -405,7 +406,7 @@ def _end(connection: sqlite3.Connection, query: str, chain: Chain) -> tuple[int,
 
 def _end_of(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
     """Return how many answers a file holds and the last link of them; nothing where they are not chained."""
-    chained = connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
+    chained = connection.execute("PRAGMA user_version").fetchone()[0] in CHAINED
     return [_end(connection, _LAST_ANSWER, "answers")] if chained else []
 
 
@@ -429,7 +430,7 @@ def _label(
     if not found:
         return positions
     became: dict[int, Reception] = {}
-    chained = connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
+    chained = connection.execute("PRAGMA user_version").fetchone()[0] in CHAINED
     with _transaction(connection):
         number, last = _end(connection, _LAST_LABEL, "labels") if chained else (0, b"")
         for at in found:

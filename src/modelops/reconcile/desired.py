@@ -53,6 +53,7 @@ class Desired:
     refusals: tuple[Refusal, ...] = ()
     unrecorded: tuple[Unrecorded, ...] = ()
     said: Resource[DeploymentSpec] | None = None
+    review: float = 0.0
 
     @property
     def where(self) -> Location:
@@ -101,6 +102,7 @@ def _desired(workspace: Workspace, graph: Graph, tip: str, seat: Seat, intent: I
     found = Desired(
         seat=seat,
         serving=entry.model.spec.serving,
+        review=entry.model.spec.review,
         stable=deployment.stable,
         candidate=numbers.get("candidate"),
         denied=tuple(denied.release for denied in deployment.denied),

@@ -131,7 +131,8 @@ def route(facts: ModelFacts) -> Route | None:
         for role, release in facts.desired.arms.items()
         if role in traffic.weights or role in traffic.shadows
     )
-    return route_of(facts.desired.serving, arms, facts.desired.salt, state.step if state is not None else 0)
+    wanted, step = facts.desired, state.step if state is not None else 0
+    return route_of(wanted.serving, arms, wanted.salt, step, wanted.review)
 
 
 def undenied(facts: ModelFacts, running: Route | None) -> Route | None:

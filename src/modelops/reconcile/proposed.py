@@ -14,6 +14,7 @@ from modelops.governance.judged import known
 from modelops.governance.promotions import refusals, waiver_refusals
 from modelops.governance.results import base_of, result_of
 from modelops.governance.waivers import Standing, standings, troubles
+from modelops.monitoring.feedback.declared import Declared, declared_labels
 from modelops.project.retired import arms_at, numbers_at, successor
 from modelops.project.standing import exit_of
 from modelops.project.workspace import Workspace, model_entry
@@ -182,6 +183,14 @@ def forecasts_of_change(
     if since is None:
         names |= {name for environment in graph.environments for name in on_trial_in(graph, environment)}
     return forecasts(graph, names)
+
+
+def labels_of_change(
+    workspace: Workspace, entries: Iterable[Entry], *, since: str | None, dirty: bool
+) -> tuple[Declared, ...]:
+    """Return where the labels come from of the models that a change touches or that its plan is about, else of all."""
+    graph = workspace.graph(proposed(workspace, since, dirty=dirty))
+    return declared_labels(graph, graph.models if since is None else _touched(workspace, graph, entries, since))
 
 
 def waivers_of_change(

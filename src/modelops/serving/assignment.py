@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterable
 
-__all__ = ["assign", "place"]
+__all__ = ["assign", "drawn", "place"]
 
 _BITS = 53  # what a float holds exactly
 
@@ -15,6 +15,11 @@ def place(salt: str, arm: str, entity: str) -> float:
     """Return the draw of an entity for an arm in (0, 1): 53 bits of SHA-256 of salt, arm and entity."""
     digest = hashlib.sha256(f"{salt}\0{arm}\0{entity}".encode()).digest()
     return float(max(int.from_bytes(digest[:8], "big") >> (64 - _BITS), 1)) / float(1 << _BITS)
+
+
+def drawn(salt: str, share: float, prediction: str) -> bool:
+    """Tell whether an answer is drawn for review: by its id alone, which nobody can guess and anybody can check."""
+    return share > 0 and place(salt, "review", prediction) <= share
 
 
 def assign(salt: str, weights: Iterable[tuple[str, float]], entity: str) -> str | None:

@@ -34,13 +34,15 @@ class Takes(Protocol):
 class Form(NamedTuple):
     """How a body becomes a request, how predictions become an answer, and what a model takes in this form's words.
 
-    ``apart`` is the name by which another process knows how to read it, where that takes long.
+    ``apart`` is the name by which another process knows how to read it, where that takes long. ``tells`` says that the
+    answer has room for more than the predictions: which of them are to be reviewed.
     """
 
     read: Callable[[Request, Takes], InferRequest]
     write: Callable[[dict[str, Any], InferRequest, Encoder, Outputs], Answer]
     wanted: Callable[[Binder], str]
     apart: str = ""
+    tells: bool = True
 
 
 def body_of(request: Request) -> bytes:

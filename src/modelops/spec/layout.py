@@ -107,6 +107,7 @@ TRUST = Place("policies/trust.yaml")
 TRUST_SIGNATURES = "policies/trust.intoto.jsonl"
 """The signatures of keys under the changes of the trust policy, one a line."""
 ACCESS = Place("policies/access/{name}.yaml")
+SOURCE = Place("policies/sources/{name}.yaml")
 
 GENERATED = ("releases/", "promotions/", "environments/", "data/")
 """The folders of a model that hold what modelops writes, and no code."""

@@ -41,8 +41,9 @@ class Route(Strict, extra="ignore"):
     """How one model is answered: its arms (weights sum to 1), the salt of the assignment, and the log's settings.
 
     ``step`` is the rollout's step, counted from 1, and 0 without a rollout. It is written with each prediction, so that
-    the traffic of a rollout is never mixed with what ran before it. What another version wrote into a route beside
-    these, as 0.1.0 did, is passed over: what runs must stay readable.
+    the traffic of a rollout is never mixed with what ran before it. ``review`` is the share of the answers that are
+    drawn for review, whatever they say. What another version wrote into a route beside these, as 0.1.0 did, is passed
+    over: what runs must stay readable.
     """
 
     arms: tuple[RouteArm, ...] = Field(min_length=1, max_length=MOST_ARMS)
@@ -52,6 +53,7 @@ class Route(Strict, extra="ignore"):
     log_full: WhenLogFull = _UNSAID.log_full
     entity: str | None = _UNSAID.entity
     latency_objective_ms: float = _UNSAID.latency_objective_ms
+    review: Share = 0.0
 
     @model_validator(mode="after")
     def _shares(self) -> Self:
@@ -64,7 +66,7 @@ class Route(Strict, extra="ignore"):
         return self
 
 
-def route_of(serving: Serving, arms: tuple[RouteArm, ...], salt: str, step: int = 0) -> Route:
+def route_of(serving: Serving, arms: tuple[RouteArm, ...], salt: str, step: int = 0, review: float = 0.0) -> Route:
     """Return the route of a model that is to be answered as its spec says."""
     return Route(
         arms=arms,
@@ -74,6 +76,7 @@ def route_of(serving: Serving, arms: tuple[RouteArm, ...], salt: str, step: int 
         log_full=serving.log_full,
         entity=serving.entity,
         latency_objective_ms=serving.latency_objective_ms,
+        review=review,
     )
 
 

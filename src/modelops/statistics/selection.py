@@ -6,9 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import scipy
+
 from modelops.statistics.sequential import log_split_evalue
 
-__all__ = ["ALIKE", "Selected", "label_shares"]
+__all__ = ["ALIKE", "FOUND", "Selected", "label_shares", "positives_expected_in", "reviews_needed"]
+
+_MOST_REVIEWS = 100_000_000
+_SURELY = 0.95
 
 ALIKE = 0.9
 """Shares of labels whose ratio is above this are alike, however surely they differ."""
@@ -72,3 +77,78 @@ def label_shares(by_answer: Mapping[str, tuple[int, int]], worth: float = 1.0) -
         apart = min(shares) < ALIKE * max(shares)
         found.append(Selected(label, said, others, *shares, log_evalue - math.log(len(by_answer)), apart))
     return tuple(found)
+
+
+FOUND = 10
+"""Fewer positives than these among reviewed answers tell nothing of what was missed."""
+
+
+def reviews_needed(base_rate: float, expected: float, limit: float, power: float, level: float) -> int | None:
+    r"""Return how many answers, drawn by chance, have to be reviewed to prove that recall is above a limit.
+
+    Of all answers a share :math:`t = b r` is positive and found, where :math:`b` is the base rate and :math:`r` the
+    expected recall; recall is above :math:`c` where the share of missed ones is below :math:`t (1 - c) / c`. The
+    number of missed ones among n reviewed answers is binomial, and the claim is proven where the upper end of Clopper
+    and Pearson's interval lies below that. Besides, ten positives have to be among them with 95 % certainty.
+
+    Parameters
+    ----------
+    base_rate : float
+        Share of positives among all answers, in (0, 1).
+    expected : float
+        What recall really is, in (0, 1), above ``limit``.
+    limit : float
+        What recall is claimed to be at least, in (0, 1).
+    power : float
+        Chance that the claim is proven, in (0, 1). It goes up and down with n; it is reached by the returned number and
+        by twice that, and seldom missed by a little in between.
+    level : float
+        Level of the two-sided interval, in (0, 1).
+
+    Returns
+    -------
+    int or None
+        None where a hundred million would not be enough.
+
+    References
+    ----------
+    C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
+    Biometrika 26 (1934).
+
+    Examples
+    --------
+    >>> reviews_needed(0.01, 0.8, 0.6, 0.8, 0.95)
+    2952
+    >>> [positives_expected_in(rate) for rate in (0.002, 0.01, 0.05)]
+    [7850, 1568, 311]
+    """
+    missed = base_rate * (1 - expected)
+    allowed = base_rate * expected * (1 - limit) / limit
+    enough = positives_expected_in(base_rate)
+
+    def proves(n: int) -> bool:
+        # The most missed ones with which the upper end still lies below what is allowed.
+        most = int(scipy.stats.binom.ppf((1 - level) / 2, n, allowed)) - 1
+        return most >= 0 and float(scipy.stats.binom.cdf(most, n, missed)) >= power
+
+    high = 1
+    while not (proves(high) and proves(2 * high)):
+        high *= 2
+        if high > _MOST_REVIEWS:
+            return None
+    low = high // 2
+    while high - low > max(1, low // 2000):
+        middle = (low + high) // 2
+        low, high = (low, middle) if proves(middle) and proves(2 * middle) else (middle, high)
+    return max(high, enough)
+
+
+def positives_expected_in(rate: float, fewest: int = FOUND) -> int:
+    """Return how many answers have ``fewest`` positives among them with 95 % certainty, at a share of positives."""
+    low, high = fewest - 1, fewest
+    while scipy.stats.binom.sf(fewest - 1, high, rate) < _SURELY:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if scipy.stats.binom.sf(fewest - 1, middle, rate) >= _SURELY else (middle, high)
+    return high

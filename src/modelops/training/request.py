@@ -61,11 +61,11 @@ class BuildRequest:
 
 def _relevant(spec: ModelSpec) -> dict[str, Any]:
     """Return the part of a spec that changes the result; not who owns the model, how it is judged or its limits."""
-    data = spec.data.model_dump(mode="json", by_alias=True, exclude={"sensitive", "features"})
+    data = spec.data.model_dump(mode="json", by_alias=True, exclude={"sensitive", "features", "labels"})
     if spec.data.weight is None:
         del data["weight"]  # which version 0.1.0 did not know
     data["features"] = [
-        feature.model_dump(mode="json", by_alias=True, exclude={"description", "known_at_prediction"})
+        feature.model_dump(mode="json", by_alias=True, exclude={"description", "known_at_prediction", "source"})
         for feature in spec.data.features
     ]
     limits = {"timeout_seconds", "memory_mib"}

@@ -12,6 +12,7 @@ from modelops.drift import Score
 from modelops.markup import escape, plain
 from modelops.markup import table as markdown_table
 from modelops.monitoring import Past, ranked
+from modelops.monitoring.feedback.found import Feedback
 from modelops.monitoring.report import (
     Distribution,
     EstimatedReport,
@@ -123,6 +124,18 @@ def report_data(report: WindowReport) -> dict[str, Any]:
         },
         "performance": _performance(report.performance),
         "estimated": _estimated(report.estimated),
+        "feedback": _feedback(report.feedback),
+        "suspects": [
+            {
+                "source": one.name,
+                "owner": one.owner,
+                "contact": one.contact,
+                "features": list(one.features),
+                "missing": list(one.gone),
+                "silent": one.silent,
+            }
+            for one in report.suspects
+        ],
         "slices": [
             {
                 "name": part.name,
@@ -159,6 +172,35 @@ def _performance(performance: PerformanceReport | None) -> dict[str, Any] | None
         "looks": performance.looks,
         "selection": performance.selection or None,
         "reason": performance.reason,
+    }
+
+
+def _feedback(found: Feedback | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "loop": found.loop,
+        "fired": [{"detector": name, "reason": said} for name, said in found.fired],
+        "told": list(found.told),
+        "answers": found.answers,
+        "labels": found.labels,
+        "coverage": [
+            {"from": one.low, "to": one.high, "answers": one.answers, "labels": one.labels, "upper": one.upper}
+            for one in found.buckets
+        ],
+        "selectionArea": found.area,
+        "positivity": found.positivity,
+        "leastChance": found.least,
+        "effectiveLabels": found.effective,
+        "meanWeight": found.mean_weight,
+        "drawn": found.drawn,
+        "reviewed": found.reviewed,
+        "reviewedPositives": found.positives,
+        "recall": None if found.recall is None else dict(zip(("value", "lower", "upper"), found.recall, strict=True)),
+        "recallOfLabels": found.seen,
+        "unverifiedNegatives": found.unverified,
+        "ownPositives": found.own,
+        "effectiveAnswers": found.kinds,
     }
 
 

@@ -7,16 +7,23 @@ from typing import Any
 
 from modelops.governance.waivers import Standing
 from modelops.markup import plain
+from modelops.monitoring.feedback.declared import Declared
 from modelops.reconcile.actions import Entry, describe, runnable
 from modelops.reconcile.plan import Plan
 from modelops.rollouts.forecasts import Planned
 from modelops.views import forecasts
 from modelops.views.proofs import waivers
+from modelops.views.proposals import labels
 
 
-def text(plan: Plan, planned: Sequence[Planned] = (), excepted: Sequence[Standing] = ()) -> str:
-    """Return a plan, a line for each entry, with the forecasts of its rollouts and the waivers of its models below."""
-    below = [forecasts.text(planned) if planned else "", waivers.text(excepted)]
+def text(
+    plan: Plan,
+    planned: Sequence[Planned] = (),
+    excepted: Sequence[Standing] = (),
+    declared: Sequence[Declared] = (),
+) -> str:
+    """Return a plan, a line for each entry; below it forecasts, waivers, and where the labels of models come from."""
+    below = [forecasts.text(planned) if planned else "", waivers.text(excepted), labels.text(declared)]
     return "\n\n".join([entries_text(plan.entries) or _nothing(plan), *filter(None, below)])
 
 
@@ -36,6 +43,15 @@ def saved(plan: Plan) -> dict[str, Any]:
     return {"digest": plan.digest, **plan.to_dict()}
 
 
-def data(plan: Plan, planned: Sequence[Planned] = (), excepted: Sequence[Standing] = ()) -> dict[str, Any]:
-    """Return a plan with the forecasts of its rollouts and the waivers of its models."""
-    return saved(plan) | {"forecasts": forecasts.data(planned), "waivers": [waivers.row(one) for one in excepted]}
+def data(
+    plan: Plan,
+    planned: Sequence[Planned] = (),
+    excepted: Sequence[Standing] = (),
+    declared: Sequence[Declared] = (),
+) -> dict[str, Any]:
+    """Return a plan with the forecasts of its rollouts, the waivers of its models, and where their labels come from."""
+    return saved(plan) | {
+        "forecasts": forecasts.data(planned),
+        "waivers": [waivers.row(one) for one in excepted],
+        "labels": labels.data(declared),
+    }

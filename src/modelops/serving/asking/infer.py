@@ -18,6 +18,7 @@ from modelops.serving.asking.apart import Reader
 from modelops.serving.asking.blame import callers_fault
 from modelops.serving.asking.later import Later, Waits
 from modelops.serving.asking.question import Question
+from modelops.serving.assignment import drawn
 from modelops.serving.forms import explained
 from modelops.serving.guard import Caller, without_paths
 from modelops.serving.http import Answer
@@ -78,6 +79,7 @@ class Work:
     begun: bool = False
     abandoned: bool = False
     rows: Sequence[Row] | None = None
+    review: Sequence[int] = ()
     answer: Answer = field(init=False)
     error: str | None = None
 
@@ -339,12 +341,27 @@ def _predict(work: Work) -> None:
         return
     work.infer_seconds = perf_counter() - before
     parameters = {"release": arm.release, "arm": arm.name, "prediction_id": work.id}
+    if _review_share(work) > 0:
+        work.review = _drawn(work)
+        parameters |= {"review": ",".join(map(str, work.review))} if work.review else {}
     head: dict[str, Any] = {"model_name": work.model.name, "model_version": arm.version, "parameters": parameters}
     if work.request.id is not None:
         head["id"] = work.request.id
     answer = work.question.form.write(head, work.request, arm.encoder, outputs)
     accepted = work.question.request.headers.get(b"accept-encoding")
     work.answer = answer if accepted is None else compressed(answer, accepted)
+
+
+def _review_share(work: Work) -> float:
+    """Return the chance with which each answer is drawn for review; who cannot be told is not asked to review."""
+    return work.model.route.review if work.question.form.tells else 0.0
+
+
+def _drawn(work: Work) -> list[int]:
+    """Return the rows whose answers are drawn for review; what fails has no answer to be reviewed."""
+    route, rows = work.model.route, work.bound.rows
+    ids = [work.id] if rows == 1 else [f"{work.id}.{row}" for row in range(rows)]
+    return [row for row, id in enumerate(ids) if drawn(route.salt, route.review, id)]
 
 
 def _stable_answers(work: Work) -> bool:
@@ -425,18 +442,21 @@ def _rows(work: Work) -> list[Row]:
     shown, propensity = ("pinned", 1.0) if pinned else (arm.name, arm.weight)
     request = work.request.id or ""
     feature_json = arm.binder.feature_json
+    review = _review_share(work) if work.error is None else 0.0
+    chosen = frozenset(work.review if review else ())
     if bound.rows == 1:
         return [
             Row(
                 work.id, work.now, name, arm.release, shown, route.step, route.salt, work.entity,
                 feature_json(bound.logged[0]), work.scores[0], work.labels[0], status, latency_ms, work.error, request,
-                0, propensity,
+                0, propensity, review, int(0 in chosen),
             )
         ]  # fmt: skip
     return [
         Row(
             f"{work.id}.{position}", work.now, name, arm.release, shown, route.step, route.salt, work.entity,
-            feature_json(values), score, label, status, latency_ms, work.error, request, position, propensity,
+            feature_json(values), score, label, status, latency_ms, work.error, request, position, propensity, review,
+            int(position in chosen),
         )
         for position, (values, score, label) in enumerate(zip(bound.logged, work.scores, work.labels, strict=True))
     ]  # fmt: skip

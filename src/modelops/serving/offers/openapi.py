@@ -86,7 +86,8 @@ def _prediction(encoder: Encoder) -> dict[str, Any]:
         else:
             each = dict.fromkeys(encoder.class_names, share)
             properties["probabilities"] = {"type": "object", "properties": each, "required": list(each)}
-    return {"type": "object", "properties": properties, "required": list(properties)}
+    reviewed = {"type": "boolean", "description": "Drawn for review: its truth is wanted, whatever was answered."}
+    return {"type": "object", "properties": properties | {"review": reviewed}, "required": list(properties)}
 
 
 def _schemas(prefix: str, binder: Binder, encoder: Encoder) -> dict[str, Any]:

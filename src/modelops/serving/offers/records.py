@@ -157,7 +157,9 @@ def _wanted(binder: Binder) -> str:
 
 
 def _write(head: dict[str, Any], request: InferRequest, encoder: Encoder, outputs: Outputs) -> Answer:
-    head["predictions"] = rows_of(head["parameters"]["prediction_id"], encoder, outputs)
+    head["predictions"] = rows = rows_of(head["parameters"]["prediction_id"], encoder, outputs)
+    for row in filter(None, head["parameters"].get("review", "").split(",")):
+        rows[int(row)]["review"] = True
     return Answer(200, orjson.dumps(head))
 
 
@@ -186,5 +188,5 @@ def _write_invocations(_: dict[str, Any], request: InferRequest, encoder: Encode
 _Write = Callable[[dict[str, Any], InferRequest, Encoder, Outputs], Answer]
 RECORDS = Form(_read, _write, _wanted, "records")
 """Rows in and rows out."""
-INVOCATIONS = Form(_read, _write_invocations, _wanted, "records")
+INVOCATIONS = Form(_read, _write_invocations, _wanted, "records", tells=False)
 """Rows in, and out what MLflow's server answers: the labels, or the predicted numbers."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -13,9 +13,10 @@ from modelops.spec import layout
 from modelops.spec.around import Around
 from modelops.spec.explain import nearest, show
 from modelops.spec.kinds.data_snapshot import RARER, Column, DataSnapshotSpec
+from modelops.spec.kinds.data_source import deciding
 from modelops.spec.layout import in_model
 from modelops.spec.meta import FeatureType, ModelName, Name, OpenShare, Plugin, Risk, Scalar, Shelf, Strict
-from modelops.spec.resource import Resource, at
+from modelops.spec.resource import AnyResource, Resource, at
 
 PLACE = layout.MODEL
 
@@ -27,7 +28,7 @@ class Feature(Strict):
     """One input column of the model, in the order in which the estimator sees it.
 
     ``knownAtPrediction`` is the reason why a column that gives the target away is known before the target is; without
-    one the data quality gate refuses such a column.
+    one the data quality gate refuses such a column. ``source`` names the DataSource that it comes from.
     """
 
     name: str = Field(min_length=1)
@@ -35,6 +36,50 @@ class Feature(Strict):
     nullable: bool = False
     description: str = ""
     known_at_prediction: str = ""
+    source: Name | None = None
+
+
+class Claim(Strict):
+    """What reviewed rows are to prove: that ``recall`` is above a limit, where it really is ``expected``.
+
+    ``base_rate`` is the share of positives among the answers, by default that of the snapshot. ``power`` is the chance
+    that a model which is as good as expected is proven to be above the limit, with an interval of ``level``.
+    """
+
+    recall: OpenShare
+    expected: OpenShare
+    base_rate: OpenShare | None = None
+    power: OpenShare = 0.8
+    level: OpenShare = 0.95
+
+
+class Exploration(Strict):
+    """Answers that get a label whatever was answered, so that what the model missed can be seen.
+
+    ``share`` of all answers is drawn by chance when they are given, told to the caller as ``review``, and logged with
+    that chance. Whoever labels has to find out the truth of each of them: by looking, or by acting as if the answer had
+    been one that brings a label.
+    """
+
+    share: OpenShare
+    claim: Claim | None = None
+
+
+class Labels(Strict):
+    """Where the labels of answers come from.
+
+    ``by`` says who labels: a team, a process, the world. ``source`` names the DataSource that they come through.
+    ``decisions`` are the answers that bring a label, where not every answer does: a fraud case that is investigated
+    because the model flagged it. Then the model learns from what it decided itself, and needs ``exploration``, or the
+    reason why that is ``accepted``. ``delay_days`` is how long labels take, as long as that cannot be learnt from them.
+    """
+
+    by: str = Field(min_length=1)
+    source: Name | None = None
+    decisions: tuple[Scalar, ...] = ()
+    delay_days: Annotated[float, Field(ge=0)] | None = None
+    exploration: Exploration | None = None
+    accepted: str = ""
 
 
 class ModelData(Strict):
@@ -44,7 +89,7 @@ class ModelData(Strict):
     split and the leakage check), ``time`` the event time (used by the time split), ``sensitive`` the columns that only
     fairness gates may read; a sensitive column is a feature only if it is listed under ``features`` too. ``weight`` is
     what each row counts for, in training and in every metric: a number that is not negative, in any unit. It is never a
-    feature, so nothing that is served needs it.
+    feature, so nothing that is served needs it. ``labels`` says where the truth of answers comes from.
     """
 
     snapshot: Name
@@ -55,6 +100,7 @@ class ModelData(Strict):
     weight: str | None = None
     sensitive: tuple[str, ...] = ()
     features: tuple[Feature, ...] = Field(min_length=1)
+    labels: Labels | None = None
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -130,9 +176,15 @@ class ModelSpec(Strict):
     serving: Serving = Serving()
     formerly: tuple[ModelName, ...] = Field(default=(), description="names that it had before; its past goes on there")
 
+    @property
+    def review(self) -> float:
+        """The share of the answers that are drawn for review."""
+        labels = self.data.labels
+        return labels.exploration.share if labels is not None and labels.exploration is not None else 0.0
+
 
 # Which measured types of a column can be read as a feature's type.
-_READABLE: dict[str, frozenset[str]] = {
+READABLE: dict[str, frozenset[str]] = {
     "number": frozenset({"number", "integer", "boolean"}),
     "integer": frozenset({"integer", "boolean"}),
     "boolean": frozenset({"boolean"}),
@@ -166,6 +218,63 @@ def problems(model: Resource[ModelSpec], around: Around) -> Iterator[Problem]:
         yield at(model, "spec.data.snapshot", "unknown-snapshot", said, hint)
     yield from _role_problems(model)
     yield from _name_problems(model, around)
+    yield from _source_problems(model, around)
+    yield from _label_problems(model, around)
+
+
+def _source_problems(model: Resource[ModelSpec], around: Around) -> Iterator[Problem]:
+    """Yield the data sources that are named and do not exist."""
+    data = model.spec.data
+    named = [(f"spec.data.features[{index}].source", each.source) for index, each in enumerate(data.features)]
+    named += [("spec.data.labels.source", data.labels.source)] if data.labels is not None else []
+    for where, name in named:
+        if name is not None and not around.known.has("DataSource", None, name):
+            hint = nearest(name, around.known.all("DataSource"), "data sources")
+            yield at(model, where, "unknown-source", f"there is no data source {name!r}", hint)
+
+
+def _label_problems(model: Resource[ModelSpec], around: Around) -> Iterator[Problem]:
+    """Check what a model says of its labels; one that feeds itself without any exploration is refused."""
+    labels, where = model.spec.data.labels, "spec.data.labels"
+    if labels is None:
+        return
+    if labels.decisions and model.spec.task == "regression":
+        said = "a regression answers numbers, and no single number brings a label"
+        yield at(model, f"{where}.decisions", "bad-labels", said, "remove decisions")
+    explored = labels.exploration
+    if explored is not None and model.spec.serving.log == "off":
+        said = "answers are drawn for review, and nothing logs which"
+        yield at(model, f"{where}.exploration", "bad-labels", said, "set spec.serving.log to another mode than off")
+    claim = explored.claim if explored is not None else None
+    if claim is not None and model.spec.task != "binary-classification":
+        said = f"recall of one class is claimed, and the task is {model.spec.task}"
+        yield at(model, f"{where}.exploration.claim", "bad-labels", said, "remove the claim")
+    elif claim is not None and claim.expected <= claim.recall:
+        said = f"a recall of {claim.expected:g} is expected, which is not above the {claim.recall:g} that is claimed"
+        hint = "no sample proves a claim that is not true: claim less, or expect more"
+        yield at(model, f"{where}.exploration.claim", "bad-labels", said, hint)
+    fed = fed_by(model, around.policies.of("DataSource"))
+    if fed and explored is None and not labels.accepted.strip():
+        dotted = f"{where}.decisions" if labels.decisions else f"{where}.source"
+        said = f"{fed}, and nothing is explored: what the model misses never gets a label"
+        hint = "declare spec.data.labels.exploration, or say in spec.data.labels.accepted why the loop may be"
+        yield at(model, dotted, "feedback-loop", said, hint)
+
+
+def fed_by(model: Resource[ModelSpec], sources: Mapping[str, AnyResource]) -> str:
+    """Say how decisions choose which answers get a label, nothing where they do not as far as is declared."""
+    labels = model.spec.data.labels
+    if labels is None:
+        return ""
+    if labels.decisions:
+        answers = ", ".join(show(each) for each in labels.decisions)
+        return f"labels come only where it answered {answers}"
+    chain = deciding(labels.source, sources) if labels.source is not None else None
+    if chain is None:
+        return ""
+    *through, decider = chain
+    whose = "its own answers" if decider == model.name else f"the answers of {decider}"
+    return f"labels come through {' from '.join(through)}, which {whose} feed"
 
 
 def _name_problems(model: Resource[ModelSpec], around: Around) -> Iterator[Problem]:
@@ -266,7 +375,7 @@ def _feature_problems(
 ) -> Iterator[Problem]:
     where = f"spec.data.features[{index}]"
     zero_or_one = column.type in ("integer", "number") and (column.minimum, column.maximum) == (0, 1)
-    if column.type not in _READABLE[feature.type] and not (feature.type == "boolean" and zero_or_one):
+    if column.type not in READABLE[feature.type] and not (feature.type == "boolean" and zero_or_one):
         said = f"{feature.name!r} is {column.type} in the snapshot {snapshot!r}, not {feature.type}"
         yield at(model, f"{where}.type", "column-type", said, f"write `type: {column.type}`")
     if column.missing and not feature.nullable:

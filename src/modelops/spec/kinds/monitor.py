@@ -76,8 +76,9 @@ class Retraining(Strict):
 
     ``sustained`` windows in a row that do not overlap, of one release, must alert, through a week at least; none is
     opened within ``cooldown_days`` of the last one or while one is open. ``lookback_days`` of labelled rows become the
-    new snapshot, at least ``minimum_rows`` of which are new. A model that weights its rows (``data.weight``) has none:
-    requests and labels bring no weight.
+    new snapshot, at least ``minimum_rows`` of which are new. A model that weights its rows (``data.weight``) has none,
+    as requests and labels bring no weight, unless answers are drawn for review: then a row's weight is one by the
+    chance of its label.
     """
 
     sustained: Annotated[int, Field(ge=1)] = 1
@@ -174,8 +175,10 @@ def _slices(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]
 
 
 def _without_weights(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]:
-    """Refuse retraining where rows are weighted: requests and labels bring features and truths, and no weight."""
+    """Refuse retraining where rows are weighted, but by the chance of their labels: nothing else brings a weight."""
     model = around.folder.only("Model")
+    if model is not None and model.spec.review > 0 and model.spec.data.labels.decisions:
+        return
     if monitor.spec.retraining is not None and model is not None and model.spec.data.weight is not None:
         said = f"the model weights its rows by {model.spec.data.weight!r}, which no request and no label brings"
         hint = (

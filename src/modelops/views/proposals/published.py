@@ -227,6 +227,7 @@ def _sections(report: Report, limit: int) -> list[str]:
         _plan(report.plan),
         _forecast(report),
         _list("Waivers", report.waivers),
+        _list("Where labels come from", report.labels),
     ]
     told = [part for part in parts if part]
     kept: list[str] = []
