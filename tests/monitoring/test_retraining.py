@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from modelops.errors import ModelOpsError
-from modelops.monitoring import Past, WindowReport, labelled_rows, new_rows, should_retrain
+from modelops.monitoring import Attempt, Attempts, Past, WindowReport, labelled_rows, new_rows, should_retrain
 from modelops.spec.kinds.data_snapshot import Column
 from modelops.spec.kinds.monitor import Retraining
 from modelops.spec.meta import Plugin
@@ -34,6 +35,18 @@ def past(level: str, days: float = 30, *, length: float = 30, release: int | Non
     return Past(until - timedelta(days=length), until, level, release)
 
 
+def tried(*found: Any) -> Attempts:
+    """Return the retrainings that were opened so many days ago, merged unless the next word says otherwise."""
+    pairs = zip(found, [*found[1:], 0], strict=True)
+    return Attempts(
+        tuple(
+            Attempt(NOW - timedelta(days=days), state if isinstance(state, str) else "merged")
+            for days, state in pairs
+            if not isinstance(days, str)
+        )
+    )
+
+
 BEFORE = [past("alert")]
 CASES = [
     ("first alert", [], {}, False, "2 are required"),
@@ -45,16 +58,16 @@ CASES = [
     ("a window of another release", [past("alert", release=1)], {}, False, "drift in 1 window(s)"),
     ("alert after a quiet window", [past("alert", 60), past("none")], {}, False, "drift in 1 window(s)"),
     ("a window without data between", [past("alert", 60), past("no-data")], {}, True, "amount"),
-    ("one open already", BEFORE, {"open_pull_request": True}, False, "already open"),
+    ("one open already", BEFORE, {"attempts": tried(0, "open")}, False, "already open"),
     ("one merged and not stable yet", BEFORE, {"underway": "the retraining was merged"}, False, "was merged"),
     (
         "13 days after the last",
         BEFORE,
-        {"last_opened": NOW - timedelta(days=13)},
+        {"attempts": tried(13)},
         False,
         "until 2026-05-02T00:00:00Z",
     ),
-    ("14 days after the last", BEFORE, {"last_opened": NOW - timedelta(days=14)}, True, "amount"),
+    ("14 days after the last", BEFORE, {"attempts": tried(14)}, True, "amount"),
 ]
 
 
@@ -63,8 +76,7 @@ def test_drift_fires_when_sustained_once_and_not_too_often(
     drifted: WindowReport, earlier: list[Past], state: dict[str, object], fire: bool, words: str
 ) -> None:
     """Sustained alerts fire; a cooldown and an open pull request hold back; the reason says which."""
-    given = {"last_opened": None, "open_pull_request": False, "now": NOW} | state
-    decision = should_retrain(drifted, earlier, RULES, **given)
+    decision = should_retrain(drifted, earlier, RULES, **{"now": NOW} | state)
     assert decision.fire is fire
     assert words in decision.reason
 
@@ -75,13 +87,13 @@ def test_the_reason_says_which_scores_alerted() -> None:
     scores = ("psi", "kolmogorov-smirnov", "wasserstein")
     monitor = {"drift": tuple(Plugin(type=name) for name in scores)}
     found = report(log(inputs(rng, 1000, shift=2, abroad=0.6)), rng, monitor=monitor)
-    decision = should_retrain(found, BEFORE, RULES, last_opened=None, open_pull_request=False, now=NOW)
+    decision = should_retrain(found, BEFORE, RULES, now=NOW)
     assert re.search(r"amount \(PSI \d\.\d\d, KS 0\.\d\d, Wasserstein \d\.\d\d\)", decision.reason)
 
 
 def test_a_weekend_is_no_shift(drifted: WindowReport) -> None:
     """Windows of a day retrain only after a week of them has alerted, whatever few of them are required."""
-    state = {"last_opened": None, "open_pull_request": False, "now": NOW}
+    state = {"now": NOW}
     day = replace(drifted, since=NOW - timedelta(days=1))
     days = [past("alert", n, length=1) for n in range(1, 7)]
     two = should_retrain(day, days[:1], RULES, **state)
@@ -95,7 +107,7 @@ def test_a_weekend_is_no_shift(drifted: WindowReport) -> None:
 def test_without_an_alert_nothing_fires(drifted: WindowReport, level: str) -> None:
     """Whatever came before, a window that does not alert opens nothing."""
     calm = replace(drifted, level=level)
-    decision = should_retrain(calm, BEFORE, RULES, last_opened=None, open_pull_request=False, now=NOW)
+    decision = should_retrain(calm, BEFORE, RULES, now=NOW)
     assert not decision.fire
     assert level in decision.reason
 
@@ -104,12 +116,10 @@ def test_a_fallen_metric_fires_at_once() -> None:
     """An interval below the minimum is evidence by itself; it needs no second window, but respects the cooldown."""
     rng = np.random.default_rng(4)
     fallen = report(labelled(rng, 0.4, 200), rng, performance=RECALL)
-    decision = should_retrain(fallen, [], RULES, last_opened=None, open_pull_request=False, now=NOW)
+    decision = should_retrain(fallen, [], RULES, now=NOW)
     assert decision.fire
     assert decision.reason.startswith("Recall is 0.")
-    cooling = should_retrain(
-        fallen, [], RULES, last_opened=SINCE + timedelta(days=25), open_pull_request=False, now=NOW
-    )
+    cooling = should_retrain(fallen, [], RULES, attempts=tried(5), now=NOW)
     assert not cooling.fire
 
 

@@ -37,8 +37,8 @@ from modelops.views import (
 )
 from modelops.views.data import snapshot, travelling
 from modelops.views.proofs import branch, fence, repository, trust, waivers
-from modelops.views.proposals import ending, measured, promotion, published, restoration, retraining
-from modelops.views.reports import monitored
+from modelops.views.proposals import ending, measured, postmortem, promotion, published, restoration, retraining
+from modelops.views.reports import incidents, monitored
 from modelops.views.trials import picture, rehearsal, replay
 from views import loop_answers as said
 from views import pull_answers as pulls
@@ -101,6 +101,8 @@ TEXTS = {
     "packages": packages.text(told.PACKAGE, told.BUILT, told.FOLDER),
     "packages-unbuilt": packages.text(told.PACKAGE, None, told.FOLDER),
     "telling": "\n".join(telling.lines(told.STANDING)),
+    "incidents": "\n".join([*incidents.lines(told.KEPT), *map(incidents.filed_line, told.FILED)]),
+    "incidents-brief": "\n".join(incidents.brief(told.KEPT)),
     "rollback-already": rollback.text(replace(said.ROLLED_BACK, already=f"by ana {said.HOSTILE}")),
 }
 DATA: dict[str, Any] = {
@@ -136,6 +138,7 @@ DATA: dict[str, Any] = {
     "rehearsal": rehearsal.data(said.REHEARSED),
     "packages": packages.data(told.PACKAGE, told.BUILT, Path("out")),
     "telling": telling.data(told.STANDING),
+    "incidents": incidents.data(told.KEPT) | {"filed": [incidents.filed(one) for one in told.FILED]},
     "rollback": rollback.data(said.ROLLED_BACK, said.RESULT),
     "rollback-kept": rollback.data(said.KEPT, None),
 }
@@ -149,6 +152,7 @@ MARKDOWN = {
     "ending-forgotten": ending.markdown(replace(said.ENDING, state=None)),
     "restoration": restoration.markdown(said.RESTORATION),
     "retraining": retraining.markdown(said.RETRAINING),
+    "postmortem": postmortem.markdown(told.POSTMORTEM),
     "monitored": monitored.markdown(f"production {said.HOSTILE}", said.REPORTED),
     "monitored-nothing": monitored.markdown("production", ()),
     "published": published.comment(said.PULL, REPORT, CHECKED, PENDING),
