@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 
 from modelops.errors import ModelOpsError
-from modelops.monitoring import Attempt, Attempts, Past, WindowReport, labelled_rows, new_rows, should_retrain
+from modelops.monitoring import Attempt, Attempts, Past, Span, WindowReport, labelled_rows, new_rows, should_retrain
+from modelops.monitoring.report import EstimatedReport
 from modelops.spec.kinds.data_snapshot import Column
-from modelops.spec.kinds.monitor import Retraining
+from modelops.spec.kinds.monitor import Retraining, Triggers
 from modelops.spec.meta import Plugin
 from modelops.spec.texts.reading import TextReading
 from monitoring.test_windows import labelled
@@ -37,7 +38,7 @@ def past(level: str, days: float = 30, *, length: float = 30, release: int | Non
 
 def tried(*found: Any) -> Attempts:
     """Return the retrainings that were opened so many days ago, merged unless the next word says otherwise."""
-    pairs = zip(found, [*found[1:], 0], strict=True)
+    pairs = zip(found, [*found[1:], 0][: len(found)], strict=True)
     return Attempts(
         tuple(
             Attempt(NOW - timedelta(days=days), state if isinstance(state, str) else "merged")
@@ -285,3 +286,91 @@ def test_an_entity_that_is_the_rows_id_stays_the_entity(kind: str, entity: str, 
     logged = logged.set_column(logged.schema.get_field_index("entity"), "entity", pa.array([entity, entity]))
     rows = labelled_rows(logged, declared, spec.model_copy(update={"columns": columns}))
     assert rows.column("customer").to_pylist() == [expected, expected]
+
+
+# Triggers, budgets and pauses.
+
+
+def due(found: WindowReport, rules: Retraining, **state: Any) -> tuple[str | None, bool, str]:
+    decision = should_retrain(found, state.pop("earlier", []), rules, now=NOW, **state)
+    return decision.trigger, decision.fire, decision.reason
+
+
+def by(**triggers: Any) -> Retraining:
+    return Retraining(triggers=Triggers(**{"drift": False, "performance": False} | triggers), cooldown_days=14)
+
+
+@pytest.fixture(scope="module")
+def calm() -> WindowReport:
+    rng = np.random.default_rng(7)
+    return report(log(inputs(rng, 500)), rng)
+
+
+def test_each_trigger_makes_a_retraining_due_by_itself(calm: WindowReport, drifted: WindowReport) -> None:
+    """What is not set triggers nothing, however much it is found; what people ask for needs no other reason."""
+    assert due(drifted, by())[:2] == (None, False)
+    assert due(drifted, by(drift=True))[:2] == ("drift", True)
+    assert due(calm, by(), asked=True)[:2] == ("manual", True)
+    old, young = NOW - timedelta(days=91), NOW - timedelta(days=89)
+    assert due(calm, by(every_days=90.0), since=old)[:2] == ("schedule", True)
+    assert due(calm, by(every_days=90.0), since=young)[:2] == (None, False)
+    assert due(calm, by(every_days=90.0), since=old, attempts=tried(60))[:2] == (None, False)
+    assert due(calm, by(new_labels=1000), fresh=lambda: 1000)[:2] == ("new-labels", True)
+    assert due(calm, by(new_labels=1000), fresh=lambda: 999)[:2] == (None, False)
+
+
+def test_an_estimate_has_to_last_as_drift_has(calm: WindowReport) -> None:
+    """The metric that is expected without labels fires when windows in a row expected it to have fallen."""
+    expected = EstimatedReport("recall", "fail", None, "recall is expected to be 0.4; it is blind to concept drift")
+    fell, rules = replace(calm, estimated=expected), Retraining(
+        sustained=2, triggers=Triggers(drift=False, estimated_performance=True)
+    )  # fmt: skip
+    before = [replace(past("none"), estimated="fail")]
+    assert due(fell, rules)[:2] == (None, False)
+    assert due(fell, rules, earlier=before)[:2] == ("estimated-performance", True)
+    assert due(fell, by(), earlier=before)[:2] == (None, False)
+    assert due(calm, rules, earlier=before)[:2] == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "free"),
+    [
+        (tried(), None),
+        (tried(5), 9),
+        (tried(5, "rejected"), 23),
+        (tried(5, "rejected", 40, "rejected"), 51),
+        (tried(5, 40, "rejected"), 9),
+        (tried(*[each for days in range(5, 500, 30) for each in (days, "rejected")]), 360),
+    ],
+    ids=["none", "merged", "one", "two", "merged since", "at most a year"],
+)
+def test_the_pause_doubles_after_each_that_was_rejected(attempts: Attempts, free: int | None) -> None:
+    """Fourteen days, 28, 56 and so on up to a year, counted from when the last one was opened; a good one resets it."""
+    until = attempts.waits_until(RULES)
+    assert until == (None if free is None else NOW + timedelta(days=free))
+
+
+def test_what_is_held_back_says_by_what(drifted: WindowReport) -> None:
+    """Broken data hold back everything; the budget too; the pause not what people ask for."""
+    rules = Retraining(runs_per_month=2)
+    for asked, trigger in ((False, "drift"), (True, "manual")):
+        found = due(drifted, rules, broken="amount is missing", asked=asked)
+        assert found == (trigger, False, "nothing is trained on broken data: amount is missing")
+    spent = Attempts(tuple(Attempt(NOW.replace(day=1) - timedelta(hours=-n), "merged") for n in (0, 0)))
+    assert due(drifted, rules, attempts=spent, asked=True)[1:] == (
+        False, "the budget of 2026-05 is spent: 2 of 2 retrainings were opened",
+    )  # fmt: skip
+    last_month = tried(1, 2)
+    assert last_month.this_month(NOW) == 0
+    assert due(drifted, rules, attempts=last_month)[1] is False
+    assert due(drifted, rules, attempts=last_month, asked=True)[:2] == ("manual", True)
+
+
+def test_rows_that_were_served_while_data_were_broken_are_left_out() -> None:
+    """Those within a span stay out, whatever label they have; they are counted."""
+    spans = [Span(SINCE + timedelta(seconds=1), SINCE + timedelta(seconds=2))]
+    found = new_rows(table(), model(), snapshot(), broken=spans)
+    assert (found.fresh, found.quarantined, found.labelled) == (1, 1, 2)
+    assert found.table.column("id").to_pylist() == ["p0"]
+    everything = new_rows(table(), model(), snapshot(), broken=[Span(None, None)])
+    assert (everything.fresh, everything.table.num_rows) == (0, 0)

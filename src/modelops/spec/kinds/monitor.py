@@ -256,20 +256,21 @@ def _slices(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]
 def _objectives(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]:
     """Refuse objectives that promise nothing, and a quality that cannot be told for the model's task."""
     objectives, model = monitor.spec.objectives, around.folder.only("Model")
-    if objectives is None:
+    if not isinstance(objectives, Objectives):
         return
     named = (objectives.availability, objectives.latency, objectives.freshness, objectives.quality)
-    if not any(named):
+    if all(one is None for one in named):
         said = "nothing is promised"
         hint = "name availability, latency, freshness or quality, or remove `objectives`"
         yield at(monitor, "spec.objectives", "no-objective", said, hint)
-    if objectives.quality is None or model is None:
+    quality = objectives.quality
+    if not isinstance(quality, QualityObjective) or model is None:
         return
-    where, within = "spec.objectives.quality", objectives.quality.within
-    if model.spec.task == "regression" and within is None:
+    where = "spec.objectives.quality"
+    if model.spec.task == "regression" and quality.within is None:
         said = "nothing says how near to the truth an answer has to be"
         yield at(monitor, where, "quality-bound", said, "add `within:`, in units of the target")
-    elif model.spec.task != "regression" and within is not None:
+    elif model.spec.task != "regression" and isinstance(quality.within, float):
         said = f"an answer of a {model.spec.task} is right or wrong, and near to nothing"
         yield at(monitor, f"{where}.within", "quality-bound", said, "remove `within`")
 
@@ -277,17 +278,15 @@ def _objectives(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Prob
 def _triggers(monitor: Resource[MonitorSpec]) -> Iterator[Problem]:
     """Refuse a retraining that nothing makes due, and one that waits for what nobody measures."""
     retraining, performance = monitor.spec.retraining, monitor.spec.performance
-    if retraining is None:
+    if not isinstance(retraining, Retraining) or not isinstance(retraining.triggers, Triggers):
         return
     triggers, where = retraining.triggers, "spec.retraining.triggers"
-    if not any(value not in (False, None) for _, value in triggers):
+    if all(value is None or value is False for _, value in triggers):
         said = "nothing makes a retraining due, and nobody may ask for one"
         yield at(monitor, where, "no-trigger", said, "set a trigger, or remove `retraining`")
-    if triggers.estimated_performance and (performance is None or not performance.estimate):
-        said = "no metric is estimated without labels"
-        yield at(
-            monitor, f"{where}.estimatedPerformance", "trigger-unmeasured", said, "add `performance: {estimate: true}`"
-        )
+    if triggers.estimated_performance is True and (performance is None or performance.estimate is False):
+        said, key = "no metric is estimated without labels", f"{where}.estimatedPerformance"
+        yield at(monitor, key, "trigger-unmeasured", said, "add `performance: {estimate: true}`")
 
 
 def _without_weights(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]:
