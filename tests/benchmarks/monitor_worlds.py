@@ -213,9 +213,9 @@ def year(
             since=until - length, until=until, columns=stable.snapshot.columns, release=stable.release,
             earlier=history, stretches=partial(stable.stretches, length),
         )  # fmt: skip
-        last = START + found.opened[-1] * DAY if found.opened else None
+        merged = tuple(monitoring.Attempt(START + day * DAY, "merged") for day in found.opened)
         decision = monitoring.should_retrain(
-            report, history, retraining, last_opened=last, open_pull_request=False, now=until
+            report, history, retraining, attempts=monitoring.Attempts(merged), now=until
         )
         found.levels[end] = report.level
         verdict, looks = ("no-data", 0) if report.performance is None else (

@@ -22,17 +22,22 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from modelops import exports, plugins
-from modelops.conformance.exports import CHECKS, HOSTILE, VIEW, check
+from modelops.clock import format_instant
+from modelops.conformance.exports import CHECKS, HOSTILE, PROMISED, VIEW, check
 from modelops.drift import Level, Score
 from modelops.exports import Export, View
 from modelops.monitoring.exposing import expose, expose_windows
+from modelops.monitoring.objectives import Budget
 from modelops.monitoring.report import FeatureReport, PerformanceReport, Rate, WindowReport
 from modelops.monitoring.telling import Standing
+from modelops.monitoring.triage import Kept, Spent
 from modelops.reconcile import exposing
 from modelops.reconcile.loop import Condition
+from modelops.spec.kinds.monitor import Objectives
 from modelops.spec.kinds.release import MetricValue
 from modelops.spec.layout import SAID, dns_label
 from modelops.spec.meta import Plugin
+from modelops.statistics.budgets import HOURS
 from serving.served_models import Running, open_store, pack_model, route, running, tensor
 
 GIVEN: Mapping[str, Mapping[str, Any]] = {
@@ -115,7 +120,13 @@ def looked(runtime: Path, now: datetime, level: Level = "alert") -> None:
     value = MetricValue(name="recall", value=0.8, lower=0.7, upper=0.9, level=0.95, n=40, method="wilson")
     judged = PerformanceReport("recall", "pass", value, 0.6, 0.99, 40, 100, "fine")
     report = WindowReport("a/b", now, now, 100, 0, level, (feature,), {}, judged, ())
-    expose_windows(runtime, [report], ["a/b"], now)
+    instant = format_instant(now)
+    budget = Budget(
+        promise="quality", said="right answers", target=0.8, period_days=28, bad=1, all=2, spent=2.5,
+        rates=dict.fromkeys(HOURS.values(), 2.5), until=instant,
+    )  # fmt: skip
+    spent = Spent(month="2026-03", runs=1)
+    expose_windows(runtime, [report], ["a/b"], now, {"a/b": Kept(at=instant, budgets=(budget,), spent=spent)})
     families = [
         *exposing.of_pass([Condition("a/b", "Stalled", "x", "y", "z", "t")], now.timestamp()),
         *exposing.of_keys([("local", now + timedelta(days=3))]),
@@ -206,9 +217,11 @@ def unit(
     cases: Sequence[tuple[str, str, int]],
     every: str = "1m",
     of: str = 'model="fraud"',
+    objectives: Objectives | None = None,
 ) -> None:
     """Let promtool run the rules over series and count the alerts of a name, for `fraud` mostly, at instants."""
-    rules = exported("prometheus", View("production", VIEW.models[2:]), labelsWithin="12h", lookAfter="6h")
+    view = View("production", tuple(replace(one, objectives=objectives) for one in VIEW.models[2:]))
+    rules = exported("prometheus", view, labelsWithin="12h", lookAfter="6h")
     (tmp_path / "rules.yaml").write_text(rules["rules-production.yaml"], encoding="utf-8")
     checks = [
         {"expr": f'count(ALERTS{{alertname="{name}",{of},alertstate="firing"}}) or vector(0)',
@@ -253,6 +266,28 @@ def test_a_budget_that_does_not_burn_alarms_nobody(tmp_path: Path) -> None:
     requests, errors = f"modelops_requests_total{{{SERIES}}}", f"modelops_errors_total{{{SERIES}}}"
     unit(tmp_path, {requests: "0+6000x150", errors: "0+3x150"}, [("24h", "ModelAvailabilityBurn", 0)], "10m")
     unit(tmp_path, {requests: "0+1x150", errors: "0+1x150"}, [("24h", "ModelAvailabilityBurn", 0)], "10m")
+
+
+@needs_promtool
+def test_what_is_promised_of_a_model_stands_in_the_place_of_the_export(tmp_path: Path) -> None:
+    """At a target of 99 % ten times as much may fail; 100 ms are enough; and what the monitor measures alerts too."""
+    requests, errors = f"modelops_requests_total{{{SERIES}}}", f"modelops_errors_total{{{SERIES}}}"
+    for failing, count in (("12+12", 0), ("120+120", 2)):
+        series = {requests: "0+600x600", errors: f"0x120 {failing}x59 720x420"}
+        unit(tmp_path, series, [("2h58m", "ModelAvailabilityBurn", count)], objectives=PROMISED)
+    times = {
+        requests: "0+600x200",
+        f"modelops_request_seconds_count{{{SERIES}}}": "0+600x200",
+        f'modelops_request_seconds_bucket{{{SERIES},le="0.05"}}': "0x200",
+        f'modelops_request_seconds_bucket{{{SERIES},le="0.1"}}': "0+600x200",
+    }
+    unit(tmp_path, times, [("3h", "ModelLatencyBurn", 0)], objectives=PROMISED)
+    for objective, name, count in (("quality", "ModelQualityBurn", 2), ("freshness", "ModelFreshnessBurn", 1)):
+        seat = f'environment="production",model="fraud",objective="{objective}"'
+        rates = {f'modelops_objective_burn_rate{{{seat},window="{window}"}}': "0x60 15x60" for window in HOURS.values()}
+        unit(tmp_path, rates, [("50m", name, 0), ("110m", name, count)], objectives=PROMISED)
+        rates = dict.fromkeys(rates, "0.9x120")
+        unit(tmp_path, rates, [("110m", name, 0)], objectives=PROMISED)
 
 
 @needs_promtool

@@ -105,9 +105,9 @@ def test_a_monitor_that_did_not_run_for_a_week_judges_as_if_it_had_looked_once(r
     drifted = report(log(inputs(rng, 2000, shift=2)), rng, release=1)
     before = Past(SINCE - timedelta(days=37), SINCE - timedelta(days=7), "alert", 1)
     rules = Retraining(sustained=2)
-    fired = should_retrain(drifted, [before], rules, last_opened=None, open_pull_request=False, now=NOW)
+    fired = should_retrain(drifted, [before], rules, now=NOW)
     assert fired.fire
-    alone = should_retrain(drifted, [], rules, last_opened=None, open_pull_request=False, now=NOW)
+    alone = should_retrain(drifted, [], rules, now=NOW)
     assert not alone.fire
 
 
@@ -115,9 +115,7 @@ def test_two_monitors_of_one_instant_are_one_look(rng: np.random.Generator) -> N
     """The same window scored twice is not two windows in a row, and its metric is looked at once."""
     drifted = report(log(inputs(rng, 2000, shift=2)), rng, release=1)
     same = Past(SINCE, NOW, "alert", 1, "fail", 1)
-    decision = should_retrain(
-        drifted, [same], Retraining(sustained=2), last_opened=None, open_pull_request=False, now=NOW
-    )
+    decision = should_retrain(drifted, [same], Retraining(sustained=2), now=NOW)
     assert not decision.fire
     table = log(inputs(rng, 500), truth=["1", "0"] * 250, label=["1", "0"] * 250)
     again = report(table, rng, performance=RECALL, release=1, earlier=[same])

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from modelops.errors import ModelOpsError
-from modelops.monitoring import Past, WindowReport, labelled_rows, new_rows, should_retrain
+from modelops.monitoring import Attempt, Attempts, Past, Span, WindowReport, labelled_rows, new_rows, should_retrain
+from modelops.monitoring.report import EstimatedReport
 from modelops.spec.kinds.data_snapshot import Column
 from modelops.spec.kinds.model import Exploration, Labels
-from modelops.spec.kinds.monitor import Retraining
+from modelops.spec.kinds.monitor import Retraining, Triggers
 from modelops.spec.meta import Plugin
 from modelops.spec.texts.reading import TextReading
 from monitoring.test_windows import labelled
@@ -35,6 +37,18 @@ def past(level: str, days: float = 30, *, length: float = 30, release: int | Non
     return Past(until - timedelta(days=length), until, level, release)
 
 
+def tried(*found: Any) -> Attempts:
+    """Return the retrainings that were opened so many days ago, merged unless the next word says otherwise."""
+    pairs = zip(found, [*found[1:], 0][: len(found)], strict=True)
+    return Attempts(
+        tuple(
+            Attempt(NOW - timedelta(days=days), state if isinstance(state, str) else "merged")
+            for days, state in pairs
+            if not isinstance(days, str)
+        )
+    )
+
+
 BEFORE = [past("alert")]
 CASES = [
     ("first alert", [], {}, False, "2 are required"),
@@ -46,16 +60,16 @@ CASES = [
     ("a window of another release", [past("alert", release=1)], {}, False, "drift in 1 window(s)"),
     ("alert after a quiet window", [past("alert", 60), past("none")], {}, False, "drift in 1 window(s)"),
     ("a window without data between", [past("alert", 60), past("no-data")], {}, True, "amount"),
-    ("one open already", BEFORE, {"open_pull_request": True}, False, "already open"),
+    ("one open already", BEFORE, {"attempts": tried(0, "open")}, False, "already open"),
     ("one merged and not stable yet", BEFORE, {"underway": "the retraining was merged"}, False, "was merged"),
     (
         "13 days after the last",
         BEFORE,
-        {"last_opened": NOW - timedelta(days=13)},
+        {"attempts": tried(13)},
         False,
         "until 2026-05-02T00:00:00Z",
     ),
-    ("14 days after the last", BEFORE, {"last_opened": NOW - timedelta(days=14)}, True, "amount"),
+    ("14 days after the last", BEFORE, {"attempts": tried(14)}, True, "amount"),
 ]
 
 
@@ -64,8 +78,7 @@ def test_drift_fires_when_sustained_once_and_not_too_often(
     drifted: WindowReport, earlier: list[Past], state: dict[str, object], fire: bool, words: str
 ) -> None:
     """Sustained alerts fire; a cooldown and an open pull request hold back; the reason says which."""
-    given = {"last_opened": None, "open_pull_request": False, "now": NOW} | state
-    decision = should_retrain(drifted, earlier, RULES, **given)
+    decision = should_retrain(drifted, earlier, RULES, **{"now": NOW} | state)
     assert decision.fire is fire
     assert words in decision.reason
 
@@ -76,13 +89,13 @@ def test_the_reason_says_which_scores_alerted() -> None:
     scores = ("psi", "kolmogorov-smirnov", "wasserstein")
     monitor = {"drift": tuple(Plugin(type=name) for name in scores)}
     found = report(log(inputs(rng, 1000, shift=2, abroad=0.6)), rng, monitor=monitor)
-    decision = should_retrain(found, BEFORE, RULES, last_opened=None, open_pull_request=False, now=NOW)
+    decision = should_retrain(found, BEFORE, RULES, now=NOW)
     assert re.search(r"amount \(PSI \d\.\d\d, KS 0\.\d\d, Wasserstein \d\.\d\d\)", decision.reason)
 
 
 def test_a_weekend_is_no_shift(drifted: WindowReport) -> None:
     """Windows of a day retrain only after a week of them has alerted, whatever few of them are required."""
-    state = {"last_opened": None, "open_pull_request": False, "now": NOW}
+    state = {"now": NOW}
     day = replace(drifted, since=NOW - timedelta(days=1))
     days = [past("alert", n, length=1) for n in range(1, 7)]
     two = should_retrain(day, days[:1], RULES, **state)
@@ -96,7 +109,7 @@ def test_a_weekend_is_no_shift(drifted: WindowReport) -> None:
 def test_without_an_alert_nothing_fires(drifted: WindowReport, level: str) -> None:
     """Whatever came before, a window that does not alert opens nothing."""
     calm = replace(drifted, level=level)
-    decision = should_retrain(calm, BEFORE, RULES, last_opened=None, open_pull_request=False, now=NOW)
+    decision = should_retrain(calm, BEFORE, RULES, now=NOW)
     assert not decision.fire
     assert level in decision.reason
 
@@ -105,12 +118,10 @@ def test_a_fallen_metric_fires_at_once() -> None:
     """An interval below the minimum is evidence by itself; it needs no second window, but respects the cooldown."""
     rng = np.random.default_rng(4)
     fallen = report(labelled(rng, 0.4, 200), rng, performance=RECALL)
-    decision = should_retrain(fallen, [], RULES, last_opened=None, open_pull_request=False, now=NOW)
+    decision = should_retrain(fallen, [], RULES, now=NOW)
     assert decision.fire
     assert decision.reason.startswith("Recall is 0.")
-    cooling = should_retrain(
-        fallen, [], RULES, last_opened=SINCE + timedelta(days=25), open_pull_request=False, now=NOW
-    )
+    cooling = should_retrain(fallen, [], RULES, attempts=tried(5), now=NOW)
     assert not cooling.fire
 
 
@@ -289,3 +300,91 @@ def test_an_entity_that_is_the_rows_id_stays_the_entity(kind: str, entity: str, 
     logged = logged.set_column(logged.schema.get_field_index("entity"), "entity", pa.array([entity, entity]))
     rows = labelled_rows(logged, declared, spec.model_copy(update={"columns": columns}))
     assert rows.column("customer").to_pylist() == [expected, expected]
+
+
+# Triggers, budgets and pauses.
+
+
+def due(found: WindowReport, rules: Retraining, **state: Any) -> tuple[str | None, bool, str]:
+    decision = should_retrain(found, state.pop("earlier", []), rules, now=NOW, **state)
+    return decision.trigger, decision.fire, decision.reason
+
+
+def by(**triggers: Any) -> Retraining:
+    return Retraining(triggers=Triggers(**{"drift": False, "performance": False} | triggers), cooldown_days=14)
+
+
+@pytest.fixture(scope="module")
+def calm() -> WindowReport:
+    rng = np.random.default_rng(7)
+    return report(log(inputs(rng, 500)), rng)
+
+
+def test_each_trigger_makes_a_retraining_due_by_itself(calm: WindowReport, drifted: WindowReport) -> None:
+    """What is not set triggers nothing, however much it is found; what people ask for needs no other reason."""
+    assert due(drifted, by())[:2] == (None, False)
+    assert due(drifted, by(drift=True))[:2] == ("drift", True)
+    assert due(calm, by(), asked=True)[:2] == ("manual", True)
+    old, young = NOW - timedelta(days=91), NOW - timedelta(days=89)
+    assert due(calm, by(every_days=90.0), since=old)[:2] == ("schedule", True)
+    assert due(calm, by(every_days=90.0), since=young)[:2] == (None, False)
+    assert due(calm, by(every_days=90.0), since=old, attempts=tried(60))[:2] == (None, False)
+    assert due(calm, by(new_labels=1000), fresh=lambda: 1000)[:2] == ("new-labels", True)
+    assert due(calm, by(new_labels=1000), fresh=lambda: 999)[:2] == (None, False)
+
+
+def test_an_estimate_has_to_last_as_drift_has(calm: WindowReport) -> None:
+    """The metric that is expected without labels fires when windows in a row expected it to have fallen."""
+    expected = EstimatedReport("recall", "fail", None, "recall is expected to be 0.4; it is blind to concept drift")
+    fell, rules = replace(calm, estimated=expected), Retraining(
+        sustained=2, triggers=Triggers(drift=False, estimated_performance=True)
+    )  # fmt: skip
+    before = [replace(past("none"), estimated="fail")]
+    assert due(fell, rules)[:2] == (None, False)
+    assert due(fell, rules, earlier=before)[:2] == ("estimated-performance", True)
+    assert due(fell, by(), earlier=before)[:2] == (None, False)
+    assert due(calm, rules, earlier=before)[:2] == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "free"),
+    [
+        (tried(), None),
+        (tried(5), 9),
+        (tried(5, "rejected"), 23),
+        (tried(5, "rejected", 40, "rejected"), 51),
+        (tried(5, 40, "rejected"), 9),
+        (tried(*[each for days in range(5, 500, 30) for each in (days, "rejected")]), 360),
+    ],
+    ids=["none", "merged", "one", "two", "merged since", "at most a year"],
+)
+def test_the_pause_doubles_after_each_that_was_rejected(attempts: Attempts, free: int | None) -> None:
+    """Fourteen days, 28, 56 and so on up to a year, counted from when the last one was opened; a good one resets it."""
+    until = attempts.waits_until(RULES)
+    assert until == (None if free is None else NOW + timedelta(days=free))
+
+
+def test_what_is_held_back_says_by_what(drifted: WindowReport) -> None:
+    """Broken data hold back everything; the budget too; the pause not what people ask for."""
+    rules = Retraining(runs_per_month=2)
+    for asked, trigger in ((False, "drift"), (True, "manual")):
+        found = due(drifted, rules, broken="amount is missing", asked=asked)
+        assert found == (trigger, False, "nothing is trained on broken data: amount is missing")
+    spent = Attempts(tuple(Attempt(NOW.replace(day=1) - timedelta(hours=-n), "merged") for n in (0, 0)))
+    assert due(drifted, rules, attempts=spent, asked=True)[1:] == (
+        False, "the budget of 2026-05 is spent: 2 of 2 retrainings were opened",
+    )  # fmt: skip
+    last_month = tried(1, 2)
+    assert last_month.this_month(NOW) == 0
+    assert due(drifted, rules, attempts=last_month)[1] is False
+    assert due(drifted, rules, attempts=last_month, asked=True)[:2] == ("manual", True)
+
+
+def test_rows_that_were_served_while_data_were_broken_are_left_out() -> None:
+    """Those within a span stay out, whatever label they have; they are counted."""
+    spans = [Span(SINCE + timedelta(seconds=1), SINCE + timedelta(seconds=2))]
+    found = new_rows(table(), model(), snapshot(), broken=spans)
+    assert (found.fresh, found.quarantined, found.labelled) == (1, 1, 2)
+    assert found.table.column("id").to_pylist() == ["p0"]
+    everything = new_rows(table(), model(), snapshot(), broken=[Span(None, None)])
+    assert (everything.fresh, everything.table.num_rows) == (0, 0)

@@ -82,7 +82,8 @@ def test_drift_opens_one_pull_request_that_builds(live: Live) -> None:
     world.ok("pr", "close", str(number))
     code, found = monitored(world)
     assert found["pullRequest"] is None
-    assert "cooling down until 2026-04-24" in json.dumps(found["retraining"])
+    twice = "cooling down until 2026-05-08T12:00:00Z, twice as long for each of 1 rejected"
+    assert twice in json.dumps(found["retraining"])
 
 
 def test_old_predictions_are_dropped_when_nobody_needs_them(live: Live) -> None:

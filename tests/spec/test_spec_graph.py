@@ -412,6 +412,11 @@ def test_a_monitor_names_one_score_or_several() -> None:
         (b"reference: {of: traffic}", ("reference-time", "spec.reference")),
         (b"reference: {of: holdout, cycleDays: 7}", ("reference-time", "spec.reference")),
         (b"reference: {of: traffic, cycleDays: 7}", ("reference-overlaps", "spec.reference.cycleDays")),
+        (b"objectives: {periodDays: 28}", ("no-objective", "spec.objectives")),
+        (
+            b"objectives: {quality: {target: 0.9, within: 1.5}}",
+            ("quality-bound", "spec.objectives.quality.within"),
+        ),
         (b"reference: {of: traffic, cycleDays: soon}", ("wrong-type", "spec.reference.cycleDays")),
         (b"reference: {of: trafic, cycleDays: 7}", ("unknown-value", "spec.reference.of")),
         (b"slices: [{feature: amount, edges: [a, 2]}]", ("wrong-type", "spec.slices[0].edges[0]")),
@@ -421,6 +426,23 @@ def test_a_monitor_names_one_score_or_several() -> None:
         found = told(files | {path: files[path].replace(listed, text)}, None)
         assert [(code, dotted) for code, _, dotted in found] == [expected]
         assert found[0][1].startswith(f"{path}:7:")
+
+
+@pytest.mark.parametrize(
+    ("triggers", "expected"),
+    [
+        ("drift: false, performance: false, manual: false", ("no-trigger", "")),
+        ("estimatedPerformance: true", ("trigger-unmeasured", ".estimatedPerformance")),
+        ("everyDays: soon", ("wrong-type", ".everyDays")),
+        ("newLabels: 0", ("out-of-range", ".newLabels")),
+    ],
+)
+def test_a_retraining_needs_what_makes_it_due(triggers: str, expected: tuple[str, str]) -> None:
+    """Nothing that triggers, and a trigger that nothing measures, are errors at their place."""
+    path, files = f"{FOLDER}/monitor.yaml", world()
+    kept = files[path].split(b"  retraining:")[0].replace(b"estimate: true", b"estimate: false")
+    found = told(files | {path: kept + f"  retraining: {{triggers: {{{triggers}}}}}\n".encode()}, None)
+    assert [(code, dotted) for code, _, dotted in found] == [(expected[0], f"spec.retraining.triggers{expected[1]}")]
 
 
 def test_a_model_that_weights_its_rows_has_no_retraining() -> None:

@@ -39,8 +39,17 @@ from modelops.views import (
 from modelops.views.data import snapshot, travelling, upstream
 from modelops.views.handbook import topics
 from modelops.views.proofs import branch, fence, judging, repository, trust, waivers
-from modelops.views.proposals import ending, labels, measured, promotion, published, restoration, retraining
-from modelops.views.reports import built, monitored, simulated
+from modelops.views.proposals import (
+    ending,
+    labels,
+    measured,
+    postmortem,
+    promotion,
+    published,
+    restoration,
+    retraining,
+)
+from modelops.views.reports import built, incidents, monitored, simulated
 from modelops.views.trials import picture, rehearsal, replay, runs
 from views import loop_answers as said
 from views import pull_answers as pulls
@@ -120,6 +129,8 @@ TEXTS = {
     "judging": judging.text(tried.JUDGEMENT),
     "judging-drift": judging.drift_text(tried.DRIFTED),
     "judging-proven": judging.proven_text(tried.PROVEN),
+    "incidents": "\n".join([*incidents.lines(told.KEPT), *map(incidents.filed_line, told.FILED)]),
+    "incidents-brief": "\n".join(incidents.brief(told.KEPT)),
     "rollback-already": rollback.text(replace(said.ROLLED_BACK, already=f"by ana {said.HOSTILE}")),
 }
 DATA: dict[str, Any] = {
@@ -166,6 +177,7 @@ DATA: dict[str, Any] = {
     "judging": judging.data(tried.JUDGEMENT),
     "judging-drift": judging.drift_data(tried.DRIFTED),
     "judging-proven": judging.proven_data(tried.PROVEN),
+    "incidents": incidents.data(told.KEPT) | {"filed": [incidents.filed(one) for one in told.FILED]},
     "rollback": rollback.data(said.ROLLED_BACK, said.RESULT),
     "rollback-kept": rollback.data(said.KEPT, None),
 }
@@ -179,6 +191,7 @@ MARKDOWN = {
     "ending-forgotten": ending.markdown(replace(said.ENDING, state=None)),
     "restoration": restoration.markdown(said.RESTORATION),
     "retraining": retraining.markdown(said.RETRAINING),
+    "postmortem": postmortem.markdown(told.POSTMORTEM),
     "monitored": monitored.markdown(f"production {said.HOSTILE}", said.REPORTED),
     "built": built.markdown([said.BUILT], {}),
     "simulated": simulated.markdown(tried.SIMULATED),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from modelops.changes.packaging import Package
+from modelops.changes.postmortems import Filed, Impact, Postmortem, Turn
+from modelops.monitoring.objectives import Budget
 from modelops.monitoring.telling import Standing
 from modelops.monitoring.telling.memory import Trouble
 from modelops.monitoring.telling.standing import Failing, Open, Silenced
+from modelops.monitoring.triage import Incident, Kept, Spent
+from modelops.monitoring.triage.incidents import Entry, Rows
 from modelops.spec.kinds.silence import SilenceSpec
 from modelops.spec.layout import Seat
 from modelops.targets import Built, Packed
 from views.loop_answers import HOSTILE
 
-__all__ = ["BUILT", "FOLDER", "PACKAGE", "STANDING"]
+__all__ = ["BUILT", "FILED", "FOLDER", "KEPT", "PACKAGE", "POSTMORTEM", "STANDING"]
 
 PACKED = Packed(
     name=f"churn:1-{HOSTILE}",
@@ -37,4 +42,66 @@ STANDING = Standing(
     ),
     silences=(Silenced("moving", _SILENCE, counts=True), Silenced("later", _SILENCE, counts=False)),
     unheard=(f"risk {HOSTILE}",),
+)
+
+_DAY = "2026-01-02T00:00:00Z"
+_GONE = Incident(
+    id="2026-01-02-production-data-gone",
+    kind="data",
+    kinds=("data", "performance"),
+    event="performance",
+    events=("inputs", "performance"),
+    code="recall",
+    said=f"the performance fell: {HOSTILE}",
+    cause=f"amount, count went missing together {HOSTILE}",
+    evidence=(f"amount is missing {HOSTILE}", "count is missing in 100.0% of rows"),
+    features=("amount", "count"),
+    release=2,
+    began="2026-01-01T18:00:00Z",
+    window="2025-12-03T00:00:00Z",
+    first=_DAY,
+    seen=_DAY,
+    opened=_DAY,
+    bad=2,
+    counted=_DAY,
+    rows=(Rows(since="2026-01-01T18:00:00Z", until=None),),
+    timeline=(
+        Entry(at=_DAY, said=f"amount is missing {HOSTILE}"),
+        Entry(at=_DAY, said="opened as inputs"),
+        Entry(at=_DAY, said=f"no retraining: nothing is trained on broken data: {HOSTILE}"),
+    ),
+)
+_OVER = _GONE.model_copy(
+    update={
+        "id": "2026-01-02-production-drift",
+        "kind": "drift",
+        "closed": "2026-01-09T00:00:00Z",
+        "rows": (Rows(since="2026-01-01T18:00:00Z", until="2026-01-04T00:00:00Z"),),
+        "postmortem": 7,
+    }
+)
+_SUSPECTED = _GONE.model_copy(update={"id": "", "opened": None, "kind": "drift", "event": "drift", "bad": 1})
+KEPT = Kept(
+    at="2026-01-09T00:00:00Z",
+    incidents=(_OVER, _GONE, _SUSPECTED),
+    spent=Spent(month="2026-01", runs=1, limit=2, rejected=1, waits_until="2026-02-01T00:00:00Z"),
+    budgets=(
+        Budget(
+            promise="latency", said="answers within 50 ms", target=0.99, period_days=30, bad=15, all=1000, spent=1.5,
+            rates={"5m": 14.5, "1h": 14.5, "6h": 6.0, "1d": 2.0, "3d": 1.5}, severity="page", until=_DAY,
+            since=_DAY, whose="100% of it is release 2, which answered 10% of the requests",
+        ),
+        Budget(promise="quality", said="right answers", target=0.9, period_days=30, until=_DAY, lacking=HOSTILE),
+    ),
+)  # fmt: skip
+FILED = (
+    Filed("2026-01-02-production-drift", "models/fraud/incidents/2026-01-02-production-drift.md", 7),
+    Filed("2026-01-03-production-drift", "models/fraud/incidents/2026-01-03-production-drift.md", None, HOSTILE),
+)
+POSTMORTEM = Postmortem(
+    Seat("fraud", "production"),
+    _OVER,
+    f"risk {HOSTILE}",
+    Impact(1200, 3, 400, 90, 700, 250, whole=False),
+    (Turn(datetime(2026, 1, 1, 17, 58, tzinfo=UTC), (("stable", 2),), "c" * 40),),
 )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from modelops.alerts import Happening
 from modelops.changes.retraining import Watched
+from modelops.changes.triaging import kept_of
 from modelops.errors import ModelOpsError, Problem
-from modelops.monitoring import WindowReport
+from modelops.monitoring import triage
 from modelops.monitoring.exposing import expose_windows
-from modelops.monitoring.report import worst
 from modelops.monitoring.telling import Cause, Memory, Seen, tell
 from modelops.project.workspace import Workspace
 from modelops.spec.graph import Graph
@@ -18,8 +19,13 @@ from modelops.spec.layout import Seat
 
 __all__ = ["tell_of_windows"]
 
-_NAMED = 5
-"""So many drifted features are called by name."""
+_KINDS: dict[Happening, triage.Kind] = {
+    "drift": "drift",
+    "performance": "performance",
+    "inputs": "data",
+    "silent": "silent",
+}
+"""What has to be well for an event to be over."""
 
 
 def tell_of_windows(
@@ -28,8 +34,11 @@ def tell_of_windows(
     """Tell people, and Prometheus, what the monitor found; return what went wrong with the telling."""
 
     def look(graph: Graph, memory: Memory) -> Seen:
-        causes = [cause for found in watched for cause in _causes(found)]
-        return Seen(workspace.tip(), tuple(causes), _well(watched))
+        # As they are now: another monitor may have closed meanwhile what this one saw open.
+        site = workspace.site(name)
+        now = [replace(found, kept=kept_of(site, found.seat.model)) for found in watched]
+        causes = [cause for found in now for cause in _causes(found)]
+        return Seen(workspace.tip(), tuple(causes), _over(now))
 
     problems = tell(workspace, name, "monitor", began, look)
     _, graph = workspace.known()
@@ -39,74 +48,51 @@ def tell_of_windows(
         if entry.monitor is not None and name in entry.deployments and entry.deployments[name].spec.stable is not None
     ]
     try:
-        expose_windows(workspace.site(name).runtime, [found.report for found in watched], looked_at, workspace.clock())
+        kept = {found.seat.model: found.kept for found in watched}
+        reports = [found.report for found in watched]
+        expose_windows(workspace.site(name).runtime, reports, looked_at, workspace.clock(), kept)
     except ModelOpsError as error:
         return (*problems, *error.problems)
     return problems
 
 
-def _drift(report: WindowReport) -> str:
-    scores = (score for feature in report.features for score in feature.scores.values())
-    return worst([*report.scores.values(), *scores])
-
-
-def _well(watched: Sequence[Watched]) -> dict[Happening, set[Seat]]:
-    """Return what is known to be well: too few rows or labels say nothing."""
-    well: dict[Happening, set[Seat]] = {"drift": set(), "performance": set(), "inputs": set(), "silent": set()}
+def _over(watched: Sequence[Watched]) -> dict[Happening, set[Seat]]:
+    """Return what is over: no incident of it is open, and the look knows that it is well, or closed the last one."""
+    over: dict[Happening, set[Seat]] = {event: set() for event in (*_KINDS, "burn", "slow-burn")}
     for found in watched:
-        seat, performance = found.seat, found.report.performance
-        if _drift(found.report) in ("none", "warn"):
-            well["drift"].add(seat)
-            if not _raised(found.report):
-                well["inputs"].add(seat)
-        if performance is not None and performance.verdict == "pass":
-            well["performance"].add(seat)
-        if not found.silent:
-            well["silent"].add(seat)
-    return well
-
-
-def _raised(report: WindowReport) -> dict[str, str]:
-    """Return the features that a fault of the data shows in, and what it is, most rows first.
-
-    Values beyond the range of the training are none: that is how a drift begins.
-    """
-    found = [
-        (rate.value - rate.reference, feature.name, f"{feature.name} {what} in {rate.value:.1%} of rows")
-        for feature in report.features
-        for rate, what in ((feature.missing, "is missing"), (feature.unseen, "has unseen values"))
-        if rate is not None and rate.raised
-    ]
-    return {name: said for _, name, said in sorted(found, reverse=True)}
+        known = triage.well(found.report, found.silent)
+        going = {event for one in found.kept.incidents if one.open for event in one.events}
+        closed = {event for one in found.kept.incidents if not one.open for event in one.events}
+        for event in over:
+            if event not in going and (event in closed or _KINDS.get(event) in known):
+                over[event].add(found.seat)
+    return over
 
 
 def _causes(found: Watched) -> list[Cause]:
-    report, seat = found.report, found.seat
-    if found.pull is not None:
-        then = f"review pull request {found.pull.number}: {found.pull.title}"
-    elif found.lacks:
-        then = found.lacks
-    elif found.decision is not None:
-        then = f"retraining: {found.decision.reason}"
-    else:
-        then = f"modelops monitor {seat.environment} --model {seat.model} shows the scores"
-    causes, faults, drifted = [], _raised(report), report.drifted
-    # What is missing has drifted too: the fault is the cause, and the drift below it no second one.
-    explained = bool(drifted) and set(drifted) <= faults.keys() and worst(report.scores.values()) != "alert"
-    if _drift(report) == "alert" and not explained:
-        named = ", ".join(drifted[:_NAMED]) + (f" and {len(drifted) - _NAMED} more" if len(drifted) > _NAMED else "")
-        said = f"the input of {seat} has drifted: {named}" if drifted else f"the answers of {seat} have drifted"
-        causes.append(Cause("drift", seat, "drift", said, then, found.release))
-    if report.performance is not None and report.performance.verdict == "fail":
-        said = f"the performance of {seat} fell: {report.performance.reason}"
-        causes.append(Cause("performance", seat, report.performance.metric, said, then, found.release))
-    if faults:
-        named = "; ".join([*faults.values()][:_NAMED]) + (
-            f" and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        )
-        said = f"the inputs of {seat} are not like those of its training: {named}"
-        causes.append(Cause("inputs", seat, "inputs", said, "ask whoever sends the data", found.release))
-    if found.silent:
-        said = f"{seat} is silent: {found.silent}"
-        causes.append(Cause("silent", seat, "silent", said, "see who calls it: modelops status", found.release))
+    """Return the open incidents of a seat as what people are told."""
+    seat, causes = found.seat, []
+    for one in found.kept.incidents:
+        if one.open:
+            likely = f"; likely cause: {one.cause}" if one.cause else ""
+            said = f"{seat}: {one.said}{likely}"
+            causes.append(Cause(one.event, seat, one.code, said, _next(found, one), one.release))
     return causes
+
+
+def _next(found: Watched, one: triage.Incident) -> str:
+    """Say what is to be done about an incident."""
+    seat = found.seat
+    if one.kind == "data":
+        kept_out = "; nothing is trained on these rows" if one.rows else ""
+        return f"ask whoever sends the data{kept_out}"
+    if one.kind == "silent":
+        return "see who calls it: modelops status"
+    if one.kind in ("drift", "performance", "quality"):
+        if found.pull is not None:
+            return f"review pull request {found.pull.number}: {found.pull.title}"
+        if found.lacks:
+            return found.lacks
+        if found.decision is not None:
+            return f"retraining: {found.decision.reason}"
+    return f"modelops monitor {seat.environment} --model {seat.model} shows what it is made of"

@@ -37,7 +37,7 @@ from modelops.spec.kinds import Resource
 from modelops.spec.kinds.data_snapshot import DataSnapshotSpec, location_problem
 from modelops.spec.kinds.model import ModelSpec
 from modelops.spec.kinds.release import ReleaseSpec, VerdictRecord
-from modelops.spec.layout import LOCK, MODEL, in_model, model_folder
+from modelops.spec.layout import LOCK, MODEL, in_model, is_postmortem, model_folder
 from modelops.spec.tree import ModelEntry
 from modelops.training.supervise import Crew
 
@@ -389,7 +389,8 @@ def making_of_release(
 
 def changed_models(workspace: Workspace, graph: Graph, since: str, revision: str) -> tuple[str, ...]:
     """Return the models that merging a revision into ``since`` changes there; all, if it changes the lock."""
-    changed = workspace.repository.changed_paths(since, workspace.repository.merged(since, revision))
+    found = workspace.repository.changed_paths(since, workspace.repository.merged(since, revision))
+    changed = [path for path in found if not is_postmortem(path)]
     if LOCK in changed:
         return tuple(sorted(graph.models))
     every = sorted({*graph.models, *graph.stalled_models})

@@ -25,7 +25,9 @@ def forget_old_predictions(workspace: Workspace, graph: Graph, name: str) -> Non
         if entry.monitor is not None:
             retraining, reference = entry.monitor.spec.retraining, entry.monitor.spec.reference
             back = entry.monitor.spec.window_days + (reference.cycle_days or 0.0) * reference.cycles
+            objectives = entry.monitor.spec.objectives
             needed = max(needed, back, retraining.lookback_days if retraining else 0.0)
+            needed = max(needed, objectives.period_days if objectives else 0.0)
         state = read_rollout(site, model)
         if state is not None:
             needed = max(needed, (now - parse_instant(state.steps[0].started)) / timedelta(days=1))

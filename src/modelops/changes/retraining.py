@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modelops import data, monitoring
 from modelops.changes.building import materialiser, reader
+from modelops.changes.postmortems import Filed, Postmortem, propose_postmortems
 from modelops.changes.references import against, holdout_of
+from modelops.changes.remembered import remember, windows
 from modelops.changes.retention import forget_old_predictions
 from modelops.changes.silence import silence
-from modelops.clock import format_instant, parse_instant
+from modelops.changes.triaging import attempts_of, budgets_of, note, spent_of, stable_since, triaged
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.files import write_atomically
 from modelops.forges import Opened, PullRequest
 from modelops.governance.asks import RetrainingAsk, asks_for, retrains, with_ask
 from modelops.governance.judged import desired
 from modelops.governance.pulls import open_pull
+from modelops.monitoring import triage
+from modelops.monitoring.triage import NOTHING
 from modelops.project.snapshots import seal, seal_path
 from modelops.project.target import target_of
 from modelops.project.workspace import MACHINE, Workspace, model_entry, snapshot_of
@@ -35,13 +36,9 @@ from modelops.spec.kinds.deployment import DeploymentSpec
 from modelops.spec.kinds.monitor import MonitorSpec, Retraining
 from modelops.spec.kinds.release import MetricValue, ReleaseSpec
 from modelops.spec.layout import MODEL, SNAPSHOT, Seat, slug
-from modelops.spec.resource import Resource
+from modelops.spec.resource import Resource, at
 from modelops.spec.yaml.dump import dump
 from modelops.spec.yaml.edit import set_value
-from modelops.targets import Site
-
-_KNOWN = ("release", "verdict", "looks", "strength", "value", "lower", "upper")
-"""What a window that an earlier version scored may lack."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,8 @@ class Watched:
     ``already`` tells that another machine opened it just now, ``lacks`` why there is none although one is due;
     ``silent`` that traffic is missing which should be there. ``earlier`` are the windows that were scored here before,
     the oldest first, and ``holdout`` is what the release measured of the watched metric on the rows that tested it.
+    ``kept`` are the incidents of the seat, and how far the month's budget of retrainings is spent; ``postmortems`` are
+    those of incidents that are over, which the look asked for.
     """
 
     seat: Seat
@@ -63,6 +62,8 @@ class Watched:
     silent: str = ""
     earlier: tuple[monitoring.Past, ...] = ()
     holdout: MetricValue | None = None
+    kept: triage.Kept = NOTHING
+    postmortems: tuple[Filed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,46 +75,20 @@ class RetrainingCase:
     rows: monitoring.NewRows
 
 
-def _history_path(site: Site, model: str) -> Path:
-    return site.runtime / "monitor" / f"{slug(model)}.json"
-
-
-def windows(site: Site, model: str) -> list[monitoring.Past]:
-    """Return what is remembered of the windows of a model that were scored here, the oldest first.
-
-    Of windows that version 0.1.0 scored neither start nor release is known.
-    """
-    try:
-        found = json.loads(_history_path(site, model).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return []
-    rows = found if isinstance(found, list) else []
-    return [_past(row) for row in rows if isinstance(row, dict) and {"until", "level"} <= set(row)]
-
-
-def _past(row: dict[str, Any]) -> monitoring.Past:
-    until = parse_instant(row["until"])
-    since = parse_instant(row["since"]) if "since" in row else until
-    known = {key: row[key] for key in _KNOWN if key in row}
-    return monitoring.Past(since, until, row["level"], **known)
-
-
-def _remember(site: Site, model: str, earlier: Sequence[monitoring.Past], report: monitoring.WindowReport) -> None:
-    """Keep one entry per window end, so that running twice at the same instant counts once."""
-    new = monitoring.Past.of(report)
-    until = format_instant(report.until)
-    kept = [past for past in earlier if format_instant(past.until) != until]
-    rows = [
-        asdict(past) | {"since": format_instant(past.since), "until": format_instant(past.until)}
-        for past in (*kept, new)
-    ]
-    write_atomically(_history_path(site, model), json.dumps(rows[-1000:], indent=1).encode())
-
-
 def watch_environment(
-    workspace: Workspace, name: str, body: Callable[[RetrainingCase], str], only: str | None = None
+    workspace: Workspace,
+    name: str,
+    body: Callable[[RetrainingCase], str],
+    draft: Callable[[Postmortem], str],
+    only: str | None = None,
+    *,
+    retrain: bool = False,
 ) -> tuple[Watched, ...]:
-    """Score every monitored model of an environment that has a stable release; ``body`` writes pull requests."""
+    """Score every monitored model of an environment that has a stable release.
+
+    ``body`` writes the pull requests of retrainings, and ``draft`` postmortems. With ``retrain`` somebody asks for a
+    retraining of the ``only`` model.
+    """
     tip, graph = desired(workspace)
     target_of(workspace, graph, name).must_be_durable()
     found = []
@@ -122,19 +97,39 @@ def watch_environment(
         deployment = entry.deployments.get(name)
         if entry.monitor is None or deployment is None or deployment.spec.stable is None:
             continue
+        if retrain:
+            _may_ask(entry.monitor)
         seat, log = Seat(model, name), target_of(workspace, graph, name).log()
-        watched = _watch(workspace, graph, tip, seat, body)
-        days = entry.monitor.spec.silent_after_days or entry.monitor.spec.window_days
-        silent = silence(workspace, tip, seat, watched.release, log, days, workspace.clock())
+        watched = _watch(workspace, graph, tip, seat, body, retrain)
+        if entry.monitor.spec.triage.postmortem:
+            watched = replace(watched, postmortems=propose_postmortems(workspace, graph, tip, seat, log, draft))
         past = windows(workspace.site(name), model)
         earlier = tuple(one for one in past if one.until < watched.report.until)
         holdout = _tested(entry.releases[watched.release].spec, entry.monitor.spec)
-        found.append(replace(watched, silent=silent, earlier=earlier, holdout=holdout))
+        found.append(replace(watched, earlier=earlier, holdout=holdout))
     forget_old_predictions(workspace, graph, name)
     return tuple(found)
 
 
-def _watch(workspace: Workspace, graph: Graph, tip: str, seat: Seat, body: Callable[[RetrainingCase], str]) -> Watched:
+def _may_ask(monitor: Resource[MonitorSpec]) -> None:
+    """Refuse to be asked for a retraining where the monitor opens none, or none that people ask for."""
+    retraining = monitor.spec.retraining
+    if retraining is not None and retraining.triggers.manual:
+        return
+    where = "spec.retraining.triggers.manual" if retraining is not None else "spec"
+    said = f"the monitor of {monitor.model} opens no retraining" + (" that is asked for" if retraining else "")
+    hint = "set `manual: true` in its triggers" if retraining is not None else "add `retraining: {}`"
+    raise ModelOpsError(at(monitor, where, "no-manual-trigger", said, hint), exit=Exit.NO)
+
+
+def _watch(
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    seat: Seat,
+    body: Callable[[RetrainingCase], str],
+    asked: bool,
+) -> Watched:
     entry = model_entry(graph, seat.model)
     deployment: DeploymentSpec = entry.deployments[seat.environment].spec
     number = deployment.stable or 0
@@ -142,13 +137,41 @@ def _watch(workspace: Workspace, graph: Graph, tip: str, seat: Seat, body: Calla
     if entry.monitor is None:
         raise failure("no-monitor", f"{seat.model} has no monitor.yaml", exit=Exit.USAGE)
     monitor: MonitorSpec = entry.monitor.spec
-    reference = snapshot_of(entry, release.data.snapshot)
+    reading = data.reading_of(snapshot_of(entry, release.data.snapshot).spec)
+    site, log = workspace.site(seat.environment), target_of(workspace, graph, seat.environment).log()
     now = workspace.clock()
-    since = now - timedelta(days=monitor.window_days)
-    site = workspace.site(seat.environment)
-    log = target_of(workspace, graph, seat.environment).log()
-    table = log.window(seat.model, since, now)
+    table = log.window(seat.model, now - timedelta(days=monitor.window_days), now)
     history = windows(site, seat.model)
+    report = _scored(workspace, graph, tip, seat, release, table, history, now)
+    remember(site, seat.model, report)
+    days = monitor.silent_after_days or monitor.window_days
+    silent = silence(workspace, tip, seat, number, log, days, now)
+    spec = entry.model.spec
+    promises = budgets_of(workspace, tip, seat, monitor, spec, log, report.delay)
+    kept = triaged(workspace, tip, seat, monitor, spec, report, table, reading, silent, promises)
+    found = Watched(seat, number, report, None, None, silent=silent, kept=kept)
+    if monitor.retraining is None:
+        return found
+    return _decided(workspace, graph, tip, found, history, body, asked)
+
+
+def _scored(
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    seat: Seat,
+    release: ReleaseSpec,
+    table: pa.Table,
+    history: Sequence[monitoring.Past],
+    now: datetime,
+) -> monitoring.WindowReport:
+    """Score a window that ends now."""
+    entry = model_entry(graph, seat.model)
+    monitor: MonitorSpec = entry.monitor.spec if entry.monitor is not None else MonitorSpec()
+    number: int = entry.deployments[seat.environment].spec.stable or 0
+    reference = snapshot_of(entry, release.data.snapshot)
+    since = now - timedelta(days=monitor.window_days)
+    log = target_of(workspace, graph, seat.environment).log()
     unread: list[str] = []
     holdout = _holdout(workspace, graph, tip, entry, release, reference, unread)
     held = against(monitor, entry.model.spec, release, reference.spec, log, seat.model, (since, now), holdout)
@@ -178,32 +201,77 @@ def _watch(workspace: Workspace, graph: Graph, tip: str, seat: Seat, body: Calla
             next((one for one in release.metrics if one.name == "recall"), None),
         ),
     )
-    report = replace(report, findings=(*report.findings, *unread))
-    _remember(site, seat.model, history, report)
-    if monitor.retraining is None:
-        return Watched(seat, number, report, None, None)
-    found = workspace.forge.find(label=_label(seat.model), state="all")
-    pulls = [pull for pull in found if retrains(workspace.repository, tip, pull, seat.model, _folder(seat.model))]
+    return replace(report, findings=(*report.findings, *unread))
+
+
+def _decided(
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    found: Watched,
+    history: Sequence[monitoring.Past],
+    body: Callable[[RetrainingCase], str],
+    asked: bool,
+) -> Watched:
+    """Decide on a retraining, open its pull request where one is due, and write down in the incidents what was done."""
+    seat, report, now = found.seat, found.report, workspace.clock()
+    entry = model_entry(graph, seat.model)
+    deployment: DeploymentSpec = entry.deployments[seat.environment].spec
+    retraining = entry.monitor.spec.retraining if entry.monitor is not None else None
+    if retraining is None:
+        return found
+    release: ReleaseSpec = entry.releases[found.release].spec
+    opened = workspace.forge.find(label=_label(seat.model), state="all")
+    pulls = [pull for pull in opened if retrains(workspace.repository, tip, pull, seat.model, _folder(seat.model))]
+    attempts, broken = attempts_of(entry, deployment, pulls), triage.broken(found.kept.incidents)
+    rows = cache(lambda: _training_rows(workspace, graph, tip, seat, release, retraining, found.kept))
     decision = monitoring.should_retrain(
         report,
         history,
-        monitor.retraining,
-        last_opened=max((parse_instant(pull.opened_at) for pull in pulls), default=None),
-        open_pull_request=any(pull.state == "open" for pull in pulls),
+        retraining,
         now=now,
+        attempts=attempts,
         underway=_underway(entry, deployment, pulls),
+        broken=broken.said if broken is not None else "",
+        since=stable_since(workspace, tip, seat, found.release),
+        fresh=lambda: rows().fresh,
+        asked=asked,
     )
-    if not decision.fire:
-        return Watched(seat, number, report, decision, None)
-    rows = _training_rows(workspace, graph, tip, seat, release, monitor.retraining)
-    lacks = _lacks(rows, monitor.retraining)
+    found, done = replace(found, decision=decision), f"no retraining: {decision.reason}" if decision.held else ""
+    if decision.fire:
+        found = _opened(workspace, graph, tip, found, release, decision, rows(), body)
+        done = f"no retraining: {found.lacks}" if found.lacks else ""
+    if found.pull is not None and not found.already:
+        attempts = monitoring.Attempts((*attempts.all, monitoring.Attempt(now, "open")))
+    pull = found.pull
+    if pull is not None:
+        done = f"retraining: pull request {pull.number} was opened ({decision.trigger})"
+    spent = spent_of(attempts, retraining, now)
+    site = workspace.site(seat.environment)
+    return replace(found, kept=note(site, seat.model, now, done, spent, pull.number if pull is not None else None))
+
+
+def _opened(
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    found: Watched,
+    release: ReleaseSpec,
+    decision: monitoring.Decision,
+    rows: monitoring.NewRows,
+    body: Callable[[RetrainingCase], str],
+) -> Watched:
+    """Open the pull request of a retraining that is due, or say what it lacks."""
+    entry = model_entry(graph, found.seat.model)
+    retraining = entry.monitor.spec.retraining if entry.monitor is not None else None
+    lacks = _lacks(rows, retraining) if retraining is not None else ""
     if lacks:
-        return Watched(seat, number, report, decision, None, lacks=lacks)
-    opened = _propose(workspace, graph, tip, seat, release, RetrainingCase(decision.reason, report, rows), body)
+        return replace(found, lacks=lacks)
+    case = RetrainingCase(decision.reason, found.report, rows)
+    opened = _propose(workspace, graph, tip, found.seat, release, case, body)
     if opened is None:
-        lacks = "no pull request: the model trains on exactly these rows already"
-        return Watched(seat, number, report, decision, None, lacks=lacks)
-    return Watched(seat, number, report, decision, opened.pull, opened.already)
+        return replace(found, lacks="no pull request: the model trains on exactly these rows already")
+    return replace(found, pull=opened.pull, already=opened.already)
 
 
 def _tested(release: ReleaseSpec, monitor: MonitorSpec) -> MetricValue | None:
@@ -310,6 +378,7 @@ def _lacks(rows: monitoring.NewRows, retraining: Retraining) -> str:
             (rows.known, "are in its snapshot already"),
             (rows.repeated, "were delivered twice"),
             (rows.unweighted, "have no weight, which requests and labels do not bring"),
+            (rows.quarantined, "were served while the data were broken"),
         )
         if many
     ]
@@ -338,7 +407,13 @@ def _signature(
 
 
 def _training_rows(
-    workspace: Workspace, graph: Graph, tip: str, seat: Seat, release: ReleaseSpec, retraining: Retraining
+    workspace: Workspace,
+    graph: Graph,
+    tip: str,
+    seat: Seat,
+    release: ReleaseSpec,
+    retraining: Retraining,
+    kept: triage.Kept,
 ) -> monitoring.NewRows:
     """Return the rows of the new snapshot: labelled ones of late, after those that the release was trained on."""
     entry = model_entry(graph, seat.model)
@@ -358,7 +433,8 @@ def _training_rows(
     previous = None
     if retraining.keep_reference:
         previous = reader(snapshot)(materialiser(workspace, graph, seat.model, snapshot, tip)())
-    return monitoring.new_rows(recent, entry.model.spec, snapshot.spec, previous, data.reading_of(snapshot.spec))
+    reading, broken = data.reading_of(snapshot.spec), triage.quarantined(kept.incidents)
+    return monitoring.new_rows(recent, entry.model.spec, snapshot.spec, previous, reading, broken)
 
 
 def _propose(

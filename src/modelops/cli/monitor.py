@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     callback=report_file,
     help="Write a report, by the ending of FILE: .html as one page that needs nothing else, .md or .json.",
 )
+@click.option("--retrain", is_flag=True, help="Ask for a retraining of the model now; needs --model.")
 @yes_option
 @output_option
-def command(environment: str, model: str | None, report: Path | None, yes: bool, output: str) -> int:
+def command(environment: str, model: str | None, report: Path | None, retrain: bool, yes: bool, output: str) -> int:
     """Score the recent traffic of ENVIRONMENT and open a retraining pull request when it is due.
 
     Exits with 1 when drift or a fallen metric was found, and when traffic is missing that should be there.
@@ -39,12 +40,17 @@ def command(environment: str, model: str | None, report: Path | None, yes: bool,
     from modelops.cli import show_problems
     from modelops.project.workspace import open_workspace
     from modelops.views import monitor as view
-    from modelops.views.proposals import retraining
+    from modelops.views.proposals import postmortem, retraining
 
+    if retrain and model is None:
+        raise click.UsageError("--retrain asks for the retraining of one model: add --model")
     workspace = open_workspace()
-    confirm(f"Score {environment} and open retraining pull requests that are due?", yes)
+    asked = f", and ask for a retraining of {model}" if retrain else ""
+    confirm(f"Score {environment} and open retraining pull requests that are due{asked}?", yes)
     began = workspace.clock()
-    watched = watch_environment(workspace, environment, retraining.markdown, model)
+    watched = watch_environment(
+        workspace, environment, retraining.markdown, postmortem.markdown, model, retrain=retrain
+    )
     emit(output, view.data(environment, watched), lambda: view.text(environment, watched))
     if report is not None:
         save(report, _written(report, environment, watched))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import combinations
 
 import yaml
 
 from modelops.conformance.shelf import check_module, params_of
 from modelops.exports import Export, ModelView, View
+from modelops.spec.kinds.monitor import FreshnessObjective, LatencyObjective, Objective, Objectives, QualityObjective
 
-__all__ = ["CHECKS", "HOSTILE", "VIEW", "check"]
+__all__ = ["CHECKS", "HOSTILE", "PROMISED", "VIEW", "check"]
 
 HOSTILE = 'Fraud {{ $x }} "team" #1: {a}'
 """An owner that means something in many languages."""
@@ -21,11 +23,21 @@ def _model(name: str, risk: str, arms: Mapping[str, int]) -> ModelView:
     return ModelView(name, "Scores payments.", HOSTILE, risk, "binary-classification", 50.0, arms, True, True)  # type: ignore[arg-type]
 
 
+PROMISED = Objectives(
+    period_days=28,
+    availability=Objective(target=0.99),
+    latency=LatencyObjective(target=0.95, within_ms=100.0),
+    freshness=FreshnessObjective(target=0.9, within_days=90.0),
+    quality=QualityObjective(target=0.8),
+)
+"""All that can be promised of a model."""
+
+
 VIEW = View(
     "production",
     (
         _model("a-b", "high", {"stable": 3, "candidate": 4}),
-        _model("a/b", "minimal", {"stable": 1}),
+        replace(_model("a/b", "minimal", {"stable": 1}), objectives=PROMISED),
         _model("fraud", "high", {"stable": 3, "candidate": 4}),
     ),
 )

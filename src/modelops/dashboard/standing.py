@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from modelops.changes.retraining import windows
+from modelops.changes.remembered import windows
 from modelops.dashboard.look import Look
 from modelops.errors import ModelOpsError
 from modelops.governance.history import arms_of
 from modelops.monitoring.retraining import Past
+from modelops.monitoring.triage import NOTHING, Kept, read_kept
 from modelops.reconcile.actions import Blocked, Wait, describe, model_of
 from modelops.reconcile.loop import Condition
 from modelops.reconcile.status import EnvironmentStatus
 from modelops.spec.layout import MODELS, Seat
 
-__all__ = ["ORDER", "WORDS", "Kind", "Standing", "last_window", "row_of", "standing_of", "standings_of"]
+__all__ = ["ORDER", "WORDS", "Kind", "Standing", "kept_at", "last_window", "row_of", "standing_of", "standings_of"]
 
 Kind = Literal["stalled", "down", "alert", "trial", "unknown", "ready", "none"]
 ORDER: tuple[Kind, ...] = ("stalled", "down", "alert", "trial", "unknown", "ready", "none")
@@ -70,6 +71,13 @@ def last_window(look: Look, seat: Seat) -> tuple[Past, ...]:
         return tuple(windows(look.workspace.site(seat.environment), seat.model))
     except ModelOpsError:
         return ()
+
+
+def kept_at(look: Look, seat: Seat) -> Kept:
+    """Return the incidents and budgets of a seat as this machine remembers them; none of a look at git alone."""
+    if not look.observed or look.graph.models[seat.model].monitor is None:
+        return NOTHING
+    return read_kept(look.workspace.site(seat.environment).runtime, seat.model)
 
 
 def standing_of(look: Look, seat: Seat) -> Standing:

@@ -15,6 +15,7 @@ from modelops.plugins import Bound
 from modelops.spec import parameters
 from modelops.spec.kinds import AnyResource
 from modelops.spec.kinds.model import Task
+from modelops.spec.kinds.monitor import Objectives
 from modelops.spec.meta import Plugin, Risk, Strict
 
 __all__ = ["PROTOCOL", "Export", "ModelView", "View", "bind"]
@@ -24,7 +25,8 @@ __all__ = ["PROTOCOL", "Export", "ModelView", "View", "bind"]
 class ModelView:
     """A model as an environment is to run it; ``arms`` are release numbers by arm, stable first.
 
-    ``monitored`` says that its traffic is looked at, and ``judged`` that its labels are.
+    ``monitored`` says that its traffic is looked at, and ``judged`` that its labels are; ``objectives`` are what is
+    promised of it.
     """
 
     name: str
@@ -36,6 +38,13 @@ class ModelView:
     arms: Mapping[str, int]
     monitored: bool = False
     judged: bool = False
+    objectives: Objectives | None = None
+
+    @property
+    def promised_ms(self) -> float:
+        """In which time an answer has to come, by the monitor's objective or else by the model's own."""
+        promised = self.objectives.latency if self.objectives is not None else None
+        return (promised.within_ms if promised is not None else None) or self.latency_objective_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def files(params: Params, view: View) -> Mapping[str, str]:
     rows = [_server(params, name), *(_model(params, view, one) for one in view.models)]
     found = {f"modelops-{name}.json": _dashboard(f"Models in {name}", f"modelops-{name}", [name], rows)}
     for model in view.models:
-        rows = [_model(params, view, model), _promises(params, view, model), _watched(params, view, model)]
+        rows = [part(params, view, model) for part in (_model, _promises, _budgets, _watched)]
         title, key = f"{model.name} in {name}", f"modelops-{name}/{model.name}"
         path = f"modelops-{name}/{slug(model.name)}.json"
         found[path] = _dashboard(title, key, [name, model.name], [row for row in rows if row[1]])
@@ -102,7 +102,7 @@ def _model(params: Params, view: View, model: ModelView) -> tuple[str, list[Obje
 def _promises(params: Params, view: View, model: ModelView) -> tuple[str, list[Object]]:
     """Return how much is missed of what is promised, as recorded by the rules of the export `prometheus`."""
     where = selector(environment=view.environment, model=model.name)
-    le = bound(model.latency_objective_ms / 1000)
+    le = bound(model.promised_ms / 1000)
 
     def windows(ratio: Callable[[str], str]) -> list[tuple[str, str]]:
         return [(ratio(window), window) for window in ("1h", "6h", "3d")]
@@ -114,6 +114,22 @@ def _promises(params: Params, view: View, model: ModelView) -> tuple[str, list[O
         title = f"Slower than {float(le) * 1000:g} ms"
         panels.append(_chart(params, title, windows(lambda window: slow(where, window, le)), "percentunit"))
     return "What is promised", panels
+
+
+def _budgets(params: Params, view: View, model: ModelView) -> tuple[str, list[Object]]:
+    """Return the error budgets as the monitor measures them, where something is promised."""
+    if model.objectives is None:
+        return "Error budgets", []
+    where = selector(environment=view.environment, model=model.name)
+    slow = selector(environment=view.environment, model=model.name, window="3d")
+    left = [(f"max by (objective) (modelops_objective_budget_left_ratio{where})", "{{objective}}")]
+    rate = [(f"max by (objective) (modelops_objective_burn_rate{slow})", "{{objective}}")]
+    incidents = [(f"max by (event) (modelops_incidents_open{where})", "{{event}}")]
+    return "Error budgets", [
+        _chart(params, f"Part that is left of {model.objectives.period_days} days", left, "percentunit"),
+        _chart(params, "Burn rate over 3 days", rate, "none", limit=1.0),
+        _chart(params, "Open incidents", incidents, "short"),
+    ]
 
 
 def _watched(params: Params, view: View, model: ModelView) -> tuple[str, list[Object]]:

@@ -8,6 +8,7 @@ an alert comes early where much burns and ends soon after it does not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -16,6 +17,7 @@ from pydantic import Field
 from modelops.exports import ModelView, View
 from modelops.exports._promql import BY, SEAT, bound, error_ratio, latency, request_rate, selector, slow, unavailable
 from modelops.spec.meta import OpenShare, Strict
+from modelops.statistics.budgets import HOURS, PAIRS, factor
 
 __all__ = ["Params", "files"]
 
@@ -25,13 +27,9 @@ LATENCY = "environment_model_release_arm:modelops_request_seconds:quantile_rate5
 UNAVAILABLE = "environment_model:modelops_unavailable:ratio_rate"
 SLOW = "environment_model:modelops_slow:ratio_rate"
 _WINDOW = "5m"
-WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
-_HOURS = {"1h": 1, "6h": 6, "1d": 24, "3d": 72}
-BURNS: Mapping[str, tuple[tuple[str, str, float], ...]] = {
-    "page": (("1h", "5m", 0.02), ("6h", "30m", 0.05)),
-    "ticket": (("1d", "2h", 0.1), ("3d", "6h", 0.1)),
-}
-"""By severity: the long window, the short one, and the share of the budget that the long one may use at most."""
+WINDOWS = tuple(HOURS.values())
+BUDGET = "modelops_objective_burn_rate"
+"""What the monitor says of what it measures itself, by objective and window."""
 
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*(s|m|h|d)$", description="a number with s, m, h or d")]
 Address = Annotated[str, Field(pattern=r"^[^\s/]+:[0-9]{1,5}$", description="HOST:PORT")]
@@ -42,7 +40,8 @@ class Params(Strict):
 
     ``targets`` are the addresses of the environment's servers. ``availability`` is the share of requests that have to
     be answered, ``fastEnough`` the share that has to be within the model's own latency objective, over ``periodDays``;
-    what may be missed is the budget. An arm is in trouble when, for as long as ``after``, more than
+    what may be missed is the budget. What a monitor's ``objectives`` promise of a model stands in the place of these.
+    An arm is in trouble when, for as long as ``after``, more than
     ``maximumErrorRate`` of its requests fail, or the ``quantile`` of its times is above the objective. With fewer than
     ``minimumRequestsPerSecond`` nobody is alarmed. ``missingAfter`` is how long a release that git names may be absent,
     ``silentAfter`` and ``lookAfter`` how long the loop and the monitor may be silent, ``labelsWithin`` how late the
@@ -114,7 +113,7 @@ def _ratios(view: View) -> Iterator[dict[str, Any]]:
     for window in WINDOWS:
         yield {"record": f"{UNAVAILABLE}{window}", "expr": unavailable(every, window)}
     for model in view.models:
-        where, le = selector(environment=view.environment, model=model.name), bound(model.latency_objective_ms / 1000)
+        where, le = selector(environment=view.environment, model=model.name), bound(model.promised_ms / 1000)
         for window in WINDOWS if le is not None else ():
             said = {"record": f"{SLOW}{window}", "expr": slow(where, window, le or "")}
             yield said | {"labels": {"environment": view.environment, "model": model.name}}
@@ -194,27 +193,91 @@ def _of_model(params: Params, environment: str, model: ModelView) -> Iterator[di
         yield from _watched(params, environment, model, ticket)
 
 
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    """What is promised of a model in the words of Prometheus: what is missed over a window, and what may be."""
+
+    name: str
+    ratio: str
+    budget: float
+    days: int
+    said: str
+
+
+def _promises(params: Params, model: ModelView) -> Iterator[_Promise]:
+    """Yield what the server's own metrics tell of: the model's objectives, or else those of the export."""
+    asked = model.objectives
+    days = asked.period_days if asked is not None else params.period_days
+    available = asked.availability if asked is not None else None
+    target = available.target if available is not None else params.availability
+    yield _Promise("Availability", UNAVAILABLE, 1 - target, days, "that requests are answered")
+    le = bound(model.promised_ms / 1000)
+    if le is not None:
+        fast = asked.latency if asked is not None else None
+        target = fast.target if fast is not None else params.fast_enough
+        yield _Promise("Latency", SLOW, 1 - target, days, f"that answers come within {float(le) * 1000:g} ms")
+
+
 def _burns(params: Params, environment: str, model: ModelView, owned: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Yield the alerts of budgets that burn, for each severity one that asks both pairs of windows."""
     where = selector(environment=environment, model=model.name)
-    le = bound(model.latency_objective_ms / 1000)
-    promises = [("Availability", UNAVAILABLE, 1 - params.availability, "that requests are answered")]
-    if le is not None:
-        within = f"that answers come within {float(le) * 1000:g} ms"
-        promises.append(("Latency", SLOW, 1 - params.fast_enough, within))
-    for name, ratio, budget, promise in promises:
-        for severity, pairs in BURNS.items():
+    for promise in _promises(params, model):
+        for severity, pairs in PAIRS.items():
             conditions = []
-            for long, short, share in pairs:
-                limit = share * params.period_days * 24 / _HOURS[long] * budget
+            for pair in pairs:
+                limit = factor(pair, promise.days * 24) * promise.budget
                 # More than all cannot be missed: such a pair never alerts.
-                conditions.append(f"({ratio}{long}{where} > {limit:.6g} and {ratio}{short}{where} > {limit:.6g})")
+                both = (f"{promise.ratio}{HOURS[hours]}{where} > {limit:.6g}" for hours in (pair.long, pair.short))
+                conditions.append(f"({' and '.join(both)})")
             asked = f"sum by ({SEAT}) ({RATE}{where}) >= {params.minimum_requests_per_second:g}"
-            said = f"{model.name} in {environment}: the budget of {params.period_days} days, {promise}, burns"
-            yield _alert(
-                f"Model{name}Burn", f"({' or '.join(conditions)}) and on ({SEAT}) {asked}", None,
-                {**owned, "severity": severity}, f"{said} {'fast' if severity == 'page' else 'slowly'}",
-            )  # fmt: skip
+            yield _burn(environment, model, promise.name, promise.days, promise.said, severity, owned,
+                        f"({' or '.join(conditions)}) and on ({SEAT}) {asked}")  # fmt: skip
+    yield from _measured_burns(environment, model, owned)
+
+
+def _measured_burns(environment: str, model: ModelView, owned: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the alerts of what only the monitor can measure: its burn rates, held against the same factors."""
+    promised = model.objectives
+    if promised is None:
+        return
+    for name, there, said in (
+        ("freshness", promised.freshness, "that the release is new enough"),
+        ("quality", promised.quality, "that answers are right"),
+    ):
+        for severity, pairs in PAIRS.items():
+            if there is None or (name == "freshness" and severity == "page"):
+                continue
+            conditions = []
+            for pair in pairs:
+                limit = factor(pair, promised.period_days * 24)
+                rates = (
+                    f"max by ({SEAT}) ({BUDGET}{_measured(environment, model, name, HOURS[hours])}) > {limit:.6g}"
+                    for hours in (pair.long, pair.short)
+                )
+                conditions.append(f"({' and '.join(rates)})")
+            yield _burn(environment, model, name.capitalize(), promised.period_days, said, severity, owned,
+                        " or ".join(conditions))  # fmt: skip
+
+
+def _measured(environment: str, model: ModelView, objective: str, window: str) -> str:
+    return selector(environment=environment, model=model.name, objective=objective, window=window)
+
+
+def _burn(
+    environment: str,
+    model: ModelView,
+    name: str,
+    days: int,
+    promise: str,
+    severity: str,
+    owned: Mapping[str, str],
+    expression: str,
+) -> dict[str, Any]:
+    said = f"{model.name} in {environment}: the budget of {days} days, {promise}, burns"
+    return _alert(
+        f"Model{name}Burn", expression, None, {**owned, "severity": severity},
+        f"{said} {'fast' if severity == 'page' else 'slowly'}",
+    )  # fmt: skip
 
 
 def _watched(params: Params, environment: str, model: ModelView, ticket: Mapping[str, str]) -> Iterator[dict[str, Any]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from modelops import strategies
+from modelops.clock import parse_instant
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.forges import Opened, PullRequest
 from modelops.governance.asks import PromotionAsk, ask_in, asks_for, with_ask
@@ -15,12 +17,15 @@ from modelops.governance.endings import without_trial
 from modelops.governance.history import arms_of, deployment_bytes, deployment_of
 from modelops.governance.judged import desired
 from modelops.governance.pending import Intent
-from modelops.governance.promotions import previous, refusals, waiver_refusals
+from modelops.governance.promotions import Refusal, previous, refusals, waiver_refusals
 from modelops.governance.pulls import open_pull, same_change
 from modelops.governance.waivers import require_sound
+from modelops.monitoring.objectives import sentence
+from modelops.monitoring.triage import read_kept
 from modelops.project.pressing import pressed_by, with_presser
 from modelops.project.workspace import Workspace, environment, model_entry
 from modelops.repository import Repository
+from modelops.rollouts.memory import read_rollout
 from modelops.rollouts.state import Role
 from modelops.spec.graph import Graph, ModelEntry
 from modelops.spec.kinds.release import ReleaseSpec
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
     # What answers requests is slow to import, and who proposes nothing else pays for it.
     from modelops.rollouts.rehearsing import Rehearsed
 
-__all__ = ["PromotionCase", "Proposal", "due", "propose", "propose_return"]
+__all__ = ["PromotionCase", "Proposal", "due", "frozen", "propose", "propose_return"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ def propose(
     role = f"challenger-{chosen}" if challenger else "candidate"
     refused = refusals(workspace, graph, tip, seat, chosen, role)
     refused += waiver_refusals(workspace, graph, tip, seat, chosen, role)
+    refused += frozen(workspace, graph, seat, chosen, role)
     if refused:
         raise ModelOpsError(*(failure(r.code, r.reason, hint=r.hint).problems[0] for r in refused), exit=Exit.NO)
     stable = entry.deployments[seat.environment].spec.stable
@@ -254,3 +260,30 @@ def _supersedes(repository: Repository, tip: str, ask: PromotionAsk, old: PullRe
         return False
     there = (asked.model, asked.environment, asked.role) == (ask.model, ask.environment, ask.role)
     return there and asks_for(repository, tip, old.head, asked)
+
+
+def frozen(workspace: Workspace, graph: Graph, seat: Seat, number: int, role: Role) -> tuple[Refusal, ...]:
+    """Return why the trial of a release may not begin now: a budget is spent, as the last look on this machine found.
+
+    One that has begun goes on: its own guards watch it. Ways back are never held. A look counts until its period has
+    passed; a machine that does not monitor knows of none.
+    """
+    kinds = environment(graph, seat.environment).spec.freeze
+    if role == "stable" or not kinds:
+        return ()
+    site = workspace.site(seat.environment)
+    begun = read_rollout(site, seat.model)
+    if begun is not None and begun.arms.get(role) == number:
+        return ()
+    now = workspace.clock()
+    return tuple(
+        Refusal(
+            role,
+            "budget-spent",
+            f"the error budget of {seat} is spent: {sentence(one)}",
+            f"no trial begins until it has recovered: modelops monitor {seat.environment} --model {seat.model} looks "
+            "again; what is live can go back: modelops rollback",
+        )
+        for one in read_kept(site.runtime, seat.model).budgets
+        if one.promise in kinds and one.exhausted and now - parse_instant(one.until) < timedelta(days=one.period_days)
+    )

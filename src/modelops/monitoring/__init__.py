@@ -3,12 +3,14 @@
 from modelops.monitoring.estimated import Holdout
 from modelops.monitoring.importance import ranked
 from modelops.monitoring.report import FeatureReport, PerformanceReport, Rate, WindowReport
-from modelops.monitoring.retraining import Decision, Past, should_retrain
-from modelops.monitoring.rows import NewRows, labelled_rows, new_rows
+from modelops.monitoring.retraining import Attempt, Attempts, Decision, Past, should_retrain
+from modelops.monitoring.rows import NewRows, Span, labelled_rows, new_rows
 from modelops.monitoring.stretches import stretches
 from modelops.monitoring.window import Beside, Reference, score_window
 
 __all__ = [
+    "Attempt",
+    "Attempts",
     "Beside",
     "Decision",
     "FeatureReport",
@@ -18,6 +20,7 @@ __all__ = [
     "PerformanceReport",
     "Rate",
     "Reference",
+    "Span",
     "WindowReport",
     "labelled_rows",
     "new_rows",

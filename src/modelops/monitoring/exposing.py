@@ -5,9 +5,10 @@ Elsewhere the textfile collector of the node exporter takes them. Each file is r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -16,6 +17,8 @@ from prometheus_client.registry import Collector
 from modelops.drift import Level
 from modelops.files import write_atomically
 from modelops.monitoring.report import WindowReport
+from modelops.monitoring.triage import NOTHING, Kept
+from modelops.spec.kinds.alert_policy import TIERS
 from modelops.spec.layout import SAID, slug
 
 __all__ = ["expose", "expose_windows"]
@@ -39,13 +42,21 @@ def expose(runtime: Path, name: str, families: Iterable[Metric]) -> None:
     write_atomically(runtime / SAID / f"{name}.prom", generate_latest(registry))
 
 
-def expose_windows(runtime: Path, reports: Iterable[WindowReport], models: Collection[str], now: datetime) -> None:
-    """Write one file for each window that was scored; those of models that are not among ``models`` go.
+def expose_windows(
+    runtime: Path,
+    reports: Iterable[WindowReport],
+    models: Collection[str],
+    now: datetime,
+    kept: Mapping[str, Kept] = MappingProxyType({}),
+) -> None:
+    """Write one file for each window that was scored, with what is ``kept`` of its model.
 
-    What nobody looks at any more would be told for ever as it was last.
+    Those of models that are not among ``models`` go: what nobody looks at any more would be told for ever as it was
+    last.
     """
     for report in reports:
-        expose(runtime, f"monitor-{slug(report.model)}", _of_window(report, now))
+        families = [*_of_window(report, now), *_of_triage(report.model, kept.get(report.model, NOTHING))]
+        expose(runtime, f"monitor-{slug(report.model)}", families)
     wanted = {f"monitor-{slug(model)}.prom" for model in models}
     for path in (runtime / SAID).glob("monitor-*.prom"):
         if path.name not in wanted:
@@ -77,6 +88,32 @@ def _of_window(report: WindowReport, now: datetime) -> Iterator[Metric]:
         missing.add_metric([report.model, feature.name], feature.missing.value)
     yield missing
     yield from _of_performance(report, gauge)
+
+
+def _of_triage(model: str, kept: Kept) -> Iterator[Metric]:
+    """Yield how far promises are kept, how many incidents are open, and how many retrainings the month had."""
+    left = GaugeMetricFamily(
+        "modelops_objective_budget_left_ratio", "Part of the error budget that is left.", labels=["model", "objective"]
+    )
+    rate = GaugeMetricFamily(
+        "modelops_objective_burn_rate", "How fast the error budget goes; 1 spends it in its period.",
+        labels=["model", "objective", "window"],
+    )  # fmt: skip
+    for one in kept.budgets:
+        if not one.lacking:
+            left.add_metric([model, one.promise], 1 - one.spent)
+            for window, value in one.rates.items():
+                rate.add_metric([model, one.promise, window], value)
+    yield left
+    yield rate
+    many = GaugeMetricFamily("modelops_incidents_open", "Incidents that are open.", labels=["model", "event"])
+    for event in TIERS:
+        many.add_metric([model, event], sum(one.open and one.event == event for one in kept.incidents))
+    yield many
+    if kept.spent is not None:
+        runs = GaugeMetricFamily("modelops_retrainings_this_month", "Retrainings opened.", labels=["model"])
+        runs.add_metric([model], kept.spent.runs)
+        yield runs
 
 
 def _of_performance(report: WindowReport, gauge: Callable[..., GaugeMetricFamily]) -> Iterator[Metric]:

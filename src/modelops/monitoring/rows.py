@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from modelops.spec.kinds.model import Feature, ModelSpec
 from modelops.spec.meta import FeatureType
 from modelops.spec.texts.reading import TextReading
 
-__all__ = ["NewRows", "labelled_rows", "new_rows", "time_column"]
+__all__ = ["NewRows", "Span", "labelled_rows", "new_rows", "time_column"]
 
 _ARROW: dict[FeatureType, pa.DataType] = {
     "number": pa.float64(),
@@ -39,12 +40,20 @@ _BLOCK = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Rows with ``since <= time < until``; None is an end that is not known, of ``until`` because it lasts."""
+
+    since: datetime | None
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewRows:
     """The rows of a new snapshot, those of the old one first.
 
     Of ``labelled`` rows of the log ``fresh`` are new: ``repeated`` were delivered before, and ``known`` are in the old
     snapshot, ``corrected`` of them with another truth, which they have now. ``unweighted`` have no weight, where the
-    model has a column of weights.
+    model has a column of weights, and ``quarantined`` were served while the data were broken.
     """
 
     table: pa.Table
@@ -54,6 +63,7 @@ class NewRows:
     known: int = 0
     corrected: int = 0
     unweighted: int = 0
+    quarantined: int = 0
 
 
 def labelled_rows(
@@ -73,6 +83,7 @@ def new_rows(
     old: DataSnapshotSpec,
     previous: pa.Table | None = None,
     reading: TextReading | None = None,
+    broken: Sequence[Span] = (),
 ) -> NewRows:
     """Return training rows from the answered rows whose truth has arrived, after the rows of ``previous`` if given.
 
@@ -82,7 +93,8 @@ def new_rows(
     unless the caller sent them. Where the model has a column of weights, it holds one by the chance of the label, where
     that was logged, and rows without one are left out: what they count for is known to nobody. Where the model declares
     no time, a column for that of the prediction is added. A truth that is no value of the target's type is left out, as
-    is every row that was delivered twice or that ``previous`` holds.
+    is every row that was delivered twice or that ``previous`` holds, and every row that was served while the data were
+    ``broken``.
     """
     target = model.data.target
     kinds = {column.name: column.type for column in old.columns}
@@ -91,6 +103,8 @@ def new_rows(
     timed = time_column(model, kinds)
     kinds.setdefault(timed, "datetime")
     rows = table.filter(pc.and_(pc.is_valid(table.column("truth")), pc.less(table.column("status"), 500)))
+    whole = _whole(rows, broken)
+    kept_out, rows = rows.num_rows - int(whole.sum()), rows.filter(pa.array(whole))
     read = reading.read if reading is not None else str
     found = [_truth(read(text), kinds[target]) for text in rows.column("truth").to_pylist()]
     truth = pa.array(found, _ARROW[kinds[target]])
@@ -107,7 +121,19 @@ def new_rows(
     fresh, rows, logged = (each.filter(weighed) for each in (fresh, rows, logged))
     held = None if previous is None else _with_columns(previous, schema)
     joined = _joined(fresh, rows, held, model, logged, timed)
-    return replace(joined, labelled=labelled, unweighted=labelled - fresh.num_rows)
+    unweighted = labelled - fresh.num_rows
+    return replace(joined, labelled=labelled + kept_out, unweighted=unweighted, quarantined=kept_out)
+
+
+def _whole(rows: pa.Table, broken: Sequence[Span]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Tell which rows were served while no data were broken."""
+    times = rows.column("time").to_numpy().astype(np.float64)
+    found = np.ones(rows.num_rows, dtype=np.bool_)
+    for span in broken:
+        low = -np.inf if span.since is None else span.since.timestamp()
+        high = np.inf if span.until is None else span.until.timestamp()
+        found &= (times < low) | (times >= high)
+    return found
 
 
 def _weighed(fresh: pa.Table, model: ModelSpec) -> pa.Array:

@@ -11,6 +11,7 @@ from modelops.errors import Location
 from modelops.governance.history import Moment, arms_of, deployment_history, times_named
 from modelops.governance.pending import Intent
 from modelops.governance.promotions import Claim, Refusal, Unrecorded, needs_record, refusals, unacceptable
+from modelops.governance.proposals import frozen
 from modelops.governance.returns import without_reverted
 from modelops.project.workspace import Workspace, environment, model_entry
 from modelops.rollouts.salt import salt_of
@@ -130,6 +131,7 @@ def _legitimacy(
     unrecorded: list[Unrecorded] = []
     for role, number in found.arms.items():
         refused += refusals(workspace, graph, tip, found.seat, number, role)
+        refused += frozen(workspace, graph, found.seat, number, role)
         if intent is not None and role == "stable":
             # A person went back to it here; what proves it is made when git can be told.
             continue

@@ -35,6 +35,7 @@ def view_of(graph: Graph, name: str) -> View:
                     arms=arms,
                     monitored=entry.monitor is not None,
                     judged=entry.monitor is not None and entry.monitor.spec.performance is not None,
+                    objectives=entry.monitor.spec.objectives if entry.monitor is not None else None,
                 )
             )
     return View(name, tuple(models))

@@ -12,6 +12,7 @@ from modelops.governance.judged import known
 from modelops.governance.waivers import Standing as WaiverStanding
 from modelops.governance.waivers import in_scope, standings
 from modelops.monitoring.telling import Standing, standing
+from modelops.monitoring.triage import Kept, read_kept
 from modelops.project.retired import Retired, arms_at, numbers_at, retired_models, successor
 from modelops.project.target import remembered, target_of
 from modelops.project.workspace import Workspace, environment, model_entry
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 class EnvironmentStatus:
     """How an environment stands; of one that others look after, ``running`` and ``synced`` are not known.
 
-    What is ``rendered`` is None where nothing is; ``problems`` are sentences. ``seen`` is the look behind it, None
+    What is ``rendered`` is None where nothing is; ``problems`` are sentences. ``triage`` is what the monitor's looks on
+    this machine left, by model. ``seen`` is the look behind it, None
     where there could be none.
     """
 
@@ -46,6 +48,7 @@ class EnvironmentStatus:
     waivers: tuple[WaiverStanding, ...] = ()
     retired: tuple[Tombstone, ...] = ()
     telling: Standing | None = None
+    triage: Mapping[str, Kept] = field(default_factory=dict)
     seen: Seen | None = field(default=None, repr=False, compare=False)
 
 
@@ -122,6 +125,7 @@ def status_of_environments(workspace: Workspace) -> tuple[EnvironmentStatus, ...
             waivers=_about(graph, excepted, one.environment),
             retired=tuple(stone for (_, name), stone in buried.items() if name == one.environment),
             telling=_telling(workspace, graph, one.environment),
+            triage=_triage(workspace, graph, one.environment),
         )
         for one in found
     )
@@ -131,6 +135,16 @@ def _telling(workspace: Workspace, graph: Graph, name: str) -> Standing | None:
     """Return how people are told of an environment."""
     deployed = [model for model, entry in graph.models.items() if name in entry.deployments]
     return standing(workspace, graph, name, deployed, workspace.clock())
+
+
+def _triage(workspace: Workspace, graph: Graph, name: str) -> dict[str, Kept]:
+    """Return what the last looks at the models of an environment left, by model; those nobody monitors are not told."""
+    site = workspace.site(name)
+    watched = [
+        model for model, entry in graph.models.items() if entry.monitor is not None and name in entry.deployments
+    ]
+    found = {model: read_kept(site.runtime, model) for model in sorted(watched)}
+    return {model: kept for model, kept in found.items() if kept.at}
 
 
 def _buried(workspace: Workspace, tip: str) -> dict[tuple[str, str], Tombstone]:

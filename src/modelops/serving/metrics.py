@@ -23,7 +23,10 @@ __all__ = ["CONTENT_TYPE", "ArmCounts", "ServerMetrics", "exposition", "of_passe
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = LATENCY_BOUNDS
-_OF_PASSES = ("modelops_reconcile_", "modelops_monitor_", "modelops_alerts_", "modelops_key_expiry_")
+_OF_PASSES = (
+    *("modelops_reconcile_", "modelops_monitor_", "modelops_alerts_", "modelops_key_expiry_"),
+    *("modelops_objective_", "modelops_incidents_", "modelops_retrainings_"),
+)
 _ARM = ("model", "release", "arm")
 
 

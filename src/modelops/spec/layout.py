@@ -96,6 +96,7 @@ DEPLOYMENT = Place("models/{model}/environments/{name}.yaml")
 RELEASE = Place("models/{model}/releases/{name}/release.yaml")
 PROMOTION = Place("models/{model}/promotions/{name}.yaml")
 PROMOTION_EVIDENCE = Place("models/{model}/promotions/{name}.intoto.jsonl")
+INCIDENT = Place("models/{model}/incidents/{name}.md")
 PROJECT = Place("policies/project.yaml")
 ENVIRONMENT = Place("policies/environments/{name}.yaml")
 GATE_POLICY = Place("policies/gates/{name}.yaml")
@@ -109,7 +110,7 @@ TRUST_SIGNATURES = "policies/trust.intoto.jsonl"
 ACCESS = Place("policies/access/{name}.yaml")
 SOURCE = Place("policies/sources/{name}.yaml")
 
-GENERATED = ("releases/", "promotions/", "environments/", "data/")
+GENERATED = ("releases/", "promotions/", "environments/", "data/", "incidents/")
 """The folders of a model that hold what modelops writes, and no code."""
 
 
@@ -205,6 +206,11 @@ def promotions_folder(model: str) -> str:
 def promotion_evidence(path: str) -> str:
     """Return where the signed statements of a promotion lie, given the path of its record."""
     return path.removesuffix(".yaml") + ".intoto.jsonl"
+
+
+def is_postmortem(path: str) -> bool:
+    """Tell whether a file says what happened to a model, which changes nothing of it."""
+    return INCIDENT.parse(path) is not None
 
 
 def is_evidence(path: str) -> bool:

@@ -22,6 +22,7 @@ from modelops.monitoring.report import (
     WindowReport,
     worst,
 )
+from modelops.views.reports import incidents
 from modelops.views.terminal import table
 
 LOOKS = 24
@@ -35,6 +36,8 @@ def text(environment: str, watched: Sequence[Watched]) -> str:
         parts.append(f"{found.seat.model} release {found.release} in {environment}\n{report_text(found.report)}")
         if found.silent:
             parts.append(f"silent: {plain(found.silent)}")
+        parts += incidents.lines(found.kept)
+        parts += map(incidents.filed_line, found.postmortems)
         parts += map(plain, decided(found))
     return "\n".join(parts) or f"no monitored model is stable in {environment}"
 
@@ -62,10 +65,17 @@ def data(environment: str, watched: Sequence[Watched]) -> list[dict[str, Any]]:
             "silent": found.silent or None,
             "retraining": None
             if found.decision is None
-            else {"fire": found.decision.fire, "reason": found.decision.reason, "lacks": found.lacks or None},
+            else {
+                "fire": found.decision.fire,
+                "trigger": found.decision.trigger,
+                "reason": found.decision.reason,
+                "lacks": found.lacks or None,
+            },
             "pullRequest": found.pull.number if found.pull is not None else None,
             "holdout": None if found.holdout is None else found.holdout.model_dump(by_alias=True),
             "earlier": [_past(past) for past in found.earlier[-LOOKS:]],
+            "triage": incidents.data(found.kept),
+            "postmortems": [incidents.filed(one) for one in found.postmortems],
         }
         for found in watched
     ]

@@ -14,6 +14,7 @@ from modelops.reconcile.status import EnvironmentStatus, ModelStatus, Tombstone
 from modelops.views import telling
 from modelops.views.proofs import waivers
 from modelops.views.proofs.branch import open_lines, row
+from modelops.views.reports import incidents
 
 _METRICS = 4
 _VIOLATIONS = 20
@@ -32,6 +33,7 @@ def text(environments: Sequence[EnvironmentStatus], violations: Sequence[Violati
         lines += [f"  {plain(problem)}" for problem in one.problems]
         lines += [f"  {c.model}: {c.type} ({c.reason}): {plain(c.message)}" for c in one.conditions]
         lines += [f"  waiver {plain(waivers.line(each))}" for each in one.waivers]
+        lines += [f"  {model}: {line}" for model, kept in one.triage.items() for line in incidents.brief(kept)]
         lines += [f"  {line}" for line in (telling.lines(one.telling) if one.telling is not None else ())]
         lines += [f"  {plain(_tombstone(each))}" for each in one.retired]
     return "\n".join([*(lines or ["no environments"]), *open_lines(violations)])
@@ -82,6 +84,7 @@ def _environment(one: EnvironmentStatus) -> dict[str, Any]:
         "waivers": [waivers.row(each) for each in one.waivers],
         "retired": [_tombstone_data(each) for each in one.retired],
         "alerts": telling.data(one.telling),
+        "monitored": [{"model": model, "at": kept.at, **incidents.data(kept)} for model, kept in one.triage.items()],
     }
     return found if one.rendered is None else found | {"rendered": [to_dict(entry) for entry in one.rendered]}
 

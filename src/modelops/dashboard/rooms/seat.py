@@ -13,8 +13,9 @@ from modelops.clock import parse_instant
 from modelops.dashboard.look import Look, asked
 from modelops.dashboard.rooms import Room
 from modelops.dashboard.rooms.model import rollouts
-from modelops.dashboard.standing import last_window, standing_of
+from modelops.dashboard.standing import kept_at, last_window, standing_of
 from modelops.spec.layout import Seat
+from modelops.views.reports.incidents import told_of
 
 __all__ = ["Turn", "pull_in", "seat", "timeline"]
 
@@ -104,6 +105,7 @@ def seat(look: Look, name: str, environment: str, here: str) -> Room | None:
             "environment": look.environment(environment),
             "denied": denied,
             "windows": last_window(look, place)[-24:],
+            "triage": told_of(kept_at(look, place)),
             "instant": parse_instant,
         },
     )

@@ -31,6 +31,8 @@ _OVER: Mapping[Happening, str] = {
     "performance": "is within its limit again",
     "inputs": "gets inputs like those of its training again",
     "silent": "is called again",
+    "burn": "keeps what it promises again",
+    "slow-burn": "keeps what it promises again",
 }
 DIGEST = "digest"
 """What keeps a page from being told: it waits for the next digest."""

@@ -17,7 +17,7 @@ from modelops.spec.resource import AnyResource, Resource, at
 PLACE = layout.policy("alerting")
 STALLS = False
 
-Happening = Literal["stalled", "rolled-back", "drift", "performance", "inputs", "silent"]
+Happening = Literal["stalled", "rolled-back", "drift", "performance", "inputs", "silent", "burn", "slow-burn"]
 """What can happen to a seat."""
 Event = Literal[Happening, "recovered"]
 Tier = Literal["page", "ticket", "record"]
@@ -29,6 +29,8 @@ TIERS: Mapping[Happening, Tier] = {
     "performance": "page",
     "inputs": "ticket",
     "silent": "page",
+    "burn": "page",
+    "slow-burn": "ticket",
 }
 """How urgent an event is where the policy does not say: a page is for what hurts those who rely on the answers."""
 
@@ -44,7 +46,8 @@ class Route(Strict):
         default=(*TIERS, "recovered"),
         min_length=1,
         description="what is told; rolled-back is a release that a rollout withdrew and denied, inputs are values that "
-        "are missing, unseen or out of range far more often than in training, silent is traffic that is not there",
+        "are missing, unseen, constant or in other units, silent is traffic that is not there, burn and slow-burn are "
+        "an error budget that is spent fast, or too soon",
     )
     tiers: tuple[Tier, ...] = Field(default=("page", "ticket"), min_length=1, description="how urgent")
     owners: tuple[str, ...] = Field(default=("*",), min_length=1, description="`spec.owner` of models, or * for all")

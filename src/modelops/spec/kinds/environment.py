@@ -25,7 +25,8 @@ class EnvironmentSpec(Strict):
     candidate in the commit that makes the release. ``rollout: direct`` lets a candidate that loads and answers its
     smoke rows become stable without traffic to judge it by, for environments that have none. ``access`` names the
     access policy that says who may call its server. ``logDays`` is how long its predictions are kept, by whole days
-    and never shorter than a monitor or a running rollout looks back; without it they are kept for ever.
+    and never shorter than a monitor or a running rollout looks back; without it they are kept for ever. While the
+    budget of an objective in ``freeze`` is spent, as the monitor here found last, no trial of the model begins.
     """
 
     target: Annotated[Plugin, Shelf("targets")]
@@ -34,6 +35,7 @@ class EnvironmentSpec(Strict):
     rollout: Literal["plan", "direct"] = "plan"
     access: Name | None = None
     log_days: Annotated[int, Field(ge=1)] | None = None
+    freeze: tuple[Literal["availability", "latency"], ...] = ()
 
 
 def problems(environment: Resource[EnvironmentSpec], around: Around) -> Iterator[Problem]:

@@ -71,18 +71,94 @@ class Slice(Strict):
     edges: tuple[float, ...] = ()
 
 
+class Objective(Strict):
+    """The least share of events that have to be good; the rest is the error budget."""
+
+    target: OpenShare
+
+
+class LatencyObjective(Objective):
+    """Of answers, those within a time: without ``withinMs`` the model's own ``serving.latencyObjectiveMs``."""
+
+    within_ms: Annotated[float, Field(gt=0)] | None = None
+
+
+class FreshnessObjective(Objective):
+    """Of the time, that in which the stable release had been made at most ``withinDays`` ago."""
+
+    within_days: Annotated[float, Field(gt=0)]
+
+
+class QualityObjective(Objective):
+    """Of answers with a label, those that are right: of a regression, those ``within`` so much of the truth."""
+
+    within: Annotated[float, Field(gt=0)] | None = None
+
+
+class Objectives(Strict):
+    """What is promised of a model over ``periodDays``, each with an error budget of its own.
+
+    A budget that burns opens an incident: fast enough to be told as ``burn``, or slowly as ``slow-burn``, by two
+    windows at once. A short window says something from ``minimumEvents`` on, two of them bad.
+    """
+
+    period_days: Annotated[int, Field(ge=7, le=90)] = 30
+    minimum_events: Annotated[int, Field(ge=1)] = 100
+    availability: Objective | None = Field(default=None, description="requests that are answered")
+    latency: LatencyObjective | None = None
+    freshness: FreshnessObjective | None = None
+    quality: QualityObjective | None = None
+
+
+class Triage(Strict):
+    """From when on what is found is an incident, and from when on that is over.
+
+    An incident opens when its cause was found in ``openAfter`` looks in a row, and closes when it was not found in
+    ``closeAfter`` in a row. A look counts when the window has moved on by a seventh of its length since the last that
+    counted; one without enough rows or labels says nothing. Silence ends with the first request. One that is closed
+    leaves a draft of its postmortem as a pull request, unless ``postmortem`` is false.
+    """
+
+    open_after: Annotated[int, Field(ge=1, le=20)] = 1
+    close_after: Annotated[int, Field(ge=1, le=20)] = 2
+    postmortem: bool = True
+
+
+class Triggers(Strict):
+    """What makes a retraining due, any of them.
+
+    ``drift`` and ``performance`` act on what was measured, ``estimatedPerformance`` on the metric that is expected
+    without labels, ``newLabels`` on so many labelled rows that the model was not trained on, ``everyDays`` on the time
+    since the last retraining was opened, or the stable release took the traffic. ``manual`` lets people ask for one:
+    ``modelops monitor ENVIRONMENT --retrain``.
+    """
+
+    drift: bool = True
+    performance: bool = True
+    estimated_performance: bool = False
+    new_labels: Annotated[int, Field(ge=1)] | None = None
+    every_days: Annotated[float, Field(gt=0)] | None = None
+    manual: bool = True
+
+
 class Retraining(Strict):
     """When the monitor opens a retraining pull request.
 
     ``sustained`` windows in a row that do not overlap, of one release, must alert, through a week at least; none is
-    opened within ``cooldown_days`` of the last one or while one is open. ``lookback_days`` of labelled rows become the
-    new snapshot, at least ``minimum_rows`` of which are new. A model that weights its rows (``data.weight``) has none,
-    as requests and labels bring no weight, unless answers are drawn for review: then a row's weight is one by the
-    chance of its label.
+    opened within ``cooldown_days`` of the last one, twice as many after one that was rejected, four times after two in
+    a row, at most a year, nor while one is open, nor beyond ``runs_per_month``, nor while data are broken.
+    ``lookback_days`` of labelled rows become the new snapshot, at least ``minimum_rows`` of which are new. A model that
+    weights its rows (``data.weight``) has none, as requests and labels bring no weight, unless answers are drawn for
+    review: then a row's weight is one by the chance of its label.
     """
 
+    triggers: Triggers = Triggers()
     sustained: Annotated[int, Field(ge=1)] = 1
     cooldown_days: Annotated[int, Field(ge=0)] = 14
+    runs_per_month: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="retrainings that are opened in a calendar month (UTC) at most, those by hand included",
+    )
     lookback_days: Annotated[int, Field(ge=1)] = 90
     minimum_rows: Annotated[int, Field(ge=1)] = 500
     keep_reference: bool = Field(default=True, description="also keep the rows that the stable release was trained on")
@@ -109,6 +185,8 @@ class MonitorSpec(Strict):
     reference: Reference = Reference()
     performance: Performance | None = None
     slices: tuple[Slice, ...] = ()
+    objectives: Objectives | None = None
+    triage: Triage = Triage()
     retraining: Retraining | None = None
     silent_after_days: Annotated[float, Field(gt=0)] | None = None
 
@@ -119,6 +197,8 @@ def problems(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem
     yield from _without_weights(monitor, around)
     yield from _reference(monitor)
     yield from _slices(monitor, around)
+    yield from _triggers(monitor)
+    yield from _objectives(monitor, around)
     performance = monitor.spec.performance
     if performance is None:
         return
@@ -172,6 +252,42 @@ def _slices(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]
             yield at(monitor, f"{where}.edges", "slice-edges", said, "remove edges: each value is a part")
         elif any(low >= high for low, high in pairwise(each.edges)):
             yield at(monitor, f"{where}.edges", "slice-edges", "the edges do not rise", "write each once, in order")
+
+
+def _objectives(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]:
+    """Refuse objectives that promise nothing, and a quality that cannot be told for the model's task."""
+    objectives, model = monitor.spec.objectives, around.folder.only("Model")
+    if not isinstance(objectives, Objectives):
+        return
+    named = (objectives.availability, objectives.latency, objectives.freshness, objectives.quality)
+    if all(one is None for one in named):
+        said = "nothing is promised"
+        hint = "name availability, latency, freshness or quality, or remove `objectives`"
+        yield at(monitor, "spec.objectives", "no-objective", said, hint)
+    quality = objectives.quality
+    if not isinstance(quality, QualityObjective) or model is None:
+        return
+    where = "spec.objectives.quality"
+    if model.spec.task == "regression" and quality.within is None:
+        said = "nothing says how near to the truth an answer has to be"
+        yield at(monitor, where, "quality-bound", said, "add `within:`, in units of the target")
+    elif model.spec.task != "regression" and isinstance(quality.within, float):
+        said = f"an answer of a {model.spec.task} is right or wrong, and near to nothing"
+        yield at(monitor, f"{where}.within", "quality-bound", said, "remove `within`")
+
+
+def _triggers(monitor: Resource[MonitorSpec]) -> Iterator[Problem]:
+    """Refuse a retraining that nothing makes due, and one that waits for what nobody measures."""
+    retraining, performance = monitor.spec.retraining, monitor.spec.performance
+    if not isinstance(retraining, Retraining) or not isinstance(retraining.triggers, Triggers):
+        return
+    triggers, where = retraining.triggers, "spec.retraining.triggers"
+    if all(value is None or value is False for _, value in triggers):
+        said = "nothing makes a retraining due, and nobody may ask for one"
+        yield at(monitor, where, "no-trigger", said, "set a trigger, or remove `retraining`")
+    if triggers.estimated_performance is True and (performance is None or performance.estimate is False):
+        said, key = "no metric is estimated without labels", f"{where}.estimatedPerformance"
+        yield at(monitor, key, "trigger-unmeasured", said, "add `performance: {estimate: true}`")
 
 
 def _without_weights(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]:

@@ -20,6 +20,8 @@ def _rows(rows: NewRows) -> str:
         said.append(f"{rows.known} labelled rows of the log were in the old one already and are not added again.")
     if rows.repeated:
         said.append(f"{rows.repeated} were delivered more than once and count once.")
+    if rows.quarantined:
+        said.append(f"{rows.quarantined} were served while the data were broken, and are left out.")
     if rows.corrected:
         said.append(f"{rows.corrected} have another truth now than in the old snapshot.")
     return " ".join(said)

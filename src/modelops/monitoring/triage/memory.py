@@ -1,0 +1,74 @@
+"""The incidents of a model in an environment, as this machine remembers them, and what else a look left to be shown."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from modelops.files import unwritable, write_atomically
+from modelops.monitoring.objectives import Budget
+from modelops.monitoring.triage.incidents import Incident
+from modelops.spec.layout import slug
+from modelops.spec.meta import Strict
+
+__all__ = ["NOTHING", "Kept", "Spent", "held", "read_kept", "write_kept"]
+
+
+class Spent(Strict):
+    """The retrainings that were opened in a month, of how many that may be, and until when none is opened."""
+
+    month: str
+    runs: int
+    limit: int | None = None
+    rejected: int = 0
+    waits_until: str | None = None
+
+
+class Kept(Strict):
+    """What is remembered between looks at one model; ``at`` is the end of the last window."""
+
+    at: str = ""
+    incidents: tuple[Incident, ...] = ()
+    spent: Spent | None = None
+    budgets: tuple[Budget, ...] = ()
+
+
+NOTHING = Kept()
+"""What is remembered of a model that nobody looked at yet."""
+
+
+def _path(runtime: Path, model: str) -> Path:
+    return runtime / "incidents" / f"{slug(model)}.json"
+
+
+def read_kept(runtime: Path, model: str) -> Kept:
+    """Return what is remembered of a model, nothing where a file is not there or cannot be read."""
+    try:
+        return Kept.model_validate_json(_path(runtime, model).read_bytes())
+    except (OSError, ValidationError):
+        return NOTHING
+
+
+def write_kept(runtime: Path, model: str, kept: Kept) -> None:
+    """Remember it, whole or not at all."""
+    write_atomically(_path(runtime, model), kept.model_dump_json(by_alias=True, indent=1).encode())
+
+
+@contextlib.contextmanager
+def held(runtime: Path, model: str) -> Iterator[None]:
+    """Keep other monitors from changing what is remembered of a model, until the end of the block."""
+    path = _path(runtime, model).with_suffix(".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    with file:
+        # A file system without locks has one machine that monitors.
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
