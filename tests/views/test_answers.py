@@ -36,9 +36,9 @@ from modelops.views import (
     telling,
 )
 from modelops.views.data import snapshot, travelling
-from modelops.views.proofs import branch, fence, repository, trust, waivers
+from modelops.views.proofs import branch, fence, repository, trust, verified, waivers
 from modelops.views.proposals import ending, measured, promotion, published, restoration, retraining
-from modelops.views.reports import monitored
+from modelops.views.reports import documents, monitored
 from modelops.views.trials import picture, rehearsal, replay
 from views import loop_answers as said
 from views import pull_answers as pulls
@@ -63,6 +63,8 @@ TEXTS = {
     "status-unapproved": status.text(said.ENVIRONMENTS[:1], (said.PUSHED,) * 22),
     "trust-endorsed": trust.endorsed_text(said.ENDORSED),
     "branch": branch.text(said.JUDGEMENT),
+    "verified": verified.text(told.VERIFIED),
+    "documents": documents.gaps_text(told.PAPER),
     "branch-clears": branch.clears_line(said.PUSHED),
     "rollout": rollout.text(said.ROLLOUT),
     "rollout-none": rollout.text(said.NO_ROLLOUT),
@@ -113,6 +115,8 @@ DATA: dict[str, Any] = {
     "status": status.data(said.ENVIRONMENTS),
     "status-model": status.model_data(said.MODEL),
     "branch": branch.data(said.JUDGEMENT),
+    "verified": verified.data(told.VERIFIED),
+    "documents": documents.data(told.PAPER),
     "rollout": rollout.data(said.ROLLOUT),
     "rollout-none": rollout.data(said.NO_ROLLOUT),
     "rollout-steered": rollout.steered_data(said.STEERED),
@@ -149,6 +153,7 @@ MARKDOWN = {
     "ending-forgotten": ending.markdown(replace(said.ENDING, state=None)),
     "restoration": restoration.markdown(said.RESTORATION),
     "retraining": retraining.markdown(said.RETRAINING),
+    "documents": documents.markdown(told.PAPER),
     "monitored": monitored.markdown(f"production {said.HOSTILE}", said.REPORTED),
     "monitored-nothing": monitored.markdown("production", ()),
     "published": published.comment(said.PULL, REPORT, CHECKED, PENDING),

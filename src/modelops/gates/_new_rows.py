@@ -35,15 +35,19 @@ def new_rows(now: pd.DataFrame, before: pd.DataFrame, names: Sequence[str]) -> n
 
 
 def _hashed(rows: pd.DataFrame, names: Sequence[str]) -> np.ndarray[Any, Any]:
+    return keyed([_hashes(raw_values(rows[name])) for name in names])
+
+
+def _hashes(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return hashes of which equal values have equal ones, whatever type a file gave their column."""
     import pandas as pd
 
-    def hashes(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        found: np.ndarray[Any, Any] = pd.util.hash_pandas_object(pd.Series(values), index=False).to_numpy()
+    found: np.ndarray[Any, Any]
+    if values.dtype != object:
+        # 0.0 and -0.0 are one number.
+        found = pd.util.hash_array(values + 0.0)
         return found
-
-    return keyed([hashes(_plain(raw_values(rows[name]))) for name in names])
-
-
-def _plain(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return values of which equal ones have equal hashes, whatever type a file gave their column."""
-    return values if values.dtype != object else np.array([None if one is None else str(one) for one in values], object)
+    codes, different = pd.factorize(values)
+    known = pd.util.hash_array(np.array([*map(str, different), ""], dtype=object), categorize=False)
+    found = known[codes]
+    return found

@@ -42,12 +42,14 @@ class Params(Strict):
     New rows are those of the candidate's snapshot that the stable release's did not have. Of every feature each value
     that ``minimumCount`` of them have is looked at, and 200 ranges of a number, which hold the old rows equally: a
     spike is one that came twice as often as in the old rows or more, whose additional rows have one label by ``purity``
-    or more, where rows of that value, or those around it, had another mix before. ``significance`` is the chance, over
-    all values and labels together (Bonferroni), to find one where the new rows are drawn like the old ones. ``maximum``
-    is the share of the new rows that a spike may hold; of a smaller one it is only told.
+    or more, a label that was rarer by 0.25 or more among rows of that value, or those around it, before.
+    ``significance`` is the chance, over all values and labels together (Bonferroni), to find one where the new rows are
+    drawn like the old ones. ``maximum`` is the share of the new rows that a spike may hold; of a smaller one it is only
+    told.
 
-    A trigger of several features together, labels that were changed without one, and rows that were there before are
-    not seen. ``whenAbsent`` is the verdict where no release is stable yet: then nothing is known to compare with.
+    A trigger of several features together, one with a label that most rows have anyway, labels that were changed
+    without one, and rows that were there before are not seen. ``whenAbsent`` is the verdict where no release is stable
+    yet: then nothing is known to compare with.
     """
 
     maximum: Share = 0.0

@@ -12,6 +12,8 @@ from modelops.statistics import Array
 
 __all__ = ["Counts", "Spike", "smallest_seen", "spikes"]
 
+_APART = 0.25
+"""By how much a label has to be more common among the additional rows than it was before."""
 _TIMES = 2.0
 """How many times as often as before a cell has to come: of less, what is additional is lost in how the rest changed."""
 
@@ -54,8 +56,8 @@ def spikes(counts: Counts, new_rows: int, old_rows: int, purity: float) -> list[
     :math:`P(Bin(a + b, n / (n + m)) \ge a)` is small, and the labels are others if k of a is more than the expected
     share allows, by Fisher's exact test of a new rows against those that the share rests on. Both have to hold, so the
     larger of the two is the p-value of a cell and label. Of the :math:`a - nb / m` additional rows the share ``purity``
-    has to have the label at least, and it must not have been so common before. They have to be half of the rows or
-    more: where a few more came to many, labels of the many that changed would be taken for theirs.
+    has to have the label at least, and it must not have been almost as common before. They have to be half of the rows
+    or more: where a few more came to many, labels of the many that changed would be taken for theirs.
 
     Parameters
     ----------
@@ -106,7 +108,7 @@ def spikes(counts: Counts, new_rows: int, old_rows: int, purity: float) -> list[
             float(counts.expected[cell, label]),
             float(p_values[cell, label]),
         )
-        for cell, label in zip(*np.nonzero((pure >= purity) & (counts.expected < purity)), strict=True)
+        for cell, label in zip(*np.nonzero((pure >= purity) & (pure - counts.expected >= _APART)), strict=True)
     ]
 
 
