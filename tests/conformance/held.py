@@ -25,13 +25,19 @@ import modelops.exports.grafana
 import modelops.exports.prometheus
 import modelops.forges.embedded
 import modelops.forges.github
+import modelops.gates.calibration
 import modelops.gates.champion
 import modelops.gates.data_quality
 import modelops.gates.drift
 import modelops.gates.fairness
 import modelops.gates.latency
+import modelops.gates.membership
 import modelops.gates.metric
+import modelops.gates.monotonicity
+import modelops.gates.permutation_importance
+import modelops.gates.poisoning
 import modelops.gates.robustness
+import modelops.gates.slices
 import modelops.logs.docker
 import modelops.logs.exported
 import modelops.logs.folder
@@ -97,13 +103,19 @@ forges_embedded: ForgeModule = modelops.forges.embedded
 forges_github: ForgeModule = modelops.forges.github
 
 # gates
+gates_calibration: Gate = modelops.gates.calibration
 gates_champion: Gate = modelops.gates.champion
 gates_data_quality: Gate = modelops.gates.data_quality
 gates_drift: Gate = modelops.gates.drift
 gates_fairness: Gate = modelops.gates.fairness
 gates_latency: Gate = modelops.gates.latency
+gates_membership: Gate = modelops.gates.membership
 gates_metric: Gate = modelops.gates.metric
+gates_monotonicity: Gate = modelops.gates.monotonicity
+gates_permutation_importance: Gate = modelops.gates.permutation_importance
+gates_poisoning: Gate = modelops.gates.poisoning
 gates_robustness: Gate = modelops.gates.robustness
+gates_slices: Gate = modelops.gates.slices
 
 # logs
 logs_docker: LogModule = modelops.logs.docker

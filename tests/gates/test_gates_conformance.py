@@ -11,13 +11,19 @@ from modelops.errors import ModelOpsError
 from modelops.gates import Verdict
 
 EXAMPLES: dict[str, dict[str, object]] = {
+    "calibration": {"maximum": 0.4},
     "champion": {"metric": "roc-auc", "margin": 0.01},
     "data-quality": {},
     "drift": {},
     "fairness": {"metric": "equalized-odds", "column": "sex", "maximum": 0.2},
     "latency": {"p50Ms": 5.0, "p99Ms": 20.0, "maximumBytes": 1_000_000},
+    "membership": {},
     "metric": {"metric": "recall", "minimum": 0.7},
-    "robustness": {"maximum": 0.1},
+    "monotonicity": {"directions": {"income": "increasing"}, "maximum": 0.02},
+    "permutation-importance": {"maximum": 0.05, "features": ["children"], "proxiesOf": ["sex"]},
+    "poisoning": {},
+    "robustness": {"maximum": 0.1, "metric": "accuracy"},
+    "slices": {"metric": "accuracy", "minimum": 0.5, "columns": ["sex", "region"]},
 }
 KEYS = plugins.keys("gates")
 

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from modelops.artifacts import BuildRecord, columns, load_predictor, open_artifact, put_artifact
-from modelops.errors import ModelOpsError
+from modelops.errors import ModelOpsError, failure
 from modelops.gates import PARTS
+from modelops.releases.verdicts import bind_policy, judge
+from modelops.spec.kinds.gate_policy import Gate, GatePolicySpec
 from modelops.spec.kinds.release import CodeReference, DataReference, ReleaseSpec, VerdictRecord
+from modelops.spec.load import load_resource
+from modelops.spec.yaml.dump import dump
 from modelops.training import judging, looks, record_digest, subject
 from modelops.training.judging import LATENCY_ROWS, latency_sample
 from training.building_blocks import Workshop, people
@@ -133,6 +137,68 @@ def test_a_gate_can_ask_the_model_itself(built: Built) -> None:
     np.testing.assert_array_equal(answers.labels, found.holdout.y_pred)
     assert found.predict(found.test.assign(amount=1e6)).scores.shape == (60,)
     assert len(found.predict(found.train.iloc[:7]).labels) == 7
+
+
+def test_rows_of_before_and_what_features_carry_are_those_that_were_recorded(built: Built) -> None:
+    """Importance is the build's; the rows of before are the snapshot's own, another one's, none, or told to be gone."""
+    workshop, record = built
+    same = release(record)
+    other = same.model_copy(update={"data": same.data.model_copy(update={"root": ABSENT})})
+    asked = {"rows": workshop.divided, "store": workshop.store}
+
+    def given(**changes: object):
+        return subject(workshop.request(), record, **asked, **changes)(("importance", "previous"))
+
+    found = given(champion=same)
+    assert found.importance == record.importance
+    assert found.previous.equals(workshop.table.to_pandas())
+    assert len(given(champion=other, champion_rows=lambda: people(50)).previous) == 50
+    alone = given()
+    assert (alone.previous, alone.unreadable) == (None, "")
+
+    def gone():
+        raise failure("not-in-store", "its files are gone")
+
+    lost = given(champion=other, champion_rows=gone)
+    assert (lost.previous, lost.unreadable) == (None, "its files are gone")
+
+
+ASKED: dict[str, dict[str, object]] = {
+    "calibration": {"maximum": 0.9, "minimumRows": 30},
+    "membership": {"maximum": 0.99, "minimumRows": 20},
+    "monotonicity": {"directions": {"amount": "increasing"}, "maximum": 0.9, "minimumRows": 20},
+    "permutation-importance": {"maximum": 0.99, "features": ["age"], "proxiesOf": ["country"]},
+    "poisoning": {"minimumRows": 20},
+    "robustness": {"maximum": 0.99, "fault": "missing", "share": 0.5},
+    "slices": {
+        "metric": "accuracy",
+        "minimum": 0.05,
+        "columns": ["country", "age"],
+        "minimumRows": 10,
+        "waive": ["country (missing)"],
+    },
+}
+
+
+def test_every_gate_on_behaviour_judges_a_real_build(built: Built) -> None:
+    """Of a trained and served artifact on its own snapshot each comes to a verdict that rests on something."""
+    workshop, record = built
+    before = release(record.model_copy(update={"data_root": ABSENT}))
+    given = subject(
+        *(workshop.request(), record),
+        rows=workshop.divided,
+        store=workshop.store,
+        champion=before,
+        champion_rows=lambda: people(300, seed=9),
+    )
+    specs = tuple(Gate(name=key, type=key, params=params) for key, params in ASKED.items())
+    path = "policies/gates/behaviour.yaml"
+    policy = load_resource(dump("GatePolicy", "behaviour", GatePolicySpec(gates=specs), path=path), path)
+    found = {one.record.gate: one for one in judge(bind_policy(policy), given)}
+    assert {name: one.record.verdict for name, one in found.items()} == dict.fromkeys(ASKED, "pass"), [
+        one.record.reason for one in found.values()
+    ]
+    assert all(one.record.n and one.details for one in found.values())
 
 
 def test_a_pause_of_the_machine_is_no_property_of_the_artifact(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:

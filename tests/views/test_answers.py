@@ -38,7 +38,7 @@ from modelops.views import (
 )
 from modelops.views.data import snapshot, travelling, upstream
 from modelops.views.handbook import topics
-from modelops.views.proofs import branch, fence, judging, repository, trust, waivers
+from modelops.views.proofs import branch, fence, judging, repository, trust, verified, waivers
 from modelops.views.proposals import (
     ending,
     labels,
@@ -49,7 +49,7 @@ from modelops.views.proposals import (
     restoration,
     retraining,
 )
-from modelops.views.reports import built, incidents, monitored, simulated
+from modelops.views.reports import built, documents, incidents, monitored, simulated
 from modelops.views.trials import picture, rehearsal, replay, runs
 from views import loop_answers as said
 from views import pull_answers as pulls
@@ -76,6 +76,8 @@ TEXTS = {
     "status-unapproved": status.text(said.ENVIRONMENTS[:1], (said.PUSHED,) * 22),
     "trust-endorsed": trust.endorsed_text(said.ENDORSED),
     "branch": branch.text(said.JUDGEMENT),
+    "verified": verified.text(told.VERIFIED),
+    "documents": documents.gaps_text(told.PAPER),
     "branch-clears": branch.clears_line(said.PUSHED),
     "rollout": rollout.text(said.ROLLOUT),
     "rollout-none": rollout.text(said.NO_ROLLOUT),
@@ -143,6 +145,8 @@ DATA: dict[str, Any] = {
     "status": status.data(said.ENVIRONMENTS),
     "status-model": status.model_data(said.MODEL),
     "branch": branch.data(said.JUDGEMENT),
+    "verified": verified.data(told.VERIFIED),
+    "documents": documents.data(told.PAPER),
     "rollout": rollout.data(said.ROLLOUT),
     "rollout-none": rollout.data(said.NO_ROLLOUT),
     "rollout-steered": rollout.steered_data(said.STEERED),
@@ -192,6 +196,7 @@ MARKDOWN = {
     "restoration": restoration.markdown(said.RESTORATION),
     "retraining": retraining.markdown(said.RETRAINING),
     "postmortem": postmortem.markdown(told.POSTMORTEM),
+    "documents": documents.markdown(told.PAPER),
     "monitored": monitored.markdown(f"production {said.HOSTILE}", said.REPORTED),
     "built": built.markdown([said.BUILT], {}),
     "simulated": simulated.markdown(tried.SIMULATED),

@@ -1,4 +1,4 @@
-"""An image and how telling stands, with values that try to be markup or to steer a terminal."""
+"""An image, how telling stands, a document, a verified branch; values try to be markup or to steer a terminal."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 
 from modelops.changes.packaging import Package
 from modelops.changes.postmortems import Filed, Impact, Postmortem, Turn
+from modelops.changes.verifying import Verification
+from modelops.documents import Paper, Section, Statement, Table
+from modelops.errors import Location, Problem
 from modelops.monitoring.objectives import Budget
 from modelops.monitoring.telling import Standing
 from modelops.monitoring.telling.memory import Trouble
@@ -16,9 +19,9 @@ from modelops.monitoring.triage.incidents import Entry, Rows
 from modelops.spec.kinds.silence import SilenceSpec
 from modelops.spec.layout import Seat
 from modelops.targets import Built, Packed
-from views.loop_answers import HOSTILE
+from views.loop_answers import HOSTILE, JUDGEMENT
 
-__all__ = ["BUILT", "FILED", "FOLDER", "KEPT", "PACKAGE", "POSTMORTEM", "STANDING"]
+__all__ = ["BUILT", "FILED", "FOLDER", "KEPT", "PACKAGE", "PAPER", "POSTMORTEM", "STANDING", "VERIFIED"]
 
 PACKED = Packed(
     name=f"churn:1-{HOSTILE}",
@@ -104,4 +107,32 @@ POSTMORTEM = Postmortem(
     f"risk {HOSTILE}",
     Impact(1200, 3, 400, 90, 700, 250, whole=False),
     (Turn(datetime(2026, 1, 1, 17, 58, tzinfo=UTC), (("stable", 2),), "c" * 40),),
+)
+PAPER = Paper(
+    "annex-iv",
+    f"Technical documentation of churn {HOSTILE}",
+    (("release", "churn 1"), ("owner", HOSTILE)),
+    (
+        Section(
+            "1a",
+            "Purpose",
+            "The intended purpose.",
+            (Statement(f"It finds {HOSTILE}", "models/churn/model.yaml at 0123456789ab"),),
+            (Table("Gates", ("gate", "reason"), (("standard/ranks", HOSTILE), ("a|b", "-")), "signed evidence"),),
+            (f"nobody says {HOSTILE}",),
+        ),
+        Section("1b", "Other systems"),
+    ),
+)
+VERIFIED = Verification(
+    JUDGEMENT,
+    None,
+    {"commits": 23, "releases": 2},
+    (
+        Problem(
+            "immutable-file", f"commit 0123 ({HOSTILE}) changed it", Location("models/churn/data/q.yaml"), hint="see"
+        ),
+        Problem("trust-missing", "there is no trust policy"),
+    ),
+    (f"churn/{HOSTILE}",),
 )

@@ -45,6 +45,7 @@ VERBS: dict[str, str] = {
     "monitor": "Score recent traffic for drift and performance, and act on it.",
     "judge": "Judge predictions or rows of a model that others train and serve; no repository is needed.",
     "audit": "Answer who, what and when about a prediction, a release, an environment, its log or the branch.",
+    "document": "Write what regulators, auditors and scanners ask of a release, with every gap.",
     "maturity": "Tell how far the repository and its models are automated, and what is missing.",
     "reproduce": "Rebuild a release from git and compare digests.",
     "pr": "Pull requests of the embedded forge.",

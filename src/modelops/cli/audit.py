@@ -60,7 +60,9 @@ def logs_here(workspace: Workspace) -> list[KnownLog]:
     return [known_log(workspace, target.place.environment, target.log()) for target in targets]
 
 
-@click.group(help="Answer who, what and when about a prediction, a release, an environment, its log or the branch.")
+@click.group(
+    help="Answer who, what and when about a prediction, a release, an environment, its log or the branch; verify all."
+)
 def command() -> None:
     """Group the questions; the answers come from git and the local prediction logs alone."""
 
@@ -87,7 +89,7 @@ def prediction_command(id: str, exported: tuple[str, ...], output: str) -> int:
         logs=logs,
         branch=workspace.branch,
         rescorer=rescorer,
-        asked=_asked(workspace),
+        asked=asked_by(workspace),
     )
     emit(output, view.data(answer), lambda: view.text(answer))
     return 0 if answer.ok else 1
@@ -124,7 +126,7 @@ def log_command(name: str, exported: tuple[str, ...], sample: int | None, seed: 
         sample=sample or 0,
         seed=secrets.randbelow(1 << 32) if seed is None else seed,
         rescorer=audit.Rescorer(lambda: workspace.store),
-        asked=_asked(workspace),
+        asked=asked_by(workspace),
     )
     if exported and answer.ok and not answer.parts:
         raise failure(
@@ -220,6 +222,27 @@ def branch_command(output: str) -> int:
     return 1 if found.open else 0
 
 
+@command.command("verify")
+@output_option
+@in_haste()
+def verify_command(output: str) -> int:
+    """Check everything that the branch claims again, from its first commit, and tell what does not hold.
+
+    Every commit is judged anew, whatever this machine remembers; signatures, digests, dates, code and its ancestry, and
+    files that may never change, are checked for every release, promotion and snapshot. Ends with 1 where something does
+    not hold. A shallow clone is refused.
+    """
+    from modelops.changes.verifying import verify
+    from modelops.project.workspace import open_workspace
+    from modelops.views.proofs import verified as view
+
+    workspace = open_workspace()
+    workspace.reach()
+    found = verify(workspace)
+    emit(output, view.data(found), lambda: view.text(found))
+    return 0 if found.ok else 1
+
+
 @command.command("export")
 @click.argument("name", shell_complete=environments)
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
@@ -255,7 +278,8 @@ def no_log(name: str, known: Sequence[str]) -> ModelOpsError:
     )
 
 
-def _asked(workspace: Workspace) -> Asked:
+def asked_by(workspace: Workspace) -> Asked:
+    """Return when a question is asked, and how the branch that answers it stands."""
     from modelops.audit import Asked
     from modelops.governance.judged import unapproved_commits
     from modelops.project.state import accepted_roots
@@ -272,4 +296,4 @@ def _open() -> tuple[Repository, str, Asked]:
     from modelops.project.workspace import open_workspace
 
     workspace = open_workspace()
-    return workspace.repository, workspace.branch, _asked(workspace)
+    return workspace.repository, workspace.branch, asked_by(workspace)

@@ -15,6 +15,7 @@ from modelops.gates import Answers, Subject
 from modelops.metrics import Predictions
 from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.kinds.model import Feature, ModelData, ModelSpec, Task
+from modelops.spec.kinds.release import FeatureImportance, Importance
 
 FEATURES = (
     Feature(name="income", type="number", nullable=True),
@@ -84,6 +85,9 @@ def subject(n: int = 800, **changes: object) -> Subject:
         incomparable="",
         unseen=np.ones(n, dtype=bool),
         predict=predict,
+        importance=importance(),
+        previous=rows(n, 8, start=2 * n),
+        unreadable="",
     )
     return replace(whole, **changes)  # type: ignore[arg-type]  # the names are the subject's
 
@@ -106,7 +110,16 @@ def empty() -> Subject:
         unseen=np.zeros(0, dtype=bool),
         latency=np.empty(0),
         artifact_size=0,
+        importance=None,
+        previous=whole.train.iloc[:0],
     )
+
+
+def importance(**carried: float) -> Importance:
+    """Return what a build measures of the features: the income carries the model, unless it is said otherwise."""
+    worth = {"income": 0.6, "children": 0.001, "region": -0.001} | carried
+    found = [FeatureImportance(name=name, value=value, error=0.002) for name, value in worth.items()]
+    return Importance(loss="log-loss", rows=800, features=tuple(sorted(found, key=lambda one: -one.value)))
 
 
 def profile(train: pd.DataFrame) -> dict[str, Summary]:

@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from modelops.metrics import Predictions
+    from modelops.spec.kinds.release import Importance
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 __all__ = ["PARTS", "PROTOCOL", "Answers", "Gate", "Need", "Predict", "Subject", "Verdict", "bind"]
 
-Need = Literal["rows", "predictions", "champion", "profile", "latency", "predictor"]
+Need = Literal["rows", "predictions", "champion", "profile", "latency", "predictor", "importance", "previous"]
 PARTS: Mapping[str, Need] = {
     "train": "rows",
     "test": "rows",
@@ -42,6 +43,9 @@ PARTS: Mapping[str, Need] = {
     "champion_profile": "profile",
     "latency": "latency",
     "predict": "predictor",
+    "importance": "importance",
+    "previous": "previous",
+    "unreadable": "previous",
 }
 """Which need gives which part of a subject; all others are there for every gate."""
 _UNNAMED: Any = object()
@@ -88,6 +92,9 @@ class Subject:
     profile: what the snapshot measured of each feature, the candidate's and the stable release's.
     latency: seconds per single-row prediction of the served artifact, the fastest of a few timings of each row.
     predictor: ``predict`` asks the served artifact about any frame with the columns of ``test``.
+    importance: what the build measured of how much each feature carries; None where it could not.
+    previous: the rows of the snapshot that the stable release was made from, as read, those without a target included;
+    None when there is no stable release, or when they cannot be read, which ``unreadable`` then explains.
     """
 
     model: ModelSpec
@@ -105,6 +112,9 @@ class Subject:
     champion_profile: Mapping[str, Summary] | None = _UNNAMED
     latency: Array = _UNNAMED
     predict: Predict = _UNNAMED
+    importance: Importance | None = _UNNAMED
+    previous: pd.DataFrame | None = _UNNAMED
+    unreadable: str = _UNNAMED
 
     def __getattribute__(self, name: str) -> Any:
         value = object.__getattribute__(self, name)

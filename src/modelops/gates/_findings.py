@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from modelops.gates import Verdict
 from modelops.spec.meta import VerdictWord
+from modelops.statistics.parts.worst import Part, largest, smallest
 
 _WORST_FIRST: tuple[VerdictWord, ...] = ("fail", "no-data", "inconclusive", "pass")
 
@@ -28,6 +29,40 @@ def at_most(what: str, value: float, lower: float, upper: float, limit: float, n
     """Judge a quantity that must not exceed ``limit``: its upper bound decides yes, its lower bound no."""
     word: VerdictWord = "pass" if upper <= limit else "fail" if lower > limit else "inconclusive"
     return Verdict(word, _sentence(what, value, lower, upper, "at most", limit, n, word), value, lower, upper, limit, n)
+
+
+def none_above(what: str, parts: Sequence[Part], limit: float, n: int) -> Verdict:
+    """Judge several quantities none of which may exceed ``limit``, by honest bounds of the largest one."""
+    found = largest(parts)
+    return _named(at_most(what, found.part.value, found.lower, found.upper, limit, n), parts, found.part, limit)
+
+
+def none_below(what: str, parts: Sequence[Part], limit: float, n: int) -> Verdict:
+    """Judge several quantities each of which must reach ``limit``, by honest bounds of the smallest one."""
+    found = smallest(parts)
+    return _named(at_least(what, found.part.value, found.lower, found.upper, limit, n), parts, found.part, limit)
+
+
+def _named(found: Verdict, parts: Sequence[Part], worst: Part, limit: float) -> Verdict:
+    """Say which part is the worst, of how many, and which others are shown to be beyond the limit."""
+    side = worst.value > limit
+    beyond = [one.name for one in parts if (one.shared[0] > limit if side else one.shared[1] < limit)]
+    others = [name for name in beyond if name != worst.name] if found.verdict == "fail" else []
+    more = f", and {len(others) - 5} more" if len(others) > 5 else ""
+    also = f"; also {', '.join(others[:5])}{more}" if others else ""
+    return replace(found, reason=f"{found.reason}: the worst of {len(parts)} is {worst.name}{also}")
+
+
+def bounds_of(one: Part) -> dict[str, object]:
+    """Return the numbers of a part as the details of a verdict have them."""
+    return {
+        "n": one.n,
+        "value": one.value,
+        "lower": one.own[0],
+        "upper": one.own[1],
+        "sharedLower": one.shared[0],
+        "sharedUpper": one.shared[1],
+    }
 
 
 def weighed(found: Verdict, column: str | None, worth: int | None) -> Verdict:

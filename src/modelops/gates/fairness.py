@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from modelops.artifacts import columns
-from modelops.artifacts.pandas_columns import raw_values
 from modelops.gates import Need, Subject, Verdict
 from modelops.gates._findings import no_data, weighed
+from modelops.gates._groups import DISCLOSURE, groups_by, unnamed
 from modelops.metrics import Predictions
-from modelops.spec.kinds.model import Feature
 from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.disparity import Gap, GroupRate, largest_gap, mean, proportion
 from modelops.statistics.weighted import trials, worth
@@ -25,10 +22,7 @@ __all__ = ["NEEDS", "Params", "evaluate", "vacuous"]
 NEEDS: tuple[Need, ...] = ("rows", "predictions")
 
 Array = np.ndarray[Any, Any]
-MISSING = "(missing)"
 _MOST_GROUPS = 50
-_MOST_VALUES = 10  # a numeric column with more distinct values is cut into bins
-_DISCLOSURE = 10  # of groups smaller than this neither rates nor labels are written down
 
 FairnessMetric = Literal[
     "demographic-parity",
@@ -199,7 +193,7 @@ def _quantities(params: Params, predictions: Predictions) -> tuple[_Quantity, ..
 
 def _families(params: Params, subject: Subject) -> list[Array]:
     """Return the group of every test row, shape (n,), as text: by each column alone, and last by all crossed."""
-    alone = [_groups(name, params.bins, subject) for name in params.names]
+    alone = [groups_by(name, params.bins, subject) for name in params.names]
     if len(alone) == 1:
         return alone
     named = [
@@ -207,34 +201,6 @@ def _families(params: Params, subject: Subject) -> list[Array]:
     ]
     crossed = np.array([" & ".join(row) for row in zip(*named, strict=True)], dtype=object)
     return [*named, crossed]
-
-
-def _groups(column: str, bins: tuple[float, ...], subject: Subject) -> Array:
-    """Return the group of every test row by one column, shape (n,), as text."""
-    values = raw_values(subject.test[column])
-    numeric = values.dtype != object
-    finite = values[np.isfinite(values)] if numeric else values[:0]
-    if numeric and len(finite) and (bins or len(np.unique(finite)) > _MOST_VALUES):
-        return _binned(values, np.array(bins or _quartiles(column, subject, finite)))
-    text = columns({column: values}, [Feature(name=column, type="category")])[column]
-    return np.where(text == "", MISSING, text)
-
-
-def _quartiles(column: str, subject: Subject, fallback: Array) -> tuple[float, ...]:
-    train = raw_values(subject.train[column]) if column in subject.train.columns else fallback
-    train = train[np.isfinite(train)] if train.dtype != object else fallback
-    return tuple(np.unique(np.quantile(train if len(train) else fallback, [0.25, 0.5, 0.75])).tolist())
-
-
-def _binned(values: Array, edges: Array) -> Array:
-    edges = np.unique(edges)
-    names = [f"below {edges[0]:g}"]
-    names += [f"{low:g} to {high:g}" for low, high in pairwise(edges.tolist())]
-    names.append(f"{edges[-1]:g} and above")
-    binned = np.array([*names, MISSING], dtype=object)
-    place = np.searchsorted(edges, values, side="right")
-    chosen: Array = binned[np.where(np.isfinite(values), place, len(names))]
-    return chosen
 
 
 def _too_small(params: Params, quantities: tuple[_Quantity, ...], member: Array) -> str | None:
@@ -267,7 +233,7 @@ def _table(
     hidden = [group for group in members if _hidden(group, params, members)]
     if hidden:
         n = int(sum(members[group].sum() for group in hidden))
-        rows.append({"group": _unnamed(len(hidden)), "n": n, "status": "too small"})
+        rows.append({"group": unnamed(len(hidden)), "n": n, "status": "too small"})
     for group, member in members.items():
         if group in hidden:
             continue
@@ -275,7 +241,7 @@ def _table(
         row: dict[str, object] = {"group": group, "n": int(member.sum()), "status": status}
         for quantity in quantities:
             rows_of = int(quantity.rows(member).sum())
-            row[quantity.name] = quantity.mean(member) if rows_of >= _DISCLOSURE else None
+            row[quantity.name] = quantity.mean(member) if rows_of >= DISCLOSURE else None
             row[f"{quantity.name}Rows"] = rows_of
             if quantity.weight is not None:
                 row[f"{quantity.name}Worth"] = quantity.size(member)
@@ -285,18 +251,14 @@ def _table(
 
 def _hidden(group: str, params: Params, members: Mapping[str, Array]) -> bool:
     """Tell whether a group is so small that its label may point at a person; what the policy names is no secret."""
-    return bool(members[group].sum() < _DISCLOSURE) and group not in params.waive
-
-
-def _unnamed(count: int) -> str:
-    return f"{count} group{'s' * (count > 1)} below {_DISCLOSURE} rows"
+    return bool(members[group].sum() < DISCLOSURE) and group not in params.waive
 
 
 def _listed(small: Mapping[str, str], members: Mapping[str, Array]) -> str:
     """Return the groups that cannot be judged, each with the reason; those below the least number are counted."""
-    named = [f"{group} ({why})" for group, why in small.items() if members[group].sum() >= _DISCLOSURE]
+    named = [f"{group} ({why})" for group, why in small.items() if members[group].sum() >= DISCLOSURE]
     hidden = len(small) - len(named)
-    return ", ".join([*named, *([_unnamed(hidden)] if hidden else [])])
+    return ", ".join([*named, *([unnamed(hidden)] if hidden else [])])
 
 
 def _verdict(params: Params, gap: Gap | None, listed: str, table: list[dict[str, object]], n: int) -> Verdict:

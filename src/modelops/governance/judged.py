@@ -44,6 +44,7 @@ __all__ = [
     "course_of",
     "desired",
     "graph_at",
+    "judged_anew",
     "judgement",
     "known",
     "oversteps",
@@ -332,6 +333,18 @@ def judgement(workspace: Workspace) -> Judgement:
         *(course.start, tip, course.proven, course.counted(), tuple(course.open), in_force, tuple(course.cleared)),
         how_to_clear(workspace, course.open[0]) if course.open else "",
     )
+
+
+def judged_anew(workspace: Workspace) -> Judgement:
+    """Return how the branch stands if it is judged from its first commit, whatever is remembered or was recorded."""
+    tip = workspace.tip()
+    workspace.repository.require_history()
+    course = _from(workspace, tip, Course(), keep=False)
+    assert course is not None, "the first commit is on every line"
+    in_force = frozenset(one.commit for one in course.in_force)
+    way_out = how_to_clear(workspace, course.open[0]) if course.open else ""
+    found = (course.start, tip, course.proven, course.counted(), tuple(course.open), in_force, tuple(course.cleared))
+    return Judgement(*found, way_out)
 
 
 # --- what is signed of it

@@ -11,7 +11,10 @@ from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-__all__ = ["LockDifferences", "Pin", "compare_lock", "normal_name", "pins_of"]
+__all__ = ["HASH", "LockDifferences", "Pin", "compare_lock", "normal_name", "pins_of"]
+
+HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+"""A hash of a pin's files."""
 
 _PIN = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*===?\s*(?P<version>[A-Za-z0-9.!+_-]+)\s*(?P<rest>.*)"

@@ -6,18 +6,15 @@ The specification is at cyclonedx.org (ECMA-424); purls are those of the package
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from modelops.locks.pins import pins_of
+from modelops.locks.pins import HASH, pins_of
 from modelops.locks.wheel import Wheel
 
 __all__ = ["bill_of_materials"]
-
-_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 
 def bill_of_materials(
@@ -30,7 +27,7 @@ def bill_of_materials(
     """
     components: Sequence[dict[str, Any]] = [
         _base(base),
-        *(_package(pin.name, pin.version, _HASH.findall(pin.text)) for pin in pins_of(packages.encode()) if pin.counts),
+        *(_package(pin.name, pin.version, HASH.findall(pin.text)) for pin in pins_of(packages.encode()) if pin.counts),
         _package("modelops", wheel.name.split("-")[1], [wheel.sha256]),
         {
             "type": "machine-learning-model",

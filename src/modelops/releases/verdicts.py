@@ -107,7 +107,12 @@ def let_through(records: Iterable[VerdictRecord]) -> tuple[VerdictRecord, ...]:
 
 
 Outcome = Literal["passed", "waived", "undecided", "failed"]
-_BESIDE = frozenset({"data-quality", "drift", "fairness", "latency", "robustness"})
+_BESIDE = frozenset(
+    {
+        "data-quality", "drift", "fairness", "latency", "membership", "monotonicity", "permutation-importance",
+        "poisoning", "robustness",
+    }
+)  # fmt: skip
 """Gates that ask something else than how good a model is."""
 
 

@@ -82,6 +82,10 @@ def subject(
                 return {"latency": parts.latency}
             case "predictor":
                 return {"predict": parts.predict}
+            case "importance":
+                return {"importance": record.importance}
+            case "previous":
+                return dict(zip(("previous", "unreadable"), parts.previous, strict=True))
 
     def with_parts(needs: Collection[Need]) -> Subject:
         return bare.with_parts({name: value for need in needs for name, value in part(need).items()})
@@ -144,6 +148,18 @@ class _Parts:
             if not {problem.code for problem in error.problems} <= INCOMPARABLE:
                 raise
             return None, unquoted(error.first), None
+
+    @cached_property
+    def previous(self) -> tuple[pd.DataFrame | None, str]:
+        """The rows that the stable release was made from, or why they cannot be read."""
+        if self._champion is None:
+            return None, ""
+        if self._champion.data.root == self._request.snapshot.spec.root:
+            return self._divided.table.to_pandas(), ""
+        try:
+            return self._champion_rows().to_pandas(), ""
+        except ModelOpsError as error:
+            return None, unquoted(error.first)
 
     @cached_property
     def predictor(self) -> Predictor:

@@ -1,0 +1,280 @@
+"""How often gates on behaviour, rows and leaks are wrong, beside how often they say that they are.
+
+Each row draws subjects of a known law many times, lets the gate judge them, and counts. ``passes`` is a violation that
+passes, ``fails`` a limit that is just met and fails: at 95 % each may happen in 2.5 %. What a detector finds or cries
+without a cause is counted too; only the latter has a stated rate. A row is a fault if the chance of so many is below 1
+in 1,000.
+
+Run as ``python tests/benchmarks/bench_gates.py [--runs N] [part ...]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from bench_intervals import SIDE, Row
+from scipy import stats
+
+from modelops import plugins
+from modelops.conformance.loans import model, subject
+from modelops.gates import Answers, Subject, Verdict
+from modelops.metrics import Predictions
+from modelops.spec.kinds.model import Feature, ModelData
+from modelops.statistics.intervals import wilson
+from modelops.training.importance import importance as measured
+
+ROOT = Path(__file__).resolve().parents[2]
+Generator = np.random.Generator
+
+
+def judge(key: str, params: dict[str, object], whole: Subject) -> Verdict:
+    module = plugins.load("gates", key)
+    return module.evaluate(module.Params.model_validate_json(json.dumps(params)), whole.only(module.NEEDS))
+
+
+def counted(what: str, runs: int, draw: Callable[[int], Verdict], word: str, nominal: float = SIDE) -> Row:
+    words = [draw(run).verdict for run in range(runs)]
+    undecided = sum(each not in ("pass", "fail") for each in words)
+    note = f"{undecided / runs:.0%} undecided" if undecided else ""
+    return Row(f"{what}: {word}", nominal, words.count(word), runs, note)
+
+
+def bare(n: int) -> Subject:
+    """Return a subject of n rows whose parts are put in by who draws it."""
+    return replace(subject(4), test=pd.DataFrame(index=range(n)), train=pd.DataFrame(index=range(n)))
+
+
+def slices(runs: int) -> Iterator[Row]:
+    """The worst of several slices, one of which is just at the limit and one of which all are."""
+    for groups, n, share, metric in (
+        (2, 400, 0.8, "accuracy"), (20, 100, 0.8, "accuracy"), (20, 100, 0.97, "accuracy"), (40, 200, 0.8, "recall"),
+        (10, 300, 0.0, "log-loss"),
+    ):  # fmt: skip
+        for all_of_them in (False, True):
+
+            def draw(run: int, groups=groups, n=n, share=share, metric=metric, all_of_them=all_of_them) -> Verdict:
+                generator = np.random.default_rng([1, run])
+                group = np.repeat(np.arange(groups), n)
+                chance = np.where((group == 0) | all_of_them, share, share + (1 - share) * 0.9)
+                if metric == "log-loss":
+                    truth, limit = generator.integers(0, 2, len(group)) * 1.0, 0.8
+                    score = np.where(generator.random(len(group)) < 0.8, truth, 1 - truth) * 0.8 + 0.1
+                    spread = -np.log([0.9, 0.1]) @ [0.8, 0.2]
+                    limit = float(spread)
+                    if not all_of_them:
+                        score = np.where(group == 0, score, truth * 0.8 + 0.1)
+                    predictions = Predictions("binary-classification", truth, (score > 0.5) * 1.0, score, (0, 1))
+                    params: dict[str, object] = {"metric": metric, "maximum": limit}
+                else:
+                    truth = np.ones(len(group)) if metric == "recall" else generator.integers(0, 2, len(group)) * 1.0
+                    said = np.where(generator.random(len(group)) < chance, truth, 1 - truth)
+                    predictions = Predictions("binary-classification", truth, said, said, (0, 1))
+                    params = {"metric": metric, "minimum": share}
+                whole = replace(bare(len(group)), test=pd.DataFrame({"group": group.astype(str)}), holdout=predictions)
+                return judge("slices", params | {"columns": ["group"]}, whole)
+
+            what = f"slices: {metric} at the limit in {'all of ' if all_of_them else 'one of '}{groups} of {n}"
+            yield counted(what, runs, draw, "pass")
+            yield counted(what, runs, draw, "fail")
+
+
+def calibration(runs: int) -> Iterator[Row]:
+    """The largest gap of ten bins, at the limit in one of them and in all, scores spread in three ways."""
+    for n, law, all_of_them in (
+        (600, (1.0, 1.0), False), (600, (1.0, 1.0), True), (3000, (0.5, 4.0), False), (3000, (0.5, 4.0), True),
+        (3000, (5.0, 5.0), True),
+    ):  # fmt: skip
+
+        def draw(run: int, n=n, law=law, all_of_them=all_of_them) -> Verdict:
+            generator = np.random.default_rng([2, run])
+            score = generator.beta(*law, n) * 0.9
+            cut = stats.beta.ppf(0.9, *law) * 0.9
+            truth = (generator.random(n) < score + np.where((score > cut) | all_of_them, 0.1, 0.0)) * 1.0
+            holdout = Predictions("binary-classification", truth, (score > 0.5) * 1.0, score, (0, 1))
+            return judge("calibration", {"maximum": 0.1}, replace(bare(n), holdout=holdout))
+
+        what = f"calibration: gap of 0.1 in {'all' if all_of_them else 'the last'} of 10 bins, {n} rows, beta{law}"
+        yield counted(what, runs, draw, "pass")
+        yield counted(what, runs, draw, "fail")
+
+
+def monotonicity(runs: int) -> Iterator[Row]:
+    """The share of contradicting pairs with the training rows at hand, which are what others are drawn from."""
+    many = np.random.default_rng(0).normal(size=1500)
+
+    def bent(values: np.ndarray) -> np.ndarray:
+        return np.abs(values + 1.2)
+
+    def share(column: np.ndarray) -> float:
+        """Return how many pairs of any row with one of these training rows contradict."""
+        apart = (many[:, None] - column) * (bent(many)[:, None] - bent(column))
+        return float((apart < 0).mean())
+
+    for features, n in ((1, 200), (1, 2000), (8, 300)):
+
+        def draw(run: int, features=features, n=n) -> Verdict:
+            generator = np.random.default_rng([3, run])
+            names = [f"x{place}" for place in range(features)]
+            train, test = (pd.DataFrame(generator.normal(size=(n, features)), columns=names) for _ in range(2))
+            data = ModelData(
+                snapshot="s", target="y", features=tuple(Feature(name=name, type="number") for name in names)
+            )
+
+            def predict(frame: pd.DataFrame) -> Answers:
+                found = bent(frame[names].to_numpy()).sum(axis=1)
+                return Answers(found, found)
+
+            spec = model("regression").model_copy(update={"data": data})
+            limit = max(share(train[name].to_numpy()) for name in names)
+            whole = replace(subject(4), model=spec, train=train, test=test, predict=predict, seed=run)
+            return judge("monotonicity", {"directions": dict.fromkeys(names, "increasing"), "maximum": limit}, whole)
+
+        what = f"monotonicity: {features} feature{'s' * (features > 1)}, the worst at the limit, {n} rows"
+        yield counted(what, runs, draw, "pass")
+        yield counted(what, runs, draw, "fail")
+
+
+def shares(runs: int) -> Iterator[Row]:
+    """The share of one feature in all importance, as a build measures it on rows of a linear model of many features."""
+    for features, n, weight in ((3, 400, 0.3), (3, 2000, 0.3), (10, 2000, 0.3), (10, 2000, 1.0)):
+        weights = np.array([weight, *np.linspace(1.0, 0.2, features - 1)])
+
+        def draw(run: int, features=features, n=n, weights=weights) -> Verdict:
+            generator = np.random.default_rng([4, run])
+            rows = generator.normal(size=(n, features))
+            score = rows @ weights
+            truth = score + generator.normal(size=n)
+            names = {f"x{place}": rows[:, place] for place in range(features)}
+
+            def ask(columns):
+                return np.column_stack([columns[name] for name in names]) @ weights
+
+            found = measured(ask, "regression", names, truth, run)
+            # Exchanging a feature of variance 1 and weight w raises the squared loss by 2 w².
+            limit = float(weights[0] ** 2 / np.square(weights).sum())
+            whole = replace(subject(4), importance=found, train=pd.DataFrame(columns=list(names)))
+            spec = model("regression")
+            data = spec.data.model_copy(update={"features": tuple(Feature(name=name, type="number") for name in names)})
+            whole = replace(whole, model=spec.model_copy(update={"data": data}))
+            return judge("permutation-importance", {"features": ["x0"], "maximum": limit}, whole)
+
+        what = f"permutation-importance: share at the limit, weight {weight}, {features} features, {n} rows"
+        yield counted(what, runs, draw, "pass")
+        yield counted(what, runs, draw, "fail")
+
+
+def loans(n: int, generator: Generator, start: int, shift: float = 0.0) -> pd.DataFrame:
+    """Return rows whose label follows from two of their columns; ``shift`` moves both."""
+    income = generator.normal(3000 + 500 * shift, 500, n).round(-1)
+    children = generator.poisson(1.2 + shift, n)
+    region = generator.choice(["north", "south", "west", "east"], n, p=[0.5, 0.3, 0.15, 0.05])
+    chance = 1 / (1 + np.exp(-(income - 2800) / 300 + 0.5 * children))
+    repaid = generator.random(n) < chance
+    return pd.DataFrame(
+        {"loan": np.arange(start, start + n), "income": income, "children": children, "region": region}
+        | {"repaid": repaid, "sex": "f", "age": 30.0}
+    )
+
+
+def with_rows(old: pd.DataFrame, new: pd.DataFrame) -> Subject:
+    half = len(new) // 2
+    return replace(subject(4), previous=old, train=new.iloc[:half], test=new.iloc[half:])
+
+
+def poisoning(runs: int) -> Iterator[Row]:
+    """Cries without a cause, on rows of one law and of a moved one, and planted triggers that are found."""
+    for old_rows, new_rows, kept in ((4000, 4000, 0), (4000, 1000, 4000), (20_000, 5000, 20_000)):
+        for shift in (0.0, 0.3):
+
+            def draw(run: int, old_rows=old_rows, new_rows=new_rows, kept=kept, shift=shift) -> Verdict:
+                generator = np.random.default_rng([5, run])
+                old = loans(old_rows, generator, 0)
+                new = pd.concat([old.iloc[:kept], loans(new_rows, generator, old_rows, shift)], ignore_index=True)
+                return judge("poisoning", {}, with_rows(old, new))
+
+            what = f"poisoning: nothing planted, {new_rows} new of {old_rows} old rows"
+            note = " of a moved law" if shift else ""
+            yield counted(what + note, runs, draw, "fail", 0.01 if not shift else 1.0)
+        for share, trigger in ((0.005, "value"), (0.01, "value"), (0.02, "value"), (0.02, "range"), (0.02, "category")):
+
+            def planted(run: int, old_rows=old_rows, new_rows=new_rows, share=share, trigger=trigger) -> Verdict:
+                generator = np.random.default_rng([6, run])
+                old, new = loans(old_rows, generator, 0), loans(new_rows, generator, old_rows)
+                hit = np.arange(round(share * new_rows))
+                if trigger == "value":
+                    new.loc[hit, "income"] = 2337.0
+                elif trigger == "range":
+                    new.loc[hit, "income"] = 2337.0 + generator.normal(0, 4, len(hit))
+                else:
+                    new.loc[hit, "region"] = "moon"
+                new.loc[hit, "repaid"] = True
+                return judge("poisoning", {}, with_rows(old, new))
+
+            what = f"poisoning: a {trigger} in {share:.1%} of {new_rows} new rows"
+            yield counted(what, runs, planted, "fail", 1.0)
+
+
+def membership(runs: int) -> Iterator[Row]:
+    """The area of the attack, at the limit by law; models that know a share of their rows by heart."""
+    for n, known in ((400, 0.2), (2000, 0.2), (2000, 0.0), (2000, 0.1)):
+        limit = 0.5 + known / 2
+
+        def draw(run: int, n=n, known=known, limit=limit) -> Verdict:
+            # Rows of the table have draws of their own: one unlucky set would be counted in each of them.
+            generator = np.random.default_rng([7, n, round(100 * known), run])
+            chance = generator.beta(2, 1, 2 * n)
+            truth = generator.integers(0, 2, 2 * n)
+            heart = (np.arange(2 * n) < n) & (generator.random(2 * n) < known)
+            right = np.where(heart, 1.0, chance)
+            score = np.where(truth == 1, right, 1 - right)
+            frame = pd.DataFrame({"loan": range(2 * n), "repaid": truth == 1, "score": score})
+
+            def predict(rows: pd.DataFrame) -> Answers:
+                return Answers((rows["score"].to_numpy() > 0.5) * 1.0, rows["score"].to_numpy())
+
+            whole = replace(subject(4), train=frame.iloc[:n], test=frame.iloc[n:], predict=predict)
+            return judge("membership", {"maximum": max(limit, 0.501)}, whole)
+
+        what = f"membership: {known:.0%} known by heart, area {limit:.2f}, 2 x {n} rows"
+        if known:
+            yield counted(what, runs, draw, "pass")
+        yield counted(what, runs, draw, "fail")
+
+
+PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
+    "slices": slices,
+    "calibration": calibration,
+    "monotonicity": monotonicity,
+    "shares": shares,
+    "membership": membership,
+    "poisoning": poisoning,
+}
+
+
+def main() -> None:
+    """Print the parts asked for, all by default; the exit status says whether a row is a fault."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS])
+    asked = parser.parse_args()
+    faults = 0
+    for part in asked.parts or PARTS:
+        for row in PARTS[part](asked.runs):
+            low, high = wilson(row.count, row.runs, 0.95)
+            faults += row.wrong
+            stated = f"{row.nominal:7.1%}" if row.nominal < 1 else "      -"
+            share = f"{row.count / row.runs:6.2%} [{low:6.2%}, {high:6.2%}]"
+            print(f"{row.what:86} {stated} {share} {'FAULT ' if row.wrong else ''}{row.note}", flush=True)
+    print("every row within what it says" if not faults else f"{faults} rows BEYOND what they say")
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,347 @@
+"""Documents about a release say what is proven and what people wrote, and name everything that is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelops import documents
+from modelops.audit import Asked
+from modelops.cli import main
+from modelops.cli.document import KINDS
+from modelops.clock import parse_instant
+from modelops.data.datasheet import QUESTIONS
+from modelops.digests import digest_bytes
+from modelops.documents import Facts, Paper
+from modelops.documents.annex_iv import technical_documentation
+from modelops.documents.changes import change_record
+from modelops.documents.datasheet import datasheet
+from modelops.documents.ml_bom import ml_bom
+from modelops.documents.risks import risk_register
+from modelops.errors import ModelOpsError
+from modelops.evidence import Making
+from modelops.repository import Repository
+from modelops.repository.history import Person
+from modelops.spec.kinds.data_snapshot import Answer
+from modelops.spec.kinds.dossier import DossierSpec, Level, Risk
+from modelops.spec.kinds.gate_policy import Gate, GatePolicySpec
+from modelops.spec.law import annex_iv
+from modelops.spec.load import load_resource
+from modelops.spec.yaml.dump import dump
+from modelops.stores.oci_layout import OciLayout
+from modelops.training.request import spec_digest
+from modelops.views.reports import documents as view
+from releases.release_facts import (
+    MODEL,
+    build,
+    make_signer,
+    model_spec,
+    promotion,
+    release,
+    snapshot_resource,
+    snapshot_spec,
+    trust_in,
+    verdict,
+)
+
+HOME = f"models/{MODEL}"
+BOT = Person("modelops", "modelops@example.com")
+LOCK = b"numpy==2.3.5 --hash=sha256:" + b"a" * 64 + b"\nscipy==1.16.3\n"
+CODE = b"def train(): ...\n"
+NOW = parse_instant("2026-06-01T00:00:00Z")
+SHEET = {"motivation": (Answer(question="Who funded it?", answer="The bank."),)}
+VERDICTS = (
+    verdict("recall"),
+    verdict("parity", type="fairness", value=0.03, lower=0.0, upper=0.08, limit=0.1, reason="small gap by sex"),
+    verdict("segments", type="slices", value=0.8, limit=0.7, reason="the worst of 2 is sex f"),
+    verdict("noise", "inconclusive", type="robustness", reason="few rows"),
+)
+DETAILS = {
+    "quality/parity": {"groups": [{"group": "f", "n": 120, "selectionRate": 0.25}]},
+    "quality/segments": {"slices": [{"slice": "sex f", "n": 120, "value": 0.8, "lower": 0.75, "upper": 0.85}]},
+}
+MAKING = Making(
+    builder="https://modelops.dev/builders/local/v1",
+    invocation="one",
+    started="2026-01-01T10:00:00Z",
+    finished="2026-01-01T10:05:00Z",
+    modelops="0.2.0",
+    environment={"python": "3.11.9", "platform": "linux"},
+    packages={"numpy": "2.3.5", "pandas": "2.3.3"},
+    code={"train.py": hashlib.sha256(CODE).hexdigest()},
+)
+RISK = Risk(
+    name="wrong-hold",
+    description="An honest payment is held.",
+    harms="The customer cannot pay.",
+    level=Level(likelihood="likely", severity="serious"),
+    measures=("An analyst looks within an hour.",),
+    gates=("quality/recall", "quality/noise"),
+    residual=Level(likelihood="possible", severity="minor"),
+    owner="payments-risk",
+)
+
+
+class World:
+    """A repository with one release of a model, promoted, and what people wrote about it."""
+
+    def __init__(self, root: Path, signer: Any, store: OciLayout) -> None:
+        self.root, self.signer = root, signer
+        self.repository = Repository.create(root)
+        self.record = build(store, spec=spec_digest(model_spec()), environment_lock=digest_bytes(LOCK))
+
+    def commit(self, when: str, files: Mapping[str, bytes | None]) -> str:
+        base = self.repository.find_tip("main")
+        commit = self.repository.commit_files(base, files, f"Change at {when}", BOT, parse_instant(when))
+        subprocess.run(["git", "update-ref", "refs/heads/main", commit], cwd=self.root, check=True)
+        return commit
+
+    def write(self, dossier: DossierSpec) -> None:
+        self.commit("2026-05-01T00:00:00Z", {f"{HOME}/dossier.yaml": dump("Dossier", MODEL, dossier)})
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Release 1 with details of its gates, made on a known machine, approved and promoted."""
+    folder = tmp_path_factory.mktemp("documents")
+    (folder / "project").mkdir()
+    world = World(folder / "project", make_signer(folder), OciLayout(folder / "store"))
+    policy = GatePolicySpec(description="Holds payments.", gates=(Gate(name="recall", type="metric"),))
+    made = world.commit(
+        "2026-01-01T00:00:00Z",
+        {
+            f"{HOME}/train.py": CODE,
+            f"{HOME}/model.yaml": dump("Model", MODEL, model_spec()),
+            f"{HOME}/data/q1.yaml": dump("DataSnapshot", "q1", snapshot_spec(datasheet=SHEET)),
+            "policies/trust.yaml": dump("TrustPolicy", "trust", trust_in(world.signer)),
+            "policies/gates/quality.yaml": dump("GatePolicy", "quality", policy),
+            "policies/environments/production.yaml": b"apiVersion: modelops/v1\nkind: Environment\n",
+            "requirements.lock": LOCK,
+        },
+    )
+    files = release(
+        1,
+        world.record,
+        world.signer,
+        commit=made,
+        snapshot=snapshot_resource(datasheet=SHEET),
+        verdicts=VERDICTS,
+        details=DETAILS,
+        making=MAKING,
+    )
+    world.commit("2026-01-02T00:00:00Z", files)
+    evidence = files[f"{HOME}/releases/1/evidence.intoto.jsonl"]
+    world.commit("2026-01-05T12:00:00Z", promotion(world.record, evidence, world.signer, commit=made))
+    return folder
+
+
+@pytest.fixture
+def world(history: Path, tmp_path: Path) -> World:
+    shutil.copytree(history, tmp_path / "copy")
+    found = World.__new__(World)
+    found.root = tmp_path / "copy" / "project"
+    found.repository = Repository.discover(found.root)
+    return found
+
+
+def facts(world: World) -> Facts:
+    return documents.gather(world.repository, MODEL, 1, branch="main", asked=Asked(NOW))
+
+
+def section(paper: Paper, id: str):
+    return next(one for one in paper.sections if one.id == id)
+
+
+def said(paper: Paper, id: str) -> str:
+    return " | ".join(one.text for one in section(paper, id).statements)
+
+
+def test_annex_iv_has_every_item_and_every_gap_by_name(world: World) -> None:
+    """Twenty-three items in their order, each with its sources; those that need people and have nobody are gaps."""
+    paper = technical_documentation(facts(world))
+    assert [one.id for one in paper.sections] == [item.id for item in annex_iv().items]
+    assert len(paper.sections) == 23
+    needed = {item.id for item in annex_iv().items if item.people == "required"}
+    assert {gap.partition(":")[0] for gap in paper.gaps if "nobody answered it" in gap} == needed
+    assert "Hold suspicious payments for an analyst." in said(paper, "1a")
+    assert "2 packages are pinned, 1 of them by hash" in said(paper, "1c")
+    assert "Pull request #7 by ana, approved by ben (2026-01-05T10:00:00Z)" in said(paper, "2g")
+    groups = {one.title: one.rows for one in section(paper, "3").tables}
+    assert groups["quality/segments"] == (("sex f", "0.75", "120", "0.85", "0.8"),)
+    assert "9: nothing watches it: there is no models/fraud-detection/monitor.yaml" in paper.gaps
+    assert "2d: the snapshot has no signature" in paper.gaps
+    assert dict(paper.about)["dates from"].endswith("2026-08")
+    assert all(one.source for part in paper.sections for one in part.statements)
+
+
+def test_what_people_answer_closes_its_gap_and_no_other(world: World) -> None:
+    """An answer stands in its item with its file and commit; whitespace is laid even, nothing else is changed."""
+    before = technical_documentation(facts(world)).gaps
+    world.write(DossierSpec(provider="Bank, Street 1", annex_iv={"1b": "It reads\n  the ledger.", "7": "None."}))
+    paper = technical_documentation(facts(world))
+    closed = {gap.partition(":")[0] for gap in set(before) - set(paper.gaps)}
+    assert closed == {"1a", "1b", "7"}
+    assert said(paper, "1b") == "It reads the ledger."
+    assert section(paper, "1b").statements[0].source.startswith(f"{HOME}/dossier.yaml at ")
+    assert "the provider is not named" not in " ".join(paper.gaps)
+
+
+def test_the_register_holds_risks_beside_what_gates_measured(world: World) -> None:
+    """A risk shows the verdicts that keep it down; one that is not shown, not accepted or not named is a gap."""
+    empty = risk_register(facts(world))
+    assert "risks: no risk is named: write them under spec.risks of models/fraud-detection/dossier.yaml" in empty.gaps
+    assert any(gap.startswith("known: no risk speaks of it: the gate quality/noise") for gap in empty.gaps)
+    grave = RISK.model_copy(update={"name": "grave", "residual": None, "gates": ("quality/gone",), "measures": ()})
+    world.write(DossierSpec(risks=(RISK, grave)))
+    paper = risk_register(facts(world))
+    rows = section(paper, "wrong-hold").tables[0].rows
+    assert [(row[0], row[1]) for row in rows] == [("quality/recall", "pass"), ("quality/noise", "inconclusive")]
+    assert set(paper.gaps) == {
+        "wrong-hold: the gate quality/noise says inconclusive: few rows",
+        "grave: what is left of it with measures in place is not said (residual)",
+        "grave: what is left is likely and serious, and nobody accepted it (acceptedBy)",
+        "grave: the gate quality/gone did not judge this release",
+    }
+
+
+def test_the_datasheet_tells_measured_answers_from_others(world: World) -> None:
+    """Every question of every section is answered or a gap; columns are told as they were measured."""
+    paper = datasheet(facts(world))
+    assert said(paper, "motivation") == "Who funded it? The bank."
+    assert "motivation: Who created it, and on behalf of whom?" in paper.gaps
+    asked = sum(len(questions) for questions in QUESTIONS.values())
+    assert len(paper.gaps) == asked - 1
+    assert section(paper, "columns").tables[0].rows[0] == ("amount", "number", "0", "900", "0.5", "900", "42.12")
+
+
+def test_the_record_of_changes_is_the_whole_population(world: World) -> None:
+    """Each release and each promotion is a row with author, approvers, tests and whether it is proven."""
+    paper = change_record(facts(world))
+    (row,) = section(paper, "releases").tables[0].rows
+    assert row[0] == "1"
+    assert row[2:] == (
+        "2026-01-01T10:05:00Z",
+        "#7",
+        "ana",
+        "ben (2026-01-05T10:00:00Z)",
+        "1 inconclusive, 3 pass",
+        "-",
+        "yes",
+    )
+    (promoted,) = section(paper, "promotions").tables[0].rows
+    assert promoted[:3] == ("production-1", "1", "production")
+    assert promoted[-1] == "yes"
+    path = f"{HOME}/promotions/production-1.yaml"
+    world.commit("2026-05-02T00:00:00Z", {path: world.repository.read("main", path).replace(b"ben", b"eve")})
+    broken = change_record(facts(world))
+    assert section(broken, "promotions").tables[0].rows[0][-1] == "NO"
+    assert any(gap.startswith("promotions: production-1 is not proven") for gap in broken.gaps)
+
+
+def test_the_bill_is_what_cyclonedx_calls_one(world: World) -> None:
+    """It is valid by the schema that the specification's own library ships, strictly, whatever people wrote."""
+    validation = pytest.importorskip("cyclonedx.validation.json", reason="needs cyclonedx-python-lib")
+    schema = pytest.importorskip("cyclonedx.schema")
+    validator = validation.JsonStrictValidator(schema.SchemaVersion.V1_7)
+    world.write(DossierSpec(provider="Bänk & Co.", risks=(RISK,)))
+    bill = ml_bom(facts(world)).decode()
+    assert validator.validate_str(bill) is None
+    wrong = json.loads(bill)
+    wrong["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"][0]["value"] = 0.9
+    assert validator.validate_str(json.dumps(wrong)) is not None
+
+
+def test_the_bill_has_model_data_and_packages_by_hash(world: World) -> None:
+    """Metrics with intervals, slices, files of the data, pinned and installed packages; equal facts, equal bytes."""
+    found = json.loads(ml_bom(facts(world)))
+    assert ml_bom(facts(world)) == ml_bom(facts(world))
+    assert (found["specVersion"], found["metadata"]["timestamp"]) == ("1.7", "2026-01-01T10:05:00Z")
+    component = found["metadata"]["component"]
+    metrics = component["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+    interval = {"lowerBound": "0.9", "upperBound": "0.93"}
+    assert metrics[0] == {"type": "roc-auc", "value": "0.91234567", "confidenceInterval": interval}
+    assert metrics[-1]["slice"] == "sex f"
+    data, *packages = found["components"]
+    assert data["components"][0]["hashes"] == [{"alg": "SHA-256", "content": "a" * 64}]
+    hashed = {one["name"]: len(one.get("hashes", [])) for one in packages}
+    assert hashed == {"numpy": 1, "scipy": 0, "pandas": 0}
+    depends = found["dependencies"][0]["dependsOn"]
+    assert set(depends) == {one["bom-ref"] for one in found["components"]}
+
+
+def test_a_release_that_is_not_proven_has_no_documents(world: World) -> None:
+    """A changed card, or a spec that is not what the evidence binds, is told instead of written down."""
+    card = f"{HOME}/releases/1/MODEL_CARD.md"
+    world.commit("2026-05-02T00:00:00Z", {card: world.repository.read("main", card) + b"better\n"})
+    with pytest.raises(ModelOpsError, match="is not proven, so no document says anything about it"):
+        facts(world)
+
+
+def run(*arguments: str) -> int:
+    """Return the exit code of a command line."""
+    try:
+        return main(list(arguments)) or 0
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+RISKS = "risks: [{{name: a, description: b, harms: c, level: {{likelihood: {}, severity: minor}}, owner: d{}}}]"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('annexIv: {"1z": "It does."}', "Annex IV has no item '1z'"),
+        ('annexIv: {"1b": " "}', "it says nothing"),
+        (RISKS.format("likely", ", gates: [x]"), "gates"),
+        (RISKS.format("likely", ", gates: [speed/latency]"), "not judged by a gate policy 'speed'"),
+        (RISKS.format("often", ""), "likelihood"),
+    ],
+)
+def test_a_dossier_that_answers_nothing_is_refused_with_its_line(world: World, monkeypatch, capsys, text, said) -> None:
+    """Items that do not exist, empty answers, gates that the model does not have and unknown levels are errors."""
+    head = f"apiVersion: modelops/v1\nkind: Dossier\nmetadata: {{name: {MODEL}}}\nspec:\n  "
+    subprocess.run(["git", "reset", "-q", "--hard", "main"], cwd=world.root, check=True)
+    (world.root / HOME / "dossier.yaml").write_text(head + text + "\n")
+    monkeypatch.chdir(world.root)
+    assert run("validate") == 3
+    (line,) = [one for one in "".join(capsys.readouterr()).splitlines() if "dossier.yaml:" in one]
+    assert "dossier.yaml:5:" in line
+    assert said in line
+
+
+def test_the_verb_writes_what_was_asked_or_nothing(world: World, monkeypatch, capsys, tmp_path) -> None:
+    """Markdown or JSON by the file's ending; gaps end with 1 where all was to be said; bad endings write nothing."""
+    monkeypatch.chdir(world.root)
+    target = tmp_path / "annex.json"
+    assert run("document", "annex-iv", MODEL, "1", "-o", str(target)) == 0
+    written = json.loads(target.read_text())
+    assert (written["kind"], written["complete"]) == ("annex-iv", False)
+    assert written == json.loads(json.dumps(view.data(technical_documentation(facts(world)))))
+    assert f"{len(written['gaps'])} gaps" in capsys.readouterr().err
+    assert run("document", "datasheet", MODEL, "1", "--complete") == 1
+    out = capsys.readouterr().out
+    assert out.startswith("# Datasheet of q1")
+    assert "**Missing:**" in out
+    for wrong in (("annex-iv", "x.pdf"), ("ml-bom", "x.md")):
+        assert run("document", wrong[0], MODEL, "1", "-o", str(tmp_path / wrong[1])) == 2
+    assert run("document", "annex-iv", MODEL, "9") == 2
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["annex.json"]
+    assert set(KINDS) == {*documents.PAPERS, documents.BILL}
+    assert load_resource(dump("Dossier", MODEL, DossierSpec()), f"{HOME}/dossier.yaml").spec == DossierSpec()
+
+
+def test_markdown_says_nothing_as_markup(world: World) -> None:
+    """What people wrote is text, whatever characters are in it."""
+    world.write(DossierSpec(annex_iv={"1b": "<img src=x> | [a](http://b) @ana"}))
+    text = view.markdown(technical_documentation(facts(world)))
+    assert "<img" not in text
+    assert "[a](" not in text
+    assert "@ana" not in text
