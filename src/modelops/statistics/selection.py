@@ -144,7 +144,29 @@ def reviews_needed(base_rate: float, expected: float, limit: float, power: float
 
 
 def positives_expected_in(rate: float, fewest: int = FOUND) -> int:
-    """Return how many answers have ``fewest`` positives among them with 95 % certainty, at a share of positives."""
+    """Return how many answers have so many positives among them with 95 % certainty.
+
+    Parameters
+    ----------
+    rate : float
+        Share of positives, in (0, 1).
+    fewest : int
+        How many positives are wanted, at least 1.
+
+    Returns
+    -------
+    int
+        The least number of answers, by the binomial distribution.
+
+    References
+    ----------
+    W. Feller, "An introduction to probability theory and its applications", volume 1 (1968), chapter VI.
+
+    Examples
+    --------
+    >>> positives_expected_in(0.01), positives_expected_in(0.01, 1)
+    (1568, 299)
+    """
     low, high = fewest - 1, fewest
     while scipy.stats.binom.sf(fewest - 1, high, rate) < _SURELY:
         low, high = high, 2 * high
