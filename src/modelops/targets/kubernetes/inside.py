@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,16 @@ def _bytes(said: bytes | str) -> bytes:
     return said if isinstance(said, bytes) else said.encode()
 
 
-def started(cluster: Cluster, pod: str, program: str, *words: str) -> closing[Any] | None:
+@contextmanager
+def _open(stream: Any) -> Iterator[Any]:
+    """Yield a stream, and close its socket: the client leaves one open that the other side has said good-bye on."""
+    try:
+        yield stream
+    finally:
+        stream.sock.shutdown()
+
+
+def started(cluster: Cluster, pod: str, program: str, *words: str) -> AbstractContextManager[Any] | None:
     """Run a program with a pod's Python; None where the pod runs none now.
 
     Raises
@@ -91,7 +100,7 @@ def started(cluster: Cluster, pod: str, program: str, *words: str) -> closing[An
                 message = said[1].replace('\\\\"', '"').replace('\\"', '"') if said is not None else "it is forbidden"
                 raise told(int(found[1]), {"message": message}, what, cluster.namespace) from None
             return None
-    return closing(opened)
+    return _open(opened)
 
 
 def ask(cluster: Cluster, pod: str, program: str, *words: str) -> str | None:
