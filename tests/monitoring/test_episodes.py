@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelops.monitoring.triage.episodes import episode
+from modelops.monitoring.episodes import episode
 
 SHARES = np.array([0.25, 0.25, 0.25, 0.25])
 

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from modelops.clock import format_instant
 from modelops.monitoring.delay import Delay, mature
+from modelops.monitoring.episodes import episode
 from modelops.monitoring.performance import labelled_predictions, selection_of
-from modelops.monitoring.triage.episodes import episode
 from modelops.spec.kinds.model import ModelSpec
 from modelops.spec.kinds.monitor import FreshnessObjective, Objectives, QualityObjective
 from modelops.spec.meta import Strict

@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from modelops.clock import format_instant, parse_instant
 from modelops.monitoring.entities import cells, entities_of
+from modelops.monitoring.episodes import episode
 from modelops.monitoring.findings import reasons
 from modelops.monitoring.objectives import Budget, sentence
 from modelops.monitoring.report import FeatureReport, WindowReport, worst
 from modelops.monitoring.rows import Span
-from modelops.monitoring.triage.episodes import episode
 from modelops.monitoring.triage.faults import Fault, fault_of
 from modelops.predictions import feature_columns
 from modelops.spec.kinds.alert_policy import Happening
