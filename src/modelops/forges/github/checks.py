@@ -293,10 +293,11 @@ def _merging(living: Living, expected: Expected) -> Iterator[Point]:
 
 
 def _secrets(living: Living, expected: Expected) -> Iterator[Point]:
-    at = f"-R {expected.repository}"
-    organization = f"--org {expected.repository.partition('/')[0]}"
-    yield from _everywhere("repository-secrets", "the repository", at, living.secrets, expected)
-    yield from _everywhere("organization-secrets", "the organisation", organization, living.shared_secrets, expected)
+    repository, organization = expected.repository, expected.repository.partition("/")[0]
+    drop = f"gh secret delete -R {repository}"
+    yield from _everywhere("repository-secrets", "the repository", drop, living.secrets, expected)
+    drop = f"gh secret delete --org {organization}"
+    yield from _everywhere("organization-secrets", "the organisation", drop, living.shared_secrets, expected)
     if isinstance(living.environments, Unseen):
         return
     for name in (*expected.secrets, APP_KEY):
@@ -320,7 +321,7 @@ def _secrets(living: Living, expected: Expected) -> Iterator[Point]:
 
 
 def _everywhere(
-    code: str, whose: str, where: str, found: frozenset[str] | Unseen, expected: Expected
+    code: str, whose: str, drop: str, found: frozenset[str] | Unseen, expected: Expected
 ) -> Iterator[Point]:
     """Say which keys every workflow of the repository can read."""
     if isinstance(found, Unseen):
@@ -331,7 +332,7 @@ def _everywhere(
         yield _fails(
             code,
             f"{name} is a secret of the whole {whose.removeprefix('the ')}: every workflow on every branch can read it",
-            f"gh secret set {name} --env {expected.keeper} -R {expected.repository}; gh secret delete {name} {where}",
+            f"gh secret set {name} --env {expected.keeper} -R {expected.repository}; {drop} {name}",
         )
     if not open_:
         yield _holds(code, f"no key is a secret of the whole {whose.removeprefix('the ')}")
