@@ -85,6 +85,7 @@ def test_the_place_is_known(package: Path, tmp_path: Path) -> None:
     assert (code, "policies/contacts/<name>.yaml" in told) == (3, True), told
 
 
+@pytest.mark.slow
 def test_schema_page_and_graph_have_it(package: Path, tmp_path: Path) -> None:
     """The JSON Schema holds the parameters of plugins, the reference a page, and the graph the resources."""
     repository(tmp_path, block("A file of it", "yaml"))

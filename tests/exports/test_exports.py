@@ -269,6 +269,7 @@ def test_a_budget_that_does_not_burn_alarms_nobody(tmp_path: Path) -> None:
 
 
 @needs_promtool
+@pytest.mark.slow
 def test_what_is_promised_of_a_model_stands_in_the_place_of_the_export(tmp_path: Path) -> None:
     """At a target of 99 % ten times as much may fail; 100 ms are enough; and what the monitor measures alerts too."""
     requests, errors = f"modelops_requests_total{{{SERIES}}}", f"modelops_errors_total{{{SERIES}}}"

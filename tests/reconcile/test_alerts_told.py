@@ -160,6 +160,7 @@ def test_a_failing_way_fails_nobody_and_is_tried_again(live: Live) -> None:
         assert "failed" not in world.run("status").out
 
 
+@pytest.mark.slow
 def test_a_hanging_way_is_asked_once_in_a_pass(live: Live) -> None:
     """Of two seats that stall, one alert waits for each way that hangs, and the other is left for the next pass."""
     world = live("promoted")
@@ -264,6 +265,7 @@ def test_two_processes_do_not_tell_the_same(live: Live) -> None:
     assert events(told(world)) == [("stalled", "unknown-key")]
 
 
+@pytest.mark.slow
 def test_a_withdrawn_release_is_told_once(live: Live) -> None:
     """A rollout that fails is told with the release and why, also by the process after the one that died of it.
 
@@ -377,6 +379,7 @@ def test_a_silence_that_is_wrong_silences_nothing(live: Live) -> None:
     assert events(told(world)) == [("stalled", "unknown-key")]
 
 
+@pytest.mark.slow
 def test_pages_beyond_the_number_come_in_one_digest(live: Live) -> None:
     """The number is of an owner, over all environments of the machine; the digest names the rest."""
     world = live("promoted")
@@ -399,6 +402,7 @@ def test_pages_beyond_the_number_come_in_one_digest(live: Live) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_monitors_at_once_tell_once(live: Live) -> None:
     """Two monitors of one environment that run at the same time open one incident, and tell it once."""
     world = live("promoted")

@@ -197,6 +197,7 @@ def test_a_rewritten_branch_is_noticed(live: Live) -> None:
     assert world.run("reconcile", "production", "--accept-rewritten", "--yes").code == 0
 
 
+@pytest.mark.slow
 def test_two_reconcilers_of_different_models_share_the_table(live: Live) -> None:
     """A model that another process holds keeps its routes, and holds up the routes of no other."""
     world = live("promoted")

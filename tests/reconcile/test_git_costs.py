@@ -36,6 +36,7 @@ def costs(world: World, name: str) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 def test_nothing_to_do_costs_the_same_for_any_number_of_models(live: Live) -> None:
     """Looking at twelve models starts as many git processes as looking at three, and those are few."""
     counted = []
@@ -93,6 +94,7 @@ def test_a_pass_at_an_unchanged_tip_reads_and_verifies_nothing(live: Live) -> No
     assert moved["specs"] < first["specs"] + len(names)
 
 
+@pytest.mark.slow
 def test_two_environments_verify_a_release_once(live: Live) -> None:
     """The evidence of a release is the same wherever it runs; that of its promotions is not."""
     world = live("merged")
