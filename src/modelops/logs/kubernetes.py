@@ -82,8 +82,11 @@ def _target(params: Params) -> Target:
 def _pods(cluster: Cluster, params: Params) -> Iterator[tuple[str, str]]:
     """Yield the pods whose server runs, each with what tells its volume from any other."""
     owner = Owner(params.environment, params.repository)
-    if cluster.get("ConfigMap", owner.inventory) is None:
+    inventory = cluster.get("ConfigMap", owner.inventory)
+    if inventory is None:
         return
+    # Pods say of which environment they are, and not of which project: nothing of another one's is read, nor dropped.
+    owner.require(inventory)
     labels = {**MANAGED, PART: params.environment}
     claims: Mapping[str, str] | None = None
     for pod in cluster.listed("Pod", ",".join(f"{key}={value}" for key, value in sorted(labels.items()))):

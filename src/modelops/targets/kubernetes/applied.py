@@ -13,12 +13,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from modelops.errors import Exit, failure
 from modelops.spec.routing import FILE_NAME, Route, RoutingTable, table_text
-from modelops.targets.kubernetes.cluster import Cluster, named
+from modelops.targets.kubernetes.cluster import Cluster
 from modelops.targets.kubernetes.fields import differences, holders, is_as_applied, lost, marked
 from modelops.targets.kubernetes.lease import Term
-from modelops.targets.kubernetes.names import ENVIRONMENT, MANAGED, REPOSITORY, TERM, Owner, name_of
+from modelops.targets.kubernetes.names import TERM, Owner, name_of
 from modelops.targets.kubernetes.objects import Object, routes_name
 
 __all__ = ["WORKLOADS", "State", "apply_objects", "changes", "prepared", "read_state"]
@@ -84,30 +83,13 @@ def read_state(cluster: Cluster, owner: Owner) -> State:
     inventory = cluster.get("ConfigMap", owner.inventory)
     if inventory is None:
         return State(owner, None, {})
-    _check(cluster, owner, inventory)
+    owner.require(inventory)
     found = {(each["kind"], each["metadata"]["name"]): each for kind in _KINDS for each in _ours(cluster, owner, kind)}
     return State(owner, inventory, found)
 
 
 def _ours(cluster: Cluster, owner: Owner, kind: str) -> list[Object]:
     return cluster.listed(kind, owner.selects)
-
-
-def _check(cluster: Cluster, owner: Owner, live: Object) -> None:
-    """Refuse what has our name and is not ours; what this environment was rendered to is taken over."""
-    labels = live["metadata"].get("labels") or {}
-    rendered = {**MANAGED, ENVIRONMENT: owner.environment}
-    mine = {key: labels.get(key) for key in rendered} == rendered
-    if mine and labels.get(REPOSITORY, owner.mark) == owner.mark:
-        return
-    whose = f"{labels.get(ENVIRONMENT)} of another project" if labels.get(REPOSITORY) else "somebody else"
-    raise failure(
-        "name-taken",
-        f"the {named(live['kind'], live['metadata']['name'], cluster.namespace)} is of {whose}, "
-        f"not of {owner.environment} of this one",
-        exit=Exit.WORLD,
-        hint="give the target of one of them a namespace of its own: namespace, in its parameters",
-    )
 
 
 def prepared(cluster: Cluster, owner: Owner, objects: Iterable[Object]) -> list[Object]:
@@ -173,7 +155,7 @@ def apply_objects(
         if _key(each) not in state.live:
             other = cluster.get(*_key(each))
             if other is not None:
-                _check(cluster, state.owner, other)
+                state.owner.require(other)
         cluster.apply(each, force=overwrite or _is_route(each), dry=True)
     new = {_key(each) for each in wanted} | set(keeps)
     old = state.listed

@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from modelops.errors import Exit, ModelOpsError, failure
+from modelops.targets.kubernetes.names import named
 from modelops.targets.kubernetes.params import Params
 
-__all__ = ["MANAGER", "Cluster", "connected", "is_gone", "is_late", "named", "told"]
+__all__ = ["MANAGER", "Cluster", "connected", "is_gone", "is_late", "told"]
 
 SECONDS = 30.0
 """How long one answer of the API server is waited for."""
@@ -48,11 +49,6 @@ def is_gone(error: ModelOpsError) -> bool:
 def is_late(error: ModelOpsError) -> bool:
     """Tell whether it is because somebody else has written the object, or made it, since it was looked at."""
     return error.first.code == _LATE
-
-
-def named(kind: str, name: str, namespace: str) -> str:
-    """Return what an object is called in what people read."""
-    return f"{kind} {name} of the namespace {namespace}"
 
 
 @dataclass

@@ -1,0 +1,150 @@
+"""What an API server may answer, and whose the objects are that it has: by answers that are written down here."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from modelops import logs
+from modelops.errors import ModelOpsError
+from modelops.targets import Place, kubernetes
+from modelops.targets.kubernetes.names import Owner, name_of
+from modelops.targets.kubernetes.params import Params
+
+pytest.importorskip("kubernetes")
+IMAGE = "registry.example/modelops@sha256:" + "a" * 64
+MINE, OTHERS = "a project", "another project"
+ENVIRONMENT, MODEL = "production", "crm/churn"
+
+
+@dataclass
+class Answers:
+    """An API server that has some objects by their paths, and takes none; ``says`` is what it says to everything."""
+
+    kubeconfig: Path
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    says: tuple[int, bytes] | None = None
+    written: list[str] = field(default_factory=list)
+
+    def has(self, kind: str, plural: str, name: str, labels: dict[str, str]) -> None:
+        """Let an object be there."""
+        group = {"leases": "/apis/coordination.k8s.io/v1"}.get(plural, "/api/v1")
+        metadata = {"name": name, "namespace": "models", "labels": labels, "resourceVersion": "7", "uid": "u"}
+        made = {"apiVersion": group.partition("/api")[2].lstrip("s/") or "v1", "kind": kind, "metadata": metadata}
+        self.objects[f"{group}/namespaces/models/{plural}/{name}"] = {**made, "data": {}, "spec": {}}
+
+    def answer(self, method: str, path: str) -> tuple[int, bytes]:
+        """Return what is said to a request."""
+        if self.says is not None:
+            return self.says
+        if method != "GET":
+            self.written.append(f"{method} {path}")
+        found = self.objects.get(path)
+        return (200, json.dumps(found).encode()) if found is not None else (404, b'{"kind": "Status"}')
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
+    found = Answers(tmp_path / "kubeconfig")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            status, body = found.answer(self.command, self.path.partition("?")[0])
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+        thread.start()
+        url = f"http://127.0.0.1:{listening.server_port}"
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": url}}],
+            "users": [{"name": "u", "user": {}}],
+        }
+        found.kubeconfig.write_text(yaml.safe_dump(config))
+        monkeypatch.setenv("KUBECONFIG", str(found.kubeconfig))
+        yield found
+        listening.shutdown()
+        thread.join()
+
+
+def params() -> Params:
+    return Params.model_validate_json(json.dumps({"image": IMAGE, "apply": "server-side"}))
+
+
+def place(folder: Path) -> Place:
+    return Place(ENVIRONMENT, folder / ENVIRONMENT, repository=lambda: MINE)
+
+
+def recall(folder: Path) -> None:
+    kubernetes.recall(params(), place(folder), MODEL)
+
+
+def remember(folder: Path) -> None:
+    kubernetes.remember(params(), place(folder), MODEL, b"{}")
+
+
+def forget(folder: Path) -> None:
+    kubernetes.remember(params(), place(folder), MODEL, None)
+
+
+def reserve(folder: Path) -> None:
+    with kubernetes.reserved(params(), place(folder)):
+        pass
+
+
+def read(folder: Path) -> None:
+    reference = logs.bind(kubernetes.logs(params(), place(folder)))
+    reference.module.open(reference.params)
+
+
+def end(folder: Path) -> None:
+    kubernetes.stop(params(), place(folder))
+
+
+_INVENTORY = ("ConfigMap", "configmaps", Owner(ENVIRONMENT, MINE).inventory)
+_ROLLOUT = ("ConfigMap", "configmaps", f"{name_of(ENVIRONMENT, MODEL)}-rollout")
+_LEASE = ("Lease", "leases", Owner(ENVIRONMENT, MINE).lease)
+
+
+@pytest.mark.parametrize("whose", ["another project", "somebody else"])
+@pytest.mark.parametrize(
+    ("act", "named"),
+    [
+        (recall, _ROLLOUT),
+        (remember, _ROLLOUT),
+        (forget, _ROLLOUT),
+        (reserve, _LEASE),
+        (read, _INVENTORY),
+        (end, _INVENTORY),
+    ],
+)
+def test_what_has_our_name_and_is_anothers_is_neither_read_nor_written(
+    server: Answers, tmp_path: Path, act: Any, named: tuple[str, str, str], whose: str
+) -> None:
+    """A rollout, a Lease, an inventory or the pods behind it: all of another one's are left alone, and that is told."""
+    server.has(*named, Owner(ENVIRONMENT, OTHERS).labels if whose == "another project" else {})
+    with pytest.raises(ModelOpsError, match=f"{named[0]} {named[2]} of the namespace models is of .*{whose}") as error:
+        act(tmp_path)
+    assert (error.value.first.code, error.value.exit) == ("name-taken", 4)
+    assert server.written == []
