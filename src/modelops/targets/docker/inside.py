@@ -216,14 +216,19 @@ class _Flow(io.RawIOBase):
 def unpacked(parts: Iterable[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield the files of an archive that arrives in parts, each by its name without folders, to be read at once.
 
-    Where it ends within a file, or is none, that and reading raise TarError.
+    Where it ends within a file, or is none, that and reading raise TarError. Links, and files that say of themselves
+    that they are longer than what arrives of them, are passed over.
     """
     flow = io.BufferedReader(_Flow(parts))
-    with tarfile.open(fileobj=flow, mode="r|") as archive:
-        for member in archive:
-            file = archive.extractfile(member) if member.isreg() else None
-            if file is not None:
-                yield member.name.rpartition("/")[2], file
+    try:
+        with tarfile.open(fileobj=flow, mode="r|") as archive:
+            for member in archive:
+                file = archive.extractfile(member) if member.isreg() and not member.issparse() else None
+                if file is not None:
+                    yield member.name.rpartition("/")[2], file
+    except (ValueError, OverflowError) as error:
+        # Numbers in a header that are none.
+        raise tarfile.ReadError(str(error)) from None
     # Who writes it ends when all of it has been taken, the padding too.
     while flow.read(1 << 16):
         pass
