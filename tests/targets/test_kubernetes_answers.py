@@ -148,3 +148,56 @@ def test_what_has_our_name_and_is_anothers_is_neither_read_nor_written(
         act(tmp_path)
     assert (error.value.first.code, error.value.exit) == ("name-taken", 4)
     assert server.written == []
+
+
+def status(code: int, message: str, **more: object) -> tuple[int, bytes]:
+    return code, json.dumps({"kind": "Status", "status": "Failure", "message": message, **more}).encode()
+
+
+@pytest.mark.parametrize(
+    ("says", "code", "words"),
+    [
+        (status(401, "Unauthorized"), "cluster-denied", "Unauthorized"),
+        (status(409, "object is being deleted"), "changed-meanwhile", "object is being deleted"),
+        (status(422, "spec.replicas: Invalid value"), "cluster-refused", "Invalid value"),
+        (status(429, "Too many requests, please try again later."), "cluster-busy", "Too many requests"),
+        (status(500, "etcdserver: request timed out"), "cluster-busy", "etcdserver"),
+        ((503, b"<html>upstream is away</html>"), "cluster-busy", "status 503: <html>upstream is away"),
+        ((302, b""), "cluster-refused", "status 302"),
+        ((200, b"<html>sign in</html>"), "no-api-server", "is no Kubernetes API server"),
+        ((200, b""), "no-api-server", "is no Kubernetes API server"),
+        ((200, b"[1]"), "no-api-server", "is no Kubernetes API server"),
+        ((200, b"[" * 100_000), "no-api-server", "is no Kubernetes API server"),
+    ],
+    ids=lambda said: str(said)[:40],
+)
+@pytest.mark.parametrize("act", [recall, reserve, read, end])
+def test_whatever_is_answered_is_told_and_is_tried_again(
+    server: Answers, tmp_path: Path, act: Any, says: tuple[int, bytes], code: str, words: str
+) -> None:
+    """No answer is taken for an empty cluster, and none ends a watch."""
+    server.says = says
+    with pytest.raises(ModelOpsError, match=words) as error:
+        act(tmp_path)
+    assert (error.value.first.code, error.value.exit, error.value.retryable) == (code, 4, True)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "clusters: 3", "- a\n- b", "\0", "a: &a [*a]", "users: [{name: u, user: {token: s3cr3t"]
+)
+def test_a_file_that_is_no_kubeconfig_is_told_and_not_shown(server: Answers, tmp_path: Path, text: str) -> None:
+    """The file is named; of what is in it nothing is said."""
+    server.kubeconfig.write_text(text)
+    with pytest.raises(ModelOpsError, match="nothing says how the cluster is reached") as error:
+        recall(tmp_path)
+    assert error.value.first.code == "no-kubeconfig"
+    assert "s3cr3t" not in error.value.first.message
+
+
+def test_a_kubeconfig_that_may_not_be_read_is_told(server: Answers, tmp_path: Path) -> None:
+    """A folder in its place is no defect of the program."""
+    server.kubeconfig.unlink()
+    server.kubeconfig.mkdir()
+    with pytest.raises(ModelOpsError) as error:
+        recall(tmp_path)
+    assert error.value.first.code == "no-kubeconfig"

@@ -191,11 +191,20 @@ class Cluster:
         pool = self.api.rest_client.pool_manager
         answer = pool.request(method, url, body=data, headers=headers, timeout=SECONDS, retries=False)
         try:
-            said = json.loads(answer.data) if answer.data else {}
-        except ValueError:
-            said = {"message": answer.data[:200].decode("utf-8", "replace")}
+            said = json.loads(answer.data)
+        except (ValueError, RecursionError):
+            said = None
         if answer.status >= 300:
-            raise told(answer.status, said if isinstance(said, dict) else {}, what, self.namespace)
+            words = {"message": f"status {answer.status}: {answer.data[:200].decode('utf-8', 'replace')}"}
+            raise told(answer.status, said if isinstance(said, dict) else words, what, self.namespace)
+        if not isinstance(said, dict):
+            raise failure(
+                "no-api-server",
+                f"what answers at {self.server} is no Kubernetes API server: asked for {what} it says no JSON object",
+                exit=Exit.WORLD,
+                retryable=True,
+                hint="the server of the kubeconfig may be a proxy or a page to sign in at: kubectl cluster-info",
+            )
         return said
 
 
@@ -224,6 +233,7 @@ def connected(params: Params, environ: Mapping[str, str] = os.environ) -> Iterat
     """
     client, config = _modules()
     import urllib3
+    import yaml
 
     settings = client.Configuration()
     settings.retries = False
@@ -234,10 +244,20 @@ def connected(params: Params, environ: Mapping[str, str] = os.environ) -> Iterat
             config.load_incluster_config(client_configuration=settings)
         else:
             config.load_kube_config(config_file=file, context=params.context, client_configuration=settings)
-    except config.ConfigException as error:
+    except (
+        config.ConfigException,
+        OSError,
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+    ) as error:
+        # What is said of a file that cannot be parsed shows lines of it, and there are keys in it.
+        wrong = not isinstance(error, config.ConfigException | OSError)
         raise failure(
             "no-kubeconfig",
-            f"nothing says how the cluster is reached: {error}",
+            f"nothing says how the cluster is reached: {f'{file} is no kubeconfig' if wrong else error}",
             exit=Exit.WORLD,
             hint="set KUBECONFIG to a file that has the context, see: kubectl config get-contexts",
         ) from None
@@ -271,6 +291,8 @@ def told(status: int, said: Mapping[str, Any], what: str, namespace: str) -> Mod
     code, hint = "cluster-refused", "the API server's words say what it wants; the next pass tries again"
     if status == 401:
         code, hint = "cluster-denied", "renew the credentials of the kubeconfig, or of the service account"
+    elif status == 429 or status >= 500:
+        code, hint = "cluster-busy", "the API server has too much to do, or is ill; the next pass tries again"
     elif "exceeded quota" in words:
         code, hint = "quota-exceeded", f"kubectl describe quota --namespace {namespace}; the next pass tries again"
     elif status == 403 and " cannot " in words:
