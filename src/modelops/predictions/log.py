@@ -381,8 +381,17 @@ class PredictionLog:
             entry.error = error
         self._done(list(told), told)
 
+    def _settle_parts(self) -> None:
+        """Have the disk take the parts before one that failed: they count as written, and nothing may follow them."""
+        try:
+            self._files.sync()
+        except OSError as problem:
+            self.stats.error = unwritable(self.path, problem).first.message
+
     def _done(self, batch: Sequence[Queued], entries: Sequence[Entry]) -> None:
         """Give the room in the queue back and tell those who wait, with one wake-up per event loop."""
+        if any(entry.error is not None for entry in entries):
+            self._settle_parts()
         self._lanes.release(len(batch) - len(entries) + sum(entry.size for entry in entries))
         for loop in {entry.loop for entry in entries}:
             # A generator would ask for the loop only when it is told, and by then that is the next one.
