@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import threading
@@ -15,7 +16,10 @@ import yaml
 
 from modelops import logs
 from modelops.errors import ModelOpsError
+from modelops.spec.routing import RoutingTable
 from modelops.targets import Place, kubernetes
+from modelops.targets.kubernetes import applied
+from modelops.targets.kubernetes.cluster import connected
 from modelops.targets.kubernetes.names import Owner, name_of
 from modelops.targets.kubernetes.params import Params
 
@@ -41,12 +45,13 @@ class Answers:
         made = {"apiVersion": group.partition("/api")[2].lstrip("s/") or "v1", "kind": kind, "metadata": metadata}
         self.objects[f"{group}/namespaces/models/{plural}/{name}"] = {**made, "data": {}, "spec": {}}
 
-    def answer(self, method: str, path: str) -> tuple[int, bytes]:
+    def answer(self, method: str, path: str, query: str, body: bytes) -> tuple[int, bytes]:
         """Return what is said to a request."""
+        if method != "GET":
+            dry = "dryRun=All" in query or (method == "DELETE" and json.loads(body).get("dryRun") == ["All"])
+            self.written.append(f"{'try ' * dry}{method} {path.rpartition('/')[2]}")
         if self.says is not None:
             return self.says
-        if method != "GET":
-            self.written.append(f"{method} {path}")
         found = self.objects.get(path)
         return (200, json.dumps(found).encode()) if found is not None else (404, b'{"kind": "Status"}')
 
@@ -57,8 +62,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length") or 0))
-            status, body = found.answer(self.command, self.path.partition("?")[0])
+            sent = self.rfile.read(int(self.headers.get("content-length") or 0))
+            path, _, query = self.path.partition("?")
+            status, body = found.answer(self.command, path, query, sent)
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -201,3 +207,29 @@ def test_a_kubeconfig_that_may_not_be_read_is_told(server: Answers, tmp_path: Pa
     with pytest.raises(ModelOpsError) as error:
         recall(tmp_path)
     assert error.value.first.code == "no-kubeconfig"
+
+
+@pytest.mark.parametrize(
+    ("says", "done"),
+    [
+        (status(403, 'User "a" cannot delete resource "services"'), ["try DELETE old"]),
+        ((200, b"{}"), ["try DELETE old", "DELETE old", f"PATCH {_INVENTORY[2]}"]),
+    ],
+    ids=["it may not", "it may"],
+)
+def test_what_may_not_be_removed_is_told_before_anything_is_written(
+    server: Answers, says: tuple[int, bytes], done: list[str]
+) -> None:
+    """The right to remove is tried like all others, with nothing written."""
+    owner, metadata = Owner(ENVIRONMENT, MINE), {"namespace": "models", "resourceVersion": "7", "uid": "u"}
+    old = {"kind": "Service", "metadata": {**metadata, "name": "old"}}
+    listed = {"objects.json": json.dumps([["Service", "old"]])}
+    inventory = {"kind": "ConfigMap", "metadata": {**metadata, "name": owner.inventory}, "data": listed}
+    state = applied.State(owner, inventory, {("Service", "old"): old})
+    server.says = says
+    table = RoutingTable(environment=ENVIRONMENT, models={})
+    with connected(params()) as cluster, contextlib.ExitStack() as refused:
+        if says[0] == 403:
+            refused.enter_context(pytest.raises(ModelOpsError, match="cannot delete"))
+        applied.apply_objects(cluster, state, table, [], overwrite=False, term=None)
+    assert server.written == done

@@ -98,7 +98,7 @@ def prepared(cluster: Cluster, owner: Owner, objects: Iterable[Object]) -> list[
     for each in objects:
         metadata = {**each["metadata"], "labels": {**each["metadata"].get("labels", {}), **owner.labels}}
         made.append(marked(cluster.fitted({**each, "metadata": metadata})))
-    return sorted(made, key=lambda each: _KINDS.index(each["kind"]))
+    return sorted(made, key=lambda each: _order(_key(each)))
 
 
 def _is_route(wanted: Mapping[str, Any]) -> bool:
@@ -159,6 +159,10 @@ def apply_objects(
         cluster.apply(each, force=overwrite or _is_route(each), dry=True)
     new = {_key(each) for each in wanted} | set(keeps)
     old = state.listed
+    # What is listed and has lost our labels was taken over by somebody: it is theirs now.
+    gone = [state.live[key] for key in sorted(old - new, key=_order, reverse=True) if key in state.live]
+    for each in gone:
+        cluster.delete(each, dry=True)
     inventory = state.inventory
     if old | new != old or inventory is None:
         inventory = _list(cluster, state, inventory, table, old | new, stopped, term)
@@ -170,14 +174,15 @@ def apply_objects(
         if _is_route(each):
             asked = _fenced(each, live, term)
         cluster.apply(asked, force=overwrite or _is_route(each))
-    for key in sorted(old - new, key=lambda key: _KINDS.index(key[0]) if key[0] in _KINDS else 0, reverse=True):
-        gone = state.live.get(key)
-        # What is listed and has lost our labels was taken over by somebody: it is theirs now.
-        if gone is not None:
-            if term is not None:
-                term.check()
-            cluster.delete(gone)
+    for each in gone:
+        if term is not None:
+            term.check()
+        cluster.delete(each)
     _list(cluster, state, inventory, table, new, stopped, term)
+
+
+def _order(key: Key) -> int:
+    return _KINDS.index(key[0]) if key[0] in _KINDS else 0
 
 
 def _stands(state: State, wanted: Object) -> bool:

@@ -102,7 +102,7 @@ class Cluster:
         body = {"metadata": {"annotations": dict(annotations)}}
         return self._call("PATCH", kind, name, body, {"fieldManager": MANAGER}, "application/merge-patch+json")
 
-    def delete(self, live: Mapping[str, Any]) -> None:
+    def delete(self, live: Mapping[str, Any], *, dry: bool = False) -> None:
         """Delete the very object that was looked at, and what it made; one that has gone meanwhile is no error."""
         metadata = live["metadata"]
         body = {
@@ -110,6 +110,8 @@ class Cluster:
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
+            # Beside a body, what a query says of it is passed over.
+            **({"dryRun": ["All"]} if dry else {}),
         }
         try:
             self._call("DELETE", live["kind"], metadata["name"], body)
