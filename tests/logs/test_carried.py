@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,7 @@ import pytest
 from modelops.logs._carried import DROP, EXPORT, Copy
 from modelops.logs.folder import Folder
 from modelops.predictions import PredictionLog, Row
-from modelops.predictions.log import first_number
-from modelops.predictions.segments import segments
+from modelops.predictions.segments import first_number, segments
 
 PODS = ("6f1c2a34-0000-4000-8000-000000000001", "6f1c2a34-0000-4000-8000-000000000002")
 
@@ -97,3 +99,108 @@ def test_what_is_dropped_in_a_pod_is_gone_there(tmp_path: Path) -> None:
     (segment,) = segments(tmp_path)
     subprocess.run([sys.executable, "-I", "-c", DROP, str(tmp_path), json.dumps([segment.name])], check=True)
     assert segments(tmp_path) == []
+
+
+def archive(*members: tuple[tarfile.TarInfo, bytes], form: int = tarfile.GNU_FORMAT) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=form) as into:
+        for member, data in members:
+            member.size = len(data) if member.isreg() else 0
+            into.addfile(member, io.BytesIO(data))
+    return made.getvalue()
+
+
+def a_file(name: str, data: bytes = b"", **said: object) -> tuple[tarfile.TarInfo, bytes]:
+    member = tarfile.TarInfo(name)
+    for key, value in said.items():
+        setattr(member, key, value)
+    return member, data
+
+
+MINE = f"2026-11-01-w{first_number(PODS[0])}-1.sqlite"
+OTHERS = f"2026-11-01-w{first_number(PODS[1])}-1.sqlite"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(f"2026-02-30-w{first_number(PODS[0])}-1.sqlite", id="a day that there is not"),
+        pytest.param(f"2026-13-01-w{first_number(PODS[0])}-1.sqlite", id="a month that there is not"),
+        pytest.param(f"2026-11-01-w0{first_number(PODS[0])}-1.sqlite", id="a second name of a file"),
+        pytest.param(f"٢٠٢٦-11-01-w{first_number(PODS[0])}-1.sqlite", id="digits of another script"),
+        pytest.param(f"{MINE}-wal", id="a journal"),
+        pytest.param("known.json", id="what is known"),
+        pytest.param("known.json.mark", id="a mark of what is known"),
+        pytest.param(OTHERS, id="a file of another pod"),
+        pytest.param(f"{OTHERS}.mark", id="a mark of another pod"),
+    ],
+)
+def test_a_pod_writes_its_own_files_and_no_others(tmp_path: Path, name: str) -> None:
+    """What a pod sends is taken by the names that its own writers have; the log can be read as before."""
+    here, log = tmp_path / "carried", tmp_path / "log"
+    with PredictionLog(log, name=PODS[1]) as writer:
+        writer.write([row("of another")])
+    assert carried(log, Copy(here, PODS[1], ("churn-1", PODS[1]))) is None
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    sent = archive(a_file(name, b"[0, 0, 0, 0]"), a_file(f"../../{name}", b"[0, 0, 0, 0]"))
+    assert Copy(here, PODS[0], ("churn-0", PODS[0])).take_all([sent]) is None
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == before
+    assert Folder(here).find("of another") is not None
+    assert [path.name for path in tmp_path.iterdir() if path not in (here, log)] == []
+
+
+def test_a_folder_with_a_day_that_there_is_not_is_read(tmp_path: Path) -> None:
+    """What is only named like a file of the log is none, whoever put it there."""
+    (tmp_path / "2026-02-30-w0-1.sqlite").write_bytes(b"")
+    (tmp_path / "2026-02-30-w0-1.sqlite.damaged").write_bytes(b"")
+    with PredictionLog(tmp_path) as writer:
+        writer.write([row("a")])
+    assert [segment.number for segment in segments(tmp_path)] == [1]
+    assert Folder(tmp_path).find("a") is not None
+
+
+def link(kind: bytes) -> bytes:
+    return archive(a_file(MINE, type=kind, linkname="../secret"))
+
+
+def sparse() -> bytes:
+    """Return a file that says to be an exabyte of which nothing arrives."""
+    headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(1 << 60), "GNU.sparse.numblocks": "1"}
+    return archive(a_file(MINE, b"x", pax_headers=headers), form=tarfile.PAX_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(lambda: link(tarfile.SYMTYPE), id="a symbolic link"),
+        pytest.param(lambda: link(tarfile.LNKTYPE), id="a hard link"),
+        pytest.param(sparse, id="a file with holes"),
+    ],
+)
+def test_only_plain_files_are_taken(tmp_path: Path, made: Callable[[], bytes]) -> None:
+    """No link is followed, and no file is longer than what arrives of it."""
+    (tmp_path / "secret").write_bytes(b"secret")
+    copy = Copy(tmp_path / "carried", "v")
+    assert copy.take_all([made()]) is None
+    assert not (tmp_path / "carried").exists()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(archive(a_file(f"{MINE}.mark", b"{")), id="no JSON"),
+        pytest.param(archive(a_file(f"{MINE}.mark", b"[" * 100_000)), id="nested without end"),
+        pytest.param(archive(a_file(f"{MINE}.mark", b'{"a": 1}')), id="no numbers"),
+        pytest.param(archive(a_file(f"{MINE}.mark", b"\xff")), id="no text"),
+        pytest.param(
+            archive(a_file(MINE, b"x", pax_headers={"GNU.sparse.map": "a,b"}), form=tarfile.PAX_FORMAT),
+            id="holes that are no numbers",
+        ),
+        pytest.param(b"no archive" * 100, id="no archive"),
+    ],
+)
+def test_what_makes_no_sense_is_told_and_ends_nothing_else(tmp_path: Path, sent: bytes) -> None:
+    """It counts as cut off: what was copied before stays, and the next look tries again."""
+    copy = Copy(tmp_path / "carried", "v")
+    assert copy.take_all([sent])
+    assert copy.marks() == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -129,3 +130,24 @@ def test_a_runtime_log_forgets_and_exports(tmp_path: Path) -> None:
 
 def runtime_log(path: Path) -> RuntimeLog:
     return Folder(path)
+
+
+def test_an_export_from_before_there_were_reviews_says_that_nothing_was_drawn(
+    places: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """Files of a former version are read like those of now, whole, row by row and part by part."""
+    old = tmp_path / "exported"
+    shutil.copytree(places["exported"], old)
+    for file in old.glob("model=*/*.parquet"):
+        table = pq.read_table(file, partitioning=None).drop_columns(["review", "drawn"])
+        pq.write_table(table.replace_schema_metadata({exported.SCHEMA_KEY: b"3"}), file)
+    log, asked = Exported(old), ("drawn", "id", "review")
+    whole = log.window(MODEL, columns=asked)
+    parts = pa.concat_tables(log.batches(MODEL, columns=asked)).sort_by("id")
+    assert parts.equals(whole.sort_by("id"))
+    assert whole.num_rows == Exported(places["exported"]).window(MODEL).num_rows > 0
+    assert {*whole.column("drawn").to_pylist(), *whole.column("review").to_pylist()} == {0}
+    found = log.find(rows()[1].id)
+    assert found is not None
+    assert (found.row.review, found.row.drawn) == (0.0, 0)
+    assert [flaw for one in log.examine({}) for flaw in one.flaws] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -9,10 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -113,6 +115,46 @@ def test_a_large_request_waits_for_the_disk_with_its_last_part(tmp_path: Path, m
     assert count(path) == len(rows) + 1
 
 
+@pytest.mark.parametrize("wrong", ["row", "disk"])
+def test_the_parts_before_one_that_fails_are_on_disk_when_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    """Who waits hears how many rows are lost; the others are synced by then, though no last part did that."""
+    path, synced = tmp_path / "predictions", []
+    rows = [make_row(f"r{number}") for number in range(PART_ROWS + 1)]
+    if wrong == "row":
+        rows[-1] = rows[-1]._replace(label=object())  # type: ignore[arg-type]
+    original, told = os.fsync, []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        original(descriptor)
+
+    def tell(lost: int, error: ModelOpsError | None) -> None:
+        told.append((lost, error.first.code if error is not None else "", list(synced)))
+
+    async def scenario() -> None:
+        with PredictionLog(path) as log:
+            log.write([make_row("before")])
+            insert = log._files.insert
+
+            def refusing(given: Sequence[Row], *rest: Any, **settings: Any) -> None:
+                if len(given) == 1 and wrong == "disk":
+                    raise sqlite3.OperationalError("database or disk is full")
+                insert(given, *rest, **settings)
+
+            monkeypatch.setattr(log._files, "insert", refusing)
+            monkeypatch.setattr(os, "fsync", fsync)
+            log.submit(rows, tell)
+            while not told:
+                await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    code = {"row": "log-refused", "disk": "log-unwritable"}[wrong]
+    assert told == [(1, code, [f"{names(path)[0]}-wal"])]
+    assert count(path) == PART_ROWS + 1
+
+
 def test_processes_have_files_of_their_own(tmp_path: Path) -> None:
     """Two writers at the same time never share a file; the number of one that ended is taken again."""
     path = tmp_path / "predictions"
@@ -160,6 +202,7 @@ def test_a_log_that_was_deleted_under_its_writer_begins_anew(tmp_path: Path) -> 
 LABELS = """
 import sys
 from pathlib import Path
+from typing import Any
 from modelops.predictions import PredictionLog
 
 with PredictionLog(Path(sys.argv[1])) as log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import pytest
 
 from git_world import git
 from modelops import plugins
+from modelops.project.target import Target
+from modelops.reconcile import loop
 from modelops.reconcile.lease import leases
 from modelops.spec.routing import RoutingTable
 from modelops.targets import Place, Runner
@@ -101,6 +104,25 @@ def test_a_leased_model_goes_on_where_it_runs(far: Afar) -> None:
         far.world.reconcile()
     assert far.releases() == {"stable": 1}
     assert far.routes() == before
+
+
+def test_what_a_reconciler_elsewhere_has_is_left_to_it(far: Afar, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes second writes nothing there, however it looks in the middle of a change, and seals nothing."""
+
+    @contextlib.contextmanager
+    def reserved(_: Target) -> Iterator[str | None]:
+        yield "reconciler-0 in the cluster"
+
+    afar.stop(far.params, far.place)
+    with monkeypatch.context() as patched:
+        patched.setattr(Target, "reserved", reserved)
+        patched.setattr(loop, "_seal", lambda *_: pytest.fail("it was sealed"))
+        found = far.world.reconcile()
+        assert (found["done"], found["conditions"][0]["reason"]) == ([], "held")
+        assert "another reconciler works on it: reconciler-0" in found["conditions"][0]["message"]
+        assert far.releases() == {}
+    far.world.reconcile()
+    assert far.releases() == {"stable": 1}
 
 
 @pytest.mark.parametrize("on", [True, False], ids=["it runs", "it is switched off"])

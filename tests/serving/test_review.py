@@ -59,3 +59,10 @@ def test_without_a_share_nothing_is_drawn(server: Running) -> None:
     found = find(server.log, parameters["prediction_id"])
     assert found is not None
     assert (found.row.review, found.row.drawn) == (0.0, 0)
+
+
+def test_what_nothing_logs_is_not_drawn(tmp_path: Path, store: Store, digests: dict[str, str]) -> None:
+    """A review of it would be one of a prediction that nobody knows."""
+    models = {"fraud": route(("stable", 1, digests["fraud-1"], 1.0), log="off", review=1.0)}
+    with running(tmp_path, store, models) as server:
+        assert "review" not in asked(server, INFER, rows(3))["parameters"]

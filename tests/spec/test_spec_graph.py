@@ -455,3 +455,34 @@ def test_a_model_that_weights_its_rows_has_no_retraining() -> None:
     codes = [code for code, _, dotted in told(files | {path: with_it}, None) if dotted == "spec.retraining"]
     assert codes == ["retraining-unweighted"]
     assert not [1 for _, _, dotted in told(files | {path: without}, None) if dotted == "spec.retraining"]
+
+
+IN_PODS = f"{{type: kubernetes, params: {{image: r.example/m@sha256:{HEX}"
+
+
+@pytest.mark.parametrize(
+    ("target", "log", "stable", "told"),
+    [
+        (IN_PODS + "}}", "acknowledged", True, True),
+        (IN_PODS + ", logStorage: 1Gi}}", "acknowledged", True, False),
+        (IN_PODS + ", logClaim: shared}}", "acknowledged", True, False),
+        (IN_PODS + "}}", "buffered", True, False),
+        (IN_PODS + "}}", "acknowledged", False, False),
+        ("{type: docker}", "acknowledged", True, False),
+        ("{type: local}", "acknowledged", True, False),
+    ],
+)
+def test_a_log_on_disk_before_the_answer_is_on_one_that_stays(target: str, log: str, stable: bool, told: bool) -> None:
+    """Where a model runs and its log goes with its pod, its file says so before anything is rendered or applied."""
+    files = changed("policies/environments/staging.yaml", "{type: local}", target)
+    files[f"{FOLDER}/model.yaml"] = MODEL.replace("log: buffered", f"log: {log}").encode()
+    deployment = DEPLOYMENT + ("  stable: 1\n" if stable else "  denied: []\n")
+    files[f"{FOLDER}/environments/staging.yaml"] = deployment.encode()
+    specs = [path for path in files if path.endswith(".yaml")]
+    found = sweep(specs, files.__getitem__, every_path=frozenset(files)).problems
+    kept = [problem for problem in found if problem.code == "log-not-kept"]
+    assert [(str(problem.location), problem.dotted) for problem in kept] == (
+        [(f"{FOLDER}/model.yaml:35:10", "spec.serving.log")] if told else []
+    )
+    assert all("in staging" in problem.message for problem in kept)
+    assert {problem.code for problem in found} <= {"log-not-kept", "unknown-release"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import click
@@ -11,6 +12,8 @@ from modelops.errors import ModelOpsError
 from modelops.spec.layout import ENVIRONMENT, MODEL, MODELS, POLICIES, RELEASE
 
 __all__ = ["environments", "models", "releases"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
 
 
 def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -32,7 +35,8 @@ def releases(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 
 
 def _items(names: Iterable[str | None], incomplete: str) -> list[CompletionItem]:
-    known = sorted({name for name in names if name is not None})
+    # A shell puts what it is given into the line as it is, and whoever pushes a branch chooses the names of files.
+    known = sorted({name for name in names if name is not None and _NAME.fullmatch(name)})
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 

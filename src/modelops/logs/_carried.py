@@ -6,21 +6,23 @@ import json
 import re
 import shutil
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from modelops.files import replacing, sweep, write_atomically
+from modelops.predictions.segments import first_number, segment_of
 from modelops.targets.docker.inside import unpacked
 
-__all__ = ["DROP", "EXPORT", "NAME", "Copy"]
+__all__ = ["DROP", "EXPORT", "Copy"]
 
 KNOWN = "known.json"
 """Of each file that was copied: the volume that it is of, and how it was marked there."""
 EARLIER = "earlier"
 """The folder for files of a volume that is no more, whose names are used again by the one that took its place."""
-NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-w[0-9]+-[0-9]+\.sqlite(-wal|-shm)?")
+_MARK_BYTES = 200
+"""More than the sizes and the times of two files take."""
 EXPORT = """
 import io, json, pathlib, shutil, sqlite3, sys, tarfile, tempfile, time
 log, known = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
@@ -64,12 +66,31 @@ for name in json.loads(sys.argv[2]):
 """
 
 
+class Running(Protocol):
+    """``EXPORT`` as it runs elsewhere."""
+
+    complaint: bytes
+
+    def out(self) -> Iterator[bytes]:
+        """Yield what it writes."""
+        ...
+
+    def succeeded(self) -> bool:
+        """Tell whether it ended well."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """The folder of the copy, and the volume that is copied now."""
+    """The folder of the copy, and the volume that is copied now.
+
+    ``names`` are those that its writers have been given: files of other writers are not taken from it. Without any all
+    are, as those of a volume that no other one lies beside.
+    """
 
     folder: Path
     volume: str
+    names: Collection[str] = ()
 
     def marks(self) -> dict[str, Any]:
         """Return how the files are marked that are here whole."""
@@ -102,16 +123,46 @@ class Copy:
         known = {**self._known(), name: (self.volume, mark)}
         write_atomically(self.folder / KNOWN, json.dumps(known, sort_keys=True).encode())
 
+    def take_from(self, running: Running) -> str | None:
+        """Take over what arrives; return why not all of it could be had, in the words of the program if it has some."""
+        cut = self.take_all(running.out())
+        if cut is None and running.succeeded():
+            return None
+        said = running.complaint.decode("utf-8", "replace").strip().splitlines()
+        return said[-1] if said else cut or "it says nothing"
+
     def take_all(self, parts: Iterable[bytes]) -> str | None:
-        """Take over what arrives as ``EXPORT`` writes it, whole files alone; return why it was cut off, if it was."""
+        """Take over what arrives as ``EXPORT`` writes it, whole files alone; return why it was cut off, if it was.
+
+        Whoever writes it is believed in nothing: what is not named as a file of its own is passed over.
+        """
         try:
             for path, file in unpacked(parts):
                 name = path.removesuffix(".mark")
-                if NAME.fullmatch(name) and name == path:
+                if not self._is_own(name):
+                    continue
+                if name == path:
                     self.take(name, file)
-                elif NAME.fullmatch(name):
+                else:
                     # The file first: what is written down as known is here.
-                    self.mark(name, json.loads(file.read()))
+                    self.mark(name, _mark_of(file))
         except tarfile.TarError as error:
             return str(error)
         return None
+
+    def _is_own(self, name: str) -> bool:
+        segment = segment_of(name)
+        if segment is None or not self.names:
+            return segment is not None
+        # Writers without a name share a volume, which is told from others by itself.
+        return segment.writer >> 8 in {first_number(each) >> 8 for each in ("", *self.names)}
+
+
+def _mark_of(file: IO[bytes]) -> list[int]:
+    try:
+        found = json.loads(file.read(_MARK_BYTES))
+    except ValueError as error:
+        raise tarfile.ReadError(f"a mark cannot be read: {error}") from None
+    if not isinstance(found, list) or not all(type(each) is int for each in found):
+        raise tarfile.ReadError("a mark is no list of numbers")
+    return found

@@ -18,8 +18,9 @@ from typing import Any
 
 from modelops.errors import Exit, failure
 from modelops.files import unwritable
-from modelops.logs._carried import DROP, EXPORT, NAME, Copy
+from modelops.logs._carried import DROP, EXPORT, Copy
 from modelops.logs.folder import Folder
+from modelops.predictions.segments import segment_of
 from modelops.spec.layout import PREDICTIONS
 from modelops.spec.meta import Name, Strict
 from modelops.targets.docker.containers import MADE, Names, found, servers
@@ -107,10 +108,9 @@ def _volume(client: Any, container: Any) -> str:
 def _copy(container: Any, params: Params, copy: Copy) -> None:
     """Copy what has another mark by now, as one moment of each file."""
     with started(container, EXPORT, f"{STATE}/{PREDICTIONS}", json.dumps(copy.marks())) as running:
-        cut = copy.take_all(running.out())
-    if cut is not None or not running.succeeded():
-        last = running.complaint.decode("utf-8", "replace").strip().splitlines() or [cut or "it says nothing"]
-        raise _not_copied(params, last[-1])
+        lacking = copy.take_from(running)
+    if lacking is not None:
+        raise _not_copied(params, lacking)
 
 
 def _copy_stopped(container: Any, params: Params, copy: Copy) -> None:
@@ -123,7 +123,7 @@ def _copy_stopped(container: Any, params: Params, copy: Copy) -> None:
     with tempfile.TemporaryDirectory(dir=copy.folder, prefix=".stopped-") as place:
         try:
             for path, file in unpacked(parts):
-                if NAME.fullmatch(path) and not path.endswith("-shm"):
+                if segment_of(path.removesuffix("-wal")) is not None:
                     with (Path(place) / path).open("wb") as into:
                         shutil.copyfileobj(file, into)
             for source in sorted(Path(place).glob("*.sqlite")):

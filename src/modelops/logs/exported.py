@@ -159,8 +159,10 @@ class Exported:
         for file in self._of_window(model, since, until):
             self._require_version(file)
             try:
-                for batch in pq.ParquetFile(file).iter_batches(_BATCH, columns=[*columns, *lacking]):
-                    rows = _between(pa.Table.from_batches([batch]), begin, end)
+                parquet = pq.ParquetFile(file)
+                there = _there([*columns, *lacking], parquet.schema_arrow.names)
+                for batch in parquet.iter_batches(_BATCH, columns=there):
+                    rows = _filled(_between(pa.Table.from_batches([batch]), begin, end), columns)
                     if wanted is not None:
                         rows = rows.filter(pa.array([wanted(id) for id in rows.column("id").to_pylist()], pa.bool_()))
                     yield rows.select(list(columns))
@@ -241,15 +243,27 @@ class Exported:
 
         try:
             self._require_version(file)
-            held = set(pq.read_schema(file).names)
-            there = [name for name in columns if name in held or name not in _SINCE]
+            there = _there(columns, pq.read_schema(file).names)
             table = pq.read_table(file, columns=there, filters=condition, partitioning=None)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(file, str(error).splitlines()[0]) from None
-        for name in columns:
-            if name not in held and name in _SINCE:
-                table = table.append_column(name, pa.repeat(_SINCE[name], table.num_rows))
+        table = _filled(table, columns)
         return table.select(list(columns)).replace_schema_metadata(None)
+
+
+def _there(columns: Sequence[str], held: Collection[str]) -> list[str]:
+    """Return the columns that a file is asked for: those that former versions lack are asked of no file of theirs."""
+    return [name for name in columns if name in held or name not in _SINCE]
+
+
+def _filled(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """Return rows with what exports of former versions lack."""
+    import pyarrow as pa
+
+    for name in columns:
+        if name in _SINCE and name not in table.column_names:
+            table = table.append_column(name, pa.repeat(_SINCE[name], table.num_rows))
+    return table
 
 
 def whole(path: str) -> Exported:

@@ -56,9 +56,9 @@ class Carried(Folder):
         names = self.expired(now, days=days, needed_days=needed_days)
         if names:
             with connected(_target(self.params)) as cluster:
-                for pod, _ in _pods(cluster, self.params):
-                    if ask(cluster, pod, DROP, self.params.folder, json.dumps(names)) is None:
-                        raise _not_copied(self.params, f"Pod {pod} drops nothing")
+                for pod in _pods(cluster, self.params):
+                    if ask(cluster, pod.name, DROP, self.params.folder, json.dumps(names)) is None:
+                        raise _not_copied(self.params, f"Pod {pod.name} drops nothing")
         return Folder.retain(self, now, days=days, needed_days=needed_days)
 
 
@@ -67,8 +67,8 @@ def open(params: Params) -> Carried:
     folder = Path(params.path)
     with connected(_target(params)) as cluster:
         try:
-            for pod, volume in _pods(cluster, params):
-                _copy(cluster, params, pod, Copy(folder, volume))
+            for pod in _pods(cluster, params):
+                _copy(cluster, params, pod.name, Copy(folder, pod.volume, (pod.name, pod.uid)))
         except OSError as error:
             raise unwritable(folder, error) from error
     return Carried(folder, params)
@@ -79,11 +79,24 @@ def _target(params: Params) -> Target:
     return Target(image=image, namespace=params.namespace, context=params.context)
 
 
-def _pods(cluster: Cluster, params: Params) -> Iterator[tuple[str, str]]:
-    """Yield the pods whose server runs, each with what tells its volume from any other."""
+@dataclass(frozen=True, slots=True)
+class _Pod:
+    """A pod whose server runs: its writers are named after it, by its name or its uid."""
+
+    name: str
+    uid: str
+    volume: str
+    """What tells its volume from any other."""
+
+
+def _pods(cluster: Cluster, params: Params) -> Iterator[_Pod]:
+    """Yield the pods whose server runs."""
     owner = Owner(params.environment, params.repository)
-    if cluster.get("ConfigMap", owner.inventory) is None:
+    inventory = cluster.get("ConfigMap", owner.inventory)
+    if inventory is None:
         return
+    # Pods say of which environment they are, and not of which project: nothing of another one's is read, nor dropped.
+    owner.require(inventory)
     labels = {**MANAGED, PART: params.environment}
     claims: Mapping[str, str] | None = None
     for pod in cluster.listed("Pod", ",".join(f"{key}={value}" for key, value in sorted(labels.items()))):
@@ -94,8 +107,8 @@ def _pods(cluster: Cluster, params: Params) -> Iterator[tuple[str, str]]:
         if claim is not None and claims is None:
             found = cluster.listed("PersistentVolumeClaim")
             claims = {each["metadata"]["name"]: str(each["metadata"]["uid"]) for each in found}
-        own = str(pod["metadata"]["uid"])
-        yield pod["metadata"]["name"], (claims or {}).get(claim, claim) if claim is not None else own
+        uid = str(pod["metadata"]["uid"])
+        yield _Pod(pod["metadata"]["name"], uid, (claims or {}).get(claim, claim) if claim is not None else uid)
 
 
 def _claim(pod: Mapping[str, Any]) -> str | None:
@@ -111,11 +124,9 @@ def _copy(cluster: Cluster, params: Params, pod: str, copy: Copy) -> None:
     if opened is None:
         raise _not_copied(params, f"Pod {pod} runs no program now")
     with opened as stream:
-        running = Program(stream)
-        cut = copy.take_all(running.out())
-        if cut is not None or not running.succeeded():
-            last = running.complaint.decode("utf-8", "replace").strip().splitlines() or [cut or "it says nothing"]
-            raise _not_copied(params, f"Pod {pod}: {last[-1]}")
+        lacking = copy.take_from(Program(stream))
+    if lacking is not None:
+        raise _not_copied(params, f"Pod {pod}: {lacking}")
 
 
 def _not_copied(params: Params, why: str) -> Exception:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions.lanes import PART_ROWS, Entry, Lanes, Queued, parts_of, tell
 from modelops.predictions.migrating import OLD_NAME, take_over
 from modelops.predictions.schema import Reception, Row, ShadowRow
-from modelops.predictions.segments import day_of
+from modelops.predictions.segments import day_of, first_number
 from modelops.predictions.writer import SEGMENT_BYTES, Label, Writer, unwritable
 
 WINDOW_SECONDS = 0.05
@@ -67,11 +66,6 @@ class LogStats:
     slowest_commit_seconds: float = 0.0
     set_aside: int = 0
     error: str | None = None
-
-
-def first_number(name: str) -> int:
-    """Return the number of the first writer of a name: 256 in a row are its own, and those of no name begin at 0."""
-    return int.from_bytes(sha256(name.encode()).digest()[:5]) << 8 if name else 0
 
 
 class PredictionLog:
@@ -387,8 +381,17 @@ class PredictionLog:
             entry.error = error
         self._done(list(told), told)
 
+    def _settle_parts(self) -> None:
+        """Have the disk take the parts before one that failed: they count as written, and nothing may follow them."""
+        try:
+            self._files.sync()
+        except OSError as problem:
+            self.stats.error = unwritable(self.path, problem).first.message
+
     def _done(self, batch: Sequence[Queued], entries: Sequence[Entry]) -> None:
         """Give the room in the queue back and tell those who wait, with one wake-up per event loop."""
+        if any(entry.error is not None for entry in entries):
+            self._settle_parts()
         self._lanes.release(len(batch) - len(entries) + sum(entry.size for entry in entries))
         for loop in {entry.loop for entry in entries}:
             # A generator would ask for the loop only when it is told, and by then that is the next one.

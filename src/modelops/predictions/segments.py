@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from modelops.errors import Exit, ModelOpsError, failure
@@ -18,6 +19,11 @@ _NAME = re.compile(r"(\d{4}-\d\d-\d\d)-w(\d+)-(\d+)\.sqlite")
 _SERVER_ID = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}(\.\d+)?")
 _DAY = 86_400
 _LAST_DAY = date.max.toordinal() - 719_163
+
+
+def first_number(name: str) -> int:
+    """Return the number of the first writer of a name: 256 in a row are its own, and those of no name begin at 0."""
+    return int.from_bytes(sha256(name.encode()).digest()[:5]) << 8 if name else 0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,6 +71,17 @@ def id_day(id: str) -> int | None:
     return day_of(int(found[1], 16) / 1000) if found else None
 
 
+def segment_of(name: str) -> Segment | None:
+    """Return what the name of a file says, None where it is none of the log: also one of a day that no calendar has."""
+    found = _NAME.fullmatch(name)
+    try:
+        segment = Segment(parse_day(found[1]), int(found[2]), int(found[3])) if found else None
+    except ValueError:
+        return None
+    # Written in another way, with leading zeros, it would be a second name of one file.
+    return segment if segment is not None and segment.name == name else None
+
+
 def segments(path: Path, since: datetime | None = None, until: datetime | None = None) -> list[Segment]:
     """Return the files that can hold times with ``since <= time < until``, oldest day first."""
     first = day_of(since.timestamp()) if since else 0
@@ -75,21 +92,20 @@ def segments(path: Path, since: datetime | None = None, until: datetime | None =
         return []
     except OSError as error:
         raise unreadable(path, error) from None
-    found = (_NAME.fullmatch(name) for name in names)
-    listed = sorted(Segment(parse_day(each[1]), int(each[2]), int(each[3])) for each in found if each)
+    listed = sorted(segment for name in names if (segment := segment_of(name)) is not None)
     return [segment for segment in listed if first <= segment.day <= last]
 
 
 DAMAGED = ".damaged"
 """What the name of a file that was set aside ends with, before a number if there are several."""
-_ASIDE = re.compile(_NAME.pattern + re.escape(DAMAGED) + r"(-\d+)?")
+_NUMBERED = re.compile(r"(-\d+)?")
 
 
 def first_free(path: Path, day: int, writer: int) -> int:
     """Return the least number of a file that no file which was set aside had."""
-    found = (_ASIDE.fullmatch(entry.name) for entry in path.iterdir())
-    numbers = [int(each[3]) for each in found if each and (parse_day(each[1]), int(each[2])) == (day, writer)]
-    return max(numbers, default=0) + 1
+    halves = (entry.name.partition(DAMAGED) for entry in path.iterdir())
+    found = (segment_of(name) for name, mark, number in halves if mark and _NUMBERED.fullmatch(number))
+    return max((each.number for each in found if each and (each.day, each.writer) == (day, writer)), default=0) + 1
 
 
 def unreadable(path: Path, reason: object) -> ModelOpsError:

@@ -168,7 +168,7 @@ class Writer:
     def close(self) -> None:
         """Close the file that is being filled and give the number back."""
         with suppress(OSError):
-            self._sync()
+            self.sync()
         self._leave()
         os.close(self._lock)
 
@@ -180,8 +180,8 @@ class Writer:
             os.close(self._look)
         self._connection = self._segment = self._look = None
 
-    def _sync(self) -> None:
-        """Have the disk take what was not synced, before another file takes what follows."""
+    def sync(self) -> None:
+        """Have the disk take what was not synced, where nothing that is synced follows in this file."""
         if self._unsynced and self._segment is not None:
             # Without a journal somebody has moved it into the file, and synced both.
             with suppress(FileNotFoundError), (self.path / f"{self._segment.name}-wal").open("rb") as journal:
@@ -190,7 +190,7 @@ class Writer:
 
     def _use(self, segment: Segment) -> sqlite3.Connection:
         """Go on in a file, or in the next one where it cannot be gone on in."""
-        self._sync()
+        self.sync()
         self._leave()
         file = self.path / segment.name
         behind = Segment(segment.day, segment.writer, segment.number + 1)

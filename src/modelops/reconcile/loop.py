@@ -24,7 +24,7 @@ from modelops.reconcile.facts import ModelFacts
 from modelops.reconcile.lease import leases
 from modelops.reconcile.mark import rewritten, set_mark
 from modelops.reconcile.observe import Runtime, environment_facts, ran_before, runtime_of
-from modelops.reconcile.plan import Plan, plan_environment, plan_rendered, rendered_facts
+from modelops.reconcile.plan import Plan, plan_environment, plan_rendered, rendered_facts, undenied
 from modelops.spec.graph import Graph
 from modelops.spec.kinds.access_policy import ApiKey
 from modelops.spec.routing import RoutingTable, table_digest
@@ -165,7 +165,8 @@ def reconcile(
         agree(seen.plan)
         restless = None
         for _ in range(most := most_actions(len(deployed))):
-            action = next((entry for entry in seen.plan.actions if not _hopeless(entry, failed)), None)
+            ours = (entry for entry in seen.plan.actions if elsewhere is None or not _is_theirs(entry, seen.facts))
+            action = next((entry for entry in ours if not _hopeless(entry, failed)), None)
             if action is None:
                 break
             say(describe(action))
@@ -187,7 +188,9 @@ def reconcile(
             raise restless
         if not runtime.frozen:
             set_mark(workspace, name, seen.tip)
-            _seal(workspace, seen.graph, name, say)
+            if elsewhere is None:
+                # Two that seal at once, each by the copy that it has, would call what the other one has gone.
+                _seal(workspace, seen.graph, name, say)
             if seen.observed is not None:
                 # What is only rendered is not observed, so that nothing is said of it.
                 show_deployments(workspace, name, seen.tip, seen.facts, seen.observed, say)
@@ -196,6 +199,17 @@ def reconcile(
     problems = tuple(dict.fromkeys(problem for one in errors if one not in waits for problem in one.problems))
     code = max([Exit.OK, seen.plan.exit, *(error.exit for error in errors)])
     return Result(seen.plan, tuple(done), conditions, problems, code, left)
+
+
+def _is_theirs(entry: Entry, facts: Collection[ModelFacts]) -> bool:
+    """Tell whether an action is left to the reconciler elsewhere that has the environment: every change of the runtime.
+
+    It may be in the middle of one, and what is read here by then is that of before. A denied release loses its traffic
+    at once all the same, whoever is at work.
+    """
+    if not isinstance(entry, Serve):
+        return False
+    return all(undenied(each, each.observed.running) == each.observed.running for each in facts)
 
 
 def _hopeless(entry: Entry, failed: Mapping[tuple[str, str], ModelOpsError]) -> bool:

@@ -20,7 +20,7 @@ from modelops.spec.meta import Plugin, Strict
 from modelops.spec.resource import at
 from modelops.spec.yaml.document import Document
 
-__all__ = ["Vacuous", "bind", "policy_warnings", "usage", "vacuous", "validate"]
+__all__ = ["Vacuous", "bind", "loses_log", "policy_warnings", "usage", "vacuous", "validate"]
 
 
 def bind(shelf: str, plugin: Plugin | Gate, resource: AnyResource | None = None, dotted: str = "") -> Bound[Any]:
@@ -123,6 +123,17 @@ def vacuous(gate: Gate, bound: Bound[Any]) -> Iterator[Vacuous]:
 
 
 _SPEAKS = "name the verdicts that block, say `advice: true` where it is meant to inform, or remove the gate"
+
+
+def loses_log(target: Plugin) -> bool:
+    """Tell whether the log of a target goes with who writes it; a target's file may tell by ``keeps_log(params)``."""
+    try:
+        bound = bind("targets", target)
+    except ModelOpsError:
+        # What is wrong with its parameters is told in the file of the environment.
+        return False
+    tell = getattr(bound.module, "keeps_log", None)
+    return tell is not None and not tell(bound.params)
 
 
 def policy_warnings(policy: AnyResource) -> Iterator[Problem]:

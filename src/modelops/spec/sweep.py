@@ -17,7 +17,7 @@ from typing import Any
 
 from modelops.clock import parse_instant
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
-from modelops.spec.around import Collection, Known, collect
+from modelops.spec.around import Collection, Folder, Known, collect
 from modelops.spec.graph import (
     data_locations,
     draft_problems,
@@ -32,12 +32,12 @@ from modelops.spec.judging import Judge, rule_of
 from modelops.spec.kinds import place
 from modelops.spec.kinds.alert_policy import unknown_owners
 from modelops.spec.kinds.monitor import unknown_metric
-from modelops.spec.layout import POLICIES
+from modelops.spec.layout import ENVIRONMENT, POLICIES
 from modelops.spec.load import load_all, load_resource
 from modelops.spec.meta import Plugin
-from modelops.spec.parameters import policy_warnings
+from modelops.spec.parameters import loses_log, policy_warnings
 from modelops.spec.references import folder_problems
-from modelops.spec.resource import AnyResource
+from modelops.spec.resource import AnyResource, at
 from modelops.spec.rollouts import PLAN_SHELVES, Severity, ordinary, plan_problems, plan_questions
 from modelops.spec.yaml.text import hidden
 
@@ -145,6 +145,7 @@ class _Work:
             findings.named += _watched(collection)
             for folder in collection.folders.values():
                 findings.named += plan_questions(folder)
+                findings.named += _acknowledged(folder, self.policies)
             findings.named += (
                 (shelf, plugin.type, json.dumps(plugin.params, sort_keys=True), resource.path, dotted)
                 for shelf, plugin, resource, dotted in plugins_named(collection)
@@ -158,6 +159,21 @@ def _watched(collection: Collection) -> Iterator[Named]:
         monitor = folder.only("Monitor")
         if monitor is not None and monitor.spec.performance is not None:
             yield "metrics", monitor.spec.performance.metric, "{}", monitor.path, "spec.performance.metric"
+
+
+_KEPT = "kept logs"
+
+
+def _acknowledged(folder: Folder, policies: Collection) -> Iterator[Named]:
+    """Yield the targets where a model answers by what is on disk, as plugins; the last word is the environment."""
+    model = folder.only("Model")
+    if model is None or model.spec.serving.log != "acknowledged":
+        return
+    targets = {one.name: one.spec.target for one in policies.of("Environment").values()}
+    for deployment in folder.of("Deployment").values():
+        target = targets.get(deployment.name)
+        if target is not None and (deployment.spec.stable is not None or deployment.spec.candidate is not None):
+            yield _KEPT, target.type, json.dumps(target.params, sort_keys=True), model.path, deployment.name
 
 
 def sweep(
@@ -204,6 +220,7 @@ def sweep(
 
     _share(work, check_policies, processes or os.cpu_count() or 1)
     findings.problems += _late_parameters(findings.named, read, only, metric_names)
+    findings.problems += _late_logs(findings.named, read)
     for severity, problem in _late_plans(findings.named, read, only):
         (findings.problems if severity == "error" else findings.warnings).append(problem)
     findings.problems += _late_owners(collection, findings, known)
@@ -332,7 +349,7 @@ def _late_parameters(
     """Yield the problems of what models' folders name beyond the specs, each distinct set checked once."""
     sets: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for shelf, kind, params, path, dotted in named:
-        if shelf not in PLAN_SHELVES and (only is None or path in only):
+        if shelf not in PLAN_SHELVES and shelf != _KEPT and (only is None or path in only):
             sets.setdefault((shelf, kind, params), []).append((path, dotted))
     for (shelf, kind, params), places in sets.items():
         if shelf == "metrics":
@@ -354,6 +371,16 @@ def _late_owners(policies: Collection, findings: Findings, known: Known) -> Iter
     if findings.models and findings.models == len(known.models):
         for resource in (*policies.of("AlertPolicy").values(), *policies.of("Silence").values()):
             yield from unknown_owners(resource, findings.owners)
+
+
+def _late_logs(named: Iterable[Named], read: Read) -> Iterator[Problem]:
+    """Yield the models whose log is on disk before the caller is answered, on a disk that goes."""
+    for shelf, kind, params, path, environment in named:
+        if shelf == _KEPT and loses_log(Plugin(type=kind, params=json.loads(params))):
+            model = load_resource(read(path), path)
+            said = f"{model.name} has log: acknowledged, and in {environment} its log goes with who writes it"
+            hint = f"give it a place that stays, in {ENVIRONMENT.path(None, environment)}, or say log: buffered"
+            yield at(model, "spec.serving.log", "log-not-kept", said, hint)
 
 
 def _late_plans(named: Iterable[Named], read: Read, only: frozenset[str] | None) -> Iterator[tuple[Severity, Problem]]:

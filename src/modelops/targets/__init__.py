@@ -2,7 +2,8 @@
 
 A *renderer* exposes ``Params`` and the pure ``render(params, desired)``: another tool applies what it writes. A
 *runner* is a renderer that also talks to its runtime: ``observe``, ``apply``, ``stop``, ``endpoint``, ``logs`` and
-``durable``.
+``durable``. Either may tell by ``keeps_log(params)`` whether what a model logs there outlives who writes it; where it
+does not, `validate` refuses models with `log: acknowledged`.
 """
 
 from __future__ import annotations

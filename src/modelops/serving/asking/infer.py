@@ -353,8 +353,11 @@ def _predict(work: Work) -> None:
 
 
 def _review_share(work: Work) -> float:
-    """Return the chance with which each answer is drawn for review; who cannot be told is not asked to review."""
-    return work.model.route.review if work.question.form.tells else 0.0
+    """Return the chance with which each answer is drawn for review.
+
+    Who cannot be told is not asked to review, and a review of what no log has would be one of an unknown prediction.
+    """
+    return work.model.route.review if work.logged and work.question.form.tells else 0.0
 
 
 def _drawn(work: Work) -> list[int]:

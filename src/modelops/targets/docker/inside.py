@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
+
 from modelops.errors import Exit, failure
 from modelops.targets import ObservedArm, Running
 from modelops.targets.docker.engine import gone, refused
 from modelops.targets.docker.image import USER
 
-__all__ = ["Program", "ask", "carried_in", "copied_in", "files_in", "read_status", "started", "unpacked"]
+__all__ = ["Program", "ask", "carried_in", "copied_in", "files_in", "read_status", "started", "unpacked", "whole"]
 
 KNOCK = """
 import socket, sys
@@ -107,6 +109,20 @@ if not any(log.glob("*.sqlite")):
 """Makes a copied folder the log, in one step, where there is none."""
 
 
+MOST_BYTES = 32 << 20
+"""More than any answer has: the status of a hundred thousand arms."""
+
+
+def whole(parts: Iterable[bytes]) -> str | None:
+    """Return all that a program prints as text; None where it is more than anybody waits for an answer of."""
+    found = bytearray()
+    for part in parts:
+        found += part
+        if len(found) > MOST_BYTES:
+            return None
+    return found.decode("utf-8", "replace")
+
+
 @dataclass(slots=True)
 class Program:
     """A program that runs in a container: what it prints, to be read once and to the end, and then how it ended."""
@@ -141,9 +157,9 @@ def started(container: Any, program: str, *words: str) -> Iterator[Program]:
 def ask(container: Any, program: str, *words: str) -> str | None:
     """Run a program with a container's Python, and return what it prints; None where it fails."""
     with started(container, program, *words) as running:
-        out = b"".join(running.out())
-    if running.succeeded():
-        return out.decode("utf-8", "replace")
+        out = whole(running.out())
+    if out is not None and running.succeeded():
+        return out
     if b"No space left" in running.complaint:
         raise failure(
             "engine-refused",
@@ -216,33 +232,49 @@ class _Flow(io.RawIOBase):
 def unpacked(parts: Iterable[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield the files of an archive that arrives in parts, each by its name without folders, to be read at once.
 
-    Where it ends within a file, or is none, that and reading raise TarError.
+    Where it ends within a file, or is none, that and reading raise TarError. Links, and files that say of themselves
+    that they are longer than what arrives of them, are passed over.
     """
     flow = io.BufferedReader(_Flow(parts))
-    with tarfile.open(fileobj=flow, mode="r|") as archive:
-        for member in archive:
-            file = archive.extractfile(member) if member.isreg() else None
-            if file is not None:
-                yield member.name.rpartition("/")[2], file
+    try:
+        with tarfile.open(fileobj=flow, mode="r|") as archive:
+            for member in archive:
+                file = archive.extractfile(member) if member.isreg() and not member.issparse() else None
+                if file is not None:
+                    yield member.name.rpartition("/")[2], file
+    except (ValueError, OverflowError) as error:
+        # Numbers in a header that are none.
+        raise tarfile.ReadError(str(error)) from None
     # Who writes it ends when all of it has been taken, the padding too.
     while flow.read(1 << 16):
         pass
 
 
+class _Arm(msgspec.Struct):
+    model: str
+    arm: str
+    release: int
+    digest: str
+    ready: bool
+    error: str | None = None
+
+
+class _Status(msgspec.Struct):
+    arms: tuple[_Arm, ...] = ()
+    table: str | None = None
+    error: str | None = None
+
+
 def read_status(told: str | None) -> Running | None:
-    """Return what a server says of itself, None where it says nothing."""
+    """Return what a server says of itself, None where it says nothing, or what no server says."""
     if told is None:
         return None
     try:
-        status = json.loads(told)
-        arms = tuple(
-            ObservedArm(a["model"], a["arm"], a["release"], a["digest"], a["ready"], a.get("error"))
-            for a in status.get("arms") or ()
-        )
-    except (ValueError, KeyError, AttributeError, TypeError):
+        said = msgspec.json.decode(told, type=_Status)
+    except (msgspec.DecodeError, RecursionError):
         return None
-    table = status.get("table")
-    return Running(True, table if isinstance(table, str) else None, arms, str(status.get("error") or ""))
+    arms = tuple(ObservedArm(a.model, a.arm, a.release, a.digest, a.ready, a.error) for a in said.arms)
+    return Running(True, said.table, arms, said.error or "")
 
 
 def files_in(container: Any, path: str) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelops.targets.kubernetes.lease import reserved
 from modelops.targets.kubernetes.memory import recall, remember
-from modelops.targets.kubernetes.objects import render
+from modelops.targets.kubernetes.objects import keeps_log, render
 from modelops.targets.kubernetes.params import Params
 from modelops.targets.kubernetes.runtime import address, apply, durable, endpoint, logs, observe, runs, stop
 
@@ -14,6 +14,7 @@ __all__ = [
     "apply",
     "durable",
     "endpoint",
+    "keeps_log",
     "logs",
     "observe",
     "recall",

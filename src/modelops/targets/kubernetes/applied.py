@@ -13,12 +13,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from modelops.errors import Exit, failure
 from modelops.spec.routing import FILE_NAME, Route, RoutingTable, table_text
-from modelops.targets.kubernetes.cluster import Cluster, named
+from modelops.targets.kubernetes.cluster import Cluster
 from modelops.targets.kubernetes.fields import differences, holders, is_as_applied, lost, marked
 from modelops.targets.kubernetes.lease import Term
-from modelops.targets.kubernetes.names import ENVIRONMENT, MANAGED, REPOSITORY, TERM, Owner, name_of
+from modelops.targets.kubernetes.names import TERM, Owner, name_of
 from modelops.targets.kubernetes.objects import Object, routes_name
 
 __all__ = ["WORKLOADS", "State", "apply_objects", "changes", "prepared", "read_state"]
@@ -84,7 +83,7 @@ def read_state(cluster: Cluster, owner: Owner) -> State:
     inventory = cluster.get("ConfigMap", owner.inventory)
     if inventory is None:
         return State(owner, None, {})
-    _check(cluster, owner, inventory)
+    owner.require(inventory)
     found = {(each["kind"], each["metadata"]["name"]): each for kind in _KINDS for each in _ours(cluster, owner, kind)}
     return State(owner, inventory, found)
 
@@ -93,30 +92,13 @@ def _ours(cluster: Cluster, owner: Owner, kind: str) -> list[Object]:
     return cluster.listed(kind, owner.selects)
 
 
-def _check(cluster: Cluster, owner: Owner, live: Object) -> None:
-    """Refuse what has our name and is not ours; what this environment was rendered to is taken over."""
-    labels = live["metadata"].get("labels") or {}
-    rendered = {**MANAGED, ENVIRONMENT: owner.environment}
-    mine = {key: labels.get(key) for key in rendered} == rendered
-    if mine and labels.get(REPOSITORY, owner.mark) == owner.mark:
-        return
-    whose = f"{labels.get(ENVIRONMENT)} of another project" if labels.get(REPOSITORY) else "somebody else"
-    raise failure(
-        "name-taken",
-        f"the {named(live['kind'], live['metadata']['name'], cluster.namespace)} is of {whose}, "
-        f"not of {owner.environment} of this one",
-        exit=Exit.WORLD,
-        hint="give the target of one of them a namespace of its own: namespace, in its parameters",
-    )
-
-
 def prepared(cluster: Cluster, owner: Owner, objects: Iterable[Object]) -> list[Object]:
     """Return objects as they are applied here: with the labels of their owner, in the API server's own versions."""
     made = []
     for each in objects:
         metadata = {**each["metadata"], "labels": {**each["metadata"].get("labels", {}), **owner.labels}}
         made.append(marked(cluster.fitted({**each, "metadata": metadata})))
-    return sorted(made, key=lambda each: _KINDS.index(each["kind"]))
+    return sorted(made, key=lambda each: _order(_key(each)))
 
 
 def _is_route(wanted: Mapping[str, Any]) -> bool:
@@ -173,10 +155,14 @@ def apply_objects(
         if _key(each) not in state.live:
             other = cluster.get(*_key(each))
             if other is not None:
-                _check(cluster, state.owner, other)
+                state.owner.require(other)
         cluster.apply(each, force=overwrite or _is_route(each), dry=True)
     new = {_key(each) for each in wanted} | set(keeps)
     old = state.listed
+    # What is listed and has lost our labels was taken over by somebody: it is theirs now.
+    gone = [state.live[key] for key in sorted(old - new, key=_order, reverse=True) if key in state.live]
+    for each in gone:
+        cluster.delete(each, dry=True)
     inventory = state.inventory
     if old | new != old or inventory is None:
         inventory = _list(cluster, state, inventory, table, old | new, stopped, term)
@@ -188,14 +174,15 @@ def apply_objects(
         if _is_route(each):
             asked = _fenced(each, live, term)
         cluster.apply(asked, force=overwrite or _is_route(each))
-    for key in sorted(old - new, key=lambda key: _KINDS.index(key[0]) if key[0] in _KINDS else 0, reverse=True):
-        gone = state.live.get(key)
-        # What is listed and has lost our labels was taken over by somebody: it is theirs now.
-        if gone is not None:
-            if term is not None:
-                term.check()
-            cluster.delete(gone)
+    for each in gone:
+        if term is not None:
+            term.check()
+        cluster.delete(each)
     _list(cluster, state, inventory, table, new, stopped, term)
+
+
+def _order(key: Key) -> int:
+    return _KINDS.index(key[0]) if key[0] in _KINDS else 0
 
 
 def _stands(state: State, wanted: Object) -> bool:

@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from modelops.errors import Exit, ModelOpsError, failure
+from modelops.targets.kubernetes.names import named
 from modelops.targets.kubernetes.params import Params
 
-__all__ = ["MANAGER", "Cluster", "connected", "is_gone", "is_late", "named", "told"]
+__all__ = ["MANAGER", "Cluster", "connected", "is_gone", "is_late", "told"]
 
 SECONDS = 30.0
 """How long one answer of the API server is waited for."""
@@ -48,11 +49,6 @@ def is_gone(error: ModelOpsError) -> bool:
 def is_late(error: ModelOpsError) -> bool:
     """Tell whether it is because somebody else has written the object, or made it, since it was looked at."""
     return error.first.code == _LATE
-
-
-def named(kind: str, name: str, namespace: str) -> str:
-    """Return what an object is called in what people read."""
-    return f"{kind} {name} of the namespace {namespace}"
 
 
 @dataclass
@@ -106,7 +102,7 @@ class Cluster:
         body = {"metadata": {"annotations": dict(annotations)}}
         return self._call("PATCH", kind, name, body, {"fieldManager": MANAGER}, "application/merge-patch+json")
 
-    def delete(self, live: Mapping[str, Any]) -> None:
+    def delete(self, live: Mapping[str, Any], *, dry: bool = False) -> None:
         """Delete the very object that was looked at, and what it made; one that has gone meanwhile is no error."""
         metadata = live["metadata"]
         body = {
@@ -114,6 +110,8 @@ class Cluster:
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
+            # Beside a body, what a query says of it is passed over.
+            **({"dryRun": ["All"]} if dry else {}),
         }
         try:
             self._call("DELETE", live["kind"], metadata["name"], body)
@@ -195,11 +193,20 @@ class Cluster:
         pool = self.api.rest_client.pool_manager
         answer = pool.request(method, url, body=data, headers=headers, timeout=SECONDS, retries=False)
         try:
-            said = json.loads(answer.data) if answer.data else {}
-        except ValueError:
-            said = {"message": answer.data[:200].decode("utf-8", "replace")}
+            said = json.loads(answer.data)
+        except (ValueError, RecursionError):
+            said = None
         if answer.status >= 300:
-            raise told(answer.status, said if isinstance(said, dict) else {}, what, self.namespace)
+            words = {"message": f"status {answer.status}: {answer.data[:200].decode('utf-8', 'replace')}"}
+            raise told(answer.status, said if isinstance(said, dict) else words, what, self.namespace)
+        if not isinstance(said, dict):
+            raise failure(
+                "no-api-server",
+                f"what answers at {self.server} is no Kubernetes API server: asked for {what} it says no JSON object",
+                exit=Exit.WORLD,
+                retryable=True,
+                hint="the server of the kubeconfig may be a proxy or a page to sign in at: kubectl cluster-info",
+            )
         return said
 
 
@@ -228,6 +235,7 @@ def connected(params: Params, environ: Mapping[str, str] = os.environ) -> Iterat
     """
     client, config = _modules()
     import urllib3
+    import yaml
 
     settings = client.Configuration()
     settings.retries = False
@@ -238,10 +246,20 @@ def connected(params: Params, environ: Mapping[str, str] = os.environ) -> Iterat
             config.load_incluster_config(client_configuration=settings)
         else:
             config.load_kube_config(config_file=file, context=params.context, client_configuration=settings)
-    except config.ConfigException as error:
+    except (
+        config.ConfigException,
+        OSError,
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+    ) as error:
+        # What is said of a file that cannot be parsed shows lines of it, and there are keys in it.
+        wrong = not isinstance(error, config.ConfigException | OSError)
         raise failure(
             "no-kubeconfig",
-            f"nothing says how the cluster is reached: {error}",
+            f"nothing says how the cluster is reached: {f'{file} is no kubeconfig' if wrong else error}",
             exit=Exit.WORLD,
             hint="set KUBECONFIG to a file that has the context, see: kubectl config get-contexts",
         ) from None
@@ -275,6 +293,8 @@ def told(status: int, said: Mapping[str, Any], what: str, namespace: str) -> Mod
     code, hint = "cluster-refused", "the API server's words say what it wants; the next pass tries again"
     if status == 401:
         code, hint = "cluster-denied", "renew the credentials of the kubeconfig, or of the service account"
+    elif status == 429 or status >= 500:
+        code, hint = "cluster-busy", "the API server has too much to do, or is ill; the next pass tries again"
     elif "exceeded quota" in words:
         code, hint = "quota-exceeded", f"kubectl describe quota --namespace {namespace}; the next pass tries again"
     elif status == 403 and " cannot " in words:

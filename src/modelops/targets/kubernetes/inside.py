@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from modelops.targets.docker.inside import whole
 from modelops.targets.kubernetes.cluster import Cluster, told
 
 __all__ = ["CONTAINER", "Program", "ask", "started"]
@@ -16,6 +19,10 @@ __all__ = ["CONTAINER", "Program", "ask", "started"]
 CONTAINER = "server"
 SECONDS = 30.0
 """How long a program may say nothing."""
+ANSWER_SECONDS = 60.0
+"""How long one may take that is asked for an answer."""
+_OUT, _COMPLAINT, _END = 1, 2, 3
+"""The channels of the protocol v4.channel.k8s.io: what is written, what is complained of, and how it ended."""
 _HANDSHAKE = re.compile(r"Handshake status (\d{3})")
 
 
@@ -24,41 +31,43 @@ class Program:
     """A program that runs in a pod; its errors are kept up to some length."""
 
     stream: Any
+    seconds: float = math.inf
     complaint: bytes = b""
+    _end: bytes = b""
 
     def out(self) -> Iterator[bytes]:
-        """Yield what it writes, until it ends, says nothing for too long, or the connection is cut off."""
+        """Yield what it writes, until it ends, says nothing or goes on for too long, or the connection is cut off.
+
+        Frames are read from the socket itself: the client's own way of reading keeps all that was ever said.
+        """
         import websocket
 
-        heard = time.monotonic()
-        while True:
-            open = self.stream.is_open()
-            if open:
-                try:
-                    self.stream.update(timeout=1)
-                except (websocket.WebSocketException, OSError) as error:
-                    self.complaint += str(error).encode()
+        sock, heard, end = self.stream.sock, time.monotonic(), time.monotonic() + self.seconds
+        sock.settimeout(SECONDS)
+        try:
+            while time.monotonic() < min(end, heard + SECONDS):
+                kind, frame = sock.recv_data_frame(True)
+                if kind == websocket.ABNF.OPCODE_CLOSE:
                     return
-            said = _bytes(self.stream.read_channel(1)) if self.stream.peek_channel(1) else b""
-            wrong = _bytes(self.stream.read_channel(2)) if self.stream.peek_channel(2) else b""
-            self.complaint = (self.complaint + wrong)[-4096:]
-            if said:
-                yield said
-            if said or wrong:
+                if kind not in (websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_TEXT) or len(frame.data) < 2:
+                    continue
+                channel, said = frame.data[0], frame.data[1:]
                 heard = time.monotonic()
-            elif not open or time.monotonic() - heard > SECONDS:
-                return
+                if channel == _OUT:
+                    yield said
+                elif channel == _COMPLAINT:
+                    self.complaint = (self.complaint + said)[-4096:]
+                elif channel == _END:
+                    self._end = said
+        except (websocket.WebSocketException, OSError) as error:
+            self.complaint += str(error).encode()
 
     def succeeded(self) -> bool:
         """Tell whether it has ended, and well; of one that was cut off nobody says how it ended."""
         try:
-            return not self.stream.is_open() and self.stream.returncode == 0
-        except (TypeError, KeyError, ValueError, AttributeError):
+            return bool(json.loads(self._end)["status"] == "Success")
+        except (TypeError, KeyError, ValueError):
             return False
-
-
-def _bytes(said: bytes | str) -> bytes:
-    return said if isinstance(said, bytes) else said.encode()
 
 
 @contextmanager
@@ -109,6 +118,6 @@ def ask(cluster: Cluster, pod: str, program: str, *words: str) -> str | None:
     if opened is None:
         return None
     with opened as stream:
-        running = Program(stream)
-        out = b"".join(running.out())
-        return out.decode("utf-8", "replace") if running.succeeded() else None
+        running = Program(stream, ANSWER_SECONDS)
+        out = whole(running.out())
+        return out if running.succeeded() else None

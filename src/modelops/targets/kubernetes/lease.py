@@ -115,6 +115,7 @@ def _taken(cluster: Cluster, owner: Owner, me: str, memory: Path) -> str | tuple
                 raise
             return "another reconciler, which came first"
         return made, True
+    owner.require(live)
     holder = str(live["spec"].get("holderIdentity") or "")
     if holder and not _is_over(live, memory):
         return f"{holder} in the cluster (renewed {live['spec'].get('renewTime')})"

@@ -25,6 +25,8 @@ def recall(params: Params, place: Place, model: str) -> bytes | None:
     name = _name(place, model)
     with connected(params) as cluster:
         live = cluster.get("ConfigMap", name)
+    if live is not None:
+        Owner(place.environment, place.repository()).require(live)
     _read[params.context or "", params.namespace, name] = (
         str(live["metadata"]["resourceVersion"]) if live is not None else None
     )

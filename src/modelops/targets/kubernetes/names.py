@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
-__all__ = ["ENVIRONMENT", "MANAGED", "MODEL", "PART", "REPOSITORY", "SPEC", "TERM", "Owner", "name_of", "selector_of"]
+from modelops.errors import Exit, failure
+
+__all__ = [
+    "ENVIRONMENT",
+    "MANAGED",
+    "MODEL",
+    "PART",
+    "REPOSITORY",
+    "SPEC",
+    "TERM",
+    "Owner",
+    "name_of",
+    "named",
+    "selector_of",
+]
 
 _READABLE = 43
 """How much of a name is for people; with the hash it stays within the 52 characters that a StatefulSet may have."""
@@ -33,6 +49,11 @@ def name_of(environment: str, model: str) -> str:
     ``staging``. What is read is cut to what a Service and the revisions of a workload leave room for.
     """
     return _joined(f"{model.replace('/', '-')}-{environment}", f"{environment}/{model}")
+
+
+def named(kind: str, name: str, namespace: str) -> str:
+    """Return what an object is called in what people read."""
+    return f"{kind} {name} of the namespace {namespace}"
 
 
 def selector_of(environment: str, model: str) -> dict[str, str]:
@@ -76,3 +97,20 @@ class Owner:
     def selects(self) -> str:
         """The labels as a selector."""
         return ",".join(f"{key}={value}" for key, value in sorted(self.labels.items()))
+
+    def require(self, live: Mapping[str, Any]) -> None:
+        """Refuse what has our name and is not ours; what this environment was rendered to is taken over."""
+        metadata = live["metadata"]
+        labels = metadata.get("labels") or {}
+        rendered = {**MANAGED, ENVIRONMENT: self.environment}
+        mine = {key: labels.get(key) for key in rendered} == rendered
+        if mine and labels.get(REPOSITORY, self.mark) == self.mark:
+            return
+        whose = f"{labels.get(ENVIRONMENT)} of another project" if labels.get(REPOSITORY) else "somebody else"
+        raise failure(
+            "name-taken",
+            f"the {named(live['kind'], metadata['name'], metadata['namespace'])} is of {whose}, "
+            f"not of {self.environment} of this one",
+            exit=Exit.WORLD,
+            hint="give the target of one of them a namespace of its own: namespace, in its parameters",
+        )

@@ -16,7 +16,18 @@ from modelops.targets.kubernetes.names import ENVIRONMENT, MANAGED, MODEL, PART,
 from modelops.targets.kubernetes.params import Params
 from modelops.targets.kubernetes.reconciler import reconciler_objects
 
-__all__ = ["ADMIN_PORT", "LOG", "PORT", "Object", "manifests", "objects_of", "render", "routes_name", "table_of"]
+__all__ = [
+    "ADMIN_PORT",
+    "LOG",
+    "PORT",
+    "Object",
+    "keeps_log",
+    "manifests",
+    "objects_of",
+    "render",
+    "routes_name",
+    "table_of",
+]
 
 PORT, GRPC_PORT, ADMIN_PORT = 8080, 8081, 8082
 NOTICE_SECONDS = 10
@@ -168,9 +179,14 @@ def _fixed(params: Params) -> bool:
     return params.maximum_replicas <= params.minimum_replicas
 
 
+def keeps_log(params: Params) -> bool:
+    """Tell whether the log of a pod outlives it."""
+    return params.log_storage is not None or params.log_claim is not None
+
+
 def _kept(params: Params, model: str, route: Route) -> None:
     """Refuse a log that is on disk before the caller is answered on a disk that goes with its pod."""
-    if route.log == "acknowledged" and params.log_storage is None and params.log_claim is None:
+    if route.log == "acknowledged" and not keeps_log(params):
         raise failure(
             "log-not-kept",
             f"{model} has log: acknowledged, and the log of its pods goes when they go",
