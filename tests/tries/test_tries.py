@@ -46,6 +46,8 @@ def test_a_grid_is_every_combination_in_types_of_files() -> None:
         (["depth=1", "depth=2"], "bad-setting"),
         (["depth=1]"], "bad-setting"),
         ([f"depth={','.join(map(str, range(MOST + 1)))}"], "too-many-variants"),
+        ([f"{name}={','.join(map(str, range(9)))}" for name in "abcdefghijklmnop"], "too-many-variants"),
+        (["depth=1]\nother: [2"], "bad-setting"),
     ],
 )
 def test_what_is_no_setting_is_asked_wrongly(settings: list[str], code: str) -> None:
