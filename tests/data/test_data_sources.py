@@ -91,6 +91,7 @@ def checked(capsys: pytest.CaptureFixture[str], *names: str) -> tuple[int, Any]:
         (rows(amount=["many"] * 60), "'amount' is category, and number is promised"),
         (rows(amount=["-0.5", *["1.5"] * 59]), "goes down to -0.5"),
         (rows(amount=["100.5", *["1.5"] * 59]), "goes up to 100.5"),
+        (rows(amount=["100.0000001", *["1.5"] * 59]), "goes up to 100.0000001, and nothing above 100 is promised"),
         (rows(amount=["", *["1.5"] * 59]), "'amount' is missing in 1.67% of its rows"),
         (rows(channel=["fax", *["web"] * 59]), "values that are not promised: 'fax'"),
         (rows(booked_at=[]), "how old it is cannot be told"),
@@ -164,3 +165,18 @@ def test_it_is_told_when_an_environment_would_notice(project: Path) -> None:
     assert "1.5 days after hour went missing (5% of a window of 30 days)" in said
     assert "labels that stop show as no data of recall" in said
     assert placed["staging"].noticed == ()
+
+
+def test_what_failed_says_of_which_source_it_was(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the line of its file, as several are looked at in one go; what is left says nothing that is not so."""
+    path = project / "policies/sources/payments.yaml"
+    path.write_bytes(path.read_bytes().replace(b"payments.csv", b"../secret.csv"))
+    code, out, err = run(["check"], capsys)
+    assert (code, out) == (3, "")
+    assert err.startswith("error: policies/sources/payments.yaml:17:9: ")
+    path.write_bytes(path.read_bytes().replace(b"../secret.csv", b"gone.csv"))
+    code, _, err = run(["check"], capsys)
+    assert (code, err.startswith("error: policies/sources/payments.yaml:17:9: ")) == (4, True)
+    path.write_bytes(source("payments", "  upstream: [core]\n")["policies/sources/payments.yaml"])
+    code, out, _ = run(["check"], capsys)
+    assert (code, out.strip()) == (0, "no data source says how it is read")

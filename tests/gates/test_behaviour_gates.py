@@ -126,6 +126,19 @@ def test_the_bounds_of_the_worst_slice_count_how_many_were_looked_at():
     assert found.details["sharedLevel"] == pytest.approx(1 - 0.05 / 11)
 
 
+@pytest.mark.parametrize("far", [1.7e9, 1.7e12])
+def test_numbers_that_lie_near_each_other_make_as_many_slices(far):
+    """Ages, and times in seconds or milliseconds that are as far apart, are cut into the same four parts."""
+    whole = subject(3000)
+    parts = []
+    for moved in (0.0, far):
+        column = with_column(whole, "moment", whole.test["age"].to_numpy(dtype=float) + moved)
+        found = run("slices", {"metric": "log-loss", "maximum": 0.9, "columns": ["moment"]}, column)
+        parts.append([one["n"] for one in found.details["slices"]])
+        assert len({one["slice"] for one in found.details["slices"]}) == 4
+    assert parts[0] == pytest.approx(parts[1], abs=5)
+
+
 def test_small_slices_are_told_and_never_named():
     """A small segment makes the verdict inconclusive, a small crossing is counted, and below ten rows none is named."""
     whole = subject(2000)

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelops.monitoring import WindowReport
+from modelops.monitoring import WindowReport, should_retrain, triage
 from modelops.spec.kinds.data_source import DataSourceSpec
 from modelops.spec.kinds.model import ModelSpec
+from modelops.spec.kinds.monitor import Retraining
 from modelops.spec.meta import Metadata
 from modelops.spec.resource import Resource
-from monitoring.windows import FEATURES, inputs, log, model, report
+from monitoring.windows import FEATURES, NOW, inputs, log, model, report
 
 PLACES = {"amount": "ledger", "count": "ledger", "abroad": "geo", "channel": "web"}
 
@@ -81,3 +82,47 @@ def test_a_source_is_named_only_where_all_of_it_changed(spoilt: dict[str, Any], 
 def test_without_any_change_nobody_is_named() -> None:
     """In windows of the reference's own law no source is ever suspected."""
     assert not [one for seed in range(20) for one in looked(PLACES, LEDGER, GEO, WEB, seed=seed).suspects]
+
+
+WHEN = "are missing together, all since before the window or at no single time:"
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "sources", "expected"),
+    [
+        (("amount", "count"), (LEDGER, GEO, WEB), "amount, count {} all come from the data source ledger"),
+        (("amount",), (LEDGER, GEO, WEB), "amount alone (gone): comes from the data source ledger"),
+        (("amount", "count"), (source("ledger", "bank"), source("bank")), "all come from the data source ledger"),
+        (("amount", "abroad"), (LEDGER, GEO, WEB), None),
+        (("amount", "count"), (), None),
+    ],
+    ids=["all of a source", "one of two", "made from another", "of two sources", "no source is declared"],
+)
+def test_an_incident_names_the_source_that_its_features_come_from(
+    spoilt: tuple[str, ...], sources: tuple[Resource[DataSourceSpec], ...], expected: str | None
+) -> None:
+    """The cause of what is broken says where all of it comes from and whom to ask; no more is guessed."""
+    rng = np.random.default_rng(6)
+    table = log(inputs(rng, 2000) | dict.fromkeys(spoilt, [None] * 2000))
+    known, spec = {each.name: each for each in sources}, sourced(PLACES)
+    found = report(table, rng, model=spec, sources=known)
+    (signal,) = triage.signals(found, table, spec, sources=known)
+    if expected is None:
+        assert "data source" not in signal.cause
+    else:
+        assert (
+            expected.format("are missing together, all since before the window or at no single time:") in signal.cause
+        )
+        assert signal.cause.endswith("(ask ledger-team, #oncall)")
+
+
+def test_nothing_is_trained_while_a_source_is_silent() -> None:
+    """A retraining that is due, or asked for, waits and says for whom; one whose source only changed does not."""
+    silent = looked(PLACES, LEDGER, GEO, WEB, amount=gone, count=gone)
+    for asked in (False, True):
+        held = should_retrain(silent, (), Retraining(), now=NOW, asked=asked)
+        assert (held.fire, held.reason) == (
+            False, "nothing is trained while the data source ledger is silent: ask ledger-team, #oncall"
+        )  # fmt: skip
+    changed = looked(PLACES, LEDGER, GEO, WEB, amount=far, count=lambda rng: [9] * 2000)
+    assert should_retrain(changed, (), Retraining(), now=NOW, asked=True).fire

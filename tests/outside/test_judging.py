@@ -180,3 +180,89 @@ def test_what_was_found_can_be_proven_later(file: Path, tmp_path: Path) -> None:
     changed = judge("verify", file, evidence, "--key", public)
     assert isinstance(changed.exception, ModelOpsError)
     assert changed.exception.first.code == "subject-mismatch"
+
+
+def test_an_answer_that_no_row_really_has_is_wrong(tmp_path: Path) -> None:
+    """A third class is answered for half of the rows and true of none: these are wrong, though rounding is no error."""
+    true = np.array(["a", "b"] * 100)
+    table = pd.DataFrame({"kind": true, "p_a": np.where(true == "a", 0.8, 0.1), "p_b": 0.2})
+    table["p_c"] = 1 - table["p_a"] - table["p_b"]
+    table.to_csv(tmp_path / "p.csv", index=False)
+    scores = [word for name in "abc" for word in ("--score", f"{name}=p_{name}")]
+    found = told("predictions", tmp_path / "p.csv", "--truth", "kind", *scores, "--minimum", "accuracy=0.9")
+    values = {one["name"]: one["value"] for one in found["metrics"]}
+    assert (values["accuracy"], found["passed"], found["classes"]) == (0.5, False, ["a", "b", "c"])
+    assert values["log-loss"] == pytest.approx(
+        log_loss(true, table[["p_a", "p_b", "p_c"]].clip(0, 1), labels=["a", "b", "c"])
+    )
+
+
+def test_labels_count_as_they_are_spelt(file: Path) -> None:
+    """Predicted labels are those of the truth, of two or several classes; another word or none at all is refused."""
+    table = frame()
+    table["said"] = np.where(table["new"] > 0.7, "yes", "no")
+    table["coded"] = (table["new"] > 0.7).astype(int)
+    table["some"] = table["said"].where(table.index != 7)
+    table.to_parquet(file)
+    words = ("predictions", file, "--truth", "churned", "--positive", "yes", "--minimum", "accuracy=0.1")
+    right = (table["said"] == table["churned"]).mean()
+    for scores in (("--score", "new"), ("--score", "no=old", "--score", "yes=new")):
+        values = {one["name"]: one["value"] for one in told(*words, *scores, "--label", "said")["metrics"]}
+        assert values["accuracy"] == pytest.approx(right)
+    for column, said in (
+        ("coded", "'coded' of p.parquet says '"),
+        ("some", "'some' of p.parquet says no label in row 8"),
+    ):
+        found = judge(*words, "--score", "new", "--label", column)
+        assert isinstance(found.exception, ModelOpsError)
+        assert (found.exception.first.code, said in found.exception.first.message) == ("bad-label", True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--score", "churned"), ("--score", "new", "--label", "churned"), ("--score", "new", "--weight", "new")],
+    ids=["score is the truth", "label is the truth", "weight is the score"],
+)
+def test_a_column_says_one_thing(file: Path, words: tuple[str, ...]) -> None:
+    """What is the truth cannot be the prediction of it."""
+    found = judge("predictions", file, "--truth", "churned", "--positive", "yes", "--minimum", "accuracy=0.1", *words)
+    assert isinstance(found.exception, ModelOpsError)
+    assert found.exception.first.code == "column-twice"
+
+
+def test_evidence_overwrites_nothing_that_was_read(file: Path) -> None:
+    """The judged file named as the one to write is refused, and stays as it was."""
+    before = file.read_bytes()
+    words = ("--truth", "churned", "--positive", "yes", "--score", "new", "--minimum", "roc-auc=0.1")
+    found = judge("predictions", file, *words, "--evidence", file.parent / "." / file.name)
+    assert "would overwrite" in str(found.exception)
+    assert file.read_bytes() == before
+
+
+def test_a_key_that_is_none_is_told_by_its_own_name(file: Path) -> None:
+    """Not as one of a trust policy, which nobody has here."""
+    found = judge("verify", file, file, "--key", file)
+    assert isinstance(found.exception, ModelOpsError)
+    assert found.exception.first.message == f"{file} holds no public ECDSA P-256 key in PEM"
+
+
+def test_tables_without_a_column_in_common_are_not_alike(file: Path, tmp_path: Path) -> None:
+    """Nothing was compared, which is no absence of drift."""
+    (tmp_path / "w.csv").write_text("a,b\n1,2\n3,4\n")
+    found = judge("drift", file, tmp_path / "w.csv")
+    assert isinstance(found.exception, ModelOpsError)
+    assert found.exception.first.code == "nothing-to-compare"
+
+
+@pytest.mark.parametrize(
+    ("true", "said"),
+    [(("True", "False"), ("TRUE", "false")), (("1", "0"), ("1.0", "0.0")), (("1.0", "0.0"), ("1", "0"))],
+    ids=["words", "numbers with a fraction", "numbers without"],
+)
+def test_one_label_in_two_spellings_is_one(tmp_path: Path, true: tuple[str, str], said: tuple[str, str]) -> None:
+    """What programs write differently, a boolean or a whole number, is the label that it is."""
+    rows = [f"{true[one]},{0.9 - 0.8 * one},{said[one]}" for one in (0, 1)] * 30
+    (tmp_path / "p.csv").write_text("\n".join(["y,s,l", *rows]))
+    words = ("--truth", "y", "--score", "s", "--label", "l", "--minimum", "accuracy=0.9")
+    values = {one["name"]: one["value"] for one in told("predictions", tmp_path / "p.csv", *words)["metrics"]}
+    assert values["accuracy"] == 1

@@ -21,6 +21,7 @@ from modelops.changes.tries.trying import at_once, with_parameters
 from modelops.changes.tries.variants import MOST, grid, require_known, variants
 from modelops.errors import Exit, ModelOpsError
 from modelops.metrics import paired_difference
+from modelops.repository.names import check_branch
 from modelops.training.answers import answers_of
 from tries.conftest import MODEL, Place
 from waiting import wait_for
@@ -46,6 +47,8 @@ def test_a_grid_is_every_combination_in_types_of_files() -> None:
         (["depth=1", "depth=2"], "bad-setting"),
         (["depth=1]"], "bad-setting"),
         ([f"depth={','.join(map(str, range(MOST + 1)))}"], "too-many-variants"),
+        ([f"{name}={','.join(map(str, range(9)))}" for name in "abcdefghijklmnop"], "too-many-variants"),
+        (["depth=1]\nother: [2"], "bad-setting"),
     ],
 )
 def test_what_is_no_setting_is_asked_wrongly(settings: list[str], code: str) -> None:
@@ -53,6 +56,15 @@ def test_what_is_no_setting_is_asked_wrongly(settings: list[str], code: str) -> 
     with pytest.raises(ModelOpsError) as caught:
         variants(settings, None, {})
     assert (caught.value.first.code, caught.value.exit) == (code, Exit.USAGE)
+
+
+@pytest.mark.parametrize("name", ["HEAD", "head", "refs/heads/a", "", "../x", "-d", "a..b"])
+def test_a_branch_has_a_name_that_git_takes_for_no_other_thing(name: str) -> None:
+    """Also those that git would write and could not find again."""
+    with pytest.raises(ModelOpsError) as caught:
+        check_branch(name)
+    assert (caught.value.first.code, caught.value.exit) == ("bad-ref", Exit.USAGE)
+    assert check_branch("try-fraud-4") == "try-fraud-4"
 
 
 def test_the_model_as_it_is_comes_first_and_once(tmp_path: Path) -> None:
@@ -182,6 +194,7 @@ def verbs_tell_what_the_ledger_has(place: Place) -> None:
     assert f"minus run {first}" in told
     assert "0.0001" in told
     place.run("runs", "compare", "1000000", code=2)
+    place.run("runs", "compare", str(first), "--by", "nothing", code=2)
 
 
 def test_variants_are_tried_compared_and_made_a_branch(place: Place) -> None:

@@ -148,7 +148,8 @@ def _watch(
     silent = silence(workspace, tip, seat, number, log, days, now)
     spec = entry.model.spec
     promises = budgets_of(workspace, tip, seat, monitor, spec, log, report.delay)
-    kept = triaged(workspace, tip, seat, monitor, spec, report, table, reading, silent, promises)
+    sources = graph.policies.get("DataSource", {})
+    kept = triaged(workspace, tip, seat, monitor, spec, report, table, reading, silent, promises, sources)
     found = Watched(seat, number, report, None, None, silent=silent, kept=kept)
     if monitor.retraining is None:
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -16,10 +16,12 @@ from modelops.monitoring import Attempt, Attempts, WindowReport, triage
 from modelops.monitoring.delay import Delay
 from modelops.monitoring.objectives import COLUMNS, Budget, Stable, budgets
 from modelops.project.workspace import Workspace
+from modelops.spec.kinds.data_source import DataSourceSpec
 from modelops.spec.kinds.deployment import DeploymentSpec
 from modelops.spec.kinds.model import ModelSpec
 from modelops.spec.kinds.monitor import MonitorSpec, Retraining
 from modelops.spec.layout import MODELS, ReleaseFiles, Seat
+from modelops.spec.resource import Resource
 from modelops.spec.texts.reading import TextReading
 from modelops.spec.tree import ModelEntry
 from modelops.targets import Site
@@ -43,6 +45,7 @@ def triaged(
     reading: TextReading | None,
     silent: str,
     promises: Sequence[Budget] = (),
+    sources: Mapping[str, Resource[DataSourceSpec]] = {},
 ) -> triage.Kept:
     """Take what a look found to the incidents of its model, and remember it; return what is known then.
 
@@ -55,7 +58,9 @@ def triaged(
     with triage.held(runtime, seat.model):
         before = triage.read_kept(runtime, seat.model)
         below = {name for one in before.incidents if one.kind == "data" and one.open for name in one.features}
-        found = triage.signals(report, table, model, reading, changes=changes, silent=silent, below=below)
+        found = triage.signals(
+            report, table, model, reading, changes=changes, silent=silent, below=below, sources=sources
+        )
         look = triage.Look(seat.environment, number, report.since, report.until, (*found, *burns), well)
         after = before.model_copy(
             update={

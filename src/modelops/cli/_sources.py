@@ -54,7 +54,8 @@ def check(sources: tuple[str, ...], model: str | None, output: str) -> int:
     workspace = open_workspace(dirty=True, heard=tell_fence())
     graph = workspace.graph(None)
     found, worst = [], Exit.OK
-    for name in _wanted(workspace, graph, sources, model):
+    wanted = _wanted(workspace, graph, sources, model)
+    for name in wanted:
         place = Place(
             workspace.root, workspace.root / SOURCE.parts()[0], workspace.cache,
             locations=graph.project.spec.data_locations, terms=workspace.terms(graph),
@@ -64,7 +65,9 @@ def check(sources: tuple[str, ...], model: str | None, output: str) -> int:
         except ModelOpsError as error:
             show_problems(error.problems)
             worst = max(worst, error.exit)
-    emit(output, view.checks_data(found), lambda: view.checks_text(found))
+    # Of those that failed everything is said already.
+    if found or not wanted or output != "text":
+        emit(output, view.checks_data(found), lambda: view.checks_text(found))
     return max(worst, Exit.OK if all(one.kept for one in found) else Exit.NO)
 
 

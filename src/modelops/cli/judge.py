@@ -83,9 +83,11 @@ def predictions(
         raise click.UsageError("say what is asked for: --policy FILE, or --minimum and --maximum")
     if key is not None and evidence is None:
         raise click.UsageError("--key signs --evidence FILE")
+    if evidence is not None and evidence.resolve() in {one.resolve() for one in (file, policy, key) if one is not None}:
+        raise click.UsageError(f"--evidence would overwrite {evidence}: name another file")
     by_class = {name: column for name, found, column in (one.rpartition("=") for one in scores) if found}
     alone = [one for one in scores if "=" not in one]
-    if (by_class and alone) or len(alone) > 1:
+    if (by_class and alone) or len(alone) > 1 or len(by_class) + len(alone) < len(scores) or "" in by_class:
         raise click.UsageError("give one --score COLUMN, or a --score CLASS=COLUMN for each class")
     asked = read_policy(policy) if policy is not None else limits(least, most)
     signer = _signer(key) if evidence is not None else None

@@ -6,6 +6,7 @@ import click
 
 from modelops.cli._names import models
 from modelops.cli.output import emit, note, output_option
+from modelops.errors import Exit
 
 _numbers = click.argument("numbers", metavar="RUN...", type=click.IntRange(min=1), nargs=-1, required=True)
 
@@ -45,9 +46,14 @@ def compared(numbers: tuple[int, ...], metric: str | None, output: str) -> int:
     Differences are paired: both answered the same test rows.
     """
     from modelops.changes.tries.comparing import beside, find_runs
+    from modelops.errors import failure
+    from modelops.metrics import NAMES
     from modelops.project.workspace import open_workspace
+    from modelops.spec.explain import nearest
     from modelops.views.trials import runs as view
 
+    if metric is not None and metric not in NAMES:
+        raise failure("unknown-metric", f"there is no metric {metric!r}", exit=Exit.USAGE, hint=nearest(metric, NAMES))
     workspace = open_workspace()
     found = beside(workspace.store, find_runs(workspace, tuple(dict.fromkeys(numbers))))
     emit(output, view.compared_data(found, metric), lambda: view.compared_text(found, metric))

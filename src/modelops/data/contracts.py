@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,13 @@ def check_source(
         if error.first.code == "data-missing":
             said = f"the data source {source.name!r} cannot be reached: {error.first.message}"
             hint = f"ask {spec.owner}: {spec.contact}"
-            raise failure("source-unreachable", said, exit=Exit.WORLD, hint=hint, retryable=True) from None
-        raise
+            where = source.where("spec.read")
+            raise failure(
+                "source-unreachable", said, exit=Exit.WORLD, location=where, hint=hint, retryable=True
+            ) from None
+        # Of several sources that are looked at in one go, each says which one it is.
+        told = (each if each.location else replace(each, location=source.where("spec.read")) for each in error.problems)
+        raise ModelOpsError(*told, exit=error.exit, retryable=error.retryable) from error
     folder = materialise(
         taken, repository_root=place.repository_root, model_folder=place.model_folder, cache=place.cache,
         locations=place.locations, terms=place.terms,
@@ -191,9 +196,9 @@ def _column(promised: Promised, taken: DataSnapshotSpec, seen: dict[str, _Seen])
         return
     found = seen[name]
     if promised.minimum is not None and found.least is not None and found.least < promised.minimum:
-        yield f"{name!r} goes down to {found.least:g}, and nothing below {promised.minimum:g} is promised"
+        yield f"{name!r} goes down to {found.least:.15g}, and nothing below {promised.minimum:.15g} is promised"
     if promised.maximum is not None and found.most is not None and found.most > promised.maximum:
-        yield f"{name!r} goes up to {found.most:g}, and nothing above {promised.maximum:g} is promised"
+        yield f"{name!r} goes up to {found.most:.15g}, and nothing above {promised.maximum:.15g} is promised"
     if found.others:
         quoted = ", ".join(repr(value) for value in list(found.others)[:_SHOWN])
         more = " and others" if len(found.others) > _SHOWN else ""

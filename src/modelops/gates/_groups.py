@@ -40,13 +40,24 @@ def _quartiles(column: str, subject: Subject, fallback: Array) -> tuple[float, .
 
 def _binned(values: Array, edges: Array) -> Array:
     edges = np.unique(edges)
-    names = [f"below {edges[0]:g}"]
-    names += [f"{low:g} to {high:g}" for low, high in pairwise(edges.tolist())]
-    names.append(f"{edges[-1]:g} and above")
+    names = ranges(edges)
     binned = np.array([*names, MISSING], dtype=object)
     place = np.searchsorted(edges, values, side="right")
     chosen: Array = binned[np.where(np.isfinite(values), place, len(names))]
     return chosen
+
+
+def ranges(edges: Array) -> list[str]:
+    """Return what the ranges between rising edges are called: in as many digits as tell all edges apart, six at least.
+
+    Rows are grouped by these names, so two ranges of one name would be one group.
+    """
+    texts = next(
+        found
+        for digits in range(6, 18)
+        if len(set(found := [f"{edge:.{digits}g}" for edge in edges.tolist()])) == len(edges) or digits == 17
+    )
+    return [f"below {texts[0]}", *(f"{low} to {high}" for low, high in pairwise(texts)), f"{texts[-1]} and above"]
 
 
 def unnamed(count: int) -> str:

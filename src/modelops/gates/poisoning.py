@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from modelops.artifacts.pandas_columns import feature_columns, is_missing
 from modelops.errors import ModelOpsError
 from modelops.gates import Need, Subject, Verdict
 from modelops.gates._findings import no_data
+from modelops.gates._groups import ranges
 from modelops.gates._labels import coded
 from modelops.gates._new_rows import new_rows
 from modelops.metrics import Predictions
@@ -151,8 +151,7 @@ def _cells(params: Params, feature: Feature, new: _Side, old: _Side, labels: int
     if now.dtype != object and had.sum() >= _BINS:
         edges = np.unique(np.quantile(before[had], np.linspace(0, 1, _BINS + 1)))
         codes = [np.where(np.isnan(one), -1, np.searchsorted(edges, one, side="right")) for one in (now, before)]
-        names = [f"below {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(edges.tolist()))]
-        names.append(f"{edges[-1]:g} and above")
+        names = ranges(edges)
         middles = np.array([edges[0], *((edges[1:] + edges[:-1]) / 2), edges[-1]])
         around = _around(middles, before[had], old.labels[had], labels)
         found.append((names, _counted(codes, new, old, len(names), labels, around)))

@@ -139,9 +139,10 @@ def should_retrain(
 
     A metric that is beyond its limit fires at once. Drift, and a metric that is expected to have fallen, fire when they
     were found in ``sustained`` windows in a row that do not overlap and that one release answered, through a week at
-    least; windows without enough data are not counted. Nothing fires while data are broken, a pull request is open, or
-    the month's runs are spent, nor within the cooldown after the last one, save for what people ask for; nor does
-    anything but them and a fallen metric while the model that was trained last is ``underway``.
+    least; windows without enough data are not counted. Nothing fires while data are broken, a data source is silent, a
+    pull request is open, or the month's runs are spent, nor within the cooldown after the last one, save for what
+    people ask for; nor does anything but them and a fallen metric while the model that was trained last is
+    ``underway``.
 
     Parameters
     ----------
@@ -169,7 +170,7 @@ def should_retrain(
     """
     trigger, why = _due(report, earlier, retraining, now, attempts, underway, since, asked)
     wanted = retraining.triggers.new_labels
-    holds = _holds(retraining, now, attempts, broken, asked)
+    holds = _silent_source(report) or _holds(retraining, now, attempts, broken, asked)
     if trigger is None and wanted is not None and not holds and not underway:
         many = fresh()
         if many >= wanted:
@@ -216,6 +217,14 @@ def _due(
             return "schedule", f"A retraining is due {what}."
         said = f"{said}; one is due {format_instant(due)}"
     return None, said
+
+
+def _silent_source(report: WindowReport) -> str:
+    """Say which data source brings nothing any more: what is trained then learns to do without it."""
+    silent = next((one for one in report.suspects if one.silent), None)
+    if silent is None:
+        return ""
+    return f"nothing is trained while the data source {silent.name} is silent: ask {silent.owner}, {silent.contact}"
 
 
 def _holds(retraining: Retraining, now: datetime, attempts: Attempts, broken: str, asked: bool) -> str:

@@ -50,6 +50,9 @@ def drifted(
             raise failure("unknown-column", f"{before.file} has no column {name!r}", exit=Exit.USAGE, hint=hint)
     types = {each.name: each.type for each in before.spec.columns}
     now = reader.rows(window, Wanted(features=tuple(columns) or None, types=types), before.spec)
+    if not {each.name for each in now.spec.columns} & types.keys():
+        said = f"{before.file} and {now.file} have no column in common"
+        raise failure("nothing-to-compare", said, exit=Exit.USAGE, hint="name two tables of the same rows' columns")
     old = before.spec
     if columns:
         profile = {name: old.profile[name] for name in columns if name in old.profile}

@@ -25,6 +25,7 @@ from modelops.spec.kinds.model import Feature, ModelData, ModelSpec, Task
 from modelops.spec.kinds.release import MetricValue
 from modelops.spec.layout import GATE_POLICY
 from modelops.spec.load import load_resource
+from modelops.spec.meta import FeatureType
 from modelops.spec.yaml.dump import dump
 from modelops.training.target import Target, encode
 
@@ -36,10 +37,13 @@ ALONE: frozenset[Need] = frozenset({"predictions", "rows", "champion"})
 _VALUES = 20
 """A numeric truth of more distinct values is one of a regression, unless somebody says otherwise."""
 
+_ROUNDED = 1e-6
+"""So far beyond 0 or 1 single precision leaves a probability."""
+
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table say what.
+    """Which columns of a table say what, each one thing.
 
     ``score`` is the probability of the positive class, or the predicted value; of several classes ``scores`` has one
     column each. ``label`` is the predicted label, without one it follows from the scores. ``stable_score`` is the score
@@ -132,17 +136,20 @@ def judgement(reader: Reader, path: Path, columns: Columns, policy: Resource[Gat
     """Read predictions and hold them against a policy; nothing about the model but these is known, or asked for.
 
     Rows without a truth are counted, and left out. Errors beside those of the reader: ``unknown-column``,
-    ``bad-target``, ``bad-score``, ``gate-needs-model``.
+    ``column-twice``, ``bad-target``, ``bad-score``, ``bad-label``, ``gate-needs-model``.
     """
     bound = bind_policy(policy)
     _require_alone(bound, policy)
-    rows = reader.rows(path, Wanted(target=columns.truth, features=()))
+    # Labels are compared as they are spelt: yes and no are words here as they are in the truth.
+    types: dict[str, FeatureType] = {columns.label: "category"} if columns.label is not None else {}
+    rows = reader.rows(path, Wanted(target=columns.truth, features=(), types=types))
     named = [columns.truth, columns.score, columns.label, columns.stable_score, columns.weight]
     named += list((columns.scores or {}).values())
     for name in named:
         if name is not None and name not in rows.table.column_names:
             hint = nearest(name, rows.table.column_names, "columns")
             raise failure("unknown-column", f"{rows.file} has no column {name!r}", exit=Exit.USAGE, hint=hint)
+    _require_apart(columns)
     task = columns.task or _task(rows.table, columns)
     model = _model(rows, columns, task)
     target = encode(rows.table, model.data, task)
@@ -170,7 +177,7 @@ def judgement(reader: Reader, path: Path, columns: Columns, policy: Resource[Gat
         rows,
         task,
         None if target.positive is None else spelling(target.positive),
-        tuple(map(spelling, target.classes)),
+        tuple(map(spelling, found.classes)),
         measure_all(found, names=default_metrics(task)),
         judge(bound, subject_of),
         curves(found, columns.threshold if task == "binary-classification" else None),
@@ -190,6 +197,18 @@ def _require_alone(policy: Policy, resource: Resource[GatePolicySpec]) -> None:
                 dotted=f"spec.gates[{index}]",
                 hint="leave it out; metric, champion and fairness judge predictions",
             )
+
+
+def _require_apart(columns: Columns) -> None:
+    """Refuse a column that is to say two things: scores that are the truth would be perfect."""
+    said = {"truth": columns.truth, "score": columns.score, "label": columns.label, "weight": columns.weight}
+    said |= {"stable score": columns.stable_score}
+    said |= {f"score of {name}": column for name, column in (columns.scores or {}).items()}
+    seen: dict[str, str] = {}
+    for what, name in said.items():
+        if name is not None and seen.setdefault(name, what) != what:
+            twice = f"{name!r} is both the {seen[name]} and the {what}"
+            raise failure("column-twice", twice, exit=Exit.USAGE, hint="name another column for one of them")
 
 
 def _task(table: pa.Table, columns: Columns) -> Task:
@@ -246,9 +265,9 @@ def _predictions(rows: Rows, columns: Columns, task: Task, target: Target, score
             hint="not negative numbers",
         )
     if task == "multiclass-classification":
-        by_class = {spelling(label): label for label in target.classes}
         named = columns.scores or {}
-        lacking = [name for name in by_class if name not in named]
+        known = [spelling(label) for label in target.classes]
+        lacking = [name for name in known if name not in named]
         if lacking or score is not None:
             said = (
                 f"the classes {', '.join(lacking)} have no column of scores"
@@ -256,20 +275,48 @@ def _predictions(rows: Rows, columns: Columns, task: Task, target: Target, score
                 else "several classes have a score each"
             )
             raise failure("bad-score", said, exit=Exit.USAGE, hint="--score CLASS=COLUMN for each")
-        scores = np.column_stack([_shares(rows, table, named[name]) for name in by_class])
+        # A class that no row has is answered all the same: left out, its rows would count as right.
+        others = [name for name in named if name not in known]
+        scores = np.column_stack([_shares(rows, table, named[name]) for name in (*known, *others)])
         called = scores.argmax(axis=1).astype(np.float64)
-        return Predictions(task, target.values, called, scores, target.classes, weight)
+        if columns.label is not None:
+            called = _called(rows, table, columns.label, (*known, *others))
+        return Predictions(task, target.values, called, scores, (*target.classes, *others), weight)
     if score is None:
         raise failure("bad-score", "no column has the scores", exit=Exit.USAGE, hint="--score COLUMN")
     if task == "regression":
+        if columns.label is not None:
+            said = f"a regression predicts values, and {columns.label!r} is to be a label"
+            raise failure("bad-label", said, exit=Exit.USAGE, hint="leave out --label, or say --task")
         values = _numbers(rows, table, score)
         return Predictions(task, target.values, values, values, (), weight)
     share = _shares(rows, table, score)
     called = (share >= columns.threshold).astype(np.float64)
     if columns.label is not None:
-        positive = spelling(target.positive)
-        called = np.array([spelling(one) == positive for one in table[columns.label].to_pylist()], dtype=np.float64)
+        called = _called(rows, table, columns.label, [spelling(label) for label in target.classes])
     return Predictions(task, target.values, called, share, target.classes, weight)
+
+
+def _called(rows: Rows, table: pa.Table, name: str, known: Sequence[str]) -> Array:
+    """Return the places of predicted labels among those that there are; another one is no prediction of them."""
+    places = {_plain(label): float(place) for place, label in enumerate(known)}
+    labels = [None if one is None else _plain(spelling(one)) for one in table[name].to_pylist()]
+    row = next((row for row, label in enumerate(labels) if label not in places), None)
+    if row is not None:
+        what = "no label" if labels[row] is None else repr(str(labels[row])[:80])
+        said = f"{name!r} of {rows.file} says {what} in row {row + 1} of those with a truth"
+        raise failure("bad-label", said, hint=f"predicted labels are spelt as the truth is: {', '.join(known[:10])}")
+    return np.array([places[str(label)] for label in labels], dtype=np.float64)
+
+
+def _plain(text: str) -> str:
+    """Return one spelling of what files write in several ways: 1.0 as 1, True as true."""
+    if text.lower() in ("true", "false"):
+        return text.lower()
+    try:
+        return spelling(float(text))
+    except (ValueError, OverflowError):
+        return text
 
 
 def _numbers(rows: Rows, table: pa.Table, name: str) -> Array:
@@ -283,8 +330,8 @@ def _numbers(rows: Rows, table: pa.Table, name: str) -> Array:
 
 def _shares(rows: Rows, table: pa.Table, name: str) -> Array:
     values = _numbers(rows, table, name)
-    beyond = values[(values < 0) | (values > 1)]
+    beyond = values[(values < -_ROUNDED) | (values > 1 + _ROUNDED)]
     if len(beyond):
         said = f"{name!r} of {rows.file} has values that are no probabilities, such as {float(beyond[0]):.4g}"
         raise failure("bad-score", said, hint="give probabilities, from 0 to 1")
-    return values
+    return np.clip(values, 0.0, 1.0)

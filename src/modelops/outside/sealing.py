@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelops.digests import digest_bytes
-from modelops.errors import Exit, failure
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.evidence import (
     GATE_EVIDENCE,
     TEST_RESULT,
@@ -20,6 +20,7 @@ from modelops.evidence import (
     test_result,
     verify_lines,
 )
+from modelops.evidence.keys import read_public_key
 from modelops.outside.judging import Judgement
 from modelops.spec.kinds.trust_policy import PURPOSES, TrustedKey, TrustPolicySpec
 
@@ -54,9 +55,14 @@ def proven(predictions: Path, evidence: Path, public_key: Path) -> Proven:
     Errors: those of ``verify_lines``, and ``subject-mismatch`` where the predictions are others.
     """
     data, said, key = (_bytes(path) for path in (predictions, evidence, public_key))
-    trusted = TrustedKey(
-        name=public_key.stem.lower() or "key", public_key=key.decode("utf-8", "replace"), signs=PURPOSES
-    )
+    pem = key.decode("utf-8", "replace")
+    try:
+        read_public_key(pem)
+    except ModelOpsError:
+        said_of = f"{public_key} holds no public ECDSA P-256 key in PEM"
+        hint = "name the public key of whoever signed, as policies/trust.yaml of their repository has it"
+        raise failure("key-unsupported", said_of, hint=hint) from None
+    trusted = TrustedKey(name="given", public_key=pem, signs=PURPOSES)
     lines = verify_lines(said, TrustPolicySpec(keys=(trusted,)), "release", path=str(evidence))
     digest = digest_bytes(data)
     (result,) = require_predicate(lines, TEST_RESULT, str(evidence))[:1]

@@ -22,6 +22,14 @@ def check_ref(name: str) -> str:
     return name
 
 
+def check_branch(name: str) -> str:
+    """Return the name of a new branch: a ref's, but none that git takes for another thing, as HEAD or refs/heads/x."""
+    if check_ref(name).upper() == "HEAD" or name.startswith("refs/"):
+        said = f"a branch {name!r} would be taken for another thing by git"
+        raise failure("bad-ref", said, exit=Exit.USAGE, hint="use letters and -")
+    return name
+
+
 def check_revision(revision: str) -> str:
     """Return a revision that cannot be read as an option or as several arguments."""
     if not revision or revision.startswith("-") or re.search(r"[\x00-\x1f\x7f:]|\.\.", revision):

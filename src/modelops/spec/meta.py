@@ -44,6 +44,8 @@ Scalar = str | int | float | bool | None
 FeatureType = Literal["number", "integer", "boolean", "category", "datetime"]
 Risk = Literal["minimal", "limited", "high"]
 ReleaseNumber = Annotated[int, Field(ge=1)]
+LONGEST_DAYS = 36_525
+"""A hundred years: a longer time is no date any more when it is counted from today."""
 MOST_ARMS = 8
 """How many releases may take part in a rollout, the stable one among them."""
 VerdictWord = Literal["pass", "fail", "inconclusive", "no-data"]

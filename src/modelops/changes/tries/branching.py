@@ -9,7 +9,7 @@ from modelops.changes import building
 from modelops.changes.tries.trying import with_parameters
 from modelops.errors import Exit, failure
 from modelops.project.workspace import Workspace, model_entry
-from modelops.repository.names import check_ref
+from modelops.repository.names import check_branch
 from modelops.spec.layout import MODEL
 from modelops.spec.yaml.edit import remove, set_value
 
@@ -68,8 +68,8 @@ def branch_of(workspace: Workspace, run: training.Run, branch: str | None) -> Br
             exit=Exit.NO,
             hint="try other parameters",
         )
-    name = branch or f"try-{run.model.replace('/', '-')}-{run.id}"
-    check_ref(name)
+    name = branch if branch is not None else f"try-{run.model.replace('/', '-')}-{run.id}"
+    check_branch(name)
     there = repository.find_local(name)
     if there is not None:
         if repository.read(there, path) != data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
@@ -32,12 +33,14 @@ def grid(settings: Iterable[str]) -> tuple[Variant, ...]:
         if name in axes:
             raise _usage("bad-setting", f"{name!r} is set twice", f"write its values in one: --set {name}=VALUE,VALUE")
         axes[name] = _values(text, values)
+    _require_few(math.prod(map(len, axes.values())))
     return tuple(dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
 
 
 def _values(text: str, values: str) -> tuple[Scalar, ...]:
     try:
-        found: Any = parse(f"values: [{values}]".encode(), "--set").value["values"]
+        read: Any = parse(f"values: [{values}]".encode(), "--set").value
+        found = read["values"] if list(read) == ["values"] else ()
     except ModelOpsError as error:
         said = f"the values of {text!r} cannot be read: {error.first.message}"
         raise _usage("bad-setting", said, "quote a text that holds a comma or a bracket") from None
@@ -73,17 +76,22 @@ def variants(settings: Sequence[str], file: Path | None, present: Variant) -> tu
 
     What sets nothing otherwise than ``present``, the parameters of model.yaml, is the model as it is.
     """
-    listed = read_variants(file) if file is not None else ({},)
-    crossed = [{**one, **other} for one, other in product(listed, grid(settings))]
+    listed, others = read_variants(file) if file is not None else ({},), grid(settings)
+    _require_few(len(listed) * len(others))
+    crossed = [{**one, **other} for one, other in product(listed, others)]
     found: list[Variant] = [{}]
     for one in crossed:
         other = {name: value for name, value in one.items() if not _same(present, name, value)}
         if other not in found:
             found.append(other)
-    if len(found) - 1 > MOST:
-        said = f"{len(found) - 1:,} variants are more than {MOST}"
-        raise _usage("too-many-variants", said, "the best of so many is chance: try fewer values first")
     return tuple(found)
+
+
+def _require_few(many: int) -> None:
+    """Refuse too many variants by their number, before any is made: a few settings have more than a machine holds."""
+    if many > MOST:
+        said = f"{many:,} variants are more than {MOST}"
+        raise _usage("too-many-variants", said, "the best of so many is chance: try fewer values first")
 
 
 def _same(present: Variant, name: str, value: Scalar) -> bool:

@@ -6,7 +6,7 @@ release that began to answer then, if one did. Nothing is guessed beyond that: a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -22,9 +22,12 @@ from modelops.monitoring.objectives import Budget, sentence
 from modelops.monitoring.report import FeatureReport, WindowReport, worst
 from modelops.monitoring.rows import Span
 from modelops.monitoring.triage.faults import Fault, fault_of
+from modelops.monitoring.upstream.origin import origin
 from modelops.predictions import feature_columns
 from modelops.spec.kinds.alert_policy import Happening
+from modelops.spec.kinds.data_source import DataSourceSpec
 from modelops.spec.kinds.model import ModelSpec
+from modelops.spec.resource import Resource
 from modelops.spec.texts.reading import TextReading
 
 __all__ = ["Change", "Kind", "Signal", "burning", "signals", "well"]
@@ -88,6 +91,7 @@ def signals(
     changes: Sequence[Change] = (),
     silent: str = "",
     below: Collection[str] = (),
+    sources: Mapping[str, Resource[DataSourceSpec]] = {},
 ) -> tuple[Signal, ...]:
     """Return what a look found, faults of the data first.
 
@@ -103,17 +107,24 @@ def signals(
         Why nothing is known of a release that takes the traffic, "" where something is.
     below : collection of str
         Features that are known to have changed with those that are broken, for as long as any is.
+    sources : mapping of str to Resource
+        The data sources, by name: one that all features of a cause come from is named with it.
     """
+    together = _tolerance(report, table)
+
+    def because(group: Sequence[_Seen]) -> str:
+        names = [one.report.name for one in group]
+        return _cause(group, _beside(group, changes, together), origin(names, model, sources, report.suspects))
+
     seen = _seen(report, table, model, reading)
     faulty = [one for one in seen if one.fault is not None]
     found: list[Signal] = []
-    together = _tolerance(report, table)
     groups = _grouped(faulty, together)
     rest = [one for one in seen if one.fault is None]
     with_faults = [one for one in rest if faulty and (one.report.name in below or _with_fault(one, groups, together))]
     if faulty:
-        found.append(_of_faults(groups, with_faults, changes, together))
-    drift = _drift(report, [one for one in rest if one not in with_faults], bool(faulty), changes, together)
+        found.append(_of_faults(groups, with_faults, changes, together, because))
+    drift = _drift(report, [one for one in rest if one not in with_faults], bool(faulty), changes, together, because)
     found += [drift] if drift is not None else []
     performance = report.performance
     if performance is not None and performance.verdict == "fail":
@@ -221,7 +232,11 @@ def _grouped(seen: Iterable[_Seen], together: float) -> list[list[_Seen]]:
 
 
 def _of_faults(
-    groups: Sequence[Sequence[_Seen]], below: Sequence[_Seen], changes: Sequence[Change], together: float
+    groups: Sequence[Sequence[_Seen]],
+    below: Sequence[_Seen],
+    changes: Sequence[Change],
+    together: float,
+    because: Callable[[Sequence[_Seen]], str],
 ) -> Signal:
     """Return one signal of all faults, each told with its time, and of what drifted ``below`` them."""
     groups = sorted(groups, key=lambda group: -len(group))
@@ -229,7 +244,7 @@ def _of_faults(
     faults = [one.fault for one in every if one.fault is not None]
     whats = {fault.what for fault in faults}
     code = next(iter(whats)) if len(whats) == 1 else "inputs"
-    causes = [_cause(group, changes, together) for group in groups[:_NAMED]]
+    causes = [because(group) for group in groups[:_NAMED]]
     evidence = [f"{fault.feature} {fault.said}" for fault in faults]
     evidence += [line for group in groups for line in _when(group, changes, together)]
     evidence += [f"{one.report.name} drifted at the same time" for one in below]
@@ -244,21 +259,23 @@ def _of_faults(
     return Signal("data", "inputs", code, said + more, "; ".join(causes), tuple(evidence), tuple(names), began, bad)
 
 
-def _cause(group: Sequence[_Seen], changes: Sequence[Change], together: float) -> str:
-    """Say in a few words why a group of features changed."""
+def _cause(group: Sequence[_Seen], begun: Change | None, source: str) -> str:
+    """Say in a few words why a group of features changed: beside what else began, and which source they come from."""
     names = [one.report.name for one in group]
     gone = all(one.fault is not None and one.fault.what in ("gone", "missing") for one in group)
-    begun = _beside(group, changes, together)
     with_it = f", when release {begun.release} began to answer as {begun.arm}" if begun is not None else ""
+    comes = "comes" if len(names) == 1 else "all come"
+    whence = f"{' and' if with_it else ':'} {comes} from {source}" if source else ""
     if len(names) == 1:
         one = group[0]
         what = one.fault.what if one.fault is not None else "drift"
-        return f"{names[0]} alone ({what}){with_it or ': what makes or sends it'}"
+        return f"{names[0]} alone ({what}){with_it}{whence}" + ("" if with_it or whence else ": what makes or sends it")
     if group[0].span.since is None:
         how = "are missing together" if gone else "are each so"
-        return f"{named(names)} {how}, all since before the window or at no single time"
+        return f"{named(names)} {how}, all since before the window or at no single time{whence}"
     how = "went missing together" if gone else "changed together"
-    return f"{named(names)} {how}{with_it or ': what they have in common upstream'}"
+    common = "" if with_it or whence else ": what they have in common upstream"
+    return f"{named(names)} {how}{with_it}{whence}{common}"
 
 
 def _when(group: Sequence[_Seen], changes: Sequence[Change], together: float) -> list[str]:
@@ -293,7 +310,12 @@ def _beside(group: Sequence[_Seen], changes: Sequence[Change], together: float) 
 
 
 def _drift(
-    report: WindowReport, own: Sequence[_Seen], faulty: bool, changes: Sequence[Change], together: float
+    report: WindowReport,
+    own: Sequence[_Seen],
+    faulty: bool,
+    changes: Sequence[Change],
+    together: float,
+    because: Callable[[Sequence[_Seen]], str],
 ) -> Signal | None:
     """Return the drift that no fault explains: of features by themselves, or of the answers where data are whole."""
     score, joint = worst(report.scores.values()), report.domain.level if report.domain is not None else "none"
@@ -305,15 +327,13 @@ def _drift(
         return Signal("drift", "drift", "drift", f"{what}: {said}", "no feature by itself has drifted")
     strong = sorted(own, key=lambda one: -one.report.strength)
     groups = sorted(_grouped(own, together), key=lambda group: -len(group))
-    causes = tuple(_cause(group, changes, together) for group in groups[:_NAMED])
+    causes = tuple(because(group) for group in groups[:_NAMED])
     evidence = [f"{one.report.name}: {reasons(one.report.scores, 'alert')}" for one in strong[:_NAMED]]
     evidence += [line for group in groups for line in _when(group, changes, together)]
     began = _earliest(own)
     names = [one.report.name for one in strong]
-    cause = "; ".join(causes)
-    return Signal(
-        "drift", "drift", "drift", f"the input has drifted: {named(names)}", cause, tuple(evidence), tuple(names), began
-    )
+    said = f"the input has drifted: {named(names)}"
+    return Signal("drift", "drift", "drift", said, "; ".join(causes), tuple(evidence), tuple(names), began)
 
 
 def _earliest(seen: Sequence[_Seen]) -> datetime | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from modelops.spec import layout
-from modelops.spec.meta import ModelName, Name, Strict
+from modelops.spec.meta import LONGEST_DAYS, ModelName, Name, Strict
 
 PLACE = layout.ACCESS
 
@@ -26,7 +26,7 @@ class Budget(Strict):
     """How many rows may be predicted in a window of ``hours``; more looks like somebody copying the model."""
 
     rows: Annotated[int, Field(ge=1)]
-    hours: Annotated[float, Field(gt=0)] = 24.0
+    hours: Annotated[float, Field(gt=0, le=24 * LONGEST_DAYS)] = 24.0
 
 
 DIGESTED = "_sha256"

@@ -12,7 +12,7 @@ from modelops.errors import Problem
 from modelops.spec import layout
 from modelops.spec.around import Around
 from modelops.spec.explain import nearest
-from modelops.spec.meta import Risk, Strict
+from modelops.spec.meta import LONGEST_DAYS, Risk, Strict
 from modelops.spec.resource import Resource, at
 
 PLACE = layout.APPROVALS
@@ -31,7 +31,7 @@ class ApprovalRule(Strict):
         min_length=1, description="logins, id:<id> for one who may be renamed, team:<name> on a forge, or group:<name>"
     )
     minimum: Annotated[int, Field(ge=0)] = 1
-    expires_days: Annotated[int, Field(ge=1)] | None = Field(
+    expires_days: Annotated[int, Field(ge=1, le=LONGEST_DAYS)] | None = Field(
         default=None, description="after so many days an approval counts no more; else as the policy says"
     )
 
@@ -40,7 +40,7 @@ class ApprovalPolicySpec(Strict):
     """The spec of the ApprovalPolicy; every rule that matches a change must be met, and no match means no."""
 
     groups: dict[str, tuple[str, ...]] = {}
-    expires_days: Annotated[int, Field(ge=1)] | None = Field(
+    expires_days: Annotated[int, Field(ge=1, le=LONGEST_DAYS)] | None = Field(
         default=None, description="for rules that do not say it themselves; without it approvals do not expire"
     )
     rules: tuple[ApprovalRule, ...] = Field(min_length=1)

@@ -12,7 +12,7 @@ from modelops.spec import layout
 from modelops.spec.around import Around
 from modelops.spec.explain import nearest
 from modelops.spec.locations import refusal
-from modelops.spec.meta import FeatureType, ModelName, Name, Scalar, Share, Strict
+from modelops.spec.meta import LONGEST_DAYS, FeatureType, ModelName, Name, Scalar, Share, Strict
 from modelops.spec.resource import AnyResource, Resource, at
 
 PLACE = layout.SOURCE
@@ -67,7 +67,7 @@ class Freshness(Strict):
     """How old the newest row may be, by the column that holds its time; ``hours`` is the objective."""
 
     column: str = Field(min_length=1)
-    hours: Annotated[float, Field(gt=0)]
+    hours: Annotated[float, Field(gt=0, le=24 * LONGEST_DAYS)]
 
 
 class DataSourceSpec(Strict):

@@ -11,7 +11,7 @@ from modelops.errors import Problem
 from modelops.spec import layout
 from modelops.spec.around import Around
 from modelops.spec.explain import nearest
-from modelops.spec.meta import Name, Plugin, Shelf, Strict
+from modelops.spec.meta import LONGEST_DAYS, Name, Plugin, Shelf, Strict
 from modelops.spec.resource import Resource, at
 
 PLACE = layout.ENVIRONMENT
@@ -34,7 +34,7 @@ class EnvironmentSpec(Strict):
     promotion: Literal["automatic", "pull-request"] = "pull-request"
     rollout: Literal["plan", "direct"] = "plan"
     access: Name | None = None
-    log_days: Annotated[int, Field(ge=1)] | None = None
+    log_days: Annotated[int, Field(ge=1, le=LONGEST_DAYS)] | None = None
     freeze: tuple[Literal["availability", "latency"], ...] = ()
 
 

@@ -15,7 +15,18 @@ from modelops.spec.explain import nearest, show
 from modelops.spec.kinds.data_snapshot import RARER, Column, DataSnapshotSpec
 from modelops.spec.kinds.data_source import deciding
 from modelops.spec.layout import in_model
-from modelops.spec.meta import FeatureType, ModelName, Name, OpenShare, Plugin, Risk, Scalar, Shelf, Strict
+from modelops.spec.meta import (
+    LONGEST_DAYS,
+    FeatureType,
+    ModelName,
+    Name,
+    OpenShare,
+    Plugin,
+    Risk,
+    Scalar,
+    Shelf,
+    Strict,
+)
 from modelops.spec.resource import AnyResource, Resource, at
 
 PLACE = layout.MODEL
@@ -77,7 +88,7 @@ class Labels(Strict):
     by: str = Field(min_length=1)
     source: Name | None = None
     decisions: tuple[Scalar, ...] = ()
-    delay_days: Annotated[float, Field(ge=0)] | None = None
+    delay_days: Annotated[float, Field(ge=0, le=LONGEST_DAYS)] | None = None
     exploration: Exploration | None = None
     accepted: str = ""
 

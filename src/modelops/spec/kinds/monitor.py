@@ -12,10 +12,12 @@ from modelops.errors import Problem
 from modelops.spec import layout
 from modelops.spec.around import Around
 from modelops.spec.explain import nearest
-from modelops.spec.meta import OpenShare, Plugin, Shelf, Strict
+from modelops.spec.meta import LONGEST_DAYS, OpenShare, Plugin, Shelf, Strict
 from modelops.spec.resource import AnyResource, Resource, at
 
 PLACE = layout.MONITOR
+LONGEST_CYCLE = LONGEST_DAYS // 53
+"""In days: as many cycles as there may be lie within the longest time."""
 
 
 class Performance(Strict):
@@ -45,7 +47,7 @@ class Reference(Strict):
     """
 
     of: Literal["training", "holdout", "traffic"] = "training"
-    cycle_days: Annotated[float, Field(gt=0)] | None = None
+    cycle_days: Annotated[float, Field(gt=0, le=LONGEST_CYCLE)] | None = None
     cycles: Annotated[int, Field(ge=1, le=53)] = 1
 
 
@@ -86,7 +88,7 @@ class LatencyObjective(Objective):
 class FreshnessObjective(Objective):
     """Of the time, that in which the stable release had been made at most ``withinDays`` ago."""
 
-    within_days: Annotated[float, Field(gt=0)]
+    within_days: Annotated[float, Field(gt=0, le=LONGEST_DAYS)]
 
 
 class QualityObjective(Objective):
@@ -137,7 +139,7 @@ class Triggers(Strict):
     performance: bool = True
     estimated_performance: bool = False
     new_labels: Annotated[int, Field(ge=1)] | None = None
-    every_days: Annotated[float, Field(gt=0)] | None = None
+    every_days: Annotated[float, Field(gt=0, le=LONGEST_DAYS)] | None = None
     manual: bool = True
 
 
@@ -154,12 +156,12 @@ class Retraining(Strict):
 
     triggers: Triggers = Triggers()
     sustained: Annotated[int, Field(ge=1)] = 1
-    cooldown_days: Annotated[int, Field(ge=0)] = 14
+    cooldown_days: Annotated[int, Field(ge=0, le=LONGEST_DAYS)] = 14
     runs_per_month: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
         description="retrainings that are opened in a calendar month (UTC) at most, those by hand included",
     )
-    lookback_days: Annotated[int, Field(ge=1)] = 90
+    lookback_days: Annotated[int, Field(ge=1, le=LONGEST_DAYS)] = 90
     minimum_rows: Annotated[int, Field(ge=1)] = 500
     keep_reference: bool = Field(default=True, description="also keep the rows that the stable release was trained on")
 
@@ -176,7 +178,7 @@ class MonitorSpec(Strict):
     time, monitoring has failed.
     """
 
-    window_days: Annotated[float, Field(gt=0)] = 30.0
+    window_days: Annotated[float, Field(gt=0, le=LONGEST_DAYS)] = 30.0
     minimum_requests: Annotated[int, Field(ge=1)] = 200
     drift: Annotated[tuple[Plugin, ...], Shelf("drift"), Field(min_length=1), BeforeValidator(_listed)] = (
         Plugin(type="psi"),
@@ -188,7 +190,7 @@ class MonitorSpec(Strict):
     objectives: Objectives | None = None
     triage: Triage = Triage()
     retraining: Retraining | None = None
-    silent_after_days: Annotated[float, Field(gt=0)] | None = None
+    silent_after_days: Annotated[float, Field(gt=0, le=LONGEST_DAYS)] | None = None
 
 
 def problems(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem]:
