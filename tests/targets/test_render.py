@@ -424,13 +424,14 @@ def test_a_reconciler_may_do_what_it_does_in_one_namespace_and_no_more() -> None
 def test_the_steps_by_which_a_reconciler_clones_can_be_done_again(tmp_path: Path) -> None:
     """A pod that starts anew brings the checkout of the one before up to date."""
     upstream, work = tmp_path / "upstream", tmp_path / "work"
+    identity = ("-c", "user.name=ada", "-c", "user.email=ada@acme.example")
     git(tmp_path, "init", "--quiet", "--initial-branch=main", str(upstream))
     objects = kubernetes(desired(), reconciler={"image": IMAGE, "repository": "https://git.example/models.git"})
     steps = objects["_reconciler/statefulset.yaml"]["spec"]["template"]["spec"]["initContainers"]
     for number in (1, 2):
         (upstream / "file").write_text(str(number))
         git(upstream, "add", "file")
-        git(upstream, "commit", "--quiet", "-m", str(number))
+        git(upstream, *identity, "commit", "--quiet", "-m", str(number))
         for step in steps:
             words = [word.replace("/work/repository", str(work)) for word in step["command"][1:]]
             git(tmp_path, *(word.replace("https://git.example/models.git", str(upstream)) for word in words))

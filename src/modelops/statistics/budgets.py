@@ -48,6 +48,22 @@ class Counted:
 def factor(pair: Pair, period_hours: float) -> float:
     """Return the burn rate above which a pair alerts: that at which its long window uses its share of the budget.
 
+    Parameters
+    ----------
+    pair : Pair
+        The windows, and the share of the budget that the long one may use.
+    period_hours : float
+        The period of the objective, in hours.
+
+    Returns
+    -------
+    float
+        In units of the rate that spends the budget exactly in its period.
+
+    References
+    ----------
+    B. Beyer et al., "The Site Reliability Workbook" (2018), chapter 5.
+
     Examples
     --------
     >>> [round(factor(pair, 30 * 24), 3) for pairs in PAIRS.values() for pair in pairs]
@@ -68,6 +84,15 @@ def burn_rate(found: Counted, target: float) -> float:
     target : float
         The least share of good events, in (0, 1).
 
+    Returns
+    -------
+    float
+        Not negative.
+
+    References
+    ----------
+    B. Beyer et al., "The Site Reliability Workbook" (2018), chapter 5.
+
     Examples
     --------
     >>> round(burn_rate(Counted(bad=5, all=1000), 0.999), 6)
@@ -78,6 +103,22 @@ def burn_rate(found: Counted, target: float) -> float:
 
 def spent(found: Counted, target: float) -> float:
     """Return the share of a period's budget that is spent, of the events that came so far; 1 and more is all.
+
+    Parameters
+    ----------
+    found : Counted
+        The events of the period so far.
+    target : float
+        The least share of good events, in (0, 1).
+
+    Returns
+    -------
+    float
+        Not negative; more than 1 where the budget is overdrawn.
+
+    References
+    ----------
+    B. Beyer et al., "The Site Reliability Workbook" (2018), chapter 5.
 
     Examples
     --------
@@ -98,6 +139,20 @@ def counted(times: Array, bad: Flags, now: float, hours: float) -> Counted:
         Whether it was bad.
     now, hours : float
         The end of the window, in seconds, and its length.
+
+    Returns
+    -------
+    Counted
+        Those within the window, its end with them and its beginning not.
+
+    References
+    ----------
+    B. Beyer et al., "The Site Reliability Workbook" (2018), chapter 5.
+
+    Examples
+    --------
+    >>> counted(np.array([0.0, 1800.0, 3600.0]), np.array([True, True, False]), 3600.0, 1.0)
+    Counted(bad=1.0, all=2.0)
     """
     inside = (times > now - hours * 3600) & (times <= now)
     return Counted(float(np.count_nonzero(bad & inside)), float(np.count_nonzero(inside)))
@@ -121,6 +176,15 @@ def burning(
         Events that the short window must have.
     worst : float
         Bad events that the short window must have, so that one by itself wakes nobody.
+
+    Returns
+    -------
+    str or None
+        The severity of the first pair that alerts, the most urgent first.
+
+    References
+    ----------
+    B. Beyer et al., "The Site Reliability Workbook" (2018), chapter 5.
 
     Examples
     --------
