@@ -39,7 +39,7 @@ def test_no_name_is_completed_that_a_shell_would_run(tmp_path: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("a: 1\n")
     git(tmp_path, "add", "-A")
-    git(tmp_path, "commit", "-q", "-m", "Names")
+    git(tmp_path, "-c", "user.name=ada", "-c", "user.email=ada@acme.example", "commit", "-q", "-m", "Names")
     with contextlib.chdir(tmp_path):
         assert offered(_names.environments) == ["staging"]
         assert offered(_names.models) == ["crm/churn"]
