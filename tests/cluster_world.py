@@ -7,8 +7,6 @@ would say of objects, a test writes into their status, through the same API serv
 from __future__ import annotations
 
 import contextlib
-import datetime
-import ipaddress
 import json
 import os
 import secrets
@@ -22,11 +20,8 @@ from typing import Any
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 
+from certificates import key_and_certificate
 from modelops.targets.kubernetes.cluster import Cluster, connected
 from modelops.targets.kubernetes.params import Params
 from registry_world import free_port
@@ -180,35 +175,12 @@ class ApiServer:
         self.processes.clear()
 
 
-def _certificate(folder: Path) -> None:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "modelops-tests")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
-    (folder / "key.pem").write_bytes(private)
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-
-
 @contextlib.contextmanager
 def api_server() -> Iterator[ApiServer]:
     """Yield an API server with three users: one that may do everything, and two that may do nothing yet."""
     folder = Path(tempfile.mkdtemp(prefix="moc-"))
     found = ApiServer(folder, free_port())
-    _certificate(folder)
+    (folder / "cert.pem").write_bytes(key_and_certificate(folder / "key.pem", "modelops-tests"))
     tokens = {user: secrets.token_hex(16) for user in USERS}
     lines = [f"{tokens[user]},{user},{user},{group}" for user, group in USERS.items()]
     (folder / "tokens.csv").write_text("\n".join(lines) + "\n")

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -107,10 +108,11 @@ class Daemon:
     def _answers(self) -> bool:
         import docker
 
-        try:
-            client = docker.DockerClient(base_url=self.host, version="1.41", timeout=5)
-        except docker.errors.DockerException:
-            return False
+        # Where nobody listens yet the SDK would leave its own end open.
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(self.host.removeprefix("unix://")):
+                return False
+        client = docker.DockerClient(base_url=self.host, version="1.41", timeout=5)
         try:
             return bool(client.ping())
         except (docker.errors.DockerException, OSError):

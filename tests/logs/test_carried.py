@@ -8,12 +8,13 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from modelops.logs._carried import DROP, EXPORT, Copy
+from modelops.logs._carried import DROP, EXPORT, Carried, Copy, words_of
 from modelops.logs.folder import Folder
 from modelops.predictions import PredictionLog, Row
 from modelops.predictions.segments import first_number, segments
@@ -27,7 +28,7 @@ def row(id: str) -> Row:
 
 def carried(log: Path, copy: Copy) -> str | None:
     """Copy what a pod has more than is here, by the very program that is run in it."""
-    words = [sys.executable, "-I", "-c", EXPORT, str(log), json.dumps(copy.marks())]
+    words = [sys.executable, "-I", "-c", EXPORT, str(log), *words_of(copy.marks())]
     done = subprocess.run(words, capture_output=True, check=True)
     return copy.take_all([done.stdout])
 
@@ -90,6 +91,41 @@ def test_what_was_cut_off_is_copied_again(tmp_path: Path, cut: int) -> None:
     assert copy.take_all([whole[:cut]]) is not None
     assert carried(log, copy) is None
     assert Folder(here).find("first") is not None
+
+
+def test_a_log_of_thousands_of_files_is_known_and_dropped_in_one_call(tmp_path: Path) -> None:
+    """What a program is told goes beyond the length of one argument, and arrives whole."""
+    known = {f"2020-01-01-w{number}-1.sqlite": [2**40, time.time_ns(), 0, 0] for number in range(4000)}
+    assert len(words_of(known)) > 1
+    with PredictionLog(tmp_path, name="a") as writer:
+        writer.write([row("first")])
+    words = [sys.executable, "-I", "-c", EXPORT, str(tmp_path), *words_of(known)]
+    done = subprocess.run(words, capture_output=True, check=True)
+    copy = Copy(tmp_path / "here", "a")
+    assert copy.take_all([done.stdout]) is None
+    assert Folder(tmp_path / "here").find("first") is not None
+    names = [*known, *(segment.name for segment in segments(tmp_path))]
+    subprocess.run([sys.executable, "-I", "-c", DROP, str(tmp_path), *words_of(names)], check=True)
+    assert list(segments(tmp_path)) == []
+
+
+def test_what_cannot_be_dropped_there_is_kept_here(tmp_path: Path) -> None:
+    """A copy goes only after the original, so that the next look does not bring it again."""
+    with PredictionLog(tmp_path, name="a") as writer:
+        writer.write([row("first")])
+    asked: list[str] = []
+
+    def refuse(names: Sequence[str]) -> None:
+        asked.extend(names)
+        raise ConnectionError("no pod answers")
+
+    later = datetime.now(UTC) + timedelta(days=40)
+    with pytest.raises(ConnectionError):
+        Carried(tmp_path, "a pod", refuse).retain(later, days=30)
+    (segment,) = segments(tmp_path)
+    assert asked == [segment.name]
+    assert Carried(tmp_path, "a pod", asked.extend).retain(later, days=30) == (segment.name,)
+    assert list(segments(tmp_path)) == []
 
 
 def test_what_is_dropped_in_a_pod_is_gone_there(tmp_path: Path) -> None:

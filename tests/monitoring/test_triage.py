@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelops.errors import Exit, ModelOpsError
 from modelops.monitoring import Span, triage
 from modelops.monitoring.triage import Change, Incident, Kept, Look, Signal, step
 from modelops.monitoring.triage.incidents import Rows
@@ -242,13 +243,19 @@ def test_rows_with_a_fault_stay_out_when_it_is_over() -> None:
 
 
 def test_what_is_remembered_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """Incidents come back whole; a file that is torn or not there is an empty memory."""
+    """Incidents come back whole; one that is torn is no empty memory, as rows of broken data would be trained on."""
+    assert triage.read_kept(tmp_path, "a/b") == Kept()
     kept = Kept(at="2026-05-01T00:00:00Z", incidents=after(look(0, DRIFT, BROKEN), look(1, FELL)))
     triage.write_kept(tmp_path, "a/b", kept)
     assert triage.read_kept(tmp_path, "a/b") == kept
     (path,) = tmp_path.rglob("*.json")
-    path.write_text(path.read_text()[:40])
-    assert triage.read_kept(tmp_path, "a/b") == Kept()
+    for torn in (path.read_text()[:40], "", "[]", '{"at": "", "later": 1}'):
+        path.write_text(torn)
+        with pytest.raises(ModelOpsError) as caught:
+            triage.read_kept(tmp_path, "a/b")
+        assert (caught.value.first.code, caught.value.exit) == ("memory-unreadable", Exit.WORLD)
+        assert triage.peeked(tmp_path, "a/b") == Kept()
+        assert path.read_text() == torn
 
 
 def test_a_clock_that_was_moved_back_stops_nothing() -> None:

@@ -12,7 +12,7 @@ from modelops.dashboard.look import Look
 from modelops.errors import ModelOpsError
 from modelops.governance.history import arms_of
 from modelops.monitoring.retraining import Past
-from modelops.monitoring.triage import NOTHING, Kept, read_kept
+from modelops.monitoring.triage import NOTHING, Kept, peeked
 from modelops.reconcile.actions import Blocked, Wait, describe, model_of
 from modelops.reconcile.loop import Condition
 from modelops.reconcile.status import EnvironmentStatus
@@ -77,7 +77,7 @@ def kept_at(look: Look, seat: Seat) -> Kept:
     """Return the incidents and budgets of a seat as this machine remembers them; none of a look at git alone."""
     if not look.observed or look.graph.models[seat.model].monitor is None:
         return NOTHING
-    return read_kept(look.workspace.site(seat.environment).runtime, seat.model)
+    return peeked(look.workspace.site(seat.environment).runtime, seat.model)
 
 
 def standing_of(look: Look, seat: Seat) -> Standing:

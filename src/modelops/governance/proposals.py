@@ -276,6 +276,11 @@ def frozen(workspace: Workspace, graph: Graph, seat: Seat, number: int, role: Ro
     if begun is not None and begun.arms.get(role) == number:
         return ()
     now = workspace.clock()
+    try:
+        budgets = read_kept(site.runtime, seat.model).budgets
+    except ModelOpsError as error:
+        # Who cannot tell whether a budget is spent begins no trial.
+        return (Refusal(role, error.first.code, error.first.message, error.first.hint or ""),)
     return tuple(
         Refusal(
             role,
@@ -284,6 +289,6 @@ def frozen(workspace: Workspace, graph: Graph, seat: Seat, number: int, role: Ro
             f"no trial begins until it has recovered: modelops monitor {seat.environment} --model {seat.model} looks "
             "again; what is live can go back: modelops rollback",
         )
-        for one in read_kept(site.runtime, seat.model).budgets
+        for one in budgets
         if one.promise in kinds and one.exhausted and now - parse_instant(one.until) < timedelta(days=one.period_days)
     )

@@ -6,26 +6,29 @@ import json
 import re
 import shutil
 import tarfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from modelops.files import replacing, sweep, write_atomically
+from modelops.logs.folder import Folder
 from modelops.predictions.segments import first_number, segment_of
 from modelops.targets.docker.inside import unpacked
 
-__all__ = ["DROP", "EXPORT", "Copy"]
+__all__ = ["DROP", "EXPORT", "Carried", "Copy", "words_of"]
 
 KNOWN = "known.json"
 """Of each file that was copied: the volume that it is of, and how it was marked there."""
 EARLIER = "earlier"
 """The folder for files of a volume that is no more, whose names are used again by the one that took its place."""
+_WORD_LENGTH = 100_000
 _MARK_BYTES = 200
 """More than the sizes and the times of two files take."""
 EXPORT = """
 import io, json, pathlib, shutil, sqlite3, sys, tarfile, tempfile, time
-log, known = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
+log, known = pathlib.Path(sys.argv[1]), json.loads("".join(sys.argv[2:]))
 def mark(file):
     found = []
     for each in (file, file.with_name(file.name + "-wal")):
@@ -60,10 +63,35 @@ with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
 """
 DROP = """
 import json, pathlib, sys
-for name in json.loads(sys.argv[2]):
+for name in json.loads("".join(sys.argv[2:])):
     for suffix in ("", "-wal", "-shm"):
         (pathlib.Path(sys.argv[1]) / (name + suffix)).unlink(missing_ok=True)
 """
+
+
+def words_of(told: object) -> list[str]:
+    """Return what one of the programs is told, as words that it joins: Linux takes none of 128 KiB or more."""
+    text = json.dumps(told)
+    return [text[start : start + _WORD_LENGTH] for start in range(0, len(text), _WORD_LENGTH)]
+
+
+@dataclass(frozen=True, slots=True)
+class Carried(Folder):
+    """The folder of a copy: what it is a copy of, and how files are dropped there, which raises where they are not."""
+
+    of: str
+    drop: Callable[[Sequence[str]], None]
+
+    @property
+    def place(self) -> str:
+        """The folder of the copy, and where it comes from."""
+        return f"{self.path} (of {self.of})"
+
+    def retain(self, now: datetime, *, days: float, needed_days: float = 0.0) -> tuple[str, ...]:
+        """Drop the files of days older than both numbers, there first, then here."""
+        if names := self.expired(now, days=days, needed_days=needed_days):
+            self.drop(names)
+        return Folder.retain(self, now, days=days, needed_days=needed_days)
 
 
 class Running(Protocol):

@@ -6,20 +6,18 @@ Whoever opens it copies what is new: files that are closed once, the one that gr
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import sqlite3
 import tarfile
 import tempfile
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from modelops.errors import Exit, failure
 from modelops.files import unwritable
-from modelops.logs._carried import DROP, EXPORT, Copy
-from modelops.logs.folder import Folder
+from modelops.logs._carried import DROP, EXPORT, Carried, Copy, words_of
 from modelops.predictions.segments import segment_of
 from modelops.spec.layout import PREDICTIONS
 from modelops.spec.meta import Name, Strict
@@ -43,28 +41,6 @@ class Params(Strict):
     context: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Carried(Folder):
-    """The copy; what is dropped is dropped in the volume first."""
-
-    params: Params
-
-    @property
-    def place(self) -> str:
-        """The folder of the copy, and where it comes from."""
-        return f"{self.path} (of {_names(self.params).stem})"
-
-    def retain(self, now: datetime, *, days: float, needed_days: float = 0.0) -> tuple[str, ...]:
-        """Drop the files of days older than both numbers, there and here."""
-        names = self.expired(now, days=days, needed_days=needed_days)
-        if names:
-            with connected(_engine(self.params)) as client:
-                running = [each for each in _containers(client, self.params) if each.status == "running"]
-                if not running or ask(running[0], DROP, f"{STATE}/{PREDICTIONS}", json.dumps(names)) is None:
-                    raise _not_copied(self.params, "nothing was dropped" if running else "no container of it runs")
-        return Folder.retain(self, now, days=days, needed_days=needed_days)
-
-
 def open(params: Params) -> Carried:
     """Copy what is new, and return the copy; an environment that was never run has logged nothing."""
     folder = Path(params.path)
@@ -78,7 +54,14 @@ def open(params: Params) -> Carried:
                 _copy_stopped(containers[0], params, Copy(folder, _volume(client, containers[0])))
         except OSError as error:
             raise unwritable(folder, error) from error
-    return Carried(folder, params)
+    return Carried(folder, _names(params).stem, partial(_drop, params))
+
+
+def _drop(params: Params, names: Sequence[str]) -> None:
+    with connected(_engine(params)) as client:
+        running = [each for each in _containers(client, params) if each.status == "running"]
+        if not running or ask(running[0], DROP, f"{STATE}/{PREDICTIONS}", *words_of(names)) is None:
+            raise _not_copied(params, "nothing was dropped" if running else "no container of it runs")
 
 
 def _engine(params: Params) -> Engine:
@@ -107,7 +90,7 @@ def _volume(client: Any, container: Any) -> str:
 
 def _copy(container: Any, params: Params, copy: Copy) -> None:
     """Copy what has another mark by now, as one moment of each file."""
-    with started(container, EXPORT, f"{STATE}/{PREDICTIONS}", json.dumps(copy.marks())) as running:
+    with started(container, EXPORT, f"{STATE}/{PREDICTIONS}", *words_of(copy.marks())) as running:
         lacking = copy.take_from(running)
     if lacking is not None:
         raise _not_copied(params, lacking)

@@ -6,24 +6,22 @@ is the union of them all; a volume that pods share is copied once.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from modelops.errors import Exit, failure
 from modelops.files import unwritable
-from modelops.logs._carried import DROP, EXPORT, Copy
-from modelops.logs.folder import Folder
+from modelops.logs._carried import DROP, EXPORT, Carried, Copy, words_of
 from modelops.spec.meta import Name, Strict
 from modelops.targets.kubernetes.cluster import Cluster, connected
 from modelops.targets.kubernetes.inside import CONTAINER, Program, ask, started
 from modelops.targets.kubernetes.names import MANAGED, PART, Owner
 from modelops.targets.kubernetes.params import Params as Target
 
-__all__ = ["Carried", "Params", "open"]
+__all__ = ["Params", "open"]
 
 
 class Params(Strict):
@@ -40,28 +38,6 @@ class Params(Strict):
     context: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Carried(Folder):
-    """The copy; what is dropped is dropped in the pods first."""
-
-    params: Params
-
-    @property
-    def place(self) -> str:
-        """The folder of the copy, and where it comes from."""
-        return f"{self.path} (of the pods of {self.params.environment} in {self.params.namespace})"
-
-    def retain(self, now: datetime, *, days: float, needed_days: float = 0.0) -> tuple[str, ...]:
-        """Drop the files of days older than both numbers, there and here."""
-        names = self.expired(now, days=days, needed_days=needed_days)
-        if names:
-            with connected(_target(self.params)) as cluster:
-                for pod in _pods(cluster, self.params):
-                    if ask(cluster, pod.name, DROP, self.params.folder, json.dumps(names)) is None:
-                        raise _not_copied(self.params, f"Pod {pod.name} drops nothing")
-        return Folder.retain(self, now, days=days, needed_days=needed_days)
-
-
 def open(params: Params) -> Carried:
     """Copy what is new, and return the copy; an environment that was never run has logged nothing."""
     folder = Path(params.path)
@@ -71,7 +47,14 @@ def open(params: Params) -> Carried:
                 _copy(cluster, params, pod.name, Copy(folder, pod.volume, (pod.name, pod.uid)))
         except OSError as error:
             raise unwritable(folder, error) from error
-    return Carried(folder, params)
+    return Carried(folder, f"the pods of {params.environment} in {params.namespace}", partial(_drop, params))
+
+
+def _drop(params: Params, names: Sequence[str]) -> None:
+    with connected(_target(params)) as cluster:
+        for pod in _pods(cluster, params):
+            if ask(cluster, pod.name, DROP, params.folder, *words_of(names)) is None:
+                raise _not_copied(params, f"Pod {pod.name} drops nothing")
 
 
 def _target(params: Params) -> Target:
@@ -120,7 +103,7 @@ def _claim(pod: Mapping[str, Any]) -> str | None:
 
 def _copy(cluster: Cluster, params: Params, pod: str, copy: Copy) -> None:
     """Copy what has another mark by now, as one moment of each file."""
-    opened = started(cluster, pod, EXPORT, params.folder, json.dumps(copy.marks()))
+    opened = started(cluster, pod, EXPORT, params.folder, *words_of(copy.marks()))
     if opened is None:
         raise _not_copied(params, f"Pod {pod} runs no program now")
     with opened as stream:

@@ -12,7 +12,7 @@ from modelops.governance.judged import known
 from modelops.governance.waivers import Standing as WaiverStanding
 from modelops.governance.waivers import in_scope, standings
 from modelops.monitoring.telling import Standing, standing
-from modelops.monitoring.triage import Kept, read_kept
+from modelops.monitoring.triage import Kept, peeked
 from modelops.project.retired import Retired, arms_at, numbers_at, retired_models, successor
 from modelops.project.target import remembered, target_of
 from modelops.project.workspace import Workspace, environment, model_entry
@@ -143,7 +143,7 @@ def _triage(workspace: Workspace, graph: Graph, name: str) -> dict[str, Kept]:
     watched = [
         model for model, entry in graph.models.items() if entry.monitor is not None and name in entry.deployments
     ]
-    found = {model: read_kept(site.runtime, model) for model in sorted(watched)}
+    found = {model: peeked(site.runtime, model) for model in sorted(watched)}
     return {model: kept for model, kept in found.items() if kept.at}
 
 

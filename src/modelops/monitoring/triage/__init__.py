@@ -1,7 +1,7 @@
 """Triage: what a look found becomes incidents, one for each cause, which open and close by stated rules."""
 
 from modelops.monitoring.triage.incidents import Incident, Look, broken, noted, quarantined, step
-from modelops.monitoring.triage.memory import NOTHING, Kept, Spent, held, read_kept, write_kept
+from modelops.monitoring.triage.memory import NOTHING, Kept, Spent, held, peeked, read_kept, write_kept
 from modelops.monitoring.triage.signals import Change, Kind, Signal, burning, signals, well
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "burning",
     "held",
     "noted",
+    "peeked",
     "quarantined",
     "read_kept",
     "signals",

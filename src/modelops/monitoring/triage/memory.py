@@ -9,13 +9,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.files import unwritable, write_atomically
 from modelops.monitoring.objectives import Budget
 from modelops.monitoring.triage.incidents import Incident
 from modelops.spec.layout import slug
 from modelops.spec.meta import Strict
 
-__all__ = ["NOTHING", "Kept", "Spent", "held", "read_kept", "write_kept"]
+__all__ = ["NOTHING", "Kept", "Spent", "held", "peeked", "read_kept", "write_kept"]
 
 
 class Spent(Strict):
@@ -46,10 +47,34 @@ def _path(runtime: Path, model: str) -> Path:
 
 
 def read_kept(runtime: Path, model: str) -> Kept:
-    """Return what is remembered of a model, nothing where a file is not there or cannot be read."""
+    """Return what is remembered of a model, nothing of one that nobody looked at yet.
+
+    Raises
+    ------
+    ModelOpsError
+        ``memory-unreadable`` where there is a file that says nothing: it may say which rows must not be trained on.
+    """
+    path = _path(runtime, model)
     try:
-        return Kept.model_validate_json(_path(runtime, model).read_bytes())
-    except (OSError, ValidationError):
+        return Kept.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return NOTHING
+    except (OSError, ValidationError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is torn, or another modelops wrote it"
+        raise failure(
+            "memory-unreadable",
+            f"what is remembered of the incidents of {model} cannot be read from {path}: {said}",
+            exit=Exit.WORLD,
+            hint="use the modelops that wrote it, or move the file away: rows that were served with broken data are "
+            "then no longer kept from training",
+        ) from None
+
+
+def peeked(runtime: Path, model: str) -> Kept:
+    """Return the same to who only shows it, and nothing where it cannot be read: the next look at it says so."""
+    try:
+        return read_kept(runtime, model)
+    except ModelOpsError:
         return NOTHING
 
 
