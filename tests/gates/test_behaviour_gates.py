@@ -155,6 +155,19 @@ def test_small_slices_are_told_and_never_named():
     assert everything.verdict == "inconclusive"
 
 
+def test_a_value_that_is_spelt_like_two_is_judged_as_one():
+    """What a slice is called says nothing of what it is: a small one of a single column is never passed over."""
+    whole = subject(2000)
+    small = np.arange(2000) < 30
+    named = with_column(whole, "region", np.where(small, "isle & sex f", whole.test["region"]))
+    found = run("slices", SLICES | {"columns": ["region", "sex"]}, named)
+    assert (found.verdict, "region isle & sex f (30 rows)" in found.reason) == ("inconclusive", True), found.reason
+    region = np.where(small, "isle & sex f", np.where(np.arange(2000) < 200, "isle", whole.test["region"]))
+    both = with_column(whole, "region", region)
+    found = run("slices", SLICES | {"columns": ["region", "sex"]}, both)
+    assert (found.verdict, "is both a value and where two values meet" in found.reason) == ("no-data", True)
+
+
 @pytest.mark.parametrize(
     ("params", "whole", "said"),
     [

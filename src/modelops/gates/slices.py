@@ -95,13 +95,18 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
     problem = _unusable(params, subject, predictions)
     if problem:
         return no_data(problem, n)
-    slices = _slices(params, subject)
-    if isinstance(slices, str):
-        return no_data(slices, n)
+    found = _slices(params, subject)
+    if isinstance(found, str):
+        return no_data(found, n)
+    slices, crossed = found
     small = {name: why for name, rows in slices.items() if (why := _too_small(params, predictions.take(rows)))}
     judged = [name for name in slices if name not in small and name not in params.waive]
     parts = [_part(params, name, predictions.take(slices[name]), subject.seed, len(judged)) for name in judged]
-    blocking = [name for name in small if name not in params.waive and _must_be_judged(params, name)]
+    blocking = [
+        name
+        for name in small
+        if name not in params.waive and (name not in crossed or params.small_crossed == "inconclusive")
+    ]
     unjudged = _listed(blocking, small, slices)
     reported = [name for name in small if name not in params.waive and name not in blocking]
     details = _details(params, slices, small, parts)
@@ -112,16 +117,16 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
     limit = params.minimum if params.minimum is not None else params.maximum
     assert limit is not None
     judge = none_below if params.minimum is not None else none_above
-    found = judge(f"{params.metric} by {' and '.join(params.columns)}", parts, limit, n)
+    verdict = judge(f"{params.metric} by {' and '.join(params.columns)}", parts, limit, n)
     weight = predictions.counted().sample_weight
-    found = weighed(found, subject.model.data.weight, None if weight is None else int(worth(weight)))
-    word, reason = found.verdict, found.reason
+    verdict = weighed(verdict, subject.model.data.weight, None if weight is None else int(worth(weight)))
+    word, reason = verdict.verdict, verdict.reason
     if unjudged and word == "pass":
         word, reason = "inconclusive", f"slices too small to judge: {unjudged}; {reason}"
     if reported:
         rows = int(np.any([slices[name] for name in reported], axis=0).sum())
         reason += f"; {len(reported)} crossed slices, of {rows} rows, are too small and were not judged"
-    return Verdict(word, reason, found.value, found.lower, found.upper, limit, n, details)
+    return Verdict(word, reason, verdict.value, verdict.lower, verdict.upper, limit, n, details)
 
 
 def _unusable(params: Params, subject: Subject, predictions: Predictions) -> str | None:
@@ -135,8 +140,8 @@ def _unusable(params: Params, subject: Subject, predictions: Predictions) -> str
     return undefined(params.metric, predictions)
 
 
-def _slices(params: Params, subject: Subject) -> dict[str, Mask] | str:
-    """Return the rows of every slice, shape (n,), those of one column first; or why there are none."""
+def _slices(params: Params, subject: Subject) -> tuple[dict[str, Mask], frozenset[str]] | str:
+    """Return the rows of every slice, shape (n,), and which of them are of two columns; or why there are none."""
     alone: dict[str, dict[str, Mask]] = {}
     for column in params.columns:
         groups = groups_by(column, params.bins.get(column, ()), subject)
@@ -147,20 +152,17 @@ def _slices(params: Params, subject: Subject) -> dict[str, Mask] | str:
     if all(len(slices) < 2 for slices in alone.values()):
         return f"all rows have the same {' and '.join(params.columns)}"
     found = {name: rows for slices in alone.values() for name, rows in slices.items()}
+    crossed: dict[str, Mask] = {}
     for one, other in combinations(alone.values(), 2) if params.crossed else ():
-        crossed = ((f"{a}{_AND}{b}", rows & others) for a, rows in one.items() for b, others in other.items())
-        found |= {name: rows for name, rows in crossed if rows.any()}
-    if len(found) > _MOST_SLICES:
-        return f"there are {len(found)} slices, more than {_MOST_SLICES}: name fewer columns"
-    return found
-
-
-_AND = " & "
-
-
-def _must_be_judged(params: Params, name: str) -> bool:
-    """Say whether a slice is one of a single column, or the policy asks for those of two as well."""
-    return params.small_crossed == "inconclusive" or _AND not in name
+        both = ((f"{a} & {b}", rows & others) for a, rows in one.items() for b, others in other.items())
+        crossed |= {name: rows for name, rows in both if rows.any()}
+    # A value may be spelt as two are that meet, and is a slice of one column all the same.
+    same = sorted(found.keys() & crossed.keys())
+    if same:
+        return f"{same[0]!r} is both a value and where two values meet: name the columns apart"
+    if len(found) + len(crossed) > _MOST_SLICES:
+        return f"there are {len(found) + len(crossed)} slices, more than {_MOST_SLICES}: name fewer columns"
+    return found | crossed, frozenset(crossed)
 
 
 def _too_small(params: Params, predictions: Predictions) -> str | None:
