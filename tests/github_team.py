@@ -336,20 +336,39 @@ class Team:
     def own(self) -> Path:
         return self.folder / "runners/own/workspace"
 
-    def ask(self, count: int, *, kind: str = "", seed: int = 0) -> list[int]:
-        """Ask production's model that often; return the statuses of its answers."""
+    @property
+    def url(self) -> str:
+        """Where production answers."""
         told = json.loads((self.own / ".modelops/runtime/production/server.json").read_text())
-        rng, statuses = np.random.default_rng(seed), []
-        with httpx.Client(base_url=f"http://127.0.0.1:{told['port']}", timeout=60) as client:
+        return f"http://127.0.0.1:{told['port']}"
+
+    def answers(
+        self, count: int, *, kind: str = "", mean: float = 0.0, seed: int = 0
+    ) -> list[tuple[float, httpx.Response]]:
+        """Ask production's model that often; return each ``x`` with the answer to it."""
+        rng, answers = np.random.default_rng(seed), []
+        with httpx.Client(base_url=self.url, timeout=60) as client:
             wait_for(lambda: client.get("/v2/health/ready").status_code == 200)
             for _ in range(count):
-                x, which = round(float(rng.normal()), 3), kind or str(rng.choice(["a", "b"]))
+                x, which = round(float(rng.normal(mean)), 3), kind or str(rng.choice(["a", "b"]))
                 inputs = [
                     {"name": "x", "shape": [1], "datatype": "FP64", "data": [x]},
                     {"name": "kind", "shape": [1], "datatype": "BYTES", "data": [which]},
                 ]
-                statuses.append(client.post("/v2/models/churn/infer", json={"inputs": inputs}).status_code)
-        return statuses
+                answers.append((x, client.post("/v2/models/churn/infer", json={"inputs": inputs})))
+        return answers
+
+    def ask(self, count: int, *, kind: str = "", seed: int = 0) -> list[int]:
+        """Ask production's model that often; return the statuses of its answers."""
+        return [answer.status_code for _, answer in self.answers(count, kind=kind, seed=seed)]
+
+    def label(self, answers: list[tuple[float, httpx.Response]], border: float = 4.0) -> None:
+        """Report what became of each customer: beyond the border they left, one of ten the other way round."""
+        items = [
+            {"id": answer.json()["parameters"]["prediction_id"], "label": (x > border) != (number % 10 == 0)}
+            for number, (x, answer) in enumerate(answers)
+        ]
+        httpx.post(f"{self.url}/v2/models/churn/feedback", json=items, timeout=60).raise_for_status()
 
 
 def end_what_runs(folder: Path) -> None:

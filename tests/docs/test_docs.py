@@ -72,6 +72,7 @@ def test_every_page_is_listed_in_the_index() -> None:
     assert unlisted == ["docs/README.md"]
 
 
+@pytest.mark.slow  # `make lint` asks the same
 def test_the_generated_reference_is_current() -> None:
     """Who changes a verb, a kind, a plugin or an error writes the reference anew: python docs/generate.py."""
     done = subprocess.run([sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True)

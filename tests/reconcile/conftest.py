@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from git_world import git, nobodys_configuration
 from kill.ends import end_processes
 from reconcile.loop_world import MODEL, STRICT, World, begin
+from shared_folders import shared_folder
 
 Live = Callable[[str], World]
 
@@ -29,18 +31,13 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], World]:
     ``changed``: a change of the model is merged and built. ``second``: release 2, made from it, is stable in staging.
     ``third``: and so is release 3, which fails on strange requests.
     """
-    folder = tmp_path_factory.mktemp("stages")
-    made: dict[str, World] = {}
+    order = ("merged", "released", "promoted", "changed", "second", "third")
 
-    def stage(name: str) -> World:
-        if name in made:
-            return made[name]
+    def make(name: str, folder: Path) -> None:
         if name == "merged":
-            world = begin(folder / name)
+            world = begin(folder)
         else:
-            order = ("merged", "released", "promoted", "changed", "second", "third")
-            before = order[order.index(name) - 1]
-            world = stage(before).copy(folder / name)
+            world = stage(order[order.index(name) - 1]).copy(folder)
         try:
             if name == "promoted":
                 world.promote()
@@ -56,8 +53,9 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], World]:
                 world.reconcile("staging")
         finally:
             world.stop()
-        made[name] = world
-        return world
+
+    def stage(name: str) -> World:
+        return World(shared_folder(tmp_path_factory, f"stage-{name}", partial(make, name)))
 
     return stage
 

@@ -117,7 +117,7 @@ def test_a_closed_or_forgotten_repository_leaves_nothing(repository: Repository)
         if number % 2:
             opened.close()
         del opened
-        gc.collect()
+    gc.collect()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert readers_of(repository.root) == []
     assert repository.head()
