@@ -34,10 +34,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], World]:
     order = ("merged", "released", "promoted", "changed", "second", "third")
 
     def make(name: str, folder: Path) -> None:
-        if name == "merged":
-            world = begin(folder)
-        else:
-            world = stage(order[order.index(name) - 1]).copy(folder)
+        world = begin(folder) if name == "merged" else stage(order[order.index(name) - 1]).copy(folder)
         try:
             if name == "promoted":
                 world.promote()
