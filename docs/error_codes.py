@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -191,20 +191,25 @@ def makers_in(trees: Mapping[str, ast.Module]) -> dict[str, Maker]:
                 if "code" in names and ("reason" in names or "message" in names):
                     message = names.index("reason" if "reason" in names else "message")
                     makers.setdefault(node.name, Maker(names.index("code"), message))
+    functions = [
+        (node, [call for call in ast.walk(node) if isinstance(call, ast.Call)])
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    ]
     while True:
         before = len(makers)
-        for tree in trees.values():
-            for node in ast.walk(tree):
-                if isinstance(node, ast.FunctionDef) and node.name not in makers and (maker := _hands_on(node, makers)):
-                    makers[node.name] = maker
+        for function, calls in functions:
+            if function.name not in makers and (maker := _hands_on(function, calls, makers)):
+                makers[function.name] = maker
         if len(makers) == before:
             return makers
 
 
-def _hands_on(function: ast.FunctionDef, makers: Mapping[str, Maker]) -> Maker | None:
+def _hands_on(function: ast.FunctionDef, calls: Sequence[ast.Call], makers: Mapping[str, Maker]) -> Maker | None:
     names = [one.arg for one in function.args.args if one.arg != "self"]
-    for node in ast.walk(function):
-        if isinstance(node, ast.Call) and (maker := makers.get(called(node))) is not None:
+    for node in calls:
+        if (maker := makers.get(called(node))) is not None:
             code = argument(node, maker.code, "code")
             if isinstance(code, ast.Name) and code.id in names:
                 message = argument(node, maker.message, "message") if maker.message is not None else None
