@@ -179,6 +179,20 @@ def test_fairness_of_crossed_groups():
     assert "too small" in few.reason
 
 
+def test_groups_whose_names_look_alike_are_two():
+    """A value with the sign that stands between crossed columns is told apart from two values."""
+    whole = subject(400)
+    half = np.arange(400) % 2 == 0
+    test = whole.test.assign(sex=np.where(half, "f", "f & region n"), region=np.where(half, "n & region s", "s"))
+    found = run(
+        "fairness",
+        {"metric": "demographic-parity", "maximum": 1.0, "columns": ["sex", "region"]},
+        replace(whole, test=test),
+    )
+    names = {row["group"] for row in found.details["groups"]}
+    assert names >= {'sex f & region "n & region s"', 'sex "f & region n" & region s'}
+
+
 @pytest.mark.parametrize(
     ("params", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
@@ -197,10 +198,16 @@ def _families(params: Params, subject: Subject) -> list[Array]:
     if len(alone) == 1:
         return alone
     named = [
-        np.array([f"{name} {group}" for group in one], object) for name, one in zip(params.names, alone, strict=True)
+        np.array([f"{name} {_told_apart(group)}" for group in one], object)
+        for name, one in zip(params.names, alone, strict=True)
     ]
     crossed = np.array([" & ".join(row) for row in zip(*named, strict=True)], dtype=object)
     return [*named, crossed]
+
+
+def _told_apart(group: str) -> str:
+    """Return a group's name as it stands beside others: in quotation marks where it could be taken for two."""
+    return json.dumps(group, ensure_ascii=False) if "&" in group or '"' in group else group
 
 
 def _too_small(params: Params, quantities: tuple[_Quantity, ...], member: Array) -> str | None:
