@@ -152,6 +152,13 @@ def test_drift_is_found_where_it_is(tmp_path: Path) -> None:
         "drift", tmp_path / "first.parquet", tmp_path / "moved.parquet", "--column", "region", "--score", "chi-squared"
     )
     assert list(only["drift"]) == ["region"]
+    pd.read_parquet(tmp_path / "second.parquet").head(2).to_parquet(tmp_path / "two.parquet")
+    few = judge("drift", tmp_path / "first.parquet", tmp_path / "two.parquet", "-o", "json")
+    assert (few.return_value, json.loads(few.stdout)["passed"], "age" in json.loads(few.stdout)["undecided"]) == (
+        1,
+        False,
+        True,
+    )
     wrong = judge("drift", tmp_path / "first.parquet", tmp_path / "moved.parquet", "--score", "pis")
     assert isinstance(wrong.exception, ModelOpsError)
     assert wrong.exception.first.hint == "did you mean 'psi'?"

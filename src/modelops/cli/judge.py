@@ -128,7 +128,7 @@ def _write(path: Path, found: object, policy: str, signer: Signer) -> None:
 def drift(reference: Path, window: Path, columns: tuple[str, ...], score: str | None, output: str) -> int:
     """Compare the rows of WINDOW with those of REFERENCE, column by column.
 
-    Exits with 1 when a column drifted beyond its limit, by more than chance.
+    Exits with 1 when a column drifted beyond its limit, by more than chance, or when the rows are too few to tell.
     """
     from modelops.outside.drifting import drifted
     from modelops.outside.tables import reading
@@ -137,7 +137,7 @@ def drift(reference: Path, window: Path, columns: tuple[str, ...], score: str | 
     with reading() as reader:
         found = drifted(reader, reference, window, columns=columns, score=score)
     emit(output, view.drift_data(found), lambda: view.drift_text(found))
-    return Exit.NO if found.alert else Exit.OK
+    return Exit.OK if found.passed else Exit.NO
 
 
 @command.command("verify")

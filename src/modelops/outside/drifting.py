@@ -31,6 +31,20 @@ class Drifted:
         """Whether some column drifted beyond its limit."""
         return any(score.level == "alert" for score in self.found.drift.values())
 
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """Columns of which so few rows say nothing: chance alone gives what would be beyond the limit."""
+        return tuple(
+            name
+            for name, score in self.found.drift.items()
+            if score.level == "no-data" or (score.level != "alert" and score.critical >= score.alert)
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Whether every column was told from one that drifted beyond its limit, and at least one was looked at."""
+        return bool(self.found.drift) and not self.alert and not self.untold
+
 
 def drifted(
     reader: Reader, reference: Path, window: Path, *, columns: Sequence[str] = (), score: str | None = None

@@ -57,7 +57,8 @@ def data(found: Judgement) -> dict[str, Any]:
 
 def drift_text(found: Drifted) -> str:
     """Return how the window compares with the reference."""
-    word = "drifted" if found.alert else "no drift beyond the limits"
+    untold = f"undecided, as too few rows say nothing of {plain(', '.join(found.untold) or 'any column')}"
+    word = "drifted" if found.alert else "no drift beyond the limits" if found.passed else untold
     head = f"{plain(found.window.file)} against {plain(found.reference.file)}: {word}"
     return "\n".join([head, *(f"  {line}" for line in comparison.text(found.found).splitlines())])
 
@@ -68,6 +69,8 @@ def drift_data(found: Drifted) -> dict[str, Any]:
     return {
         **{name: {"file": one.file, "digest": one.digest} for name, one in files.items()},
         "alert": found.alert,
+        "passed": found.passed,
+        "undecided": list(found.untold),
         **comparison.data(found.found),
     }
 
