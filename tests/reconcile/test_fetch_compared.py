@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from git_world import git, identify
-from reconcile.loop_world import ADA, MODEL, World
+from modelops.data import take_rows
+from modelops.spec.yaml.dump import dump
+from reconcile.loop_world import ADA, MODEL, World, rows
 
 Live = Callable[[str], World]
 
@@ -59,7 +64,7 @@ def fetch(world: World, store: Path, code: int = 0) -> str:
 def test_a_machine_without_the_store_compares_with_what_was_fetched(proposed: World, tmp_path: Path) -> None:
     """What is stable is fetched, the same twice; with it alone a clone judges the change against stable."""
     store = tmp_path / "stable"
-    assert json.loads(fetch(proposed, store)) == [{"model": MODEL, "release": 1, "missing": None}]
+    assert json.loads(fetch(proposed, store)) == [{"model": MODEL, "release": 1, "snapshot": None, "missing": None}]
     fetched = blobs(store)
     fetch(proposed, store)
     assert blobs(store) == fetched
@@ -79,6 +84,56 @@ def test_what_the_store_lost_is_told_and_left_out(proposed: World, tmp_path: Pat
     assert (found["model"], found["release"]) == (MODEL, 1)
     assert found["missing"]
     assert (tmp_path / "stable").is_dir()
+
+
+@pytest.fixture
+def retrained(proposed: World) -> World:
+    """Return a world whose change trains on other rows, which are in the store alone, as those of a retraining are."""
+    workspace = proposed.workspace()
+    entry = workspace.graph("origin/c").models[MODEL]
+    assert entry.model is not None
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows(300, 7)), buffer)
+    old = entry.snapshots["initial"].spec
+    spec = take_rows(buffer.getvalue(), "more.parquet", old, entry.model.spec, store=workspace.store, reason="more")
+    path = f"models/{MODEL}/data/more.yaml"
+    model = proposed.show(f"models/{MODEL}/model.yaml").replace("snapshot: initial", "snapshot: more")
+    files = {path: dump("DataSnapshot", "more", spec, None, path).decode(), f"models/{MODEL}/model.yaml": model}
+    proposed.push(files, "Train on more", "c")
+    git(proposed.root, "fetch", "-q", "origin")
+    git(proposed.root, "checkout", "-q", "--detach", "origin/c")
+    return proposed
+
+
+def test_rows_that_are_in_the_store_alone_are_fetched_and_built(retrained: World, tmp_path: Path) -> None:
+    """A retraining's rows are in no clone: they come along, and the change is built and judged with them."""
+    store = tmp_path / "stable"
+    found = json.loads(fetch(retrained, store))
+    assert [(one["snapshot"], one["release"], one["missing"]) for one in found] == [
+        ("more", None, None),
+        (None, 1, None),
+    ]
+    other = elsewhere(retrained, tmp_path / "other", store)
+    report = other.ok("pr", "report", "--since", "origin/main", "--out", "report.json", "-o", "json").json
+    (build,) = report["builds"]
+    assert (build["model"], build["stable"]) == (MODEL, 1)
+
+
+def test_rows_that_no_clone_has_are_fetched_wherever_they_were(proposed: World, tmp_path: Path) -> None:
+    """Rows that were pushed to the store and taken out of git come along; those that git has do not."""
+    assert proposed.run("data", "push", MODEL).code == 0
+    git(proposed.root, "rm", "-q", "data/rows.csv")
+    git(proposed.root, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "-m", "Leave them out")
+    found = json.loads(fetch(proposed, tmp_path / "stable"))
+    assert [(one["snapshot"], one["release"]) for one in found] == [("initial", None), (None, 1)]
+
+
+def test_rows_that_the_store_lost_are_told(retrained: World, tmp_path: Path) -> None:
+    """Without them the build cannot be made; which file of which snapshot it is is said here already."""
+    shutil.rmtree(retrained.root / ".modelops" / "store")
+    first, second = json.loads(fetch(retrained, tmp_path / "stable"))
+    assert (first["snapshot"], first["missing"]) == ("more", "more.parquet is not in the store")
+    assert second["missing"]
 
 
 def test_what_was_tampered_with_is_not_fetched(proposed: World, tmp_path: Path) -> None:

@@ -230,6 +230,15 @@ def test_the_key_reaches_only_the_step_that_needs_it(name: str) -> None:
         assert with_key[0].startswith("modelops ")
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_who_puts_something_into_the_registry_may(path: Path) -> None:
+    """Releases and the rows of a retraining are written by three verbs; a token that may only read fails there."""
+    for job in load(path)["jobs"].values():
+        typed = " ".join(step.get("run", "") for step in job.get("steps", []))
+        if re.search(r"modelops (release|reconcile|monitor)\b", typed):
+            assert job["permissions"]["packages"] == "write"
+
+
 def test_the_apps_key_is_for_steps_that_speak_as_it_on_the_branch() -> None:
     """Each step that has it runs one verb, in a job of the environment that only the branch may use."""
     having = set()

@@ -407,7 +407,9 @@ def _clears(workspace: Workspace, pull: PullRequest) -> tuple[Violation, ...]:
 @click.option("--to", "address", metavar="STORE", required=True, help="A folder, or the address of a store.")
 @output_option
 def fetch(since: str, address: str, output: str) -> int:
-    """Copy what the builds of a change are compared with from the project's store to another one.
+    """Copy what the builds of a change read and are compared with from the project's store to another one.
+
+    That is rows that no clone has, and the stable release.
 
     A machine that runs proposed code builds with MODELOPS_STORE set to that one, and needs no way to the project's.
     """
@@ -423,7 +425,12 @@ def fetch(since: str, address: str, output: str) -> int:
     found = fetch_compared(workspace, open_at(address, Path.cwd(), workspace.environ), since, note)
     for one in found:
         if one.missing is not None:
-            note(f"warning: {one.model} will not be compared with release {one.release}: {one.missing}")
+            what = (
+                f"the data {one.snapshot} of {one.model} are not here"
+                if one.snapshot is not None
+                else (f"{one.model} will not be compared with release {one.release}")
+            )
+            note(f"warning: {what}: {one.missing}")
     Path(address).mkdir(parents=True, exist_ok=True) if ":" not in address else None
-    emit(output, [asdict(one) for one in found], f"{sum(one.missing is None for one in found)} releases fetched")
+    emit(output, [asdict(one) for one in found], f"{sum(one.missing is None for one in found)} of {len(found)} fetched")
     return 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from modelops.data.acquire import Place, confine, local_folder
+from modelops.data.acquire import Place, confine, local_folder, scratch
 from modelops.data.manifest import Progress
 from modelops.data.placing import placed, verify_folder
 from modelops.errors import ModelOpsError, Problem, failure
@@ -19,7 +19,7 @@ from modelops.files import replacing, unwritable
 from modelops.spec.kinds.data_snapshot import DataSnapshotSpec, SnapshotFile
 from modelops.stores import Part, Store, keep
 
-__all__ = ["Pushed", "Whereabouts", "data_reference", "push", "restore", "whereabouts"]
+__all__ = ["Pushed", "Whereabouts", "data_reference", "hand_on", "push", "restore", "whereabouts"]
 
 _ARTIFACT_TYPE = "application/vnd.modelops.data.v1"
 
@@ -125,6 +125,30 @@ def whereabouts(spec: DataSnapshotSpec, place: Place, committed: Callable[[str, 
         trouble=trouble,
         lost=lost if in_git else (),
     )
+
+
+def hand_on(
+    spec: DataSnapshotSpec, place: Place, committed: Callable[[str, int], bytes | None], to: Store
+) -> tuple[int, tuple[str, ...]]:
+    """Copy the files of a snapshot that a clone does not have from the store to another one, verified.
+
+    Returns how many files are there now, none where git has them, and the paths of those that are in neither store,
+    which their source may have all the same.
+    """
+    if _in_git(spec, place, committed):
+        return 0, ()
+    store, missing = place.required_store(), []
+    for file in spec.files:
+        digest = f"sha256:{file.sha256}"
+        if to.has(digest):
+            continue
+        if not store.has(digest):
+            missing.append(file.path)
+            continue
+        with scratch(place.cache, "handing-on") as work:
+            store.fetch(digest, work / "file")
+            to.put_file(work / "file")
+    return len(spec.files) - len(missing), tuple(missing)
 
 
 def _in_git(spec: DataSnapshotSpec, place: Place, committed: Callable[[str, int], bytes | None]) -> bool:
