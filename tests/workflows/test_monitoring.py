@@ -44,7 +44,7 @@ def test_the_look_of_the_day_asks_for_a_retraining_that_is_built_reviewed_and_re
     (number,) = team.open_pulls("Retrain")
     assert (monitored(team), team.open_pulls("Retrain")) == ("failure", [number])
     pull = team.hub.pulls[number]
-    changed = git(team.hub.remote, "diff", "--name-only", "main...", pull["head"]["sha"]).splitlines()
+    changed = git(team.hub.remote, "diff", "--name-only", f"main...{pull['head']['sha']}").splitlines()
     assert {path.split("/")[2] for path in changed} == {"data", "model.yaml"}, changed
     (told,) = team.comments(number)
     assert "x (PSI" in pull["body"]
