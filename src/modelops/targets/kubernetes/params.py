@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from modelops.spec.meta import Name, Origin, Strict
 
-__all__ = ["Params", "Reconciler"]
+__all__ = ["Params", "Pinned", "Quantity", "Reconciler"]
 
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 Pinned = Annotated[str, Field(pattern=r"^[^@\s]+@sha256:[0-9a-f]{64}$")]
