@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cel
 import jsonschema
 import kubernetes_validate
 import numpy as np
@@ -62,6 +63,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("flux", {"repository": "oci://registry.example/deploy", "path": ".", "tag": "main", "secret": "pull"}),
     ("flux", {"repository": "oci://registry.example/deploy", "path": ".", "digest": f"sha256:{'a' * 64}"}),
     ("external-secrets", {"store": "vault"}),
+    ("prometheus", {"form": "operator", "labels": {"release": "stack"}, "metricsSecret": "metrics-key"}),
 ]
 STRATEGIES = tuple(EXAMPLES)
 
@@ -78,6 +80,20 @@ def of_kind(objects: Mapping[str, dict[str, Any]], kind: str, model: str = "frau
     return [one for path, one in objects.items() if one["kind"] == kind and f"/{model}/" in path]
 
 
+def rules(schema: Mapping[str, Any], node: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Yield the rules of a schema, which the API server checks beside it, with the parts that they are about."""
+    for rule in schema.get("x-kubernetes-validations", ()):
+        yield path, rule, node
+    if isinstance(node, dict):
+        for key, each in node.items():
+            inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
+            if isinstance(inner, dict):
+                yield from rules(inner, each, f"{path}.{key}")
+    elif isinstance(node, list):
+        for at, each in enumerate(node):
+            yield from rules(schema.get("items", {}), each, f"{path}[{at}]")
+
+
 def validate(found: dict[str, Any], version: str = "") -> None:
     """Hold an object against its schema, in which no field may be unknown, or against that of Kubernetes itself."""
     name = f"{found['apiVersion']}/{found['kind']}"
@@ -86,6 +102,8 @@ def validate(found: dict[str, Any], version: str = "") -> None:
         kubernetes_validate.validate(found, kubernetes_validate.latest_version(), strict=True)
         return
     jsonschema.Draft202012Validator(schema).validate(found)
+    broken = [f"{path}: {rule}" for path, rule, node in rules(schema, found) if not cel.evaluate(rule, {"self": node})]
+    assert not broken, broken
     pod = {
         "Rollout": lambda: found["spec"]["template"]["spec"],
         "ServingRuntime": lambda: {key: found["spec"][key] for key in ("containers", "volumes")},
@@ -120,6 +138,25 @@ def test_releases_apart_of_two_environments_do_not_meet() -> None:
     """What every export keeps holds for the forms, too, in which releases have objects of their own."""
     check(plugins.load("exports", "kserve"), {"image": IMAGE, "arms": "apart"})
     check(plugins.load("exports", "gateway-api"), APART)
+
+
+def test_rules_that_are_no_part_of_a_schema_are_checked_too() -> None:
+    """A path with an escaped slash and a copy with two shares are refused by rules alone."""
+    model, _ = tried("shadow", share=0.125)
+    assert model.trial is not None
+    objects = made("gateway-api", APART, seen(model, routed(model.trial.stages[0].traffic, 1)))
+    (route,) = of_kind(objects, "HTTPRoute")
+    (rule,) = route["spec"]["rules"]
+    copy = rule["filters"][0]["requestMirror"]
+    assert copy["fraction"] == {"numerator": 1, "denominator": 8}
+    validate(route)
+    copy["percent"] = 12
+    with pytest.raises(AssertionError, match="percent"):
+        validate(route)
+    del copy["percent"]
+    rule["matches"][0]["path"]["value"] = "/v2/models/a%2Fb"
+    with pytest.raises(AssertionError, match="%2F"):
+        validate(route)
 
 
 def references(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
@@ -188,6 +225,7 @@ def seen(model: ModelView, route: Route, *, reconciled: bool = False) -> View:
 def given_by_gateway(objects: Mapping[str, dict[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
     """Return the shares of the traffic, and of its copies, that an HTTPRoute gives to releases."""
     (route,) = of_kind(objects, "HTTPRoute")
+    validate(route)
     rule = route["spec"]["rules"][-1]
     total = sum(each["weight"] for each in rule["backendRefs"])
     assert total in {100, 1_000, 10_000, 100_000, 1_000_000}
@@ -212,11 +250,10 @@ def test_a_gateway_gives_what_the_routing_table_gives_or_is_refused(key: str) ->
             made("gateway-api", APART, seen(model, first))
         return
     names = {arm.name: f"{release_name('production', 'fraud', arm.release)}-predictor" for arm in first.arms}
-    for progress, _ in Rollout(bound.module, bound.params).run():
-        table = routed(progress.steps[-1].traffic, progress.step)
-        weights, copies = given_by_gateway(
-            made("gateway-api", {**APART, "steps": {"fraud": progress.step}}, seen(model, first))
-        )
+    run = {progress.step: progress.steps[-1].traffic for progress, _ in Rollout(bound.module, bound.params).run()}
+    for step, traffic in run.items():
+        table = routed(traffic, step)
+        weights, copies = given_by_gateway(made("gateway-api", {**APART, "steps": {"fraud": step}}, seen(model, first)))
         assert weights == pytest.approx({names[arm.name]: arm.weight for arm in table.arms if not arm.shadow})
         assert copies == pytest.approx({names[arm.name]: arm.shadow for arm in table.arms if arm.shadow})
         # Where modelops moves the trial, the table that it has come to is what counts.
@@ -477,6 +514,28 @@ def test_only_what_git_names_is_fetched_as_a_secret() -> None:
     assert [each["secretKey"] for each in store["spec"]["data"]] == ["STORE_PASSWORD"]
     (both,) = made("external-secrets", {"store": "v", "keySecret": "s", "storeSecret": "s", "prefix": ""}).values()
     assert [each["remoteRef"]["key"] for each in both["spec"]["data"]] == ["SHOP_KEY", "STORE_PASSWORD"]
+
+
+def test_the_operator_has_the_rules_of_the_files_and_every_pod_of_the_environment() -> None:
+    """Rules are the same in both forms, and pods of the target kubernetes are scraped under the job they ask for."""
+    monitor, rule = made("prometheus", {"form": "operator", "labels": {"release": "stack"}}).values()
+    files = made("prometheus", {"targets": ["localhost:8080"]})
+    assert rule["spec"] == files["rules-production.yaml#0"]
+    assert rule["metadata"]["labels"].items() >= {"release": "stack"}.items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    said = {each["targetLabel"]: each["replacement"] for each in endpoint["relabelings"]}
+    assert said == {"job": "modelops-production", "environment": "production"}
+    kubernetes = plugins.load("targets", "kubernetes")
+    files_ = kubernetes.render(kubernetes.Params(image=IMAGE, monitoring_namespace="watch"), VIEW.deployable())
+    (rule,) = yaml.safe_load(files_["fraud/networkpolicy.yaml"])["spec"]["ingress"]
+    watch = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "watch"}}}
+    assert rule["from"] == [{"podSelector": {}}, watch]
+    pod = yaml.safe_load(files_["fraud/deployment.yaml"])["spec"]["template"]["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= pod.items()
+    module = plugins.load("exports", "prometheus")
+    for wrong in ({}, {"form": "operator", "targets": ("a:1",)}):
+        with pytest.raises(ValueError, match="targets"):
+            module.Params(**wrong)
 
 
 def test_argo_cd_makes_an_application_in_each_cluster() -> None:

@@ -41,6 +41,7 @@ class Pods(Strict):
     image: Pinned = Field(description="the server's image, pinned by its digest")
     namespace: Name = Field("models", description="namespace of the objects")
     ingress_namespace: Name | None = Field(None, description="namespace that may call; their own if not said")
+    monitoring_namespace: Name | None = Field(None, description="namespace of a Prometheus, which may ask as well")
     key_secret: Name = Field("modelops-api-keys", description="the Secret with the API keys that git names by variable")
     store_secret: Name = Field("modelops-store", description="the Secret with the credentials of the store")
     cpu: Quantity = Field("500m", description="CPU request of a pod")

@@ -14,14 +14,13 @@ from modelops.exports._ways import Way
 from modelops.spec.meta import Name
 from modelops.targets import Deployable
 
-__all__ = ["Watched", "admits", "pod_monitor"]
+__all__ = ["Watched", "pod_monitor"]
 
 
 class Watched(Pods, Way):
     """What pods run, which gateway leads to them, and which Prometheus is asked."""
 
     prometheus: Url = Field(description="address of Prometheus within the cluster")
-    monitoring_namespace: Name | None = Field(None, description="where it runs, whose requests the pods take")
     monitor_labels: dict[str, str] = Field({}, description="labels by which it chooses its PodMonitors")
     metrics_secret: Name | None = Field(
         None, description="the Secret whose entry `key` is an API key with the scope admin, where access is limited"
@@ -44,7 +43,6 @@ def pod_monitor(params: Watched, view: View, deployable: Deployable, name: str, 
         "path": "/metrics",
         "scheme": "http",
         "interval": "15s",
-        "honorLabels": True,
         "relabelings": [{"action": "replace", "targetLabel": "environment", "replacement": view.environment}],
         **access,
     }
@@ -62,12 +60,3 @@ def pod_monitor(params: Watched, view: View, deployable: Deployable, name: str, 
         },
         "spec": {"selector": selector, "podMetricsEndpoints": [endpoint]},
     }
-
-
-def admits(params: Watched, policy: Object) -> Object:
-    """Return the network policy of a model's pods with the namespace of Prometheus among those it admits."""
-    if params.monitoring_namespace is None:
-        return policy
-    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": params.monitoring_namespace}}}
-    rule = {"from": [peer], "ports": policy["spec"]["ingress"][0]["ports"]}
-    return {**policy, "spec": {**policy["spec"], "ingress": [*policy["spec"]["ingress"], rule]}}

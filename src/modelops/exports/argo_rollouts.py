@@ -16,7 +16,7 @@ from modelops.exports import ModelView, Trial, View
 from modelops.exports._judging import Check, checks, plan_of, seconds_of, unjudged
 from modelops.exports._pods import Object, alone, lasting, manifests, name_of, objects_for, release_name
 from modelops.exports._routes import gateway_divides, routes, whole
-from modelops.exports._watched import Watched, admits, pod_monitor
+from modelops.exports._watched import Watched, pod_monitor
 from modelops.exports._ways import http_route, match_of, service_ref
 from modelops.spec.routing import Route, RouteArm
 from modelops.strategies.canary import Params as Canary
@@ -74,7 +74,7 @@ def _objects(
         **services,
         "httproute": http_route(params, params.namespace, view, model, 0, rules),
         "poddisruptionbudget": lasting(made["poddisruptionbudget"]),
-        "networkpolicy": lasting(admits(params, made["networkpolicy"])),
+        "networkpolicy": lasting(made["networkpolicy"]),
         "podmonitor": pod_monitor(params, view, deployable, name, selector),
     }
     if "horizontalpodautoscaler" in made:

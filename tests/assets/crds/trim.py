@@ -2,8 +2,9 @@
 
 FOLDER has the files of `SOURCES`, each from its repository at the tag that is named there; all of them are under the
 Apache License 2.0, as modelops is. Of each schema those properties are kept whose name is in `WORDS`, wherever they
-are, with their types, limits and what they require; left out are words for people. What is left out is refused like
-what was never there: an export that writes another field needs its name here, and one that no tool has stays unknown.
+are, with their types, limits, rules (CEL) and what they require; left out are words for people. What is left out is
+refused like what was never there: an export that writes another field needs its name here, and one that no tool has
+stays unknown.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ SOURCES = {
         "flagger.app_canaries.yaml 4e9d5b563af6",
         "flagger.app_metrictemplates.yaml 612f76a74af0",
     ),
-    "prometheus-operator/prometheus-operator v0.93.0": ("monitoring.coreos.com_podmonitors.yaml 45a93443daa6",),
+    "prometheus-operator/prometheus-operator v0.93.0": (
+        "monitoring.coreos.com_podmonitors.yaml 45a93443daa6",
+        "monitoring.coreos.com_prometheusrules.yaml 78be98554b9c",
+    ),
     "argoproj/argo-cd v3.5.1": (
         "argoproj.io_applications.yaml 5dde0e229249",
         "argoproj.io_applicationsets.yaml 7d282054f41c",
@@ -65,7 +69,8 @@ WORDS = """
     metrics count successCondition failureCondition failureLimit inconclusiveLimit provider prometheus address query
     targetRef autoscalerRef service targetPort portDiscovery hosts gatewayRefs skipAnalysis suspend interval threshold
     iterations stepWeights templateRef thresholdRange min max
-    podMetricsEndpoints scheme honorLabels relabelings action targetLabel replacement authorization credentials
+    podMetricsEndpoints scheme relabelings action targetLabel replacement authorization credentials
+    groups rules record alert expr for
     project source repoURL targetRevision directory recurse exclude destination server syncPolicy automated prune
     selfHeal syncOptions ignoreDifferences jsonPointers goTemplate goTemplateOptions generators clusters
     url ref branch tag digest secretRef insecure sourceRef targetNamespace wait
@@ -83,6 +88,10 @@ def strict(node: dict[str, Any]) -> dict[str, Any]:
         # Elsewhere flags may stand anywhere in a pattern.
         flags = "".join(re.findall(r"\(\?[a-z]+\)", found["pattern"]))
         found["pattern"] = flags + re.sub(r"\(\?[a-z]+\)", "", found["pattern"])
+    # Rules over what was there before are for changes, and an export makes none.
+    rules = [one["rule"] for one in node.get("x-kubernetes-validations", ()) if "oldSelf" not in one["rule"]]
+    if rules:
+        found["x-kubernetes-validations"] = rules
     if node.get("nullable") and "type" in found:
         found["type"] = [found["type"], "null"]
     if "items" in node:
