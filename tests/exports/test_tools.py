@@ -59,7 +59,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("flagger", WATCHED),
     ("argo-cd", {**REPOSITORY, "leaveRoutes": True}),
     ("argo-cd", {**REPOSITORY, "clusters": {"environment": "production"}}),
-    ("flux", REPOSITORY),
+    ("flux", {**REPOSITORY, "leaveRoutes": True}),
     ("flux", {"repository": "oci://registry.example/deploy", "path": ".", "tag": "main", "secret": "pull"}),
     ("flux", {"repository": "oci://registry.example/deploy", "path": ".", "digest": f"sha256:{'a' * 64}"}),
     ("external-secrets", {"store": "vault"}),
@@ -298,8 +298,7 @@ def test_rollouts_and_flagger_have_the_steps_of_the_plan_or_refuse_it(key: str, 
     else:
         (rollout,) = of_kind(objects, "Rollout")
         canary = rollout["spec"]["strategy"]["canary"]
-        most = canary["trafficRouting"].get("maxTrafficWeight", 100)
-        found = [step["setWeight"] / most for step in canary["steps"] if "setWeight" in step]
+        found = [step["setWeight"] / 100 for step in canary["steps"] if "setWeight" in step]
     assert found == pytest.approx(table)
     assert found == pytest.approx([0.05, 0.25, 0.5, 0.95])
 
@@ -366,6 +365,7 @@ REFUSED = [
     ("flagger", "shadow", "      minPairs: 10\n", "in pairs", "8:11"),
     ("flagger", "blue-green", "      minRequests: 10\n", "holdback after smoke", "8:11"),
     ("flagger", "canary", STEPS, "whole percent", "10:24"),
+    ("argo-rollouts", "canary", STEPS, "whole percent", "10:24"),
     ("flagger", "canary", STEPS.replace("onDeadline: rollback", "onDeadline: hold"), "and the plan holds", "11:19"),
 ]  # fmt: skip
 

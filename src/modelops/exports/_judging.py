@@ -31,7 +31,7 @@ from modelops.exports._routes import refused
 from modelops.strategies import Stage
 from modelops.strategies.canary import Params as Canary
 
-__all__ = ["TIMES", "Check", "Url", "checks", "plan_of", "seconds_of", "unjudged"]
+__all__ = ["TIMES", "Check", "Url", "checks", "guards_of", "plan_of", "seconds_of", "unjudged"]
 
 TIMES = (1.5, 2.0, 4.0)
 """By how many times the limit is exceeded in the alternatives."""
@@ -76,7 +76,7 @@ def plan_of(model: ModelView, tool: str) -> tuple[Trial, Canary] | None:
     if any(stage.traffic.weights["stable"] <= 0 for stage in trial.stages):
         said = f"{who}: nothing runs beside the candidate in a step of weight 1, and it compares with nothing else"
         raise refused(trial, "strategy.params.holdback", said, "leave a holdback to stable")
-    if not _guards(model, plan):
+    if not guards_of(model, plan):
         raise refused(
             trial, "strategy.params", f"{who}: none of its guards is about errors or times", "leave errors or slow on"
         )
@@ -93,7 +93,8 @@ _CANNOT = {
 }
 
 
-def _guards(model: ModelView, plan: Canary) -> list[str]:
+def guards_of(model: ModelView, plan: Canary) -> list[str]:
+    """Return the guards of a plan that can be asked: the server counts slow answers up to a time alone."""
     told = {
         "errors": plan.errors is not None,
         "slow": plan.slow is not None and bound(model.latency_objective_ms / 1000) is not None,
@@ -105,7 +106,7 @@ def _guards(model: ModelView, plan: Canary) -> list[str]:
 def unjudged(model: ModelView, plan: Canary) -> list[str]:
     """Return the guards of a plan that decide nothing here, though they are not required."""
     on = {"errors": plan.errors, "slow": plan.slow, "outcome": plan.outcome, "error-rate": plan.maximum_error_rate}
-    return sorted(name for name, guard in on.items() if guard is not None and name not in _guards(model, plan))
+    return sorted(name for name, guard in on.items() if guard is not None and name not in guards_of(model, plan))
 
 
 def seconds_of(trial: Trial, stage: Stage, least: float) -> int:
@@ -122,7 +123,7 @@ def checks(
 
     ``looks`` is how often the whole rollout asks at most: they share the plan's alpha, and so do the guards.
     """
-    told = _guards(model, plan)
+    told = guards_of(model, plan)
     limit = looks * len(told) / plan.alpha
     weights = stage.traffic.weights
     both = _Both(environment, model, seconds, weights["candidate"] / sum(weights.values()))

@@ -14,7 +14,7 @@ from modelops.spec.routing import Route
 from modelops.strategies import Traffic
 from modelops.targets import Deployable
 
-__all__ = ["INSTEAD", "STEP", "Steps", "gateway_divides", "refused", "routes", "whole"]
+__all__ = ["INSTEAD", "STEP", "Steps", "gateway_divides", "percents", "refused", "routes", "whole"]
 
 INSTEAD = "take arms: together, where the pods of the model divide its traffic themselves"
 STEP = "step of the plan of models on trial, where modelops does not run the environment; the first if not said"
@@ -106,4 +106,16 @@ def whole(shares: Mapping[str, float]) -> dict[str, int]:
     by_loss = sorted(shares, key=lambda name: (found[name] - shares[name] * base, name))
     for name in by_loss[: base - sum(found.values())]:
         found[name] += 1
+    return found
+
+
+def percents(trial: Trial, tool: str) -> list[int]:
+    """Return the candidate's weight in each step of a canary, for tools that count whole percent and nothing else."""
+    found = []
+    for number, stage in enumerate(trial.stages):
+        shares = whole(stage.traffic.weights)
+        if sum(shares.values()) != 100:
+            said = f"{tool} counts whole percent, and step {number + 1} gives {stage.traffic.weights['candidate']:.4%}"
+            raise refused(trial, f"strategy.params.steps[{number}].weight", said, "choose weights of whole percent")
+        found.append(shares["candidate"])
     return found

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelops.exports import ModelView, Trial, View
-from modelops.exports._judging import Check, checks, plan_of, seconds_of, unjudged
+from modelops.exports._judging import Check, checks, guards_of, plan_of, seconds_of, unjudged
 from modelops.exports._pods import Object, alone, lasting, manifests, name_of, objects_for, release_name
-from modelops.exports._routes import gateway_divides, routes, whole
+from modelops.exports._routes import gateway_divides, percents, routes
 from modelops.exports._watched import Watched, pod_monitor
 from modelops.exports._ways import http_route, match_of, service_ref
 from modelops.spec.routing import Route, RouteArm
@@ -117,10 +117,7 @@ def _rollout(
     canary: dict[str, Any] = {"stableService": f"{name}-stable", "canaryService": f"{name}-canary"}
     metadata, paused = lasting(deployment)["metadata"], {}
     if trial is not None and known is not None:
-        base, steps = _steps(params, name, *trial)
-        if base != 100:
-            traffic["maxTrafficWeight"] = base
-        canary["steps"] = steps
+        canary["steps"] = _steps(params, known, name, *trial)
         paused = {"paused": True} if trial[0].paused else {}
         if silent := unjudged(known, trial[1]):
             metadata["annotations"]["modelops.dev/not-judged"] = ", ".join(silent)
@@ -141,28 +138,20 @@ def _rollout(
     }
 
 
-def _steps(params: Params, name: str, trial: Trial, plan: Canary) -> tuple[int, list[Object]]:
-    """Return to what the weights sum, and the steps: a weight, the time in which it is watched, and the judgement."""
-    base = max(sum(whole(stage.traffic.weights).values()) for stage in trial.stages)
+def _steps(params: Params, known: ModelView, name: str, trial: Trial, plan: Canary) -> list[Object]:
+    """Return the steps: a weight, the time in which it is watched, and the judgement.
+
+    The plugin gives stable what is left of 100, whatever weights are said to sum to.
+    """
+    dry = [{"metricName": each} for each in guards_of(known, plan)] if trial.on_failure == "alert" else []
     steps: list[Object] = []
-    for number, stage in enumerate(trial.stages, start=1):
-        seconds = seconds_of(trial, stage, params.minimum_minutes)
-        shares = whole(stage.traffic.weights)
-        dry = [{"metricName": each} for each in _harms(plan)] if trial.on_failure == "alert" else []
+    for number, weight in enumerate(percents(trial, "the Gateway API plugin of Argo Rollouts"), start=1):
+        seconds = seconds_of(trial, trial.stages[number - 1], params.minimum_minutes)
         analysis = {"templates": [{"templateName": f"{name}-step-{number}"}], **({"dryRun": dry} if dry else {})}
-        steps += [
-            {"setWeight": shares["candidate"] * base // sum(shares.values())},
-            {"pause": {"duration": f"{seconds}s"}},
-            {"analysis": analysis},
-        ]
+        steps += [{"setWeight": weight}, {"pause": {"duration": f"{seconds}s"}}, {"analysis": analysis}]
     if trial.on_success == "pull-request":
         steps.append({"pause": {}})
-    return base, steps
-
-
-def _harms(plan: Canary) -> list[str]:
-    told = {"errors": plan.errors, "slow": plan.slow, "error-rate": plan.maximum_error_rate}
-    return [name for name, guard in told.items() if guard is not None]
+    return steps
 
 
 def _templates(

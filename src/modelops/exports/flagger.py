@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from modelops.exports import ModelView, Trial, View
 from modelops.exports._judging import Check, checks, plan_of, seconds_of, unjudged
 from modelops.exports._pods import Object, alone, lasting, manifests, name_of, objects_for, renamed
-from modelops.exports._routes import gateway_divides, refused, routes, whole
+from modelops.exports._routes import gateway_divides, percents, refused, routes
 from modelops.exports._watched import Watched, pod_monitor
 from modelops.exports._ways import Host, host_of, parent_of
 from modelops.spec.routing import Route
@@ -172,18 +172,9 @@ def _analysis(
                 "thresholdRange": {"min": check.minimum} if check.limit is None else {"max": check.limit},
             }
         )
-    weights = [_percent(trial, number) for number in range(len(trial.stages))]
+    weights = percents(trial, "Flagger")
     analysis = {"interval": f"{seconds}s", "threshold": threshold, "stepWeights": weights, "metrics": metrics}
     return analysis, templates
-
-
-def _percent(trial: Trial, number: int) -> int:
-    weights = trial.stages[number].traffic.weights
-    shares = whole(weights)
-    if sum(shares.values()) != 100:
-        said = f"Flagger counts whole percent, and step {number + 1} gives {weights['candidate']:.4%}"
-        raise refused(trial, f"strategy.params.steps[{number}].weight", said, "choose weights of whole percent")
-    return shares["candidate"]
 
 
 def _template(params: Params, known: ModelView, name: str, check: Check) -> Object:

@@ -20,13 +20,18 @@ __all__ = ["Params", "files"]
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*(s|m|h)$", description="a number with s, m or h")]
 
 
+_ROUTES = {"paths": ["/spec/rules"], "target": {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"}}
+
+
 class Params(Strict):
     """Where the rendered manifests are committed, and where they go.
 
     ``repository``, ``branch`` and ``path`` say where ``modelops render ENV --target kubernetes`` was committed;
     ``namespace`` is where the workloads go, ``fluxNamespace`` where Flux looks for its own objects. ``secret`` holds
     what the repository asks for. A ``repository`` that begins with oci:// holds artifacts: ``tag`` names the one that
-    is applied, or ``digest`` for ever the same; ``insecure`` asks it without TLS, for a registry of a test.
+    is applied, or ``digest`` for ever the same; ``insecure`` asks it without TLS, for a registry of a test. With
+    ``leaveRoutes`` the rules of HTTPRoutes are left as they are, for those whose weights another controller moves, such
+    as Argo Rollouts; that needs a kustomize-controller from 1.9 on.
     """
 
     repository: Annotated[str, Field(pattern=r"^(https?|ssh|oci)://")]
@@ -39,6 +44,7 @@ class Params(Strict):
     flux_namespace: Name = "flux-system"
     secret: Name | None = None
     interval: Duration = "1m"
+    leave_routes: bool = False
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -73,6 +79,7 @@ def files(params: Params, view: View) -> Mapping[str, str]:
             "targetNamespace": params.namespace,
             "prune": True,
             "wait": True,
+            **({"ignore": [_ROUTES]} if params.leave_routes else {}),
         },
     }
     dumped = [yaml.safe_dump(one, sort_keys=False, allow_unicode=True, width=1000) for one in (source, apply)]

@@ -65,7 +65,7 @@ WORDS = """
     backendRef percent fraction numerator denominator
     replicas selector matchLabels matchExpressions operator values template paused revisionHistoryLimit
     progressDeadlineSeconds progressDeadlineAbort strategy canary stableService canaryService trafficRouting plugins
-    maxTrafficWeight steps setWeight pause duration analysis templates templateName dryRun metricName
+    steps setWeight pause duration analysis templates templateName dryRun metricName
     metrics count successCondition failureCondition failureLimit inconclusiveLimit provider prometheus address query
     targetRef autoscalerRef service targetPort portDiscovery hosts gatewayRefs skipAnalysis suspend interval threshold
     iterations stepWeights templateRef thresholdRange min max
@@ -73,7 +73,7 @@ WORDS = """
     groups rules record alert expr for
     project source repoURL targetRevision directory recurse exclude destination server syncPolicy automated prune
     selfHeal syncOptions ignoreDifferences jsonPointers goTemplate goTemplateOptions generators clusters
-    url ref branch tag digest secretRef insecure sourceRef targetNamespace wait
+    url ref branch tag digest secretRef insecure sourceRef targetNamespace wait ignore paths
     refreshInterval secretStoreRef target creationPolicy deletionPolicy data secretKey remoteRef
 """.split()  # noqa: SIM905 - a list of two hundred words
 KEPT = ("type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "required")
