@@ -20,8 +20,13 @@ import modelops.drift.total_variation
 import modelops.drift.wasserstein
 import modelops.exports.alertmanager
 import modelops.exports.argo_cd
+import modelops.exports.argo_rollouts
+import modelops.exports.external_secrets
+import modelops.exports.flagger
 import modelops.exports.flux
+import modelops.exports.gateway_api
 import modelops.exports.grafana
+import modelops.exports.kserve
 import modelops.exports.prometheus
 import modelops.forges.embedded
 import modelops.forges.github
@@ -94,8 +99,13 @@ drift_wasserstein: Drift = modelops.drift.wasserstein
 # exports
 exports_alertmanager: Export = modelops.exports.alertmanager
 exports_argo_cd: Export = modelops.exports.argo_cd
+exports_argo_rollouts: Export = modelops.exports.argo_rollouts
+exports_external_secrets: Export = modelops.exports.external_secrets
+exports_flagger: Export = modelops.exports.flagger
 exports_flux: Export = modelops.exports.flux
+exports_gateway_api: Export = modelops.exports.gateway_api
 exports_grafana: Export = modelops.exports.grafana
+exports_kserve: Export = modelops.exports.kserve
 exports_prometheus: Export = modelops.exports.prometheus
 
 # forges

@@ -40,7 +40,19 @@ from modelops.spec.meta import Plugin
 from modelops.statistics.budgets import HOURS
 from serving.served_models import Running, open_store, pack_model, route, running, tensor
 
+_WATCHED = {
+    "image": "registry.example/modelops@sha256:" + "a" * 64,
+    "gateway": "public",
+    "domain": "models.example.com",
+    "prometheus": "http://prometheus.monitoring:9090",
+    "metricsSecret": "metrics-key",
+}
 GIVEN: Mapping[str, Mapping[str, Any]] = {
+    "argo-rollouts": _WATCHED,
+    "external-secrets": {"store": "vault"},
+    "flagger": _WATCHED,
+    "gateway-api": {"gateway": "public", "domain": "models.example.com"},
+    "kserve": {"image": _WATCHED["image"]},
     "prometheus": {"targets": ["localhost:8080"]},
     "grafana": {},
     "alertmanager": {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from modelops.reconcile.exporting import view_of
+from modelops.reconcile.render import deployable_of
 from reconcile.loop_world import MODEL, World
 
 Live = Callable[[str], World]
@@ -86,3 +88,44 @@ def test_the_export_of_the_how_to_page(live: Live, tmp_path: Path) -> None:
     page = (world.root / "deploy" / "owners" / "owners-staging.md").read_text()
     assert page.startswith("# Owners\n\n| Model | Owner | Risk | Release |")
     assert f"| {MODEL} |" in page
+
+
+def test_tools_that_deploy_are_told_of_what_may_run_and_of_nothing_else(live: Live, tmp_path: Path) -> None:
+    """Of what is only rendered a trial has every arm and its first step; what cannot be is told with its line."""
+    world = live("second")
+    path = "policies/environments/production.yaml"
+    image = f"registry.example/modelops@sha256:{'a' * 64}"
+    target = f"target: {{type: kubernetes, params: {{image: '{image}', storeClaim: artifacts, logStorage: 1Gi}}}}"
+    world.approved({path: re.sub(r"target: .*", target, world.show(path)) + "\n"})
+    world.promote()
+    workspace = world.workspace()
+    shares = {
+        trials: {
+            arm.name: arm.weight
+            for arm in deployable_of(workspace, "production", trials=trials).table.models[MODEL].arms
+        }
+        for trials in (False, True)
+    }
+    assert shares == {False: {"stable": 1.0}, True: {"stable": 0.7, "candidate": 0.3}}
+    gateway = (
+        "render",
+        "production",
+        "--export",
+        "gateway-api",
+        "--to",
+        str(tmp_path / "out"),
+        "--param",
+        "gateway=public",
+    )
+    world.ok(*gateway)
+    (route,) = (yaml.safe_load(each.read_text()) for each in (tmp_path / "out").rglob("httproute.yaml"))
+    assert [rule["backendRefs"][0]["weight"] for rule in route["spec"]["rules"]] == [1]
+    backends = json.dumps({MODEL: {"1": "one:80", "2": "two:80"}})
+    done = world.run(*gateway, "--param", "arms=apart", "--param", f"backends={backends}")
+    assert (done.code, f"models/{MODEL}/rollout.yaml:7:11: " in done.err) == (3, True), done.err
+    assert "keeps each customer with one arm" in done.err
+    done = world.run(
+        "render", "production", "--export", "kserve", "--to", str(tmp_path / "k"), "--param", f"image={image}"
+    )
+    assert (done.code, "log: acknowledged" in done.err) == (2, True), done.err
+    assert not (tmp_path / "k").exists()

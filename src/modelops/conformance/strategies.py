@@ -18,7 +18,7 @@ from modelops.conformance.traffic import START, answered, joined
 from modelops.spec.kinds.model import Serving
 from modelops.spec.kinds.rollout_plan import Expectation, Served
 from modelops.spec.routing import Route, RouteArm
-from modelops.strategies import Progress, Reward, Smoke, Step, StepData, Strategy, Traffic
+from modelops.strategies import Planned, Progress, Reward, Smoke, Step, StepData, Strategy, Traffic
 
 __all__ = ["CHECKS", "Rollout", "check"]
 
@@ -94,6 +94,18 @@ def check_no_step_is_skipped(strategy: Strategy, params: Params) -> None:
             assert step.step == seen.step, f"{step.action} names another step"
 
 
+def check_what_is_planned_is_what_happens(strategy: Strategy, params: Params) -> None:
+    """A strategy that tells its traffic ahead has that traffic in each step of a good rollout, to the last one."""
+    if not isinstance(strategy, Planned):
+        return
+    planned = strategy.stages(params_of(strategy, params), _arms(strategy))
+    run = _good_run(strategy, params)
+    for seen, _ in run:
+        assert seen.step <= len(planned), f"step {seen.step} is not among the {len(planned)} that are planned"
+        assert seen.steps[-1].traffic == planned[seen.step - 1].traffic, f"step {seen.step} has other traffic"
+    assert run[-1][0].step == len(planned), f"it ends at step {run[-1][0].step} of {len(planned)} that are planned"
+
+
 def check_without_data_nothing_moves(strategy: Strategy, params: Params) -> None:
     """At every step, however long it waits, no traffic means hold; and with what went before, as the traffic is."""
     own = params_of(strategy, params)
@@ -164,6 +176,7 @@ CHECKS: tuple[Callable[[Strategy, Params], None], ...] = (
     check_every_step_can_be_routed,
     check_pure,
     check_no_step_is_skipped,
+    check_what_is_planned_is_what_happens,
     check_without_data_nothing_moves,
     check_failing_candidates_are_withdrawn,
     check_tolerance_reports_and_goes_on,

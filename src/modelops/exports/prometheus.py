@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelops.exports import ModelView, View
 from modelops.exports._promql import BY, SEAT, bound, error_ratio, latency, request_rate, selector, slow, unavailable
-from modelops.spec.meta import OpenShare, Strict
+from modelops.spec.layout import dns_label
+from modelops.spec.meta import Name, OpenShare, Strict
 from modelops.statistics.budgets import HOURS, PAIRS, factor
+from modelops.targets.kubernetes.names import ENVIRONMENT, MANAGED, PART
 
 __all__ = ["Params", "files"]
 
@@ -46,9 +48,18 @@ class Params(Strict):
     ``minimumRequestsPerSecond`` nobody is alarmed. ``missingAfter`` is how long a release that git names may be absent,
     ``silentAfter`` and ``lookAfter`` how long the loop and the monitor may be silent, ``labelsWithin`` how late the
     first label may be, and ``keyEndsWithin`` how early people hear of a key that ends.
+
+    With ``form: operator`` what is written are objects of the Prometheus operator: the pods of the target kubernetes
+    take the place of ``targets``.
     """
 
-    targets: tuple[Address, ...] = Field(min_length=1)
+    form: Literal["files", "operator"] = "files"
+    targets: tuple[Address, ...] = ()
+    namespace: Name = Field("models", description="namespace of the pods and of the operator's objects")
+    labels: dict[str, str] = Field({}, description="labels by which an operator's Prometheus chooses its objects")
+    metrics_secret: Name | None = Field(
+        None, description="the Secret whose entry `key` is an API key with the scope admin, where access is limited"
+    )
     scheme: Literal["http", "https"] = "http"
     interval: Duration = "15s"
     availability: OpenShare = 0.999
@@ -64,10 +75,23 @@ class Params(Strict):
     labels_within: Duration = "7d"
     key_ends_within: Duration = "14d"
 
+    @model_validator(mode="after")
+    def _whom(self) -> Self:
+        if (self.form == "files") != bool(self.targets):
+            raise ValueError(
+                "targets are the addresses of the servers, HOST:PORT" if self.form == "files"
+                else "the operator finds the pods by their labels: leave targets out"
+            )  # fmt: skip
+        return self
+
 
 def files(params: Params, view: View) -> Mapping[str, str]:
-    """Return a scrape configuration and the rules; both name the environment, so that several can lie side by side."""
+    """Return what to scrape and the rules; both name the environment, so that several can lie side by side."""
     name = view.environment
+    rules = _rules(params, view)
+    if params.form == "operator":
+        found = {"podmonitor": _pod_monitor(params, name), "prometheusrule": _rule_object(params, name, rules)}
+        return {f"{name}/{kind}.yaml": _dump(made) for kind, made in found.items()}
     scrape = {
         "scrape_configs": [
             {
@@ -79,21 +103,62 @@ def files(params: Params, view: View) -> Mapping[str, str]:
             }
         ]
     }
+    return {f"scrape-{name}.yaml": _dump(scrape), f"rules-{name}.yaml": _dump(rules)}
+
+
+def _rules(params: Params, view: View) -> dict[str, Any]:
+    name = view.environment
     groups = [
         ("recorded", [*_recorded(params, name), *_ratios(view)]),
         ("server", [*_server_alerts(params, name), *_pass_alerts(params, name)]),
     ]
-    rules = {
+    return {
         "groups": [
             *({"name": f"{_job(name)}-{what}", "rules": some} for what, some in groups),
             *({"name": f"{_job(name)}/{one.name}", "rules": [*_of_model(params, name, one)]} for one in view.models),
         ]
     }
-    return {f"scrape-{name}.yaml": _dump(scrape), f"rules-{name}.yaml": _dump(rules)}
 
 
 def _job(environment: str) -> str:
     return f"modelops-{environment}"
+
+
+def _metadata(params: Params, environment: str) -> dict[str, Any]:
+    return {
+        "name": dns_label(_job(environment)),
+        "namespace": params.namespace,
+        "labels": {**params.labels, **MANAGED, ENVIRONMENT: environment},
+    }
+
+
+def _rule_object(params: Params, environment: str, rules: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = _metadata(params, environment)
+    return {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": metadata, "spec": rules}
+
+
+def _pod_monitor(params: Params, environment: str) -> dict[str, Any]:
+    """Return what makes the operator scrape every pod of an environment, under the job that the rules ask for."""
+    said = {"job": _job(environment), "environment": environment}
+    access = {}
+    if params.metrics_secret is not None:
+        access = {"authorization": {"type": "Bearer", "credentials": {"name": params.metrics_secret, "key": "key"}}}
+    endpoint = {
+        "port": "http",
+        "path": "/metrics",
+        "scheme": params.scheme,
+        "interval": params.interval,
+        "relabelings": [
+            {"action": "replace", "targetLabel": label, "replacement": value} for label, value in said.items()
+        ],
+        **access,
+    }
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "metadata": _metadata(params, environment),
+        "spec": {"selector": {"matchLabels": {**MANAGED, PART: environment}}, "podMetricsEndpoints": [endpoint]},
+    }
 
 
 def _dump(document: Mapping[str, Any]) -> str:

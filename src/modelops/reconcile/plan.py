@@ -120,6 +120,23 @@ def route(facts: ModelFacts) -> Route | None:
         traffic = state.traffic
     else:
         state = None
+    return _routed(facts, traffic, state.step if state is not None else 0)
+
+
+def planned(facts: ModelFacts) -> Route | None:
+    """Return how a model is to be answered where others move its trial: every arm is there, as its first step has it.
+
+    Where no trial may begin that is what ``route`` says.
+    """
+    desired = facts.desired
+    begins = desired.begin is not None and desired.stable is not None and not desired.direct
+    if facts.frozen or not begins or not _may_run(facts, "stable") or not _trial_runs(facts):
+        return route(facts)
+    assert desired.begin is not None
+    return _routed(facts, desired.begin, 1)
+
+
+def _routed(facts: ModelFacts, traffic: Traffic, step: int) -> Route:
     arms = tuple(
         RouteArm(
             name=role,
@@ -131,7 +148,7 @@ def route(facts: ModelFacts) -> Route | None:
         for role, release in facts.desired.arms.items()
         if role in traffic.weights or role in traffic.shadows
     )
-    wanted, step = facts.desired, state.step if state is not None else 0
+    wanted = facts.desired
     return route_of(wanted.serving, arms, wanted.salt, step, wanted.review)
 
 

@@ -17,7 +17,7 @@ from modelops.project.locked import lock_of
 from modelops.project.target import rendered_by
 from modelops.project.workspace import Workspace, environment, keys_of
 from modelops.reconcile.observe import environment_facts, ran_before, runtime_of
-from modelops.reconcile.plan import rendered_facts, route
+from modelops.reconcile.plan import planned, rendered_facts, route
 from modelops.spec import layout
 from modelops.spec.meta import Plugin
 from modelops.spec.parameters import usage
@@ -59,13 +59,18 @@ def _plugin(plugin: Plugin, target: str | None, params: Sequence[str]) -> Bound[
     return from_options(targets.bind, target or plugin.type, own | given(params))
 
 
-def deployable_of(workspace: Workspace, name: str) -> Deployable:
-    """Return what git says about an environment, as a renderer needs it."""
+def deployable_of(workspace: Workspace, name: str, *, trials: bool = False) -> Deployable:
+    """Return what git says about an environment, as a renderer needs it.
+
+    Of an environment that is only rendered nobody moves a trial, and it has its stable releases alone; with ``trials``
+    somebody else does, and every arm is there.
+    """
     tip, graph = desired(workspace)
     environment(graph, name)
     runtime = replace(runtime_of(workspace, name), running=ran_before(workspace, name))
     facts = environment_facts(workspace, graph, tip, name, runtime)
-    if rendered_by(graph, name) is not None:
+    reconciled = rendered_by(graph, name) is None
+    if not reconciled:
         facts = rendered_facts(facts)
     refused = [
         Problem(refusal.code, f"{each.seat.model} in {name}: {refusal.reason}", each.where, hint=refusal.hint)
@@ -75,7 +80,8 @@ def deployable_of(workspace: Workspace, name: str) -> Deployable:
     if refused:
         # What may not run here may not be handed to another runtime either.
         raise ModelOpsError(*refused, exit=Exit.NO)
-    routes = {each.seat.model: found for each in facts if (found := route(each)) is not None}
+    routed = planned if trials and not reconciled else route
+    routes = {each.seat.model: found for each in facts if (found := routed(each)) is not None}
     releases = {
         (model, arm.release): graph.models[model].releases[arm.release].spec
         for model, found in routes.items()

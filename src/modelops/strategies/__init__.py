@@ -1,8 +1,8 @@
 """Rollout strategies: each file decides the next step of a rollout from what traffic has said so far.
 
 A strategy file exposes ``Params``, ``ARMS`` and the pure functions ``begin``, ``next_step``, ``forecast``,
-``objections`` and ``reward``. Time and counts arrive as arguments, so the same code runs in the loop, in a replay and
-in a simulation.
+``objections`` and ``reward``; one whose traffic is known ahead tells it by ``stages``. Time and counts arrive as
+arguments, so the same code runs in the loop, in a replay and in a simulation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from modelops.plugins import Bound
 from modelops.spec import parameters
@@ -32,10 +32,12 @@ __all__ = [
     "Forecast",
     "Objection",
     "PairData",
+    "Planned",
     "Progress",
     "Reward",
     "Served",
     "Smoke",
+    "Stage",
     "Step",
     "StepData",
     "Strategy",
@@ -204,6 +206,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """A step as it is planned: who answers in it, and the least minutes and requests that it takes to leave it."""
+
+    traffic: Traffic
+    minutes: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """What a step, counted from 1, needs to see the effect it guards against, at the expected traffic.
 
@@ -258,6 +269,15 @@ class Strategy(Protocol):
 
     def reward(self, params: Any) -> Reward | None:
         """Return what an answer earns, where the traffic follows what the arms earn: a replay says what each would."""
+        ...
+
+
+@runtime_checkable
+class Planned(Protocol):
+    """A strategy whose traffic is known ahead: as long as all is well it does not follow what arms do."""
+
+    def stages(self, params: Any, arms: Sequence[str]) -> tuple[Stage, ...]:
+        """Return every step of a rollout that goes well, in order."""
         ...
 
 

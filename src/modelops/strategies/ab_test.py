@@ -19,7 +19,7 @@ from modelops.spec.meta import MOST_ARMS, OpenShare, VerdictWord
 from modelops.statistics.means import Sample, improvement
 from modelops.statistics.planning import need_for_mean
 from modelops.statistics.sequential import p_value
-from modelops.strategies import Check, Forecast, Objection, Progress, Reward, Served, Step, StepData, Traffic
+from modelops.strategies import Check, Forecast, Objection, Progress, Reward, Served, Stage, Step, StepData, Traffic
 from modelops.strategies._experiment import (
     Direction,
     Metric,
@@ -44,7 +44,7 @@ from modelops.strategies._forecasts import forecast_of
 from modelops.strategies._guards import Guards
 from modelops.strategies._labels import void
 
-__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections", "reward"]
+__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections", "reward", "stages"]
 
 ARMS = (2, MOST_ARMS)
 
@@ -121,6 +121,11 @@ def _shares(params: Params, arms: Sequence[str]) -> Mapping[str, float]:
 def begin(params: Params, arms: Sequence[str]) -> Traffic:
     """Return the split; fails when ``weights`` names other arms than there are."""
     return split(_shares(params, arms))
+
+
+def stages(params: Params, arms: Sequence[str]) -> tuple[Stage, ...]:
+    """Return the only step."""
+    return (Stage(begin(params, arms), params.least_minutes, params.min_units * len(arms)),)
 
 
 def forecast(params: Params, expectation: Expectation) -> tuple[Forecast, ...]:

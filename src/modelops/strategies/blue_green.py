@@ -19,7 +19,7 @@ from modelops.spec.kinds.rollout_plan import Expectation
 from modelops.spec.meta import VerdictWord
 from modelops.statistics.planning import Need
 from modelops.statistics.sequential import evalue, log_share_evalue, p_value
-from modelops.strategies import Check, Forecast, Objection, Progress, Reward, Served, Smoke, Step, Traffic
+from modelops.strategies import Check, Forecast, Objection, Progress, Reward, Served, Smoke, Stage, Step, Traffic
 from modelops.strategies._forecasts import Watch, forecast_of, step_forecasts
 from modelops.strategies._guards import (
     HOLDBACK,
@@ -33,7 +33,7 @@ from modelops.strategies._guards import (
     unlogged,
 )
 
-__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections", "reward"]
+__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections", "reward", "stages"]
 
 ARMS = (2, 2)
 
@@ -81,6 +81,15 @@ class Params(RateGuards):
 def begin(params: Params, arms: Sequence[str]) -> Traffic:
     """Return the traffic of the first step: all of it to stable, the candidate loaded beside it."""
     return _WARM
+
+
+def stages(params: Params, arms: Sequence[str]) -> tuple[Stage, ...]:
+    """Return the step before the switch, the watch after it, and the time in which the old release is kept warm."""
+    return (
+        Stage(_WARM, 0.0, params.baseline_requests),
+        Stage(params.switched, params.watch_minutes, params.min_requests),
+        Stage(params.switched, params.keep_warm_minutes, 0),
+    )
 
 
 def forecast(params: Params, expectation: Expectation) -> tuple[Forecast, ...]:

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from modelops.spec.kinds.rollout_plan import Expectation
 from modelops.spec.meta import Strict
-from modelops.strategies import Check, Forecast, Objection, Progress, Reward, Served, Step, StepData, Traffic
+from modelops.strategies import Check, Forecast, Objection, Progress, Reward, Served, Stage, Step, StepData, Traffic
 from modelops.strategies._forecasts import Watch, step_forecasts
 from modelops.strategies._guards import (
     HOLDBACK,
@@ -30,7 +30,7 @@ from modelops.strategies._guards import (
 )
 from modelops.strategies._labels import label_checks, void
 
-__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections", "reward"]
+__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections", "reward", "stages"]
 
 ARMS = (2, 2)
 
@@ -91,6 +91,14 @@ def _traffic(weight: float) -> Traffic:
 def begin(params: Params, arms: Sequence[str]) -> Traffic:
     """Return the traffic of the first step."""
     return _traffic(params.weight(1))
+
+
+def stages(params: Params, arms: Sequence[str]) -> tuple[Stage, ...]:
+    """Return the steps of the plan."""
+    return tuple(
+        Stage(_traffic(params.weight(at)), step.min_minutes, step.min_requests)
+        for at, step in enumerate(params.steps, start=1)
+    )
 
 
 def forecast(params: Params, expectation: Expectation) -> tuple[Forecast, ...]:

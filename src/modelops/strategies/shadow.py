@@ -27,6 +27,7 @@ from modelops.strategies import (
     Progress,
     Reward,
     Served,
+    Stage,
     Step,
     StepData,
     Traffic,
@@ -43,7 +44,7 @@ from modelops.strategies._guards import (
     unlogged,
 )
 
-__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections", "reward"]
+__all__ = ["ARMS", "Params", "begin", "forecast", "next_step", "objections", "reward", "stages"]
 
 ARMS = (2, 2)
 
@@ -102,6 +103,11 @@ def _traffic(share: float) -> Traffic:
 def begin(params: Params, arms: Sequence[str]) -> Traffic:
     """Return the traffic of the only step: all of it to stable, copies to the candidate."""
     return _traffic(params.share)
+
+
+def stages(params: Params, arms: Sequence[str]) -> tuple[Stage, ...]:
+    """Return the only step."""
+    return (Stage(_traffic(params.share), params.min_minutes, params.min_pairs),)
 
 
 def forecast(params: Params, expectation: Expectation) -> tuple[Forecast, ...]:

@@ -20,6 +20,7 @@ __all__ = [
     "Owner",
     "name_of",
     "named",
+    "release_name",
     "selector_of",
 ]
 
@@ -49,6 +50,11 @@ def name_of(environment: str, model: str) -> str:
     ``staging``. What is read is cut to what a Service and the revisions of a workload leave room for.
     """
     return _joined(f"{model.replace('/', '-')}-{environment}", f"{environment}/{model}")
+
+
+def release_name(environment: str, model: str, release: int) -> str:
+    """Return the name of what holds one release of a model alone; it is nobody else's either."""
+    return _joined(f"{model.replace('/', '-')}-r{release}-{environment}", f"{environment}/{model}@{release}")
 
 
 def named(kind: str, name: str, namespace: str) -> str:

@@ -241,11 +241,18 @@ def _egress(store: Address) -> Object:
     return {"egress": [{"ports": names}, {"ports": [{"protocol": "TCP", "port": port} for port in store.ports]}]}
 
 
+def _of_namespace(name: str) -> Object:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
 def _network_policy(params: Params, store: Address, selector: Mapping[str, str], metadata: Object) -> Object:
     """Return who may talk to the model, and that the server itself calls nobody but its store."""
-    peer: Object = {"podSelector": {}}
+    peers: list[Object] = [{"podSelector": {}}]
     if params.ingress_namespace is not None:
-        peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": params.ingress_namespace}}}
+        peers = [_of_namespace(params.ingress_namespace)]
+    if params.monitoring_namespace is not None:
+        peers.append(_of_namespace(params.monitoring_namespace))
+    ports = [{"protocol": "TCP", "port": port} for _, port in _ports(params)]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -253,7 +260,7 @@ def _network_policy(params: Params, store: Address, selector: Mapping[str, str],
         "spec": {
             "podSelector": {"matchLabels": dict(selector)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [peer], "ports": [{"protocol": "TCP", "port": port} for _, port in _ports(params)]}],
+            "ingress": [{"from": peers, "ports": ports}],
             **_egress(store),
         },
     }

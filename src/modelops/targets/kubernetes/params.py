@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from modelops.spec.meta import Name, Origin, Strict
 
-__all__ = ["Params", "Reconciler"]
+__all__ = ["Params", "Pinned", "Quantity", "Reconciler"]
 
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 Pinned = Annotated[str, Field(pattern=r"^[^@\s]+@sha256:[0-9a-f]{64}$")]
@@ -41,16 +41,17 @@ class Params(Strict):
     has a value for: it is told, or overwritten. ``url`` is where callers reach the models, as a gateway routes them.
     ``reconciler`` asks for the objects of a reconciler within the cluster.
 
-    ``image`` is the server's image, pinned by digest; ``storeClaim`` a PersistentVolumeClaim that holds the folder with
-    the artifacts, mounted read-only, where the project's store is a folder. ``logStorage`` gives each pod a volume of
-    that size for its prediction log, which stays when the pod goes, of ``logStorageClass``; ``logClaim`` names one
-    PersistentVolumeClaim that all pods share, of a file system with locks. Without either the log lives and dies with
-    its pod, and ``log: acknowledged`` is refused. ``ingressNamespace`` is the namespace that may call the models;
-    without it only their own may. ``keySecret`` is the Secret that holds the API keys which the access policy names by
-    variable. ``storeSecret`` is the Secret that holds the credentials which the store names by variable. With
-    ``grpc`` the protocol is answered over gRPC as well, on port 8081, if the image has grpcio. Pages of
-    ``corsOrigins`` may ask from a browser. Where ``minimumReplicas`` and ``maximumReplicas`` are the same there are
-    always so many pods, and no autoscaler.
+    ``image`` is the server's image, pinned by digest; ``storeClaim`` a PersistentVolumeClaim that holds the folder
+    with the artifacts, mounted read-only, where the project's store is a folder. ``logStorage`` gives each pod a
+    volume of that size for its prediction log, which stays when the pod goes, of ``logStorageClass``; ``logClaim``
+    names one PersistentVolumeClaim that all pods share, of a file system with locks. Without either the log lives
+    and dies with its pod, and ``log: acknowledged`` is refused. ``ingressNamespace`` is the namespace that may call
+    the models; without it only their own may. ``monitoringNamespace`` is that of a Prometheus, which may ask as
+    well. ``keySecret`` is the Secret that holds the API keys which the access policy names by variable.
+    ``storeSecret`` is the Secret that holds the credentials which the store names by variable. With ``grpc`` the
+    protocol is answered over gRPC as well, on port 8081, if the image has grpcio. Pages of ``corsOrigins`` may ask
+    from a browser. Where ``minimumReplicas`` and ``maximumReplicas`` are the same there are always so many pods,
+    and no autoscaler.
     """
 
     image: Pinned
@@ -65,6 +66,7 @@ class Params(Strict):
     log_storage: Quantity | None = None
     log_storage_class: Name | None = None
     ingress_namespace: Name | None = None
+    monitoring_namespace: Name | None = None
     key_secret: Name = "modelops-api-keys"  # noqa: S105 - the name of a Secret
     store_secret: Name = "modelops-store"  # noqa: S105 - the name of a Secret
     grpc: bool = False
