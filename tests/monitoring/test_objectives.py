@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 
 from modelops.monitoring import triage
 from modelops.monitoring.delay import delay_of
-from modelops.monitoring.objectives import COLUMNS, Budget, Stable, budgets, sentence
+from modelops.monitoring.objectives import Budget, Stable, budgets, count, sentence
 from modelops.monitoring.triage import Change
 from modelops.spec.kinds.monitor import (
     FreshnessObjective,
@@ -36,12 +36,20 @@ def rows(ages: Any, **columns: Any) -> pa.Table:
     } | columns  # fmt: skip
     kinds = {"time": pa.float64(), "latency_ms": pa.float64(), "score": pa.float64(), "truth_time": pa.float64()}
     kinds |= {"status": pa.int64(), "release": pa.int64()}
-    return pa.table({name: pa.array(given[name], kinds.get(name, pa.string())) for name in COLUMNS})
+    return pa.table({name: pa.array(values, kinds.get(name, pa.string())) for name, values in given.items()})
 
 
 def held(table: pa.Table, line: tuple[Stable, ...] = (), task: str = "binary-classification", **asked: Any) -> Budget:
-    (found,) = budgets(Objectives(**asked), model(task=task), table, line, delay_of(table, NOW), NOW)
+    objectives, spec = Objectives(**asked), model(task=task)
+    hours = count(objectives, spec, table)
+    (found,) = budgets(objectives, spec, hours, lambda *window: within(table, *window), line, delay_of(table, NOW), NOW)
     return found
+
+
+def within(table: pa.Table, since: datetime, until: datetime) -> pa.Table:
+    """Return the rows of a window, as a log does."""
+    times = table.column("time").to_numpy()
+    return table.filter(pa.array((times >= since.timestamp()) & (times < until.timestamp())))
 
 
 MONTH = np.arange(30 * 1440 - 1, -1, -5)

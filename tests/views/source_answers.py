@@ -5,21 +5,46 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from modelops.data.contracts import Checked
+from modelops.data.upstream.contracts import Checked
+from modelops.data.upstream.outcomes import Entered
+from modelops.metrics.aims import aim_of
 from modelops.monitoring.feedback.declared import Declared, Reviews
 from modelops.monitoring.feedback.found import Bucket, Feedback
 from modelops.monitoring.upstream.impact import Affected, Impact, Placed
 from modelops.monitoring.upstream.suspect import Suspect
 from modelops.spec.kinds.data_source import DataSourceSpec
 from modelops.spec.kinds.model import Claim, Exploration, Labels
+from modelops.spec.kinds.outcomes import BusinessObjective, Figure, Target
 from views.loop_answers import HOSTILE, WATCHED
 
-__all__ = ["CHECKED", "DECLARED", "FED", "IMPACT", "NOTHING_BELOW"]
+__all__ = ["AIMED", "AIMS", "CHECKED", "DECLARED", "ENTERED", "FED", "IMPACT", "NOTHING_BELOW"]
 
 CLAIM = Claim(recall=0.6, expected=0.75)
 REVIEWS = Reviews(CLAIM, 0.003, 30.0, 9840, 72_000.0, 1440.0)
 LABELS = Labels(by=f"analysts {HOSTILE}", source="cases", decisions=(HOSTILE, 1), delay_days=30.0)
 EXPLORED = LABELS.model_copy(update={"exploration": Exploration(share=0.02, claim=CLAIM)})
+AIMS = (
+    aim_of(
+        f"fraud {HOSTILE}",
+        BusinessObjective(
+            question=f"Which payments are fraud? {HOSTILE}",
+            kpi=f"losses {HOSTILE}",
+            unit="EUR",
+            better="lower",
+            baseline=Figure(since="2026-01-01", until="2026-03-31", value=400.0, note=f"by rules {HOSTILE}"),
+            target=Target(change=-0.3, by="2026-06-30"),
+        ),
+        (Figure(since="2026-04-01", until="2026-04-30", value=310.0, lower=270.0, upper=350.0, level=0.95, n=812),),
+        datetime(2026, 7, 5, tzinfo=UTC),
+    ),
+    aim_of("churn", None, (), None),
+)
+AIMED = tuple(replace(one, aim=aim) for one, aim in zip(WATCHED, AIMS, strict=False))
+ENTERED = Entered(
+    (Figure(until="2026-05-31", value=1e9, n=3),),
+    ((Figure(until="2026-04-30", value=1.0), Figure(until="2026-04-30", value=2.0)),),
+    (f"row 2 has no value {HOSTILE}",),
+)
 LOOP = f"labels come only where it answered 1 {HOSTILE}"
 DECLARED = (
     Declared("churn", LABELS.model_copy(update={"accepted": f"no way {HOSTILE}"}), LOOP, None),

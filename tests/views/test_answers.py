@@ -36,10 +36,11 @@ from modelops.views import (
     status,
     telling,
 )
-from modelops.views.data import snapshot, travelling, upstream
+from modelops.views.data import outcomes, snapshot, travelling, upstream
 from modelops.views.handbook import topics
 from modelops.views.proofs import branch, fence, judging, repository, trust, verified, waivers
 from modelops.views.proposals import (
+    aims,
     ending,
     labels,
     measured,
@@ -111,6 +112,9 @@ TEXTS = {
     "travelling-status": travelling.status_text(said.FOUND),
     "locks": locks.text(said.LOCK),
     "labels": labels.text(sources.DECLARED),
+    "aims": aims.text(sources.AIMS),
+    "monitor-aimed": monitor.text("production", sources.AIMED),
+    "outcomes": outcomes.text("fraud", sources.AIMS[0].objective, sources.ENTERED),
     "upstream-impact": upstream.impact_text(sources.IMPACT),
     "upstream-impact-nothing": upstream.impact_text(sources.NOTHING_BELOW),
     "upstream-checks": upstream.checks_text(sources.CHECKED),
@@ -165,6 +169,9 @@ DATA: dict[str, Any] = {
     "travelling-status": travelling.status_data(said.FOUND),
     "locks": locks.data(said.LOCK),
     "labels": labels.data(sources.DECLARED),
+    "aims": aims.data(sources.AIMS),
+    "monitor-aimed": monitor.data("production", sources.AIMED[:1]),
+    "outcomes": outcomes.data("fraud", sources.ENTERED),
     "upstream-impact": upstream.impact_data(sources.IMPACT),
     "upstream-checks": upstream.checks_data(sources.CHECKED),
     "monitor-fed": monitor.data("production", sources.FED),

@@ -236,6 +236,7 @@ def _files(
             details=judged.details,
             waivers=excepted,
             making=judged.making,
+            outcomes=model_entry(graph, model).outcomes,
         ).items()
     }
     if training.inputs_digest(building.request(workspace, graph, model, head)) != judged.record.inputs:

@@ -151,6 +151,7 @@ class Report(Strict):
     forecasts: tuple[StepReport, ...] = Field(default=(), max_length=_MANY)
     expectations: tuple[_Line, ...] = Field(default=(), max_length=_MANY)
     waivers: tuple[_Line, ...] = Field(default=(), max_length=_MANY)
+    objectives: tuple[_Line, ...] = Field(default=(), max_length=_MANY)
     labels: tuple[_Line, ...] = Field(default=(), max_length=_MANY)
     rules: tuple[RuleReport, ...] = Field(default=(), max_length=_MANY)
     problems: tuple[ProblemReport, ...] = Field(default=(), max_length=_MANY)

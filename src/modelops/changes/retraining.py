@@ -25,6 +25,7 @@ from modelops.forges import Opened, PullRequest
 from modelops.governance.asks import RetrainingAsk, asks_for, retrains, with_ask
 from modelops.governance.judged import desired
 from modelops.governance.pulls import open_pull
+from modelops.metrics.aims import Aim, aims_of
 from modelops.monitoring import triage
 from modelops.monitoring.triage import NOTHING
 from modelops.project.snapshots import seal, seal_path
@@ -49,7 +50,8 @@ class Watched:
     ``silent`` that traffic is missing which should be there. ``earlier`` are the windows that were scored here before,
     the oldest first, and ``holdout`` is what the release measured of the watched metric on the rows that tested it.
     ``kept`` are the incidents of the seat, and how far the month's budget of retrainings is spent; ``postmortems`` are
-    those of incidents that are over, which the look asked for.
+    those of incidents that are over, which the look asked for. ``aim`` is what the model is for, and how far that is
+    reached.
     """
 
     seat: Seat
@@ -64,6 +66,7 @@ class Watched:
     holdout: MetricValue | None = None
     kept: triage.Kept = NOTHING
     postmortems: tuple[Filed, ...] = ()
+    aim: Aim | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,8 @@ def watch_environment(
         past = windows(workspace.site(name), model)
         earlier = tuple(one for one in past if one.until < watched.report.until)
         holdout = _tested(entry.releases[watched.release].spec, entry.monitor.spec)
-        found.append(replace(watched, earlier=earlier, holdout=holdout))
+        aim = aims_of(graph, [model], workspace.clock())[0]
+        found.append(replace(watched, earlier=earlier, holdout=holdout, aim=aim))
     forget_old_predictions(workspace, graph, name)
     return tuple(found)
 

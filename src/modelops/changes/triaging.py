@@ -14,7 +14,7 @@ from modelops.governance.history import Moment, deployment_history, legible
 from modelops.logs import RuntimeLog
 from modelops.monitoring import Attempt, Attempts, WindowReport, triage
 from modelops.monitoring.delay import Delay
-from modelops.monitoring.objectives import COLUMNS, Budget, Stable, budgets
+from modelops.monitoring.objectives import COLUMNS, Budget, Stable, budgets, hours_of
 from modelops.project.workspace import Workspace
 from modelops.spec.kinds.data_source import DataSourceSpec
 from modelops.spec.kinds.deployment import DeploymentSpec
@@ -101,9 +101,14 @@ def budgets_of(
     if objectives is None:
         return ()
     since = now - timedelta(days=objectives.period_days)
-    rows = log.window(seat.model, since, now, columns=COLUMNS)
+    runtime = workspace.site(seat.environment).runtime
+    hours = hours_of(runtime, seat.model, log, objectives, model, since, now)
     line = _line(workspace, tip, seat, now) if objectives.freshness is not None else ()
-    return budgets(objectives, model, rows, line, delay, now)
+
+    def read(begin: datetime, end: datetime) -> pa.Table:
+        return log.window(seat.model, begin, end, columns=COLUMNS)
+
+    return budgets(objectives, model, hours, read, line, delay, now)
 
 
 def _line(workspace: Workspace, tip: str, seat: Seat, now: datetime) -> tuple[Stable, ...]:

@@ -1,4 +1,4 @@
-"""`modelops data impact` and `modelops data check`: what lies below a data source, and how it stands today."""
+"""`modelops data impact`, `check` and `outcomes`: what lies below a data source, how it stands, and what it tells."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelops.cli._names import models
 from modelops.cli.output import emit, output_option, tell_fence
 from modelops.errors import Exit
 
@@ -43,7 +44,7 @@ def check(sources: tuple[str, ...], model: str | None, output: str) -> int:
     """
     from modelops.cli import show_problems
     from modelops.data.acquire import Place
-    from modelops.data.contracts import check_source
+    from modelops.data.upstream.contracts import check_source
     from modelops.errors import ModelOpsError
     from modelops.project.workspace import open_workspace
     from modelops.spec.layout import SOURCE
@@ -93,3 +94,44 @@ def _wanted(workspace: Workspace, graph: Graph, sources: tuple[str, ...], model:
     named |= {data.labels.source} if data.labels is not None and data.labels.source is not None else set()
     named |= {each for name in set(named) for each in above(name, known)}
     return [name for name in readable if name in named]
+
+
+@click.command("outcomes")
+@click.argument("model", shell_complete=models)
+@output_option
+def outcomes(model: str, output: str) -> int:
+    """Read what MODEL's objective came to from its data source, and enter what is new into its outcomes.yaml.
+
+    The file lies in the work tree and goes in by pull request. What was entered before stays; where the source has
+    another value now, both are named and the exit code is 1.
+    """
+    from modelops.data.acquire import Place
+    from modelops.data.upstream.outcomes import entered, with_values
+    from modelops.errors import failure
+    from modelops.files import write_atomically
+    from modelops.project.workspace import model_entry, open_workspace
+    from modelops.spec.layout import OUTCOMES, SOURCE
+    from modelops.views.data import outcomes as view
+
+    workspace = open_workspace(dirty=True, heard=tell_fence())
+    graph = workspace.graph(None)
+    entry = model_entry(graph, model)
+    objective = entry.model.spec.objective
+    if objective is None or objective.source is None:
+        what = "no objective" if objective is None else "no source of what its objective comes to"
+        said, hint = f"{model} names {what}", f"add spec.objective to {entry.model.path}"
+        if objective is not None:
+            hint = f"add spec.objective.source to {entry.model.path}, or write the values into {OUTCOMES.path(model)}"
+        raise failure("no-outcomes", said, exit=Exit.USAGE, hint=hint)
+    place = Place(
+        workspace.root, workspace.root / SOURCE.parts()[0], workspace.cache,
+        locations=graph.project.spec.data_locations, terms=workspace.terms(graph),
+    )  # fmt: skip
+    source = graph.policies["DataSource"][objective.source.name]
+    found = entered(objective.source, source, entry.outcomes, place, workspace.clock())
+    file = workspace.root / OUTCOMES.path(model)
+    if found.new:
+        before = file.read_bytes() if file.is_file() else None
+        write_atomically(file, with_values(model, before, found.new))
+    emit(output, view.data(model, found), lambda: view.text(model, objective, found))
+    return Exit.NO if found.other else Exit.OK

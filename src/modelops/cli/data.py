@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from modelops.cli._names import models
-from modelops.cli._sources import check, impact
+from modelops.cli._sources import check, impact, outcomes
 from modelops.cli.output import emit, note, output_option, tell_fence
 from modelops.errors import Exit
 
@@ -68,6 +68,7 @@ def command() -> None:
 
 command.add_command(impact)
 command.add_command(check)
+command.add_command(outcomes)
 
 
 @command.command("snapshot")

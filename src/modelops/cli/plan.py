@@ -26,6 +26,7 @@ def command(
     """Show what would be done for ENVIRONMENT, or for the models of this commit when none is named."""
     from modelops.governance.judged import course_of
     from modelops.governance.waivers import standings
+    from modelops.metrics.aims import aims_of
     from modelops.monitoring.feedback.declared import declared_labels
     from modelops.project.workspace import open_workspace
     from modelops.rollouts.forecasts import forecasts, on_trial_in
@@ -45,6 +46,7 @@ def command(
         excepted = standings(workspace, graph, tip, deployed)
         planned = forecasts(graph, on_trial_in(graph, environment))
         declared = declared_labels(graph, deployed)
+        meant = aims_of(graph, deployed, workspace.clock())
         # What blocks a model is in the plan; of a policy that no model here waits for, nothing else would tell.
         held = [
             one for one in course_of(workspace, tip).in_force if any(path.startswith(POLICIES) for path in one.files)
@@ -52,12 +54,13 @@ def command(
         for line in [] if plan.refused else open_lines(held):
             note(line)
     else:
-        from modelops.reconcile.proposed import forecasts_of_change, labels_of_change, plan_change, waivers_of_change
+        from modelops.reconcile import proposed
 
-        plan = plan_change(workspace, since=since, dirty=dirty)
-        planned = forecasts_of_change(workspace, plan.entries, since=since, dirty=dirty)
-        excepted = waivers_of_change(workspace, plan.entries, since=since, dirty=dirty)
-        declared = labels_of_change(workspace, plan.entries, since=since, dirty=dirty)
+        plan = proposed.plan_change(workspace, since=since, dirty=dirty)
+        planned = proposed.forecasts_of_change(workspace, plan.entries, since=since, dirty=dirty)
+        excepted = proposed.waivers_of_change(workspace, plan.entries, since=since, dirty=dirty)
+        declared = proposed.labels_of_change(workspace, plan.entries, since=since, dirty=dirty)
+        meant = proposed.aims_of_change(workspace, plan.entries, since=since, dirty=dirty)
     for problem in workspace.trust_problems():
         note(str(problem))
     if out is not None:
@@ -65,7 +68,8 @@ def command(
             raise click.UsageError("--out needs an environment: only its plan can be applied")
         save(out, json.dumps(view.saved(plan), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         note(f"saved {out}: carry it out with modelops apply {out}")
-    emit(output, view.data(plan, planned, excepted, declared), lambda: view.text(plan, planned, excepted, declared))
+    told = (plan, planned, excepted, declared, meant)
+    emit(output, view.data(*told), lambda: view.text(*told))
     if plan.refused:
         return plan.exit
     return Exit.NO if exit_code and plan.changes else Exit.OK

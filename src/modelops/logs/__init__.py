@@ -101,6 +101,13 @@ class Log(Protocol):
 class RuntimeLog(Log, Protocol):
     """The log that a runtime writes here: it can be sealed, thinned out, and written elsewhere."""
 
+    def marks(self, since: datetime, until: datetime) -> Mapping[str, str]:
+        """Return the days of a window that have rows, YYYY-MM-DD in UTC, each with what changes when its rows do.
+
+        What is "" says that the day is being written to: two looks at it may find the same mark and other rows.
+        """
+        ...
+
     def grown(self, sealed: Mapping[str, Mark]) -> Sequence[Examined]:
         """Go through what there is more than was sealed, and return a newer mark of each part that has more."""
         ...

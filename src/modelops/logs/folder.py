@@ -59,6 +59,10 @@ class Folder:
         """Go through all files, and those that were sealed and are gone, or through one."""
         return predictions.examine(self.path, sealed, excused, only)
 
+    def marks(self, since: datetime, until: datetime) -> Mapping[str, str]:
+        """Return the days that have files, marked by the sizes and times of those."""
+        return predictions.marks(self.path, since, until)
+
     def grown(self, sealed: Mapping[str, Mark]) -> Sequence[Examined]:
         """Go through what the files have more than was sealed."""
         names = [segment.name for segment in segments(self.path)]

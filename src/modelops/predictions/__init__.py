@@ -15,6 +15,7 @@ from modelops.predictions.schema import (
     positive_spellings,
     spellings,
 )
+from modelops.predictions.segments import marks
 from modelops.predictions.verify import Examined, Flaw, examine, grown
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "grown",
     "label_number",
     "label_text",
+    "marks",
     "places",
     "positive_spellings",
     "read_window",

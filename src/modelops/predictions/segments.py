@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -94,6 +95,33 @@ def segments(path: Path, since: datetime | None = None, until: datetime | None =
         raise unreadable(path, error) from None
     listed = sorted(segment for name in names if (segment := segment_of(name)) is not None)
     return [segment for segment in listed if first <= segment.day <= last]
+
+
+_RACY = 2.0
+"""Within so many seconds a file may be written to twice and have one time, by the clocks of file systems."""
+
+
+def marks(path: Path, since: datetime, until: datetime) -> dict[str, str]:
+    """Return the days of a window that have files, each with the sizes and times of those and of their journals.
+
+    A day that was written to just now has "": as git does with its index, what may change without a trace is not known.
+    """
+    found: dict[str, list[str]] = {}
+    fresh: set[str] = set()
+    for segment in segments(path, since, until):
+        day = day_text(segment.day)
+        for name in (segment.name, f"{segment.name}-wal"):
+            try:
+                seen = (path / name).stat()
+            except FileNotFoundError:
+                continue
+            if not seen.st_size:
+                # Who only reads leaves an empty journal behind.
+                continue
+            if abs(time.time() - seen.st_mtime) < _RACY:
+                fresh.add(day)
+            found.setdefault(day, []).append(f"{name} {seen.st_ino} {seen.st_size} {seen.st_mtime_ns}")
+    return {day: "" if day in fresh else "; ".join(each) for day, each in found.items()}
 
 
 DAMAGED = ".damaged"

@@ -10,12 +10,19 @@ from modelops.changes.proposal import Built, build_change, proposed
 from modelops.errors import Exit, ModelOpsError, Problem
 from modelops.governance.approvals import RuleVerdict, classify, models_at, policy_at, risks_at, rules_asked
 from modelops.governance.waivers import Standing
+from modelops.metrics.aims import Aim
 from modelops.monitoring.feedback.declared import Declared
 from modelops.project.checking import check_since
 from modelops.project.workspace import Workspace
 from modelops.reconcile.actions import Build
 from modelops.reconcile.plan import Plan
-from modelops.reconcile.proposed import forecasts_of_change, labels_of_change, plan_change, waivers_of_change
+from modelops.reconcile.proposed import (
+    aims_of_change,
+    forecasts_of_change,
+    labels_of_change,
+    plan_change,
+    waivers_of_change,
+)
 from modelops.rollouts.forecasts import Planned
 
 __all__ = ["Measured", "broken", "measure"]
@@ -42,6 +49,7 @@ class Measured:
     warnings: tuple[Problem, ...] = ()
     exit: Exit = Exit.OK
     labels: tuple[Declared, ...] = ()
+    aims: tuple[Aim, ...] = ()
 
     def failing(self, error: ModelOpsError) -> Measured:
         """Return it with what could not be done; the worst of several exits stays."""
@@ -99,6 +107,7 @@ def _planned(workspace: Workspace, since: str, found: Measured) -> Measured:
         unmeasured=wanted,
         forecasts=forecasts_of_change(workspace, plan.entries, since=since, dirty=False),
         waivers=waivers_of_change(workspace, plan.entries, since=since, dirty=False),
+        aims=aims_of_change(workspace, plan.entries, since=since, dirty=False),
         labels=labels_of_change(workspace, plan.entries, since=since, dirty=False),
         exit=max(found.exit, plan.exit),
     )

@@ -14,6 +14,7 @@ from modelops.governance.judged import known
 from modelops.governance.promotions import refusals, waiver_refusals
 from modelops.governance.results import base_of, result_of
 from modelops.governance.waivers import Standing, standings, troubles
+from modelops.metrics.aims import Aim, aims_of
 from modelops.monitoring.feedback.declared import Declared, declared_labels
 from modelops.project.retired import arms_at, numbers_at, successor
 from modelops.project.standing import exit_of
@@ -191,6 +192,15 @@ def labels_of_change(
     """Return where the labels come from of the models that a change touches or that its plan is about, else of all."""
     graph = workspace.graph(proposed(workspace, since, dirty=dirty))
     return declared_labels(graph, graph.models if since is None else _touched(workspace, graph, entries, since))
+
+
+def aims_of_change(
+    workspace: Workspace, entries: Iterable[Entry], *, since: str | None, dirty: bool
+) -> tuple[Aim, ...]:
+    """Return what those models are for that a change touches or that its plan is about, else all."""
+    graph = workspace.graph(proposed(workspace, since, dirty=dirty))
+    names = graph.models if since is None else _touched(workspace, graph, entries, since)
+    return aims_of(graph, names, workspace.clock())
 
 
 def waivers_of_change(

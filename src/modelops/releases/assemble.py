@@ -30,6 +30,7 @@ from modelops.releases.card import model_card
 from modelops.spec.kinds import Resource
 from modelops.spec.kinds.data_snapshot import DataSnapshotSpec
 from modelops.spec.kinds.model import ModelSpec
+from modelops.spec.kinds.outcomes import Figure
 from modelops.spec.kinds.release import CodeReference, DataReference, ReleaseSpec, VerdictRecord, WaiverUse
 from modelops.spec.layout import ReleaseFiles, model_folder
 from modelops.spec.yaml.dump import dump
@@ -50,12 +51,14 @@ def release_files(
     details: Mapping[str, Mapping[str, Any]] | None = None,
     making: Making | None = None,
     waivers: Sequence[WaiverUse] = (),
+    outcomes: Sequence[Figure] = (),
 ) -> dict[str, bytes]:
     """Return the files of a release by their path below the model's folder.
 
     ``commit`` is the commit the build was made from, ``champion`` the release it was compared with, ``ref`` the branch,
     ``details`` what the gates measured beyond their verdicts, by ``policy/gate``: the signed evidence holds it, and
-    ``making``, how the build was made. ``waivers`` are the exceptions from rules that it relies on.
+    ``making``, how the build was made. ``waivers`` are the exceptions from rules that it relies on,
+    ``outcomes`` what the objective of the model came to so far.
     A build without metrics or verdicts has nothing to be released on: ``nothing-measured``.
     """
     spec = _release_spec(version, record, verdicts, model, snapshot, commit, champion, waivers)
@@ -64,7 +67,9 @@ def release_files(
     path = files_of.release
     document = dump("Release", str(version), spec, path=path)
     details = details or {}
-    card = model_card(spec, record, model=model, snapshot=snapshot, approved_by=approved_by, details=details)
+    card = model_card(
+        spec, record, model=model, snapshot=snapshot, approved_by=approved_by, details=details, outcomes=outcomes
+    )
     files = {path: digest_bytes(document), files_of.card: digest_bytes(card)}
     provenance = release_provenance(spec, ref, making)
     evidence = _evidence(spec, files, signer, provenance, approved_by, details)

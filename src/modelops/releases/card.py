@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import yaml
 
 from modelops import markup
 from modelops.artifacts import BuildRecord
+from modelops.metrics.aims import aim_of, sentences
 from modelops.metrics.questions import too_good
 from modelops.releases.details import details_markdown
 from modelops.releases.markdown import (
@@ -30,6 +31,7 @@ from modelops.releases.markdown import (
 from modelops.spec.kinds import Resource
 from modelops.spec.kinds.data_snapshot import Column, DataSnapshotSpec
 from modelops.spec.kinds.model import ModelSpec, Task
+from modelops.spec.kinds.outcomes import Figure
 from modelops.spec.kinds.release import Baseline, MetricValue, ReleaseSpec
 from modelops.spec.meta import FeatureType
 from modelops.stores import release_tag
@@ -52,10 +54,12 @@ def model_card(
     snapshot: Resource[DataSnapshotSpec],
     approved_by: ModelApproval | None,
     details: Mapping[str, Mapping[str, object]] | None = None,
+    outcomes: Sequence[Figure] = (),
 ) -> bytes:
     """Return the model card of a release: Hugging Face front matter and a body in that template's order.
 
-    ``details`` are the numbers behind the verdicts by ``policy/gate``.
+    ``details`` are the numbers behind the verdicts by ``policy/gate``, ``outcomes`` what the model's objective came to
+    until then.
     """
     details = details or {}
     fair = [one for one in release.verdicts if one.type == "fairness"]
@@ -66,6 +70,7 @@ def model_card(
         tag=markup.Markup(release_tag(release.model, release.version)),
         record=record,
         model=model.spec,
+        aim=tuple(sentences(aim_of(release.model, model.spec.objective, outcomes, None))),
         data=snapshot.spec,
         snapshot=snapshot.name,
         data_size=sum(file.size for file in snapshot.spec.files),

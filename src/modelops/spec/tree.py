@@ -17,6 +17,7 @@ from modelops.spec.kinds.environment import EnvironmentSpec
 from modelops.spec.kinds.gate_policy import GatePolicySpec
 from modelops.spec.kinds.model import ModelSpec
 from modelops.spec.kinds.monitor import MonitorSpec
+from modelops.spec.kinds.outcomes import Figure
 from modelops.spec.kinds.project import ProjectSpec
 from modelops.spec.kinds.promotion import PromotionSpec
 from modelops.spec.kinds.release import ReleaseSpec
@@ -95,6 +96,13 @@ class ModelEntry:
     def monitor(self) -> Resource[MonitorSpec] | None:
         """How it is watched, if it is."""
         return self._of("Monitor").get(self.name)
+
+    @property
+    def outcomes(self) -> tuple[Figure, ...]:
+        """What its objective came to so far, the oldest first."""
+        found = self._of("Outcomes").get(self.name)
+        values: tuple[Figure, ...] = found.spec.values if found is not None else ()
+        return values
 
     @property
     def snapshots(self) -> Mapping[str, Resource[DataSnapshotSpec]]:

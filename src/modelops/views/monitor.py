@@ -11,6 +11,7 @@ from modelops.clock import format_instant
 from modelops.drift import Score
 from modelops.markup import escape, plain
 from modelops.markup import table as markdown_table
+from modelops.metrics import aims
 from modelops.monitoring import Past, ranked
 from modelops.monitoring.feedback.found import Feedback
 from modelops.monitoring.report import (
@@ -34,6 +35,7 @@ def text(environment: str, watched: Sequence[Watched]) -> str:
     parts = []
     for found in watched:
         parts.append(f"{found.seat.model} release {found.release} in {environment}\n{report_text(found.report)}")
+        parts += [f"objective: {plain(line)}" for line in aims.sentences(found.aim)] if found.aim else []
         if found.silent:
             parts.append(f"silent: {plain(found.silent)}")
         parts += incidents.lines(found.kept)
@@ -76,6 +78,7 @@ def data(environment: str, watched: Sequence[Watched]) -> list[dict[str, Any]]:
             "earlier": [_past(past) for past in found.earlier[-LOOKS:]],
             "triage": incidents.data(found.kept),
             "postmortems": [incidents.filed(one) for one in found.postmortems],
+            "objective": None if found.aim is None else aims.data(found.aim),
         }
         for found in watched
     ]

@@ -7,13 +7,14 @@ from typing import Any
 
 from modelops.governance.waivers import Standing
 from modelops.markup import plain
+from modelops.metrics.aims import Aim
 from modelops.monitoring.feedback.declared import Declared
 from modelops.reconcile.actions import Entry, describe, runnable
 from modelops.reconcile.plan import Plan
 from modelops.rollouts.forecasts import Planned
 from modelops.views import forecasts
 from modelops.views.proofs import waivers
-from modelops.views.proposals import labels
+from modelops.views.proposals import aims, labels
 
 
 def text(
@@ -21,9 +22,11 @@ def text(
     planned: Sequence[Planned] = (),
     excepted: Sequence[Standing] = (),
     declared: Sequence[Declared] = (),
+    meant: Sequence[Aim] = (),
 ) -> str:
-    """Return a plan, a line for each entry; below it forecasts, waivers, and where the labels of models come from."""
+    """Return a plan, a line for each entry; below it forecasts, waivers, labels, and what models are for."""
     below = [forecasts.text(planned) if planned else "", waivers.text(excepted), labels.text(declared)]
+    below.append(aims.text(meant))
     return "\n\n".join([entries_text(plan.entries) or _nothing(plan), *filter(None, below)])
 
 
@@ -48,10 +51,12 @@ def data(
     planned: Sequence[Planned] = (),
     excepted: Sequence[Standing] = (),
     declared: Sequence[Declared] = (),
+    meant: Sequence[Aim] = (),
 ) -> dict[str, Any]:
-    """Return a plan with the forecasts of its rollouts, the waivers of its models, and where their labels come from."""
+    """Return a plan with forecasts of its rollouts, waivers, where labels come from, and what its models are for."""
     return saved(plan) | {
         "forecasts": forecasts.data(planned),
         "waivers": [waivers.row(one) for one in excepted],
         "labels": labels.data(declared),
+        "objectives": aims.data(meant),
     }

@@ -13,6 +13,7 @@ from modelops.dashboard.look import Look
 from modelops.dashboard.pictures import Node, Point, course, graph
 from modelops.dashboard.rooms import Room
 from modelops.dashboard.standing import Standing, last_window, row_of
+from modelops.metrics.aims import aims_of, sentences
 from modelops.reconcile.rollout_status import RolloutStatus, rollout_in
 from modelops.spec.kinds.release import MetricValue, ReleaseSpec, VerdictRecord
 from modelops.spec.layout import MODELS, RELEASE
@@ -123,6 +124,8 @@ def model(look: Look, name: str, here: str) -> Room | None:
             "monitor": entry.monitor.spec if entry.monitor is not None else None,
             "plan": entry.rollout.spec if entry.rollout is not None else None,
             "snapshot": entry.snapshots.get(entry.model.spec.data.snapshot),
+            "aim": (aim := aims_of(look.graph, [name], look.now)[0]),
+            "aims": list(sentences(aim)),
             "troubles": troubles,
             "waivers": [each for one in look.environments for each in one.waivers if name in each.spec.models],
         },

@@ -14,6 +14,7 @@ from modelops.spec.around import Around
 from modelops.spec.explain import nearest, show
 from modelops.spec.kinds.data_snapshot import RARER, Column, DataSnapshotSpec
 from modelops.spec.kinds.data_source import deciding
+from modelops.spec.kinds.outcomes import BusinessObjective
 from modelops.spec.layout import in_model
 from modelops.spec.meta import (
     LONGEST_DAYS,
@@ -172,13 +173,14 @@ class Serving(Strict):
 
 
 class ModelSpec(Strict):
-    """The spec of a Model."""
+    """The spec of a Model; ``objective`` is what it is for in the terms of the business."""
 
     description: str = Field(min_length=1)
     owner: str = Field(min_length=1)
     risk: Risk
     task: Task
     intended_use: str = Field(min_length=1)
+    objective: BusinessObjective | None = None
     out_of_scope: tuple[str, ...] = ()
     limitations: tuple[str, ...] = ()
     data: ModelData
@@ -238,6 +240,8 @@ def _source_problems(model: Resource[ModelSpec], around: Around) -> Iterator[Pro
     data = model.spec.data
     named = [(f"spec.data.features[{index}].source", each.source) for index, each in enumerate(data.features)]
     named += [("spec.data.labels.source", data.labels.source)] if data.labels is not None else []
+    objective = model.spec.objective
+    named += [("spec.objective.source.name", objective.source.name)] if objective and objective.source else []
     for where, name in named:
         if name is not None and not around.known.has("DataSource", None, name):
             hint = nearest(name, around.known.all("DataSource"), "data sources")

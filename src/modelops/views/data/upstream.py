@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from modelops.clock import format_instant
-from modelops.data.contracts import Checked
+from modelops.data.upstream.contracts import Checked
 from modelops.markup import plain
 from modelops.monitoring.upstream.impact import Affected, Impact, Placed
 

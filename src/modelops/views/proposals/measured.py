@@ -30,7 +30,7 @@ from modelops.spec.kinds.release import VerdictRecord
 from modelops.views import forecasts, locks, release
 from modelops.views.data import comparison
 from modelops.views.proofs import waivers
-from modelops.views.proposals import labels
+from modelops.views.proposals import aims, labels
 
 _LINE = 1_900
 
@@ -69,6 +69,7 @@ def report(found: Measured) -> Report:
         ),
         expectations=_lines(line for planned in found.forecasts for line in forecasts.sees(planned)),
         waivers=_lines(map(waivers.line, found.waivers)),
+        objectives=_lines(line for one in found.aims for line in aims.lines(one)),
         labels=_lines(line for one in found.labels for line in labels.lines(one)),
         rules=tuple(
             RuleReport(change=one.change, environment=one.environment, minimum=one.minimum, approvers=one.approvers)

@@ -223,6 +223,7 @@ def _sections(report: Report, limit: int) -> list[str]:
     parts = [
         _problems(report.problems),
         *(part for one in report.builds for part in _build(one)),
+        _list("What it is for", report.objectives),
         _list("Not measured", (f"{name} has to be built, and was not" for name in report.unmeasured)),
         _plan(report.plan),
         _forecast(report),

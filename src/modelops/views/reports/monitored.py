@@ -13,6 +13,7 @@ from modelops.changes.retraining import Watched
 from modelops.clock import format_instant
 from modelops.drift import Level, Score
 from modelops.markup import escape, number
+from modelops.metrics import aims
 from modelops.metrics.unlabelled import Expected
 from modelops.monitoring import FeatureReport, Past, PerformanceReport, Rate, ranked
 from modelops.monitoring.report import Distribution, worst
@@ -75,6 +76,7 @@ def _part(found: Watched) -> Part:
     worst_of = told[0] if told else f"nothing was found in {report.rows} rows"
     sections = (
         Section("findings", "Findings", tuple(told) or ("Nothing was found.",)),
+        *([Section("objective", "What it is for", tuple(aims.sentences(found.aim)))] if found.aim is not None else []),
         Section("decision", "What was decided", tuple(decided(found)) or (_UNDECIDED,)),
         _performance(found),
         _slices(found),

@@ -1,23 +1,23 @@
-"""What is promised of a model, held against what the log and git say: budgets, and how fast they burn.
+"""Budgets of what is promised of a model, and how fast they burn.
 
 Events are requests for availability, answers for latency, answers with a label for quality, and time for freshness.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from modelops.clock import format_instant
-from modelops.monitoring.delay import Delay, mature
+from modelops.monitoring.delay import Delay
 from modelops.monitoring.episodes import episode
-from modelops.monitoring.performance import labelled_predictions, selection_of
+from modelops.monitoring.objectives.hours import Hours, bad_of
 from modelops.spec.kinds.model import ModelSpec
 from modelops.spec.kinds.monitor import FreshnessObjective, Objectives, QualityObjective
 from modelops.spec.meta import Strict
@@ -27,8 +27,9 @@ from modelops.statistics.budgets import HOURS, Counted, Severity, burn_rate, bur
 __all__ = ["COLUMNS", "Budget", "Promise", "Stable", "budgets", "sentence"]
 
 Promise = Literal["availability", "latency", "freshness", "quality"]
-COLUMNS = ("time", "release", "arm", "status", "latency_ms", "score", "label", "truth", "truth_time", "entity", "id")
-"""What of the log is asked for."""
+COLUMNS = ("time", "release", "status", "latency_ms", "score", "label", "truth")
+"""What of the rows of the last days is asked for."""
+_LONGEST = timedelta(hours=max(HOURS))
 _MATURE = 0.9
 """Answers count once they are so old that such a share of their labels has come."""
 _TOLD = ("1h", "6h", "1d", "3d")
@@ -74,10 +75,15 @@ class Budget(Strict):
         return not self.lacking and self.spent >= 1
 
 
+Read = Callable[[datetime, datetime], pa.Table]
+"""Returns the logged rows between two instants, oldest first, with ``COLUMNS``."""
+
+
 def budgets(
     objectives: Objectives,
     model: ModelSpec,
-    table: pa.Table,
+    hours: Hours,
+    read: Read,
     line: Sequence[Stable],
     delay: Delay | None,
     now: datetime,
@@ -88,8 +94,11 @@ def budgets(
     ----------
     objectives, model : Objectives, ModelSpec
         What is promised, and of what.
-    table : pa.Table
-        All logged rows of the period, oldest first, with ``COLUMNS``.
+    hours : Hours
+        All answers of the period by hour; the period counts from its first whole hour on.
+    read : callable
+        What reads rows: of the last three days, and of the three before the newest answers that are old enough to have
+        their labels.
     line : sequence of Stable
         Which releases took the traffic in the period.
     delay : Delay or None
@@ -97,25 +106,23 @@ def budgets(
     now : datetime
         The end of the period.
     """
-    return tuple(_budgets(_Period(objectives, now), model, table, line, delay))
+    return tuple(_budgets(_Period(objectives, model, hours, now), read, line, delay))
 
 
-def _budgets(
-    period: _Period, model: ModelSpec, table: pa.Table, line: Sequence[Stable], delay: Delay | None
-) -> Iterator[Budget]:
-    asked = period.objectives
-    answered = table.filter(pc.less(table.column("status"), 500))
-    if asked.availability is not None:
-        bad = np.asarray(pc.greater_equal(table.column("status"), 500).to_numpy(), dtype=np.bool_)
-        yield period.of_rows("availability", "requests that are answered", asked.availability.target, table, bad)
-    if asked.latency is not None:
-        within = asked.latency.within_ms or model.serving.latency_objective_ms
-        slow = answered.column("latency_ms").to_numpy().astype(np.float64) > within
-        yield period.of_rows("latency", f"answers within {within:g} ms", asked.latency.target, answered, slow)
+def _budgets(period: _Period, read: Read, line: Sequence[Stable], delay: Delay | None) -> Iterator[Budget]:
+    asked, now = period.objectives, period.now
+    recent = read(now - _LONGEST, now + timedelta(microseconds=1)) if asked.availability or asked.latency else None
+    if asked.availability is not None and recent is not None:
+        said = "requests that are answered"
+        yield period.of_rows("availability", said, asked.availability.target, "failed", ("requests",), recent)
+    if asked.latency is not None and recent is not None:
+        within = asked.latency.within_ms or period.model.serving.latency_objective_ms
+        said, events = f"answers within {within:g} ms", ("requests", "failed")
+        yield period.of_rows("latency", said, asked.latency.target, "slow", events, recent)
     if asked.freshness is not None:
         yield period.of_time(asked.freshness, line)
     if asked.quality is not None:
-        yield _quality(period, asked.quality, model, table, delay)
+        yield _quality(period, asked.quality, read, delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,26 +130,38 @@ class _Period:
     """The period up to an instant, and how its events are counted."""
 
     objectives: Objectives
+    model: ModelSpec
+    by_hour: Hours
     now: datetime
 
     @property
     def hours(self) -> float:
         return self.objectives.period_days * 24.0
 
+    @property
+    def since(self) -> datetime:
+        return self.now - timedelta(hours=self.hours)
+
     def of_rows(
         self,
         promise: Promise,
         said: str,
         target: float,
+        what: str,
+        events: tuple[str, ...],
         rows: pa.Table,
-        bad: Flags,
         until: datetime | None = None,
     ) -> Budget:
-        """Return the budget of events that are rows of the log."""
-        times, end = rows.column("time").to_numpy().astype(np.float64), until or self.now
-        found = {hours: counted(times, bad, end.timestamp(), hours) for hours in (*HOURS, self.hours)}
-        events = self.objectives.minimum_events
-        budget = self._judged(promise, said, target, found, end, events, 2)
+        """Return the budget of events that are rows of the log: ``what`` of them are bad, by the names of ``WHAT``."""
+        flags, end = bad_of(self.objectives, self.model, rows), until or self.now
+        first, *less = events
+        chosen = flags[first] & ~np.logical_or.reduce([np.zeros(rows.num_rows, np.bool_), *(flags[x] for x in less)])
+        rows, bad = rows.filter(pa.array(chosen)), flags[what][chosen]
+        times = rows.column("time").to_numpy().astype(np.float64)
+        found = {hours: counted(times, bad, end.timestamp(), hours) for hours in HOURS}
+        whole = self.by_hour.counted(what, events, self.since.timestamp(), math.nextafter(end.timestamp(), math.inf))
+        minimum = self.objectives.minimum_events
+        budget = self._judged(promise, said, target, found | {self.hours: whole}, end, minimum, 2)
         if budget.severity is None:
             return budget
         late = times > end.timestamp() - max(HOURS) * 3600
@@ -215,24 +234,30 @@ def _whose(rows: pa.Table, bad: Flags) -> str:
     return f"{share:.0%} of it is release {int(releases[first])}, which answered {of_all:.0%} of the requests"
 
 
-def _quality(
-    period: _Period, promised: QualityObjective, model: ModelSpec, table: pa.Table, delay: Delay | None
-) -> Budget:
+def _quality(period: _Period, promised: QualityObjective, read: Read, delay: Delay | None) -> Budget:
     near = f"answers within {promised.within:g} of the truth" if promised.within is not None else "right answers"
     said = f"{near}, of those with a label"
-    chosen = selection_of(model, table)
+    chosen = period.by_hour.selected_by()
     if chosen:
         return period.unknown("quality", said, promised.target, f"labels depend on the answer: {chosen}")
-    begin = period.now - timedelta(hours=period.hours)
-    judged, left = mature(table, delay, _MATURE, begin, period.now)
-    predictions, known = labelled_predictions(model, judged)
-    wrong = predictions.y_true != predictions.y_pred
-    if promised.within is not None:
-        wrong = np.abs(predictions.y_true - predictions.y_pred) > promised.within
     # What is newer than its labels take says nothing of the present.
-    times = judged.column("time").to_numpy()
-    end = datetime.fromtimestamp(float(times[-1]), UTC) if left and len(times) else period.now
-    return period.of_rows("quality", said, promised.target, judged.filter(pa.array(known)), wrong, end)
+    end = _settled(period, delay)
+    rows = read((end or period.now) - _LONGEST, end or period.now + timedelta(microseconds=1))
+    return period.of_rows("quality", said, promised.target, "wrong", ("labelled",), rows, end)
+
+
+def _settled(period: _Period, delay: Delay | None) -> datetime | None:
+    """Return the whole hour before which answers are old enough to have their labels, None where all are."""
+    if delay is None:
+        return None
+    wait = delay.within(_MATURE)
+    if wait <= (period.now - period.since) / 100:
+        return None
+    cut = (period.now - wait).replace(minute=0, second=0, microsecond=0)
+    begin, middle, end = period.since.timestamp(), cut.timestamp(), math.inf
+    answers = ("requests", "failed")
+    old, new = (period.by_hour.counted("truths", answers, *ends) for ends in ((begin, middle), (middle, end)))
+    return None if new.bad / max(1.0, new.all) >= _MATURE * (old.bad / max(1.0, old.all)) else cut
 
 
 def sentence(budget: Budget) -> str:

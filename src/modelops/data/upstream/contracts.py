@@ -23,7 +23,7 @@ from modelops.spec.kinds.model import READABLE
 from modelops.spec.meta import Scalar
 from modelops.spec.resource import Resource
 
-__all__ = ["Checked", "check_source"]
+__all__ = ["Checked", "check_source", "fetch_source"]
 
 _SHOWN = 5
 """Values of a column that a breach quotes."""
@@ -82,19 +82,41 @@ def check_source(
         Exit 2 where nothing says how to read it, 4 where it cannot be reached, 3 where its files are no data.
     """
     spec = source.spec
-    if spec.read is None:
-        said = f"nothing says how the data source {source.name!r} is read"
-        raise failure("source-unread", said, exit=Exit.USAGE, hint=f"add spec.read to {source.path}")
     promised = spec.contract.columns if spec.contract is not None else ()
 
     def checked(rows: int, newest: datetime | None, breaches: tuple[str, ...]) -> Checked:
         return Checked(source.name, spec.owner, spec.contact, rows, len(promised), newest, breaches)
 
     try:
-        taken = _taken(source.name, spec.read, spec, place, progress)
+        folder, taken = fetch_source(source, place, progress)
     except ModelOpsError as error:
         if error.first.code == "data-empty":
             return checked(0, None, ("it has no row",))
+        raise
+    seen = _looked(folder, taken, spec)
+    fresh = spec.freshness
+    newest = seen[fresh.column].newest if fresh is not None and fresh.column in seen else None
+    found = [*_rows(taken, spec), *(said for each in promised for said in _column(each, taken, seen))]
+    return checked(taken.rows, newest, (*found, *_age(spec, taken, newest, now)))
+
+
+def fetch_source(
+    source: Resource[DataSourceSpec], place: Place, progress: Progress | None = None
+) -> tuple[Path, DataSnapshotSpec]:
+    """Get today's data of a source; return the folder that they lie in, and what they are as a snapshot.
+
+    Raises
+    ------
+    ModelOpsError
+        As ``check_source`` does, and ``data-empty`` where there is no row.
+    """
+    spec = source.spec
+    if spec.read is None:
+        said = f"nothing says how the data source {source.name!r} is read"
+        raise failure("source-unread", said, exit=Exit.USAGE, hint=f"add spec.read to {source.path}")
+    try:
+        taken = _taken(source.name, spec.read, spec, place, progress)
+    except ModelOpsError as error:
         if error.first.code == "data-missing":
             said = f"the data source {source.name!r} cannot be reached: {error.first.message}"
             hint = f"ask {spec.owner}: {spec.contact}"
@@ -109,11 +131,7 @@ def check_source(
         taken, repository_root=place.repository_root, model_folder=place.model_folder, cache=place.cache,
         locations=place.locations, terms=place.terms,
     )  # fmt: skip
-    seen = _looked(folder, taken, spec)
-    fresh = spec.freshness
-    newest = seen[fresh.column].newest if fresh is not None and fresh.column in seen else None
-    found = [*_rows(taken, spec), *(said for each in promised for said in _column(each, taken, seen))]
-    return checked(taken.rows, newest, (*found, *_age(spec, taken, newest, now)))
+    return folder, taken
 
 
 def _taken(name: str, read: Reading, spec: DataSourceSpec, place: Place, progress: Progress | None) -> DataSnapshotSpec:
