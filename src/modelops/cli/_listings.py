@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from modelops.cli._logs import asked_by, exported_logs, log_option, logs_here
 from modelops.cli.output import emit, in_haste, output_option
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ _DATE = "ISO 8601 date or instant; without an offset it is UTC."
 
 def _records() -> Records:
     from modelops.audit.records import Records
-    from modelops.cli._logs import asked_by
     from modelops.project.workspace import open_workspace
 
     workspace = open_workspace()
@@ -133,7 +134,7 @@ def waivers_command(output: str) -> int:
 @click.argument("entity")
 @click.option("--on", "day", metavar="DATE", help="Only on this day, in UTC.")
 @click.option("--model", help="Only by this model.")
-@click.option("--log", "exported", multiple=True, metavar="ENV=DIRECTORY", help="Also look in this export.")
+@log_option
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many are listed.")
 @output_option
 def entity_command(
@@ -146,7 +147,6 @@ def entity_command(
     from datetime import timedelta
 
     from modelops.audit import of_entity, to_dict
-    from modelops.cli._logs import exported_logs, logs_here
     from modelops.clock import parse_instant
     from modelops.project.retired import retired_models
     from modelops.project.workspace import open_workspace
@@ -164,4 +164,45 @@ def entity_command(
     return 0 if count else 1
 
 
-COMMANDS = (package_command, source_command, approvals_command, gates_command, waivers_command, entity_command)
+@click.command("case")
+@click.argument("id")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--artifact", is_flag=True, help="The files of the model, too.")
+@log_option
+@output_option
+def case_command(id: str, directory: Path, artifact: bool, exported: tuple[str, ...], output: str) -> int:
+    """Write everything about prediction ID into DIRECTORY, signed: `openssl` and `sha256sum` alone can check it.
+
+    It is written whatever is proven; ends with 1 where not everything is, as `audit prediction` does.
+    """
+    from modelops import audit
+    from modelops.artifacts import open_artifact
+    from modelops.audit.case import case_files, write_case
+    from modelops.project.workspace import open_workspace
+
+    workspace = open_workspace()
+    logs = [*logs_here(workspace), *exported_logs(workspace, exported)]
+    rescorer, asked = audit.Rescorer(lambda: workspace.store), asked_by(workspace)
+    answer = audit.prediction(
+        workspace.repository, id, logs=logs, branch=workspace.branch, rescorer=rescorer, asked=asked
+    )
+    opened = None
+    if artifact and answer.made_by is not None:
+        opened = open_artifact(workspace.store, answer.made_by.artifact)
+    files = case_files(_records(), answer, workspace.signer, workspace.clock(), opened)
+    write_case(files, directory)
+    told = {"directory": str(directory), "files": sorted(files), "ok": answer.ok}
+    proven = "everything in it is proven" if answer.ok else "NOT everything in it is proven: see answer.json"
+    emit(output, told, lambda: f"{directory}: {len(files)} files, README.txt says how to check them; {proven}")
+    return 0 if answer.ok else 1
+
+
+COMMANDS = (
+    case_command,
+    package_command,
+    source_command,
+    approvals_command,
+    gates_command,
+    waivers_command,
+    entity_command,
+)
