@@ -24,7 +24,7 @@ from scipy import stats
 
 from modelops import plugins
 from modelops.conformance.loans import model, subject
-from modelops.gates import Answers, Subject, Verdict
+from modelops.gates import Answers, Explained, Subject, Verdict
 from modelops.metrics import Predictions
 from modelops.spec.kinds.model import Feature, ModelData
 from modelops.statistics.intervals import wilson
@@ -248,11 +248,78 @@ def membership(runs: int) -> Iterator[Row]:
         yield counted(what, runs, draw, "fail")
 
 
+def numeric(rows: np.ndarray, test: np.ndarray) -> Subject:
+    """Return a subject of numbers x0, x1 ... to train and to test."""
+    names = [f"x{place}" for place in range(rows.shape[1])]
+    spec = model()
+    data = spec.data.model_copy(update={"features": tuple(Feature(name=name, type="number") for name in names)})
+    frames = {
+        part: pd.DataFrame(dict(zip(names, each.T, strict=True))) for part, each in (("train", rows), ("test", test))
+    }
+    return replace(subject(4), model=spec.model_copy(update={"data": data}), **frames)
+
+
+def evasion(runs: int) -> Iterator[Row]:
+    """The median way to the border of one feature, at the limit by law, beside a second one that may not be moved."""
+    for n, rest in ((50, 0), (300, 0), (300, 1)):
+
+        def draw(run: int, n=n, rest=rest) -> Verdict:
+            generator = np.random.default_rng([8, n, rest, run])
+            train, test = (generator.normal(size=(rows, 1 + rest)) for rows in (2000, n))
+
+            def predict(rows: pd.DataFrame) -> Answers:
+                return Answers((rows["x0"].to_numpy() > 0) * 1.0, rows["x0"].to_numpy())
+
+            fixed = [f"x{place}" for place in range(1, 1 + rest)]
+            limit = float(stats.norm.ppf(0.75) / train[:, 0].std())
+            params = {"minimum": limit, "immutable": fixed, "maximumRows": n}
+            return judge("evasion", params, replace(numeric(train, test), predict=predict))
+
+        what = f"evasion: median change at the limit, {n} rows, {rest} immutable"
+        yield counted(what, runs, draw, "pass")
+        yield counted(what, runs, draw, "fail")
+
+
+def reasons(runs: int) -> Iterator[Row]:
+    """The share of contributions at the limit by law, and orders that agree less with the stable one than asked."""
+    for n, weight, features in ((50, 0.1, 4), (300, 0.1, 4), (300, 0.02, 20)):
+
+        def draw(run: int, n=n, weight=weight, features=features) -> Verdict:
+            generator = np.random.default_rng([9, n, features, run])
+            sizes = np.array([weight, *([(1 - weight) / (features - 1)] * (features - 1))])
+            found = generator.standard_t(5, size=(n, features)) * sizes
+            whole = numeric(np.zeros((n, features)), np.zeros((n, features)))
+            whole = replace(whole, explain=lambda rows: Explained(found, "trees", "log-odds", 0.0))
+            return judge("shap", {"maximum": weight, "features": ["x0"], "rows": max(n, 50)}, whole)
+
+        what = f"shap: share {weight} at the limit, {features} features, {n} rows"
+        yield counted(what, runs, draw, "pass")
+        yield counted(what, runs, draw, "fail")
+    for n, apart in ((50, 1.1), (300, 1.1), (300, 1.5)):
+
+        def compared(run: int, n=n, apart=apart) -> Verdict:
+            generator = np.random.default_rng([10, n, run])
+            sizes = apart ** np.arange(6)
+            order = np.array([0, 1, 2, 5, 4, 3])
+            mine, theirs = (np.abs(generator.normal(size=(n, 6))) * each for each in (sizes, sizes[order]))
+            truth = float(stats.spearmanr(sizes, sizes[order]).statistic)
+            whole = replace(
+                numeric(np.zeros((n, 6)), np.zeros((n, 6))),
+                explain=lambda rows: Explained(mine, "trees", "log-odds", 0.0),
+                champion_explain=lambda rows: Explained(theirs, "trees", "log-odds", 0.0),
+            )
+            return judge("shap", {"agreement": truth + 0.01, "rows": max(n, 50)}, whole)
+
+        yield counted(f"shap: agreement below the limit, weights {apart} apart, {n} rows", runs, compared, "pass")
+
+
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "slices": slices,
     "calibration": calibration,
     "monotonicity": monotonicity,
     "shares": shares,
+    "evasion": evasion,
+    "reasons": reasons,
     "membership": membership,
     "poisoning": poisoning,
 }

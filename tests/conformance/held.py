@@ -34,6 +34,7 @@ import modelops.gates.calibration
 import modelops.gates.champion
 import modelops.gates.data_quality
 import modelops.gates.drift
+import modelops.gates.evasion
 import modelops.gates.fairness
 import modelops.gates.latency
 import modelops.gates.membership
@@ -42,6 +43,7 @@ import modelops.gates.monotonicity
 import modelops.gates.permutation_importance
 import modelops.gates.poisoning
 import modelops.gates.robustness
+import modelops.gates.shap
 import modelops.gates.slices
 import modelops.logs.docker
 import modelops.logs.exported
@@ -117,6 +119,7 @@ gates_calibration: Gate = modelops.gates.calibration
 gates_champion: Gate = modelops.gates.champion
 gates_data_quality: Gate = modelops.gates.data_quality
 gates_drift: Gate = modelops.gates.drift
+gates_evasion: Gate = modelops.gates.evasion
 gates_fairness: Gate = modelops.gates.fairness
 gates_latency: Gate = modelops.gates.latency
 gates_membership: Gate = modelops.gates.membership
@@ -125,6 +128,7 @@ gates_monotonicity: Gate = modelops.gates.monotonicity
 gates_permutation_importance: Gate = modelops.gates.permutation_importance
 gates_poisoning: Gate = modelops.gates.poisoning
 gates_robustness: Gate = modelops.gates.robustness
+gates_shap: Gate = modelops.gates.shap
 gates_slices: Gate = modelops.gates.slices
 
 # logs

@@ -15,6 +15,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "champion": {"metric": "roc-auc", "margin": 0.01},
     "data-quality": {},
     "drift": {},
+    "evasion": {"minimum": 0.2},
     "fairness": {"metric": "equalized-odds", "column": "sex", "maximum": 0.2},
     "latency": {"p50Ms": 5.0, "p99Ms": 20.0, "maximumBytes": 1_000_000},
     "membership": {},
@@ -23,6 +24,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "permutation-importance": {"maximum": 0.05, "features": ["children"], "proxiesOf": ["sex"]},
     "poisoning": {},
     "robustness": {"maximum": 0.1, "metric": "accuracy"},
+    "shap": {"maximum": 0.05, "features": ["children"], "proxiesOf": ["sex"], "agreement": 0.5},
     "slices": {"metric": "accuracy", "minimum": 0.5, "columns": ["sex", "region"]},
 }
 KEYS = plugins.keys("gates")

@@ -11,7 +11,7 @@ import pytest
 
 from modelops import plugins
 from modelops.conformance.loans import model, rows, subject
-from modelops.gates._new_rows import new_rows
+from modelops.gates._parts.new_rows import new_rows
 from modelops.metrics import Predictions
 
 

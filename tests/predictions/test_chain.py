@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from modelops.logs.exported import whole
 from modelops.predictions import PredictionLog, Row, ShadowRow, export, find, read_window
 from modelops.predictions.chain import Mark
-from modelops.predictions.schema import UNEXPLORED, VERSION, made
+from modelops.predictions.schema import UNEXPLORED, UNREASONED, VERSION, made
 from modelops.predictions.verify import Examined, Flaw, examine, examine_file, grown
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -47,11 +47,14 @@ def shadow(of: Row) -> ShadowRow:
     return ShadowRow(of.id, of.time, of.model, 9, "shadow", 0, "s", 0.5, "1", 200, 1.0)
 
 
+REASONS = '{"none":"no time"}'
+
+
 def write(path: Path, days: Sequence[float] = (0,), rows: int = 8) -> None:
-    """Log a few rows a day with labels, one of them contradicted, and shadows."""
+    """Log a few rows a day, two with reasons, with labels, one of them contradicted, and shadows."""
     with PredictionLog(path) as log:
         for day in days:
-            made = [row(number, day) for number in range(rows)]
+            made = [row(number, day, reasons=REASONS if number < 2 else None) for number in range(rows)]
             log.write(made)
             for one in made[:3]:
                 log.append_shadow(shadow(one))
@@ -103,6 +106,7 @@ CELLS = [
     for table, columns in {
         "answers": "route seq id time row status latency_ms score unit entity label error request",
         "inputs": "seq features link",
+        "reasons": "seq reasons",
         "routes": "route model release arm step salt propensity",
         "feedback": "route seq label time revisions",
         "labels": "number seq label time link",
@@ -147,7 +151,7 @@ def test_any_single_change_of_any_stored_cell_is_found(
 
 @settings(deadline=None)
 @given(
-    table=st.sampled_from(["answers", "inputs", "feedback", "labels", "shadows", "routes"]),
+    table=st.sampled_from(["answers", "inputs", "reasons", "feedback", "labels", "shadows", "routes"]),
     gone=st.sets(st.integers(0, 7), min_size=1, max_size=8),
 )
 def test_any_rows_that_are_deleted_are_found(
@@ -327,6 +331,7 @@ def test_what_grew_since_a_mark_leads_to_the_mark_of_the_whole(written: Path, tm
 
 BEFORE_REVIEWS = (
     "DROP VIEW predictions",
+    "DROP TABLE reasons",
     "ALTER TABLE routes DROP COLUMN review",
     "ALTER TABLE routes DROP COLUMN drawn",
     made(UNEXPLORED)[-1],
@@ -334,10 +339,47 @@ BEFORE_REVIEWS = (
 )
 
 
+BEFORE_REASONS = (
+    "DROP VIEW predictions",
+    "DROP TABLE reasons",
+    made(UNREASONED)[-1],
+    f"PRAGMA user_version = {UNREASONED}",
+)
+
+
+def test_a_log_from_before_reasons_is_read_labelled_and_proven(tmp_path: Path) -> None:
+    """Its rows are chained as those without reasons are now, labels still reach it, and new rows go behind it."""
+    path = tmp_path / "predictions"
+    with PredictionLog(path) as log:
+        log.write([row(number) for number in range(8)])
+    (file,) = path.glob("*.sqlite")
+    edit(file, *BEFORE_REASONS)
+    assert flaws(examine(path, {})) == []
+    assert {one["reasons"] for one in read_window(path, "fraud").to_pylist()} == {None}
+    with PredictionLog(path) as log:
+        log.write([row(99, reasons=REASONS)])
+        assert [bool(each) for each in log.feedback([(row(7).id, "1", row(7).time + 60, "fraud")])] == [True]
+    assert sorted(version(file) for file in path.glob("*.sqlite")) == [UNREASONED, VERSION]
+    assert flaws(examine(path, {})) == []
+    newest = find(path, row(99).id)
+    assert newest is not None
+    assert newest.row.reasons == REASONS
+
+
+def test_reasons_of_no_row_are_found(log: Path) -> None:
+    """Reasons that are written beside a row without any, or behind the last row, are told of."""
+    edit(log / FIRST, f"INSERT INTO reasons VALUES (5, '{REASONS}')")
+    edit(log / SECOND, f"INSERT INTO reasons VALUES (77, '{REASONS}')")
+    found = [(flaw.segment, flaw.kind, flaw.first) for flaw in flaws(examine(log, {}))]
+    assert found[0] == (FIRST, "changed", 5)
+    assert SECOND in {segment for segment, _, _ in found[1:]}
+
+
 def test_a_log_from_before_reviews_is_read_labelled_and_proven(tmp_path: Path) -> None:
     """Its chain is what it was, nothing in it was drawn, labels still reach it, and new rows go behind it."""
     path = tmp_path / "predictions"
-    write(path)
+    with PredictionLog(path) as log:
+        log.write([row(number) for number in range(8)])
     (file,) = path.glob("*.sqlite")
     edit(file, *BEFORE_REVIEWS)
     assert flaws(examine(path, {})) == []

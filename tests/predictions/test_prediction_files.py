@@ -314,7 +314,7 @@ def test_whole_days_are_exported_as_parquet(tmp_path: Path) -> None:
         assert [str(file.relative_to(out)) for file in written] == [
             f"model={model}/day=2026-03-0{day}.parquet" for day in (1, 2) for model in ("fraud", "payments%2Fchurn")
         ]
-        assert pq.read_schema(written[0]).metadata[b"modelops.predictions.version"] == b"4"
+        assert pq.read_schema(written[0]).metadata[b"modelops.predictions.version"] == b"5"
         assert export(path, out, after(2)) == ()
         log.feedback([("r1", "1", after(2).timestamp(), "fraud")])
         assert written[2] in export(path, out, after(2))

@@ -18,7 +18,7 @@ from modelops.artifacts import Input, Predictor, Signature, columns, frame, put_
 from modelops.artifacts.canonical import dump_canonical
 from modelops.artifacts.onnx_export import export_onnx
 from modelops.artifacts.onnx_session import onnx_score
-from modelops.artifacts.predictor import sklearn_score, smoke_document
+from modelops.artifacts.predictor import background_document, sklearn_score, smoke_document
 from modelops.clock import Clock, wall_clock
 from modelops.plugins import load
 from modelops.serving import Service
@@ -59,6 +59,7 @@ def pack_model(
         score = onnx_score(export.data, written)
     files["models/signature.json"] = written.dump()
     files["models/smoke.json"] = smoke_document(Predictor(written, score), converted, range(4))
+    files["models/background.json"] = background_document(converted, score(converted))
     return put_artifact(store, files).digest
 
 

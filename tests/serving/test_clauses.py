@@ -224,6 +224,13 @@ def _load_unload(server: Running) -> None:
 
 
 @clause
+def _explain(server: Running) -> None:
+    told = json.loads(infer(server, parameters={"explain": 1})["parameters"]["reasons"])
+    assert [(each["method"], len(each["contributions"])) for each in told] == [("additive", 1)] * 2
+    assert_refused(server.ask(INFER, {"inputs": XY, "parameters": {"explain": "why"}}), 400, "how many features")
+
+
+@clause
 def _classification(server: Running) -> None:
     outputs = [{"name": "probability", "parameters": {"classification": 2}}]
     assert_refused(server.ask(INFER, {"inputs": XY, "outputs": outputs}), 400, "classification is not offered")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -254,6 +255,16 @@ def _load_unload(stub: Any) -> None:
     # KServe's message has the name where Triton's has the repository.
     by_kserve = pb.RepositoryModelLoadRequest(repository_name="fraud")
     refused(stub.RepositoryModelLoad, by_kserve, denied, "decided in git")
+
+
+@clause
+def _explain(stub: Any) -> None:
+    request = asked()
+    request.parameters["explain"].int64_param = 1
+    told = json.loads(stub.ModelInfer(request).parameters["reasons"].string_param)
+    assert [(each["method"], len(each["contributions"])) for each in told] == [("additive", 1)] * 2
+    request.parameters["explain"].string_param = "why"
+    refused(stub.ModelInfer, request, INVALID, "how many features")
 
 
 @clause

@@ -16,7 +16,7 @@ import pytest
 from git_world import git, nobodys_configuration
 from modelops import audit
 from modelops.changes.sealing import known_log, seal_log, seal_when_due
-from modelops.cli.audit import exported_logs
+from modelops.cli._logs import exported_logs
 from modelops.clock import clock_from
 from modelops.errors import ModelOpsError
 from modelops.evidence import Signer, generate_key

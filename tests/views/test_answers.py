@@ -38,7 +38,8 @@ from modelops.views import (
 )
 from modelops.views.data import outcomes, snapshot, travelling, upstream
 from modelops.views.handbook import topics
-from modelops.views.proofs import branch, fence, judging, repository, trust, verified, waivers
+from modelops.views.proofs import audit as audited
+from modelops.views.proofs import branch, fence, judging, listings, repository, trust, verified, waivers
 from modelops.views.proposals import (
     aims,
     ending,
@@ -52,6 +53,7 @@ from modelops.views.proposals import (
 )
 from modelops.views.reports import built, documents, incidents, monitored, simulated
 from modelops.views.trials import picture, rehearsal, replay, runs
+from views import listed_answers as listed
 from views import loop_answers as said
 from views import pull_answers as pulls
 from views import source_answers as sources
@@ -78,6 +80,13 @@ TEXTS = {
     "trust-endorsed": trust.endorsed_text(said.ENDORSED),
     "branch": branch.text(said.JUDGEMENT),
     "verified": verified.text(told.VERIFIED),
+    "listings-package": listings.text(listed.DEPENDENTS),
+    "listings-approvals": listings.text(listed.APPROVED),
+    "listings-gates": listings.text(listed.UNPASSED),
+    "listings-waivers": listings.waivers_text((), listed.WAIVED, f"no policies {listed.HOSTILE}"),
+    "listings-entity": listings.entity_text(listed.ENTITY, 7),
+    "audit-explained": audited.text(listed.EXPLAINED),
+    "audit-unexplained": audited.text(listed.UNEXPLAINED),
     "documents": documents.gaps_text(told.PAPER),
     "branch-clears": branch.clears_line(said.PUSHED),
     "rollout": rollout.text(said.ROLLOUT),
@@ -150,6 +159,11 @@ DATA: dict[str, Any] = {
     "status-model": status.model_data(said.MODEL),
     "branch": branch.data(said.JUDGEMENT),
     "verified": verified.data(told.VERIFIED),
+    "listings-package": listings.data(listed.DEPENDENTS),
+    "listings-approvals": listings.data(listed.APPROVED),
+    "listings-gates": listings.data(listed.UNPASSED),
+    "listings-waivers": listings.waivers_data((), listed.WAIVED),
+    "audit-explained": audited.data(listed.EXPLAINED),
     "documents": documents.data(told.PAPER),
     "rollout": rollout.data(said.ROLLOUT),
     "rollout-none": rollout.data(said.NO_ROLLOUT),

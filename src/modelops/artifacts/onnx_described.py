@@ -18,7 +18,14 @@ HERE = 0
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _MANY, _ONE = _Field.LABEL_REPEATED, _Field.LABEL_OPTIONAL
-_SCALARS = {"string": _Field.TYPE_STRING, "bytes": _Field.TYPE_BYTES, "int32": _Field.TYPE_INT32}
+_SCALARS = {
+    "string": _Field.TYPE_STRING,
+    "bytes": _Field.TYPE_BYTES,
+    "int32": _Field.TYPE_INT32,
+    "int64": _Field.TYPE_INT64,
+    "float": _Field.TYPE_FLOAT,
+    "double": _Field.TYPE_DOUBLE,
+}
 _MESSAGES: Mapping[str, tuple[tuple[str, int, int, str], ...]] = {
     "ModelProto": (
         ("graph", 7, _ONE, "GraphProto"),
@@ -29,15 +36,22 @@ _MESSAGES: Mapping[str, tuple[tuple[str, int, int, str], ...]] = {
     "FunctionProto": (("name", 1, _ONE, "string"),),
     "GraphProto": (
         ("node", 1, _MANY, "NodeProto"),
+        ("output", 12, _MANY, "ValueInfoProto"),
         ("initializer", 5, _MANY, "TensorProto"),
         ("sparse_initializer", 15, _MANY, "SparseTensorProto"),
     ),
+    "ValueInfoProto": (("name", 1, _ONE, "string"),),
     "NodeProto": (
+        ("input", 1, _MANY, "string"),
+        ("output", 2, _MANY, "string"),
         ("op_type", 4, _ONE, "string"),
         ("attribute", 5, _MANY, "AttributeProto"),
         ("domain", 7, _ONE, "string"),
     ),
     "AttributeProto": (
+        ("name", 1, _ONE, "string"),
+        ("i", 3, _ONE, "int64"),
+        ("ints", 8, _MANY, "int64"),
         ("t", 5, _ONE, "TensorProto"),
         ("g", 6, _ONE, "GraphProto"),
         ("tensors", 10, _MANY, "TensorProto"),
@@ -47,6 +61,11 @@ _MESSAGES: Mapping[str, tuple[tuple[str, int, int, str], ...]] = {
     ),
     "SparseTensorProto": (("values", 1, _ONE, "TensorProto"), ("indices", 2, _ONE, "TensorProto")),
     "TensorProto": (
+        ("data_type", 2, _ONE, "int32"),
+        ("float_data", 4, _MANY, "float"),
+        ("int32_data", 5, _MANY, "int32"),
+        ("double_data", 10, _MANY, "double"),
+        ("raw_data", 9, _ONE, "bytes"),
         ("name", 8, _ONE, "string"),
         ("external_data", 13, _MANY, "StringStringEntryProto"),
         # An enumeration there; on the wire it is the same number.

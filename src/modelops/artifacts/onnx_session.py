@@ -12,7 +12,7 @@ import numpy as np
 from modelops.artifacts.signature import Signature
 from modelops.errors import ModelOpsError, failure
 
-__all__ = ["OnnxScore", "check_model", "onnx_score", "session"]
+__all__ = ["OnnxScore", "check_model", "feeder", "onnx_score", "session"]
 
 Array = np.ndarray[Any, Any]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
@@ -95,22 +95,31 @@ class OnnxScore:
 def onnx_score(data: bytes, signature: Signature) -> OnnxScore:
     """Return the scoring function of an ONNX model; its inputs are the features by name or one matrix of all."""
     loaded = session(data)
-    inputs = {entry.name: _TYPES.get(entry.type) for entry in loaded.get_inputs()}
-    widths = {entry.name: entry.shape[1] if len(entry.shape) == 2 else None for entry in loaded.get_inputs()}
     outputs = [entry.name for entry in loaded.get_outputs()]
     if len(outputs) != 1:
         raise _bad(f"it has {len(outputs)} outputs, not one")
+    feed, matrix_type = _feeder(loaded, signature)
+    return OnnxScore(feed, _guarded(_native(loaded), outputs), _finisher(signature), matrix_type)
+
+
+def feeder(loaded: Any, signature: Signature) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+    """Return what makes the inputs of a session from columns."""
+    return _feeder(loaded, signature)[0]
+
+
+def _feeder(loaded: Any, signature: Signature) -> tuple[Callable[[Mapping[str, Array]], dict[str, Array]], Any]:
+    """Return what makes the inputs, and their type where they are one matrix of numbers."""
+    inputs = {entry.name: _TYPES.get(entry.type) for entry in loaded.get_inputs()}
+    widths = {entry.name: entry.shape[1] if len(entry.shape) == 2 else None for entry in loaded.get_inputs()}
     numbers = [feature.name for feature in signature.features if feature.type != "category"]
     texts = [feature.name for feature in signature.features if feature.type == "category"]
     names = [feature.name for feature in signature.features]
-    run = _guarded(_native(loaded), outputs)
     if widths != {name: len(names) for name, names in ((MATRIX, numbers), (TEXTS, texts)) if names}:
-        return OnnxScore(_column_feeder(inputs, names), run, _finisher(signature), None)
+        return _column_feeder(inputs, names), None
     dtype = inputs.get(MATRIX, np.float64)
     if dtype not in (np.float64, np.float32) or inputs.get(TEXTS, object) is not object:
         raise _bad(f"its inputs {sorted(inputs)} have other types than the features")
-    feed = _matrix_feeder(dtype, numbers, texts)
-    return OnnxScore(feed, run, _finisher(signature), dtype if numbers and not texts else None)
+    return _matrix_feeder(dtype, numbers, texts), dtype if numbers and not texts else None
 
 
 def _finisher(signature: Signature) -> Callable[[Array], FloatArray]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
+
+import numpy as np
 
 from modelops.artifacts.signature import SCIKIT_LEARN, Signature, canonical_json
 from modelops.digests import digest_bytes
@@ -41,10 +44,11 @@ SKOPS = "models/model.skops"
 ONNX = "models/model.onnx"
 SIGNATURE = "models/signature.json"
 SMOKE = "models/smoke.json"
+BACKGROUND = "models/background.json"
 REQUIRED = frozenset({SIGNATURE, SMOKE})
 PARTS = "models/parts/"
 CODE = "models/code/"
-_NAMED = frozenset({SKOPS, ONNX, SIGNATURE, SMOKE})
+_NAMED = frozenset({SKOPS, ONNX, SIGNATURE, SMOKE, BACKGROUND})
 _MORE = re.compile(rf"{PARTS}[0-9]{{1,3}}/[a-z0-9][a-z0-9._-]{{0,60}}|{CODE}[^/\0]+(?:/[^/\0]+)*")
 
 MAXIMUM_BYTES = 2 << 30
@@ -100,11 +104,50 @@ class Artifact:
     @cached_property
     def samples(self) -> Mapping[str, Sequence[Any]]:
         """A few rows of the test part, by feature: numbers, texts, and None for a missing number."""
-        columns = _document(self.files[SMOKE], "smoke.json", self.digest).get("columns")
+        return self._rows(SMOKE)
+
+    @cached_property
+    def background(self) -> Mapping[str, np.ndarray[Any, Any]] | None:
+        """The rows that stand in for what is not given when a prediction is explained, as columns of the frame.
+
+        None where the artifact was built before they were kept.
+        """
+        if BACKGROUND not in self.files:
+            return None
+        kept = self._rows(BACKGROUND)
+        texts = {feature.name for feature in self.signature.features if feature.type == "category"}
+        try:
+            found = {name: frame_column(values, text=name in texts) for name, values in kept.items()}
+        except (TypeError, ValueError):
+            raise _bad(self.digest, "background.json holds what is no value of its feature") from None
+        if len({len(values) for values in found.values()}) != 1 or not len(next(iter(found.values()))):
+            raise _bad(self.digest, "background.json has columns of different lengths")
+        return found
+
+    def _rows(self, path: str) -> Mapping[str, Sequence[Any]]:
+        name = path.rpartition("/")[2]
+        columns = _document(self.files[path], name, self.digest).get("columns")
         names = [feature.name for feature in self.signature.features]
-        if not isinstance(columns, dict) or not all(isinstance(columns.get(name), list) for name in names):
-            raise _bad(self.digest, "smoke.json holds no rows")
-        return {name: columns[name] for name in names}
+        if not isinstance(columns, dict) or not all(isinstance(columns.get(each), list) for each in names):
+            raise _bad(self.digest, f"{name} holds no rows")
+        return {each: columns[each] for each in names}
+
+
+def frame_column(values: Sequence[Any], *, text: bool) -> np.ndarray[Any, Any]:
+    """Return a column of the frame from its values in JSON, where None is a missing number."""
+    if text:
+        found = np.empty(len(values), dtype=object)
+        found[:] = [str(value) for value in values]
+        return found
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def rows_document(columns: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, list[Any]]:
+    """Return columns of the frame as JSON has them."""
+    return {
+        name: [None if isinstance(value, float) and math.isnan(value) else value for value in array.tolist()]
+        for name, array in columns.items()
+    }
 
 
 def pack(files: Mapping[str, bytes]) -> tuple[bytes, bytes, bytes]:

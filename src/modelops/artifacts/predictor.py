@@ -19,18 +19,33 @@ from modelops.artifacts.onnx_session import OnnxScore, onnx_score
 from modelops.artifacts.package import Artifact
 from modelops.artifacts.parts.held import load_estimator
 from modelops.artifacts.signature import Signature, canonical_json
-from modelops.errors import failure
+from modelops.errors import ModelOpsError, failure
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Outputs", "Predictor", "load_estimator", "load_predictor"]
+__all__ = ["MODEL_ERRORS", "Outputs", "Predictor", "load_estimator", "load_predictor"]
 
 Array = np.ndarray[Any, Any]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 Score = Callable[[Mapping[str, Array]], FloatArray]
 
 _TEXT, _FLOAT = np.dtype(object), np.dtype(np.float64)
+
+MODEL_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    ModelOpsError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What estimators and runtimes raise on inputs that they cannot handle. Anything beyond is a defect of ours."""
 
 SMOKE_TOLERANCE = 1e-6
 """Largest absolute difference (relative above 1) of a prediction after loading from the one recorded at export."""
@@ -146,11 +161,25 @@ def smoke_document(predictor: Predictor, columns: Mapping[str, Array], rows: Seq
     """Return ``smoke.json``: the frame values of a few rows and the predictions they must give again."""
     chosen = {name: values[list(rows)] for name, values in columns.items()}
     outputs = predictor.predict_columns(chosen)
-    values = {
-        name: [None if isinstance(value, float) and math.isnan(value) else value for value in array.tolist()]
-        for name, array in chosen.items()
-    }
-    return canonical_json({"columns": values, "scores": outputs.scores.tolist(), "labels": outputs.labels.tolist()})
+    return canonical_json(
+        {"columns": package.rows_document(chosen), "scores": outputs.scores.tolist(), "labels": outputs.labels.tolist()}
+    )
+
+
+BACKGROUND_ROWS = 64
+"""Rows that a release keeps to be explained against."""
+
+
+def background_document(columns: Mapping[str, Array], scores: FloatArray) -> bytes:
+    """Return ``background.json``: rows drawn evenly along their scores, so that their mean is near that of all.
+
+    Of several classes the highest probability is taken for the score.
+    """
+    order = np.argsort(scores if scores.ndim == 1 else scores.max(axis=1), kind="stable")
+    count = min(len(order), BACKGROUND_ROWS)
+    rows = order[((np.arange(count) + 0.5) * len(order) / count).astype(np.intp)]
+    chosen = {name: values[rows] for name, values in columns.items()}
+    return canonical_json({"columns": package.rows_document(chosen)})
 
 
 def check_smoke(predictor: Predictor, data: bytes) -> None:
@@ -158,7 +187,7 @@ def check_smoke(predictor: Predictor, data: bytes) -> None:
     try:
         document = json.loads(data)
         columns = {
-            feature.name: _smoke_column(document["columns"][feature.name], feature.type == "category")
+            feature.name: package.frame_column(document["columns"][feature.name], text=feature.type == "category")
             for feature in predictor.signature.features
         }
         expected = np.array(document["scores"], dtype=np.float64)
@@ -187,11 +216,3 @@ def difference(scores: FloatArray, expected: FloatArray) -> float:
     distance = np.abs(scores - expected) / np.maximum(1.0, np.abs(expected))
     largest = float(distance.max(initial=0.0))
     return math.inf if math.isnan(largest) else largest
-
-
-def _smoke_column(values: Sequence[Any], category: bool) -> Array:
-    if category:
-        result = np.empty(len(values), dtype=object)
-        result[:] = [str(value) for value in values]
-        return result
-    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)

@@ -169,6 +169,21 @@ class Rescored:
 
 
 @dataclass(frozen=True, slots=True)
+class Reexplained:
+    """The reasons that were logged, and what explaining the row once more says to them.
+
+    ``logged`` is the object that the log has. ``equal``: every contribution is the same within the tolerance.
+    ``different``: another one is told, or they do not add up. ``none``: there were none then, and ``reason`` says why.
+    ``impossible``: it cannot be tried here.
+    """
+
+    status: Literal["equal", "different", "none", "impossible"]
+    logged: Mapping[str, Any]
+    reason: str = ""
+    largest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RowProof:
     """What vouches for one logged answer.
 
@@ -185,11 +200,13 @@ class RowProof:
     keys: tuple[str, ...]
     flaws: tuple[Flaw, ...]
     rescored: Rescored
+    reexplained: Reexplained | None = None
 
     @property
     def ok(self) -> bool:
         """Whether nothing contradicts the row."""
-        return self.status != "flawed" and self.rescored.status != "different"
+        explained = self.reexplained is None or self.reexplained.status != "different"
+        return self.status != "flawed" and self.rescored.status != "different" and explained
 
 
 @dataclass(frozen=True, slots=True)

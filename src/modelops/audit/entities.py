@@ -32,16 +32,24 @@ class Answered:
     truth: str | None
 
 
-def of_entity(logs: Iterable[KnownLog], models: Sequence[str], entity: str, limit: int) -> tuple[list[Answered], int]:
+def of_entity(
+    logs: Iterable[KnownLog],
+    models: Sequence[str],
+    entity: str,
+    limit: int,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> tuple[list[Answered], int]:
     """Return the newest answers about an entity, at most ``limit``, the newest first, and how many there are in all.
 
-    Every row of the models' logs is read once, in parts that fit into memory.
+    They are those from ``since`` on and before ``until``. Every row of the models' logs is read once, in parts that fit
+    into memory.
     """
     newest: list[tuple[float, str, Answered]] = []
     count = 0
     for known in logs:
         for model in models:
-            for batch in known.log.batches(model, columns=_COLUMNS):
+            for batch in known.log.batches(model, since, until, columns=_COLUMNS):
                 for row in _mine(batch, entity):
                     count += 1
                     when = float(row["time"])

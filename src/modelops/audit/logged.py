@@ -88,8 +88,11 @@ def prove_row(known: KnownLog, logged: Logged, artifact: str | None, rescorer: R
         rescored = Rescored("impossible", "the release that answered is not proven")
     else:
         rescored = rescorer(logged.row, artifact)
+    explained = rescorer.explain(logged.row, artifact) if rescorer is not None else None
     at = seals.sealed_at.get(name) if status == "sealed" else None
-    return RowProof(name, number, status, truth, at, seals.trust.keys if at is not None else (), flaws, rescored)
+    return RowProof(
+        name, number, status, truth, at, seals.trust.keys if at is not None else (), flaws, rescored, explained
+    )
 
 
 def _standing(

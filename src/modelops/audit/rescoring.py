@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from modelops.artifacts import BlobStore, Outputs, Predictor, columns, load_predictor, open_artifact
-from modelops.audit.answers import Rescored
+from modelops.audit.answers import Reexplained, Rescored
 from modelops.errors import ModelOpsError
 from modelops.predictions import Row, label_text
+from modelops.reasons import Explainer, explainer_of, parse_reasons
 
 __all__ = ["TOLERANCE", "Rescorer"]
 
@@ -25,6 +26,7 @@ class Rescorer:
     def __init__(self, store: Callable[[], BlobStore]) -> None:
         self._store = store
         self._loaded: dict[str, Predictor | str] = {}
+        self._explainers: dict[str, Explainer | str] = {}
 
     def __call__(self, row: Row, artifact: str) -> Rescored:
         """Compare one logged row with what an artifact, by its digest, answers."""
@@ -46,10 +48,57 @@ class Rescorer:
             return Rescored("different", f"the release cannot answer the logged features: {error}")
         return _compared(predictor, outputs, row)
 
+    def explain(self, row: Row, artifact: str | None) -> Reexplained | None:
+        """Compare the reasons that were logged with a row with those that an artifact has now; None without any."""
+        if row.reasons is None:
+            return None
+        try:
+            logged = json.loads(row.reasons)
+        except ValueError:
+            logged = None
+        if not isinstance(logged, dict):
+            return Reexplained("different", {}, "the logged reasons are no JSON object")
+        predictor = self._predictor(artifact) if artifact is not None else "the release that answered is not proven"
+        if isinstance(predictor, str):
+            return Reexplained("impossible", logged, predictor)
+        return self._compared(predictor, row, logged, artifact or "")
+
+    def _compared(self, predictor: Predictor, row: Row, logged: Mapping[str, Any], artifact: str) -> Reexplained:
+        explainer = self._explainers[artifact]
+        names = tuple(feature.name for feature in predictor.signature.features)
+        try:
+            then = parse_reasons(row.reasons or "", names)
+        except ValueError as error:
+            return Reexplained("different", logged, str(error))
+        if isinstance(then, str):
+            return Reexplained("none", logged, then)
+        if isinstance(explainer, str):
+            return Reexplained("impossible", logged, explainer)
+        values = json.loads(row.features)
+        unfit = _unfit(predictor, values)
+        if unfit is not None:
+            return Reexplained("different" if unfit.status == "different" else "impossible", logged, unfit.reason)
+        arrays = columns({name: [value] for name, value in values.items()}, predictor.signature.features)
+        try:
+            now = explainer.explain(arrays, predictor.predict_columns(arrays).scores, None, then)
+        except ModelOpsError as error:
+            return Reexplained("different", logged, f"the row cannot be explained now: {error.first.message}")
+        if (now.method, now.scale, now.label, now.background) != (then.method, then.scale, then.label, then.background):
+            return Reexplained("different", logged, f"it is explained by {now.method}, on the scale {now.scale}, now")
+        off = np.abs(now.contributions - then.contributions)
+        ends = max(abs(now.baseline - then.baseline), abs(now.value - then.value))
+        largest = max(float(off.max()), ends)
+        if not largest <= TOLERANCE * max(1.0, abs(now.value)):
+            worst = names[int(off.argmax())]
+            return Reexplained("different", logged, f"they are up to {largest:.3g} off, by {worst}", largest)
+        return Reexplained("equal", logged, "", largest)
+
     def _predictor(self, artifact: str) -> Predictor | str:
         if artifact not in self._loaded:
             try:
-                self._loaded[artifact] = load_predictor(open_artifact(self._store(), artifact))
+                opened = open_artifact(self._store(), artifact)
+                self._loaded[artifact] = predictor = load_predictor(opened)
+                self._explainers[artifact] = explainer_of(opened, predictor)
             except ModelOpsError as error:
                 self._loaded[artifact] = f"the artifact cannot be had here: {error.first.message}"
         return self._loaded[artifact]

@@ -8,56 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelops.cli._listings import COMMANDS
+from modelops.cli._logs import asked_by, exported_logs, log_option, logs_here
 from modelops.cli._names import environments, models, releases
-from modelops.cli.output import confirm, emit, in_haste, note, output_option, yes_option
+from modelops.cli.output import confirm, emit, in_haste, output_option, yes_option
 
 if TYPE_CHECKING:
-    from modelops.audit import Asked, KnownLog
+    from modelops.audit import Asked
     from modelops.errors import ModelOpsError
-    from modelops.logs import Log
-    from modelops.project.workspace import Workspace
     from modelops.repository import Repository
-
-
-log_option = click.option(
-    "--log",
-    "exported",
-    multiple=True,
-    metavar="ENV=DIRECTORY",
-    help="Also look in what `audit export ENV DIRECTORY` wrote; repeatable.",
-)
-
-
-def exported_log(path: str) -> Log:
-    """Open what `audit export` wrote into a folder."""
-    from modelops import logs
-    from modelops.spec.meta import Plugin
-
-    bound = logs.bind(Plugin(type="exported", params={"path": path}))
-    return bound.module.open(bound.params)
-
-
-def exported_logs(workspace: Workspace, given: Sequence[str]) -> list[KnownLog]:
-    """Open the exports that were named, each with its environment and the seals that were exported with it."""
-    from modelops.changes.sealing import known_log
-    from modelops.predictions.carried import seals_beside
-
-    opened: list[KnownLog] = []
-    for text in given:
-        environment, separator, path = text.partition("=")
-        if not separator:
-            raise click.BadParameter(f"{text!r} is not ENV=DIRECTORY", param_hint="--log")
-        opened.append(known_log(workspace, environment, exported_log(path), seals_beside(Path(path))))
-    return opened
-
-
-def logs_here(workspace: Workspace) -> list[KnownLog]:
-    """Open the logs of all environments that ever ran on this machine."""
-    from modelops.changes.sealing import known_log
-    from modelops.project.target import all_remembered
-
-    targets = all_remembered(workspace)
-    return [known_log(workspace, target.place.environment, target.log()) for target in targets]
 
 
 @click.group(
@@ -268,6 +227,10 @@ def export_command(name: str, directory: Path, until: str | None, output: str) -
     return 0
 
 
+for _more in COMMANDS:
+    command.add_command(_more)
+
+
 def no_log(name: str, known: Sequence[str]) -> ModelOpsError:
     """Return the error of an environment that has no log here."""
     from modelops.errors import Exit, failure
@@ -276,20 +239,6 @@ def no_log(name: str, known: Sequence[str]) -> ModelOpsError:
     return failure(
         "no-prediction-log", message, exit=Exit.USAGE, hint=f"there are logs of: {', '.join(known) or 'none'}"
     )
-
-
-def asked_by(workspace: Workspace) -> Asked:
-    """Return when a question is asked, and how the branch that answers it stands."""
-    from modelops.audit import Asked
-    from modelops.governance.judged import unapproved_commits
-    from modelops.project.state import accepted_roots
-
-    # What nobody approved is known before it is asked whose keys count.
-    unapproved = unapproved_commits(workspace)
-    for problem in workspace.trust_problems():
-        note(str(problem))
-    accepted = accepted_roots(workspace.state, workspace.environ)
-    return Asked(workspace.clock(), accepted, unapproved, workspace.standing(workspace.tip()).unapproved)
 
 
 def _open() -> tuple[Repository, str, Asked]:

@@ -31,7 +31,7 @@ def command(kind: str, model: str, number: int, output: Path | None, complete: b
     output as Markdown.
     """
     from modelops import documents
-    from modelops.cli.audit import asked_by
+    from modelops.cli._logs import asked_by
     from modelops.project.workspace import open_workspace
     from modelops.views.reports import documents as view
 

@@ -14,12 +14,12 @@ from modelops.conformance.loans import empty, subject
 from modelops.conformance.shelf import check_module, params_of
 from modelops.errors import ModelOpsError
 from modelops.evidence.details import recorded
-from modelops.gates import Answers, Gate, Need, Subject, Verdict
+from modelops.gates import Answers, Explained, Gate, Need, Subject, Verdict
 
 __all__ = ["CHECKS", "check"]
 
 Params = Mapping[str, object]
-_MEASURED: tuple[Need, ...] = ("predictions", "latency", "predictor")
+_MEASURED: tuple[Need, ...] = ("predictions", "latency", "predictor", "reasons")
 
 
 def check(gate: Gate, params: Params) -> None:
@@ -80,6 +80,7 @@ def check_numbers_that_are_none(gate: Gate, params: Params) -> None:
         holdout=replace(whole.holdout, y_pred=nan, y_score=nan),
         latency=np.full(500, np.nan),
         predict=lambda rows: Answers(np.full(len(rows), np.nan), np.full(len(rows), np.nan)),
+        explain=lambda rows: Explained(np.full((len(rows), 3), np.nan), "sampled", "probability", np.nan),
     )
     found = _judged(gate, params, broken)
     reads_rows_only = found.verdict == "pass" and "rows" in gate.NEEDS and found == _judged(gate, params, whole)

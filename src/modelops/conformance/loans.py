@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from modelops.gates import Answers, Subject
+from modelops.gates import Answers, Explained, Subject
 from modelops.metrics import Predictions
 from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.kinds.model import Feature, ModelData, ModelSpec, Task
@@ -67,6 +67,14 @@ def predict(test: pd.DataFrame) -> Answers:
     return Answers((score >= 0.5).astype(float), score)
 
 
+def explain(test: pd.DataFrame) -> Explained:
+    """Explain the answers of ``predict`` exactly: its log-odds are a line in the income."""
+    income = test["income"].astype(float).fillna(3000.0).to_numpy()
+    contributions = np.zeros((len(test), len(FEATURES)))
+    contributions[:, 0] = (income - 3000) / 300
+    return Explained(contributions, "additive", "log-odds", 0.0)
+
+
 def subject(n: int = 800, **changes: object) -> Subject:
     """Return a good candidate with every part that a gate may need, n rows to train and n to test."""
     train, test = rows(n, 1), rows(n, 2, start=n)
@@ -88,6 +96,8 @@ def subject(n: int = 800, **changes: object) -> Subject:
         importance=importance(),
         previous=rows(n, 8, start=2 * n),
         unreadable="",
+        explain=explain,
+        champion_explain=explain,
     )
     return replace(whole, **changes)  # type: ignore[arg-type]  # the names are the subject's
 

@@ -29,9 +29,23 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[np.float64]]
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
-__all__ = ["PARTS", "PROTOCOL", "Answers", "Gate", "Need", "Predict", "Subject", "Verdict", "bind"]
+__all__ = [
+    "PARTS",
+    "PROTOCOL",
+    "Answers",
+    "Explain",
+    "Explained",
+    "Gate",
+    "Need",
+    "Predict",
+    "Subject",
+    "Verdict",
+    "bind",
+]
 
-Need = Literal["rows", "predictions", "champion", "profile", "latency", "predictor", "importance", "previous"]
+Need = Literal[
+    "rows", "predictions", "champion", "profile", "latency", "predictor", "importance", "previous", "reasons"
+]
 PARTS: Mapping[str, Need] = {
     "train": "rows",
     "test": "rows",
@@ -46,6 +60,8 @@ PARTS: Mapping[str, Need] = {
     "importance": "importance",
     "previous": "previous",
     "unreadable": "previous",
+    "explain": "reasons",
+    "champion_explain": "reasons",
 }
 """Which need gives which part of a subject; all others are there for every gate."""
 _UNNAMED: Any = object()
@@ -77,7 +93,23 @@ class Answers:
     scores: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why rows have their scores: ``contributions``, shape (n, k), in the order of the model's features.
+
+    ``method`` and ``scale`` are those of ``modelops.reasons``; ``gap`` is how far the parts of a row are from adding up
+    to its score at most, relative above 1.
+    """
+
+    contributions: Array
+    method: str
+    scale: str
+    gap: float
+
+
 Predict = Callable[["pd.DataFrame"], Answers]
+Explain = Callable[["pd.DataFrame"], "Explained | str"]
+"""Explains rows, or says why it cannot."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +127,8 @@ class Subject:
     importance: what the build measured of how much each feature carries; None where it could not.
     previous: the rows of the snapshot that the stable release was made from, as read, those without a target included;
     None when there is no stable release, or when they cannot be read, which ``unreadable`` then explains.
+    reasons: ``explain`` says why the served artifact scores rows of the columns of ``test`` as it does, and
+    ``champion_explain`` the stable release's; that is None when there is no stable release.
     """
 
     model: ModelSpec
@@ -115,6 +149,8 @@ class Subject:
     importance: Importance | None = _UNNAMED
     previous: pd.DataFrame | None = _UNNAMED
     unreadable: str = _UNNAMED
+    explain: Explain = _UNNAMED
+    champion_explain: Explain | None = _UNNAMED
 
     def __getattribute__(self, name: str) -> Any:
         value = object.__getattribute__(self, name)

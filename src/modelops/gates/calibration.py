@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import bounds_of, no_data, none_above, weighed
+from modelops.gates._parts.findings import bounds_of, no_data, none_above, weighed
 from modelops.metrics import Predictions
 from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.parts.reliability import Bin, apart, bins, by_noise

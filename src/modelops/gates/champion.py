@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import at_least, no_data, weighed
+from modelops.gates._parts.findings import at_least, no_data, weighed
 from modelops.metrics import (
     ComparableMetricName,
     Difference,

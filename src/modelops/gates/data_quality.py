@@ -12,7 +12,7 @@ from modelops.artifacts.frame import unquoted
 from modelops.artifacts.pandas_columns import feature_columns, is_missing
 from modelops.errors import ModelOpsError
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import no_data, worst
+from modelops.gates._parts.findings import no_data, worst
 from modelops.spec.meta import Share, Strict
 from modelops.statistics.association import association
 from modelops.statistics.determination import determining

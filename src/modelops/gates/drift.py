@@ -14,7 +14,7 @@ from modelops.artifacts.pandas_columns import feature_columns
 from modelops.drift import Drift, Score
 from modelops.errors import ModelOpsError
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import no_data
+from modelops.gates._parts.findings import no_data
 from modelops.plugins import Bound
 from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.kinds.model import Feature

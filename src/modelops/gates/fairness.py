@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import no_data, weighed
-from modelops.gates._groups import DISCLOSURE, groups_by, unnamed
+from modelops.gates._parts.findings import no_data, weighed
+from modelops.gates._parts.groups import DISCLOSURE, groups_by, unnamed
 from modelops.metrics import Predictions
 from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.disparity import Gap, GroupRate, largest_gap, mean, proportion

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import at_most, no_data, worst
+from modelops.gates._parts.findings import at_most, no_data, worst
 from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.intervals import quantile_interval
 

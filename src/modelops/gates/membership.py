@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._asking import some_rows, steady
-from modelops.gates._findings import at_most, no_data
-from modelops.gates._labels import coded
+from modelops.gates._parts.asking import some_rows, steady
+from modelops.gates._parts.findings import at_most, no_data
+from modelops.gates._parts.labels import coded
 from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics import auc
 from modelops.statistics.intervals import exact_proportion

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import at_least, at_most, no_data, weighed
+from modelops.gates._parts.findings import at_least, at_most, no_data, weighed
 from modelops.metrics import MetricName, measure, undefined, unsettled
 from modelops.metrics.catalog import metric
 from modelops.spec.meta import OpenShare, Strict

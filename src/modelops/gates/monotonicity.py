@@ -10,8 +10,8 @@ from pydantic import Field
 
 from modelops.artifacts.pandas_columns import feature_columns
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._asking import some_rows, steady, weights
-from modelops.gates._findings import bounds_of, no_data, none_above, weighed
+from modelops.gates._parts.asking import some_rows, steady, weights
+from modelops.gates._parts.findings import bounds_of, no_data, none_above, weighed
 from modelops.spec.kinds.model import Feature
 from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.intervals import exact_proportion

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from modelops.artifacts.pandas_columns import feature_columns, is_missing, raw_values
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import bounds_of, no_data, none_above
+from modelops.gates._parts.findings import bounds_of, no_data, none_above
+from modelops.gates._parts.proxies import proxies_of
 from modelops.spec.kinds.release import Importance
 from modelops.spec.meta import OpenShare, Strict
-from modelops.statistics.association import association
 from modelops.statistics.parts.shares import share_of_sum
 from modelops.statistics.parts.worst import Part, part, shared_level
 
@@ -24,7 +22,6 @@ __all__ = ["NEEDS", "Params", "evaluate"]
 NEEDS: tuple[Need, ...] = ("rows", "importance")
 
 Array = np.ndarray[Any, Any]
-_FEW_VALUES = 10  # a sensitive column of so many values is one of classes
 
 
 class Params(Strict):
@@ -58,7 +55,7 @@ def evaluate(params: Params, subject: Subject) -> Verdict:
     importance = subject.importance
     if importance is None or not importance.features:
         return no_data("the build could not measure how much each feature carries", 0 if importance is None else None)
-    proxies = _proxies(params, subject)
+    proxies = proxies_of(params.proxies_of, subject)
     if isinstance(proxies, str):
         return no_data(proxies, importance.rows)
     given = {feature.name for feature in subject.model.data.features}
@@ -116,38 +113,3 @@ def _part(params: Params, importance: Importance, name: str, place: int, count: 
         return max(0.0, low), max(0.0, high)
 
     return part(name, importance.rows, max(0.0, share), partial(bounds), params.level, count)
-
-
-def _proxies(params: Params, subject: Subject) -> Mapping[str, Mapping[str, float]] | str:
-    """Return how well each feature tells each sensitive column, or why that cannot be seen."""
-    import pandas as pd
-
-    both = pd.concat([subject.train, subject.test], ignore_index=True)
-    absent = [name for name in params.proxies_of if name not in both.columns]
-    if absent:
-        return f"the rows have no column {absent[0]!r}"
-    features = feature_columns(both, subject.model.data.features) if params.proxies_of and len(both) else {}
-    found: dict[str, dict[str, float]] = {}
-    for column in params.proxies_of:
-        target, classes = _coded(raw_values(both[column]))
-        known = np.isfinite(target)
-        told = {
-            name: association(values[known], target[known], classes=classes)
-            for name, values in features.items()
-            if name != column
-        }
-        found[column] = {name: value[0] for name, value in told.items() if value is not None}
-        if column in features:
-            found[column][column] = 1.0
-        if not found[column]:
-            return f"{int(known.sum())} rows cannot show which feature tells {column}"
-    return found
-
-
-def _coded(values: Array) -> tuple[Array, bool]:
-    """Return a sensitive column as codes or numbers, shape (n,), NaN where it is missing, and whether it is codes."""
-    if values.dtype != object and len(np.unique(values[np.isfinite(values)])) > _FEW_VALUES:
-        return values, False
-    missing = is_missing(values) if values.dtype != object else np.array([one is None for one in values])
-    codes = np.unique(values.astype(str), return_inverse=True)[1].astype(np.float64)
-    return np.where(missing, np.nan, codes), True

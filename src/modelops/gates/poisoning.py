@@ -12,10 +12,10 @@ from modelops.artifacts.frame import unquoted
 from modelops.artifacts.pandas_columns import feature_columns, is_missing
 from modelops.errors import ModelOpsError
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import no_data
-from modelops.gates._groups import ranges
-from modelops.gates._labels import coded
-from modelops.gates._new_rows import new_rows
+from modelops.gates._parts.findings import no_data
+from modelops.gates._parts.groups import ranges
+from modelops.gates._parts.labels import coded
+from modelops.gates._parts.new_rows import new_rows
 from modelops.metrics import Predictions
 from modelops.spec.kinds.model import Feature
 from modelops.spec.meta import OpenShare, Share, Strict

@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from modelops.gates import Answers, Need, Subject, Verdict
-from modelops.gates._asking import steady, weights
-from modelops.gates._faults import Fault, disturbed, hit
-from modelops.gates._findings import at_most, no_data, weighed
+from modelops.gates._parts.asking import steady, weights
+from modelops.gates._parts.faults import Fault, disturbed, hit
+from modelops.gates._parts.findings import at_most, no_data, weighed
 from modelops.metrics import ComparableMetricName, greater_is_better, paired_difference, undefined, unsettled
 from modelops.metrics.catalog import metric as metric_of
 from modelops.spec.kinds.model import Feature

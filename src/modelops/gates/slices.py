@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from modelops.gates import Need, Subject, Verdict
-from modelops.gates._findings import bounds_of, no_data, none_above, none_below, weighed
-from modelops.gates._groups import DISCLOSURE, groups_by, unnamed
+from modelops.gates._parts.findings import bounds_of, no_data, none_above, none_below, weighed
+from modelops.gates._parts.groups import DISCLOSURE, groups_by, unnamed
 from modelops.metrics import MetricName, Predictions, measure, undefined, unsettled
 from modelops.metrics.catalog import metric
 from modelops.spec.meta import OpenShare, Strict

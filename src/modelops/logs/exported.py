@@ -29,7 +29,7 @@ _ARM_COLUMNS = (
     *("entity", "truth"),
 )
 
-_SINCE: Mapping[str, object] = {"review": 0.0, "drawn": 0}
+_SINCE: Mapping[str, object] = {"review": 0.0, "drawn": 0, "reasons": None}
 """What exports of former versions lack, and what it is there."""
 _BATCH = 20_000
 
@@ -262,7 +262,8 @@ def _filled(table: pa.Table, columns: Sequence[str]) -> pa.Table:
 
     for name in columns:
         if name in _SINCE and name not in table.column_names:
-            table = table.append_column(name, pa.repeat(_SINCE[name], table.num_rows))
+            value, rows = _SINCE[name], table.num_rows
+            table = table.append_column(name, pa.nulls(rows, pa.string()) if value is None else pa.repeat(value, rows))
     return table
 
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelops.predictions.chain import Mark, answer_digest, link, number_of, origin_of, route_head
+from modelops.predictions.chain import Mark, answer_digest, link, number_of, origin_of, reasons_value, route_head
 from modelops.predictions.schema import CHAINED
 from modelops.predictions.segments import reading
 from modelops.predictions.verify import Examined, Flaw, answer_digests
@@ -27,7 +27,7 @@ CHAINS_FOLDER = "_chains"
 STARTS_KEY = b"modelops.predictions.starts"
 HASHED = (
     *("segment", "seq", "id", "time", "row", "status", "latency_ms", "score", "entity", "label", "error", "request"),
-    *("model", "release", "arm", "step", "salt", "propensity", "review", "drawn", "features"),
+    *("model", "release", "arm", "step", "salt", "propensity", "review", "drawn", "features", "reasons"),
 )
 """The columns of an export that a row's digest is made of, and where the row lay."""
 
@@ -120,5 +120,6 @@ def _digest(row: Mapping[str, Any]) -> bytes:
     hashed = (
         *(row["seq"], row["id"], number_of(row["time"]), row["row"], row["status"], number_of(row["latency_ms"])),
         *(number_of(row["score"]), row["entity"], row["label"], row["error"], row["request"]),
+        *reasons_value(row["reasons"]),
     )
     return answer_digest(head, hashed, row["features"])

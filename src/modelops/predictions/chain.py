@@ -2,7 +2,8 @@
 
 A row's digest is SHA-256 over the route it was given by, over its own values, and over the features as they are stored;
 its link is SHA-256 over the link before it and the digest. Values are MessagePack in its shortest form: an array for
-the route, an array for the row, and behind them the bytes of the features. A chain begins with what the file is called
+the route, an array for the row, and behind them the bytes of the features. A row that has reasons has their SHA-256 as
+one more value. A chain begins with what the file is called
 and with the link that the file before it had by then, so that files cannot take each other's places.
 """
 
@@ -18,7 +19,7 @@ import msgspec
 
 __all__ = [
     "CHAINS", "Chain", "Mark", "Origin", "answer_digest", "answer_link", "event_digest", "link", "number_of",
-    "origin_of", "packed", "route_head",
+    "origin_of", "packed", "reasons_value", "route_head",
 ]  # fmt: skip
 
 Chain = Literal["answers", "labels", "shadows"]
@@ -57,6 +58,13 @@ def answer_digest(head: bytes, values: Sequence[Any], features: str | bytes) -> 
     """Return the digest of an answer: seq, id, time, row, status, latency, score, entity, label, error, request."""
     stored = features if isinstance(features, bytes) else features.encode()
     return sha256(b"%b%b%b" % (head, packed(values), stored)).digest()
+
+
+def reasons_value(reasons: str | bytes | None) -> tuple[bytes, ...]:
+    """Return what the reasons of a row add to its values: nothing where it has none, as before there were any."""
+    if reasons is None:
+        return ()
+    return (sha256(reasons if isinstance(reasons, bytes) else reasons.encode()).digest(),)
 
 
 def event_digest(values: Sequence[Any]) -> bytes:

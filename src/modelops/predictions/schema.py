@@ -11,21 +11,23 @@ from typing import NamedTuple
 from modelops.errors import Exit, failure
 from modelops.spec.meta import Scalar
 
-VERSION = 4
+VERSION = 5
+UNREASONED = 4
+"""The version that logs have which keep no reasons: their rows are chained as those of this one."""
 UNEXPLORED = 3
-"""The version that logs have which do not say what was drawn for review: their rows are chained as those of this one.
+"""The version that logs have which do not say either what was drawn for review.
 
-They are read and labelled, and nothing is written behind their rows.
+Logs of former versions are read and labelled, and nothing is written behind their rows.
 """
 UNCHAINED = 2
 """The version that logs have whose rows are not chained: they are read, and labelled, and never written to again."""
-CHAINED = frozenset({UNEXPLORED, VERSION})
+CHAINED = frozenset({UNEXPLORED, UNREASONED, VERSION})
 
 # What repeats on every row is a row of routes; what only a few readers want, the features, lies apart, so that the
 # judge of a rollout reads a route's answers as one narrow range. ``unit`` is a hash of the entity. ``labels`` is how
 # the labels came, ``feedback`` where they led to; see ``chain`` for the links and the origin. The statements of one
 # version run in one transaction together with user_version, so a reader never sees half of it.
-_BEFORE = (
+_FIRST = (
     """CREATE TABLE routes(
         route INTEGER PRIMARY KEY, model TEXT NOT NULL, release INT NOT NULL, arm TEXT NOT NULL, step INT NOT NULL,
         salt TEXT NOT NULL, propensity REAL NOT NULL)""",
@@ -52,28 +54,46 @@ _BEFORE = (
         FROM answers a JOIN routes r ON r.route = a.route
         LEFT JOIN inputs i ON i.seq = a.seq LEFT JOIN feedback f ON f.route = a.route AND f.seq = a.seq""",
 )
-CREATE = tuple(
+_DRAWN = tuple(
     statement.replace(
         "propensity REAL NOT NULL)", "propensity REAL NOT NULL, review REAL NOT NULL, drawn INT NOT NULL)"
     ).replace("r.propensity,", "r.propensity, r.review, r.drawn,")
-    for statement in _BEFORE
+    for statement in _FIRST
 )
-_AS_NOW = (
-    "CREATE TEMP VIEW routes AS SELECT *, 0.0 AS review, 0 AS drawn FROM main.routes",
-    "CREATE TEMP VIEW predictions AS SELECT *, 0.0 AS review, 0 AS drawn FROM main.predictions",
+CREATE = (
+    *_DRAWN[:-1],
+    "CREATE TABLE reasons(seq INTEGER PRIMARY KEY, reasons TEXT NOT NULL)",
+    _DRAWN[-1]
+    .replace("r.drawn,", "r.drawn, CAST(e.reasons AS TEXT) AS reasons,")
+    .replace("LEFT JOIN inputs", "LEFT JOIN reasons e ON e.seq = a.seq LEFT JOIN inputs"),
 )
+_WITHOUT_REASONS = "CREATE TEMP VIEW reasons AS SELECT 0 AS seq, '' AS reasons WHERE 0"
+_AS_NOW: dict[int, tuple[str, ...]] = {
+    UNREASONED: (
+        _WITHOUT_REASONS,
+        "CREATE TEMP VIEW predictions AS SELECT *, NULL AS reasons FROM main.predictions",
+    ),
+    **dict.fromkeys(
+        (UNCHAINED, UNEXPLORED),
+        (
+            _WITHOUT_REASONS,
+            "CREATE TEMP VIEW routes AS SELECT *, 0.0 AS review, 0 AS drawn FROM main.routes",
+            """CREATE TEMP VIEW predictions AS
+                SELECT *, 0.0 AS review, 0 AS drawn, NULL AS reasons FROM main.predictions""",
+        ),
+    ),
+}
 
 
 def made(version: int) -> tuple[str, ...]:
     """Return the statements that a file of a version was made with."""
-    return CREATE if version == VERSION else _BEFORE
+    return {VERSION: CREATE, UNREASONED: _DRAWN}.get(version, _FIRST)
 
 
 def as_now(connection: sqlite3.Connection, version: int) -> None:
-    """Let a file of a former version be asked as one of this: nothing of it was drawn for review."""
-    if version in (UNCHAINED, UNEXPLORED):
-        for statement in _AS_NOW:
-            connection.execute(statement)
+    """Let a file of a former version be asked as one of this: what it lacks was never asked for."""
+    for statement in _AS_NOW.get(version, ()):
+        connection.execute(statement)
 
 
 class Row(NamedTuple):
@@ -86,6 +106,7 @@ class Row(NamedTuple):
     label. ``request`` is the id that the caller sent ("" for none) and ``row`` the position inside the request: a
     request of n rows is n rows of the log. ``propensity`` is the probability with which the arm was to answer,
     ``review`` that with which the answer was to be drawn for review, whatever it said, and ``drawn`` is 1 if it was.
+    ``reasons`` is a JSON object that says why, where the caller asked for that (see ``modelops.reasons``).
     """
 
     id: str
@@ -107,6 +128,7 @@ class Row(NamedTuple):
     propensity: float = 1.0
     review: float = 0.0
     drawn: int = 0
+    reasons: str | None = None
 
 
 class ShadowRow(NamedTuple):

@@ -20,6 +20,7 @@ from modelops.predictions.chain import (
     event_digest,
     link,
     origin_of,
+    reasons_value,
     route_head,
 )
 from modelops.predictions.schema import CHAINED, made, unit_of
@@ -169,6 +170,7 @@ _SHADOWS = """SELECT number, prediction_id, time, model, release, arm, step, sal
 _ANSWERS = """SELECT a.seq, a.id, a.time, a.row, a.status, a.latency_ms, a.score, a.entity, a.label, a.error, a.request,
     a.unit, a.route FROM answers a WHERE a.seq > ? ORDER BY a.seq"""
 _INPUTS = "SELECT seq, CAST(features AS BLOB), link FROM inputs WHERE seq > ? ORDER BY seq"
+_REASONS = "SELECT seq, CAST(reasons AS BLOB) FROM reasons WHERE seq > ? ORDER BY seq"
 _ROUTES = "SELECT route, model, release, arm, step, salt, propensity, review, drawn FROM routes"
 
 
@@ -188,6 +190,7 @@ def answer_digests(connection: sqlite3.Connection, after: int) -> Digests:
     heads = {route: route_head(*rest) for route, *rest in connection.execute(_ROUTES)}
     inputs = iter(connection.execute(_INPUTS, (after,)))
     waiting = next(inputs, None)
+    reasons = _Reasons(connection.execute(_REASONS, (after,)))
     for seq, found in groupby(connection.execute(_ANSWERS, (after,)), lambda row: row[0]):
         while waiting is not None and waiting[0] < seq:
             yield waiting[0], b"", waiting[2]
@@ -199,11 +202,40 @@ def answer_digests(connection: sqlite3.Connection, after: int) -> Digests:
         *hashed, unit, route = rows[0]
         head = heads.get(route)
         whole = head is not None and len(rows) == 1 and isinstance(hashed[7], str) and unit == unit_of(hashed[7])
+        why, whole = reasons.of(seq), whole and not reasons.astray
+        hashed += reasons_value(why)
         yield seq, answer_digest(head or b"", hashed, waiting[1]) if whole else b"", waiting[2]
         waiting = next(inputs, None)
     while waiting is not None:
         yield waiting[0], b"", waiting[2]
         waiting = next(inputs, None)
+    if reasons.rest is not None:
+        yield reasons.rest, b"", None
+
+
+class _Reasons:
+    """The reasons of rows, in their order; those of no row are ``astray``, and told with the row behind them."""
+
+    def __init__(self, rows: Iterator[tuple[int, bytes]]) -> None:
+        self._rows = rows
+        self._waiting = next(rows, None)
+        self.astray = False
+
+    def of(self, seq: int) -> bytes | None:
+        """Return the reasons of a row."""
+        self.astray = False
+        while self._waiting is not None and self._waiting[0] < seq:
+            self.astray = True
+            self._waiting = next(self._rows, None)
+        if self._waiting is None or self._waiting[0] != seq:
+            return None
+        found, self._waiting = self._waiting[1], next(self._rows, None)
+        return found
+
+    @property
+    def rest(self) -> int | None:
+        """The number of reasons behind the last row, None where there are none."""
+        return self._waiting[0] if self._waiting is not None else None
 
 
 def _events(connection: sqlite3.Connection, query: str, after: int) -> Digests:

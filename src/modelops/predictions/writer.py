@@ -21,6 +21,7 @@ from modelops.predictions.chain import (
     link,
     number_of,
     origin_of,
+    reasons_value,
     route_head,
 )
 from modelops.predictions.damaged import MAGIC, OVERWRITTEN, begins, is_damage, refuse_foreign, set_aside
@@ -39,7 +40,7 @@ _T = TypeVar("_T")
 # One INSERT of many rows is one call into SQLite, which runs without the interpreter lock; row by row the writer would
 # ask for the lock once per row and slow the server's loop down. 14 columns x 512 rows stay below SQLite's 32766.
 _CHUNKS = (512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
-_WIDTHS = {"answers": 13, "inputs": 3, "shadows": 14}
+_WIDTHS = {"answers": 13, "inputs": 3, "shadows": 14, "reasons": 2}
 _INSERT = {
     (table, size): f"INSERT INTO {table} VALUES " + ", ".join(["(" + ", ".join("?" * width) + ")"] * size)  # noqa: S608
     for table, width in _WIDTHS.items()
@@ -303,9 +304,10 @@ class Writer:
         with ExitStack() as undo:
             undo.callback(self._recall_if_possible, connection)
             with nullcontext() if synced else _without_sync(connection), _transaction(connection):
-                answers, inputs = self._values(connection, rows)
+                answers, inputs, reasons = self._values(connection, rows)
                 _insert(connection, "answers", answers, len(rows))
                 _insert(connection, "inputs", inputs, len(rows))
+                _insert(connection, "reasons", reasons, len(reasons) // 2)
                 _insert(connection, "shadows", self._shadow_values(shadows), len(shadows))
             undo.pop_all()
         self._unsynced = not synced
@@ -321,17 +323,18 @@ class Writer:
         if waiting:
             self.insert(list(waiting.values()), ())
 
-    def _values(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> tuple[list[Any], list[Any]]:
-        """Return the values of the rows for the two tables, row after row."""
+    def _values(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> tuple[list[Any], list[Any], list[Any]]:
+        """Return the values of the rows for the three tables, row after row."""
         answers: list[Any] = []
         inputs: list[Any] = []
+        reasons: list[Any] = []
         routes, seq, last = self._routes, self._seq, self._link
         before: tuple[Any, ...] = ()
         whose: str | None = None
         route, head, unit = 0, b"", 0
         for row in rows:
             id, time, model, release, arm, step, salt, entity, features = row[:9]
-            score, label, status, latency_ms, error, request, number, propensity, review, drawn = row[9:]
+            score, label, status, latency_ms, error, request, number, propensity, review, drawn, why = row[9:]
             # Neighbours mostly are of one route, and those of one request of one entity.
             key = (model, release, arm, step, salt, propensity, review, drawn)
             if key != before:
@@ -345,12 +348,15 @@ class Writer:
             when = time + 0.0 if type(time) is float and time == time else number_of(time)
             took = latency_ms + 0.0 if type(latency_ms) is float and latency_ms == latency_ms else number_of(latency_ms)
             value = score + 0.0 if type(score) is float and score == score else number_of(score)
-            hashed = (seq, id, when, number, status, took, value, entity, label, error, request)
+            hashed: tuple[Any, ...] = (seq, id, when, number, status, took, value, entity, label, error, request)
+            if why is not None:
+                hashed += reasons_value(why)
+                reasons += (seq, why)
             last = answer_link(last, head, hashed, features)
             answers += (route, seq, id, time, number, status, latency_ms, score, unit, entity, label, error, request)
             inputs += (seq, features, last)
         self._seq, self._link = seq, last
-        return answers, inputs
+        return answers, inputs, reasons
 
     def _shadow_values(self, shadows: Sequence[ShadowRow]) -> list[Any]:
         values: list[Any] = []

@@ -109,8 +109,8 @@ def let_through(records: Iterable[VerdictRecord]) -> tuple[VerdictRecord, ...]:
 Outcome = Literal["passed", "waived", "undecided", "failed"]
 _BESIDE = frozenset(
     {
-        "data-quality", "drift", "fairness", "latency", "membership", "monotonicity", "permutation-importance",
-        "poisoning", "robustness",
+        "data-quality", "drift", "evasion", "fairness", "latency", "membership", "monotonicity",
+        "permutation-importance", "poisoning", "robustness", "shap",
     }
 )  # fmt: skip
 """Gates that ask something else than how good a model is."""

@@ -9,10 +9,11 @@ from urllib.parse import quote
 import numpy as np
 
 from modelops.artifacts import Input, Predictor
+from modelops.artifacts.predictor import MODEL_ERRORS
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.scoring.rows import Inputs, Part, Record
 from modelops.serving.asking.blame import callers_fault
-from modelops.serving.asking.infer import MODEL_ERRORS, sanitized
+from modelops.serving.asking.infer import sanitized
 from modelops.serving.client.connection import Server
 from modelops.serving.inputs import Binder
 from modelops.serving.offers.records import rows_of, tensors_of

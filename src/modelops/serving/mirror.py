@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from modelops.artifacts.predictor import MODEL_ERRORS
 from modelops.errors import ModelOpsError
 from modelops.predictions import PredictionLog, ShadowRow
 from modelops.serving.asking.blame import callers_fault
-from modelops.serving.asking.infer import MODEL_ERRORS, Work, sanitized
+from modelops.serving.asking.infer import Work, sanitized
 from modelops.serving.metrics import ServerMetrics, ShadowCounts
 from modelops.serving.table import LoadedArm, LoadedModel
 

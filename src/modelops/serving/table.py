@@ -16,6 +16,7 @@ from modelops.artifacts import Artifact, Outputs, Predictor, load_predictor, ope
 from modelops.artifacts.package import SMOKE
 from modelops.digests import digest_bytes
 from modelops.errors import Exit, ModelOpsError, failure
+from modelops.reasons import Explainer, explainer_of
 from modelops.serving.asking.blame import reach_of
 from modelops.serving.assignment import assign
 from modelops.serving.guard import Guard, Sight, guard
@@ -47,6 +48,7 @@ class LoadedArm:
     counts: ArmCounts
     shadow: float = 0.0
     reach: Mapping[str, float] = field(default_factory=dict)
+    explainer: Explainer | str = "nothing is known of the release"
     seconds: float = 0.0
     version: str = field(init=False)
     inline: bool = field(init=False)
@@ -234,7 +236,7 @@ class Loader:
         self._shared = shared
         self._store = store
         self._metrics = metrics
-        self._predictors: dict[str, tuple[Predictor, list[InferRequest]]] = {}
+        self._predictors: dict[str, tuple[Predictor, list[InferRequest], Explainer | str]] = {}
         self._previous: frozenset[str] = frozenset()
         self._data = b""
         self._failed: dict[str, ModelOpsError] = {}
@@ -305,8 +307,9 @@ class Loader:
                 # that only their library can read.
                 self._try(artifact)
             predictor = load_predictor(artifact)
-            self._predictors[arm.digest] = predictor, _recorded(predictor, artifact.files[SMOKE])
-        predictor, recorded = self._predictors[arm.digest]
+            recorded = _recorded(predictor, artifact.files[SMOKE])
+            self._predictors[arm.digest] = predictor, recorded, explainer_of(artifact, predictor)
+        predictor, recorded, explainer = self._predictors[arm.digest]
         signature = predictor.signature
         if signature.model != model:
             raise failure(
@@ -318,7 +321,7 @@ class Loader:
         binder, encoder = Binder(signature, predictor.takes_matrix), Encoder(signature)
         loaded = LoadedArm(
             arm.name, arm.release, arm.digest, arm.weight, predictor, binder, encoder, counts, arm.shadow,
-            reach_of(recorded),
+            reach_of(recorded), explainer,
         )  # fmt: skip
         _warm(loaded, recorded)
         return loaded

@@ -54,6 +54,7 @@ class Route(Strict, extra="ignore"):
     entity: str | None = _UNSAID.entity
     latency_objective_ms: float = _UNSAID.latency_objective_ms
     review: Share = 0.0
+    reasons_limit_ms: float = _UNSAID.reasons_limit_ms
 
     @model_validator(mode="after")
     def _shares(self) -> Self:
@@ -77,6 +78,7 @@ def route_of(serving: Serving, arms: tuple[RouteArm, ...], salt: str, step: int 
         entity=serving.entity,
         latency_objective_ms=serving.latency_objective_ms,
         review=review,
+        reasons_limit_ms=serving.reasons_limit_ms,
     )
 
 

@@ -21,6 +21,7 @@ from modelops.artifacts.package import Artifact
 from modelops.artifacts.predictor import (
     Predictor,
     Score,
+    background_document,
     class_indices,
     load_estimator,
     sklearn_score,
@@ -85,6 +86,7 @@ def evaluate(request: dict[str, Any], folder: Path, lock: Callable[[], None]) ->
     if export.data:
         files[package.ONNX] = export.data
     files[package.SMOKE] = smoke_document(Predictor(signature, score), rows, _smoke_rows(len(scores)))
+    files[package.BACKGROUND] = background_document(rows, scores)
     for path, content in files.items():
         target = folder / "artifact" / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from modelops.artifacts.frame import unquoted
 from modelops.artifacts.pandas_columns import feature_columns
 from modelops.artifacts.predictor import class_indices
 from modelops.errors import ModelOpsError, failure
-from modelops.gates import Answers, Need, Subject
+from modelops.gates import Answers, Explained, Need, Subject
 from modelops.metrics import Predictions
+from modelops.reasons import explainer_of
 from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.kinds.release import ReleaseSpec
 from modelops.stores import Store
@@ -38,6 +39,8 @@ LATENCY_ROWS = 500
 LATENCY_PASSES = 3
 _PASSES_SECONDS = 20.0
 _WARM_UP = 30
+EXPLAIN_SECONDS = 120.0
+"""How long all the rows that a gate asks about may take to be explained."""
 
 
 def subject(
@@ -86,6 +89,10 @@ def subject(
                 return {"importance": record.importance}
             case "previous":
                 return dict(zip(("previous", "unreadable"), parts.previous, strict=True))
+            case "reasons":
+                stable = None if champion is None else champion.artifact.digest
+                told = None if stable is None else partial(parts.explain, stable)
+                return {"explain": partial(parts.explain, record.artifact.digest), "champion_explain": told}
 
     def with_parts(needs: Collection[Need]) -> Subject:
         return bare.with_parts({name: value for need in needs for name, value in part(need).items()})
@@ -164,6 +171,33 @@ class _Parts:
     @cached_property
     def predictor(self) -> Predictor:
         return load_predictor(open_artifact(self._store, self._record.artifact.digest))
+
+    def explain(self, digest: str, rows: pd.DataFrame) -> Explained | str:
+        """Say why an artifact scores rows as it does."""
+        try:
+            artifact = open_artifact(self._store, digest)
+            predictor = load_predictor(artifact)
+            explainer = explainer_of(artifact, predictor)
+            if isinstance(explainer, str):
+                return explainer
+            given = feature_columns(rows, predictor.signature.features)
+            scores = predictor.predict_columns(given).scores
+            found, end = [], time.perf_counter() + EXPLAIN_SECONDS
+            for at in range(len(scores)):
+                row = {name: values[at : at + 1] for name, values in given.items()}
+                found.append(explainer.explain(row, scores[at : at + 1], max(0.0, end - time.perf_counter())))
+        except ModelOpsError as error:
+            if error.first.code not in INCOMPARABLE | {"not-explained"}:
+                raise
+            return unquoted(error.first)
+        if not found:
+            return "there is no row to be explained"
+        names = [feature.name for feature in self._request.model.spec.data.features]
+        of = {name: at for at, name in enumerate(found[0].features)}
+        values = np.array([each.contributions for each in found])
+        # A feature that this artifact does not take contributes nothing to it.
+        both = np.column_stack([values[:, of[name]] if name in of else np.zeros(len(values)) for name in names])
+        return Explained(both, found[0].method, found[0].scale, max(each.gap for each in found))
 
     @cached_property
     def latency(self) -> Array:

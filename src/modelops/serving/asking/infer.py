@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
+from modelops.artifacts.predictor import MODEL_ERRORS
 from modelops.clock import Clock
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.predictions import PredictionLog, Row, label_text
@@ -18,6 +19,7 @@ from modelops.serving.asking.apart import Reader
 from modelops.serving.asking.blame import callers_fault
 from modelops.serving.asking.later import Later, Waits
 from modelops.serving.asking.question import Question
+from modelops.serving.asking.reasons import Reasons, reasons_of, wanted
 from modelops.serving.assignment import drawn
 from modelops.serving.forms import explained
 from modelops.serving.guard import Caller, without_paths
@@ -27,30 +29,16 @@ from modelops.serving.protocol import STEP, InferRequest, compressed, refusal
 from modelops.serving.table import LoadedArm, LoadedModel
 from modelops.serving.threads import Threads
 
-__all__ = ["MODEL_ERRORS", "Inference", "Work", "sanitized"]
+__all__ = ["Inference", "Work", "sanitized"]
 
 INLINE_SECONDS = 0.001
 """Releases whose small requests cost more than this are called in a thread."""
+_Lane = Literal["small", "large", "reasons"]
+"""Requests of one lane wait for each other, and for none of another: one thread explains, as an explainer asks."""
 _SMALL_ROWS = 16
 _TINY = 1e-5
 LONGEST_ID = 1024
 """Characters of a request's id and of an entity: each row of a request is logged with both."""
-
-
-# What estimators and runtimes raise on inputs that they cannot handle. Anything beyond is a defect of the server.
-MODEL_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    ModelOpsError,
-    NameError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 @dataclass(slots=True)
@@ -64,6 +52,8 @@ class Work:
     now: float
     started: float
     caller: Caller | None = None
+    explain: int = 0
+    reasons: Reasons | None = None
     request: InferRequest = field(init=False)
     entity: str = field(init=False)
     arm: LoadedArm = field(init=False)
@@ -94,7 +84,7 @@ class Inference:
         self._offer = offer
         self._preparing = Threads(1, "preparing")
         self._reader = Reader()
-        self._predicting: dict[tuple[str, str, bool], Threads] = {}
+        self._predicting: dict[tuple[str, str, _Lane], Threads] = {}
         self._random: list[str] = []
         self._milliseconds, self._moment = 0, f"{0:012x}"
 
@@ -110,7 +100,7 @@ class Inference:
         if not question.quick:
             return self._in_thread(work, question, prepared=False)
         _prepare(work)
-        if work.arm.seconds > INLINE_SECONDS or not work.arm.inline:
+        if work.explain or work.arm.seconds > INLINE_SECONDS or not work.arm.inline:
             return self._in_thread(work, question, prepared=True)
         finished: Answer | Later | None = None
         try:
@@ -148,15 +138,15 @@ class Inference:
         finished: Answer | Later | None = None
         try:
             self._admit(work, hold=True)
-            await self._predicted(work, large=not prepared)
+            await self._predicted(work, "reasons" if work.explain else "small" if prepared else "large")
             finished = self._finish(work, question, later)
         finally:
             if finished is None:
                 self._take_back(work)
         return None if isinstance(finished, Later) else finished
 
-    async def _predicted(self, work: Work, *, large: bool) -> None:
-        threads = self._threads_of(work, large=large)
+    async def _predicted(self, work: Work, lane: _Lane) -> None:
+        threads = self._threads_of(work, lane)
         before, job = threads.finished, threads.run(_predict_and_note, work)
         try:
             await asyncio.shield(job)
@@ -200,16 +190,16 @@ class Inference:
             work.caller.charge(-work.charged, work.now)
             work.charged = 0
 
-    def _threads_of(self, work: Work, *, large: bool) -> Threads:
-        """Return the threads of a release, large requests apart; those of releases that are gone end."""
-        model, key = work.model, (work.model.name, work.arm.digest, large)
+    def _threads_of(self, work: Work, lane: _Lane) -> Threads:
+        """Return the threads of a release, a lane for each kind of request; those of releases that are gone end."""
+        model, key = work.model, (work.model.name, work.arm.digest, lane)
         found = self._predicting.get(key)
         if found is None:
             present = {arm.digest for arm in model.arms}
             for name, digest, size in tuple(self._predicting):
                 if name == model.name and digest not in present:
                     self._predicting.pop((name, digest, size)).close()
-            found = self._predicting[key] = Threads(1 if large else 2, f"{model.name}-{work.arm.version}")
+            found = self._predicting[key] = Threads(2 if lane == "small" else 1, f"{model.name}-{work.arm.version}")
         return found
 
     def _abandoned(self, work: Work, job: asyncio.Future[None], *, stuck: bool) -> None:
@@ -321,6 +311,8 @@ def _prepare(work: Work, reader: Reader | None = None) -> None:
         raise explained(error, work.question.form, arm) from None
     if request.outputs:
         arm.encoder.check_requested(request)
+    if request.parameters:
+        work.explain = wanted(request, work.question.form)
 
 
 def _predict(work: Work) -> None:
@@ -344,6 +336,10 @@ def _predict(work: Work) -> None:
     if _review_share(work) > 0:
         work.review = _drawn(work)
         parameters |= {"review": ",".join(map(str, work.review))} if work.review else {}
+    if work.explain:
+        limit = work.model.route.reasons_limit_ms / 1000
+        work.reasons = reasons_of(arm, work.bound, outputs, work.explain, work.started, limit)
+        parameters |= work.reasons.parameters()
     head: dict[str, Any] = {"model_name": work.model.name, "model_version": arm.version, "parameters": parameters}
     if work.request.id is not None:
         head["id"] = work.request.id
@@ -447,19 +443,22 @@ def _rows(work: Work) -> list[Row]:
     feature_json = arm.binder.feature_json
     review = _review_share(work) if work.error is None else 0.0
     chosen = frozenset(work.review if review else ())
+    reasons = work.reasons.logged if work.reasons is not None and work.error is None else (None,) * bound.rows
     if bound.rows == 1:
         return [
             Row(
                 work.id, work.now, name, arm.release, shown, route.step, route.salt, work.entity,
                 feature_json(bound.logged[0]), work.scores[0], work.labels[0], status, latency_ms, work.error, request,
-                0, propensity, review, int(0 in chosen),
+                0, propensity, review, int(0 in chosen), reasons[0],
             )
         ]  # fmt: skip
     return [
         Row(
             f"{work.id}.{position}", work.now, name, arm.release, shown, route.step, route.salt, work.entity,
             feature_json(values), score, label, status, latency_ms, work.error, request, position, propensity, review,
-            int(position in chosen),
+            int(position in chosen), why,
         )
-        for position, (values, score, label) in enumerate(zip(bound.logged, work.scores, work.labels, strict=True))
+        for position, (values, score, label, why) in enumerate(
+            zip(bound.logged, work.scores, work.labels, reasons, strict=True)
+        )
     ]  # fmt: skip

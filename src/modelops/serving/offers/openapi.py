@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 from modelops import __version__
+from modelops.reasons.explanation import Method
 from modelops.serving.inputs import Binder
 from modelops.serving.outputs import Encoder
 from modelops.serving.table import LoadedModel
@@ -87,7 +88,8 @@ def _prediction(encoder: Encoder) -> dict[str, Any]:
             each = dict.fromkeys(encoder.class_names, share)
             properties["probabilities"] = {"type": "object", "properties": each, "required": list(each)}
     reviewed = {"type": "boolean", "description": "Drawn for review: its truth is wanted, whatever was answered."}
-    return {"type": "object", "properties": properties | {"review": reviewed}, "required": list(properties)}
+    more = {"review": reviewed, "reasons": _REASONS}
+    return {"type": "object", "properties": properties | more, "required": list(properties)}
 
 
 def _schemas(prefix: str, binder: Binder, encoder: Encoder) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def _schemas(prefix: str, binder: Binder, encoder: Encoder) -> dict[str, Any]:
         "properties": {
             "records": rows,
             "id": {"type": "string"},
-            "parameters": {"$ref": "#/components/schemas/Parameters"},
+            "parameters": {"$ref": "#/components/schemas/RequestParameters"},
         },
         "required": ["records"],
     }
@@ -178,6 +180,31 @@ def _object(required: Iterable[str], **properties: dict[str, Any]) -> dict[str, 
 
 
 _TEXT: dict[str, Any] = {"type": "string"}
+_REASONS: dict[str, Any] = {
+    "type": "object",
+    "description": "Why, where the parameter explain asked: baseline, contributions and rest add up to value.",
+    "properties": {
+        "method": {"type": "string", "enum": list(get_args(Method))},
+        "scale": _TEXT,
+        "label": _TEXT,
+        "background": {"type": "integer"},
+        "rounds": {"type": "integer"},
+        "baseline": {"type": "number"},
+        "value": {"type": "number"},
+        "contributions": {
+            "type": "array",
+            "items": _object(
+                ["feature", "contribution"],
+                feature=_TEXT,
+                value={},
+                contribution={"type": "number"},
+                error={"type": "number"},
+            ),
+        },
+        "rest": {"type": "number"},
+    },
+    "required": ["method", "scale", "background", "baseline", "value", "contributions", "rest"],
+}
 _PARAMETERS: dict[str, Any] = {"$ref": "#/components/schemas/Parameters"}
 
 
@@ -194,6 +221,15 @@ _COMMON: Mapping[str, Any] = {
             "exclusiveMaximum": 1 << 63,
         },
     },
+    "RequestParameters": {
+        "allOf": [{"$ref": "#/components/schemas/Parameters"}],
+        "properties": {
+            "explain": {
+                "type": ["boolean", "integer"],
+                "description": "True for the reasons of each row, or how many features they are to name.",
+            }
+        },
+    },
     "Error": _object(["error"], error=_TEXT),
     "Ready": _object(["name", "ready"], name=_TEXT, ready={"type": "boolean"}),
     "Metadata": _object(
@@ -207,7 +243,7 @@ _COMMON: Mapping[str, Any] = {
     "InferRequest": _object(
         ["inputs"],
         id=_TEXT,
-        parameters=_PARAMETERS,
+        parameters={"$ref": "#/components/schemas/RequestParameters"},
         inputs=_several(_tensor()),
         outputs=_several(_object(["name"], name=_TEXT, parameters=_PARAMETERS)),
     ),

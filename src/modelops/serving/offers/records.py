@@ -160,6 +160,8 @@ def _write(head: dict[str, Any], request: InferRequest, encoder: Encoder, output
     head["predictions"] = rows = rows_of(head["parameters"]["prediction_id"], encoder, outputs)
     for row in filter(None, head["parameters"].get("review", "").split(",")):
         rows[int(row)]["review"] = True
+    for row, reasons in zip(rows, orjson.loads(head["parameters"].pop("reasons", "[]")), strict=False):
+        row |= {} if reasons is None else {"reasons": reasons}
     return Answer(200, orjson.dumps(head))
 
 

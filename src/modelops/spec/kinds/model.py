@@ -162,6 +162,7 @@ class Serving(Strict):
     ``log_full``: when the log takes no more, ``refuse`` the request or ``drop`` the row and count it.
     ``side_effects`` says that a prediction does something in the world, so that no copy of a request may be sent.
     ``entity`` names the feature or request parameter whose value is assigned to an arm and sticks to it.
+    ``reasons_limit_ms`` is how long the reasons of one request may take that asks for them, 0 where none are given.
     """
 
     log: LogMode = "buffered"
@@ -170,6 +171,7 @@ class Serving(Strict):
     threshold: OpenShare = 0.5
     latency_objective_ms: Annotated[float, Field(gt=0)] = 50.0
     side_effects: bool = False
+    reasons_limit_ms: Annotated[float, Field(ge=0, le=60_000)] = 250.0
 
 
 class ModelSpec(Strict):

@@ -21,7 +21,7 @@ from modelops.releases.details import details_lines
 from modelops.releases.markdown import rows_counted, weight_sentence
 from modelops.spec.kinds.release import WaiverUse
 from modelops.views.proofs.branch import met, unapproved_line
-from modelops.views.proofs.prediction_log import proof_rows
+from modelops.views.proofs.prediction_log import proof_rows, reasons_rows
 from modelops.views.proofs.trust import contradiction_text
 from modelops.views.terminal import colored, table
 
@@ -182,6 +182,8 @@ def _of_prediction(answer: PredictionAnswer) -> str:
         ("by", f"{answer.model} release {answer.release}, {answer.arm}, step {answer.step}"),
         ("log", answer.log),
     ]
+    if answer.proof is not None and answer.proof.reexplained is not None:
+        rows += reasons_rows(answer.proof.reexplained)
     made_by = answer.made_by
     about = [_of_release(made_by, promotions=False)] if made_by else []
     parts = [_facts(rows), f"promotion\n{_promotion_text(answer.promotion)}", *about]

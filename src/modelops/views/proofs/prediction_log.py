@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from modelops.audit import Dropped, LogAnswer, Part, RowProof, Sample, to_dict
+from modelops.audit import Dropped, LogAnswer, Part, Reexplained, RowProof, Sample, to_dict
 from modelops.markup import plain
 from modelops.predictions import Flaw
 from modelops.views.terminal import colored, table
 
 _SHOWN = 20
+_REASONS = 8
 _WHAT = {"answers": "rows", "labels": "labels", "shadows": "shadow rows"}
 
 
@@ -161,7 +162,46 @@ def proof_rows(proof: RowProof) -> list[tuple[str, object]]:
     rows += [("", flaw_text(flaw)) for flaw in proof.flaws[:_SHOWN]]
     if proof.truth is not None:
         rows.append(("truth", _STANDING.get(proof.truth, "NOT PROVEN")))
-    return [*rows, ("score", _rescored(proof))]
+    rows.append(("score", _rescored(proof)))
+    return [*rows, ("reasons", _reexplained(proof.reexplained))] if proof.reexplained is not None else rows
+
+
+def reasons_rows(found: Reexplained) -> list[tuple[str, object]]:
+    """Return the reasons that were logged, the largest contributions first, as rows of a table."""
+    logged = found.logged
+    parts = logged.get("contributions")
+    if found.status == "none" or not isinstance(parts, Mapping):
+        return [("reasons", f"asked for, and none were given: {found.reason}")]
+    errors = logged.get("errors") or {}
+    of = f" of {logged['label']}" if "label" in logged else ""
+    head = f"{logged.get('scale')}{of}: {_short(logged.get('baseline'))} on average, {_short(logged.get('value'))} here"
+    order = sorted(parts, key=lambda name: -abs(parts[name]) if isinstance(parts[name], int | float) else 0.0)
+    rows: list[tuple[str, object]] = [("reasons", f"{head}; {logged.get('method')}, {logged.get('background')} rows")]
+    for name in order[:_REASONS]:
+        error = f" (± {_short(errors[name])})" if name in errors else ""
+        rows.append(("", f"{name} {_signed(parts[name])}{error}"))
+    more = len(order) - _REASONS
+    return [*rows, ("", f"{more} more, see --output json")] if more > 0 else rows
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+
+
+def _signed(value: object) -> str:
+    return f"{value:+.4g}" if isinstance(value, int | float) else str(value)
+
+
+def _reexplained(found: Reexplained) -> str:
+    match found.status:
+        case "equal":
+            return f"the release explains the logged features in the same way, within {found.largest or 0:.2g}"
+        case "different":
+            return f"CONTRADICTED: {found.reason}"
+        case "none":
+            return f"none were given: {found.reason}"
+        case "impossible":
+            return f"not recomputed: {found.reason}"
 
 
 def _rescored(proof: RowProof) -> str:

@@ -1,0 +1,142 @@
+"""One case as files that a third party checks with tools of its own: what was answered, its records, and signatures.
+
+``sha256sum`` checks the files against a list, ``openssl`` the signature of that list and those of all statements, which
+are laid out as the bytes that were signed. Nothing of modelops is needed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from modelops.artifacts import Artifact
+from modelops.audit.answers import PredictionAnswer, to_dict
+from modelops.audit.records import Records
+from modelops.clock import format_instant
+from modelops.errors import Exit, failure
+from modelops.evidence import Signer
+from modelops.evidence.envelope import pae
+from modelops.evidence.keys import read_public_key
+from modelops.project.snapshots import seal_path
+from modelops.spec.kinds.trust_policy import TrustPolicySpec
+from modelops.spec.layout import SNAPSHOT, TRUST, ReleaseFiles, promotion_evidence
+
+__all__ = ["SIGNATURE", "SUMS", "case_files", "write_case"]
+
+SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
+_README = """\
+What was answered to prediction {id}, and what proves it, exported {time} from commit {revision}.
+
+  answer.json   the answer of the audit: inputs, result, reasons, release, approvals, and what was checked
+  records/      the files of the repository that it rests on, byte by byte
+  proofs/       every signed statement among them: NN.json what it says, NN.signed the bytes that were signed,
+                NN.sig the signature of each key (ECDSA P-256, SHA-256, DER)
+  keys/         the public keys of the trust policy, by their names there
+  artifact/     the files of the model, where they were asked for; model.sigstore.json of the release signs them
+                in the form of OpenSSF model signing
+
+Nothing but the key itself has to be trusted: compare keys/{key}.pem with what its owner says. Then
+
+  openssl dgst -sha256 -verify keys/{key}.pem -signature {signature} {sums}
+  sha256sum --check --strict {sums}
+{checks}
+"""
+
+
+def case_files(
+    records: Records, answer: PredictionAnswer, signer: Signer, now: datetime, artifact: Artifact | None = None
+) -> dict[str, bytes]:
+    """Return the files of a case by their path; the signer has to be a key of the trust policy."""
+    resource = records.load(TRUST.path())
+    policy = resource.spec if resource is not None else None
+    if not isinstance(policy, TrustPolicySpec):
+        raise failure("trust-missing", f"there is no trust policy at {TRUST.path()}", exit=Exit.FILES)
+    names = {read_public_key(key.public_key)[1]: key.name for key in policy.keys}
+    if signer.keyid not in names:
+        hint = "export it where a key is that policies/trust.yaml names"
+        raise failure("signature-untrusted", "the key of this machine is not in the trust policy", hint=hint)
+    files: dict[str, bytes] = {"answer.json": _pretty(to_dict(answer))}
+    for path in _paths(answer):
+        data = records.read(path)
+        if data is not None:
+            files[f"records/{path}"] = data
+    proofs, checks = _proofs(files, names)
+    files |= proofs
+    files |= {f"keys/{key.name}.pem": key.public_key.encode() for key in policy.keys}
+    if artifact is not None:
+        files |= {f"artifact/{path}": data for path, data in artifact.files.items()}
+    files["README.txt"] = _README.format(
+        id=answer.id,
+        time=format_instant(now),
+        revision=records.revision,
+        key=names[signer.keyid],
+        signature=SIGNATURE,
+        sums=SUMS,
+        checks="\n".join(f"  {line}" for line in checks),
+    ).encode()
+    listed = "".join(f"{hashlib.sha256(files[path]).hexdigest()}  {path}\n" for path in sorted(files))
+    return files | {SUMS: listed.encode(), SIGNATURE: signer.sign_bytes(listed.encode())}
+
+
+def _paths(answer: PredictionAnswer) -> Iterator[str]:
+    yield TRUST.path()
+    of = ReleaseFiles(answer.model, answer.release)
+    yield from (of.release, of.evidence, of.card, of.signature)
+    if answer.made_by is not None:
+        snapshot = answer.made_by.data.snapshot
+        yield from (SNAPSHOT.path(answer.model, snapshot), seal_path(answer.model, snapshot))
+    if answer.promotion is not None:
+        yield from (answer.promotion.file, promotion_evidence(answer.promotion.file))
+
+
+def _proofs(files: Mapping[str, bytes], names: Mapping[str, str]) -> tuple[dict[str, bytes], list[str]]:
+    """Return the statements of the evidence files as openssl takes them, and the commands that check them."""
+    found: dict[str, bytes] = {}
+    checks: list[str] = []
+    number = 0
+    for path, data in sorted(files.items()):
+        for line in data.splitlines() if path.endswith(".jsonl") else ():
+            try:
+                envelope = json.loads(line)
+                payload = base64.b64decode(envelope["payload"], validate=True)
+                signed = [(base64.b64decode(one["sig"]), str(one["keyid"])) for one in envelope["signatures"]]
+                kind = str(envelope["payloadType"])
+            except (ValueError, KeyError, TypeError, binascii.Error):
+                # What cannot be read is among the records as it is, and the answer says that it proves nothing.
+                continue
+            number += 1
+            found |= {f"proofs/{number:02}.json": payload, f"proofs/{number:02}.signed": pae(kind, payload)}
+            for place, (signature, keyid) in enumerate(signed):
+                name = f"proofs/{number:02}{f'-{place}' if place else ''}.sig"
+                found[name] = signature
+                if keyid in names:
+                    key = f"keys/{names[keyid]}.pem"
+                    checks.append(f"openssl dgst -sha256 -verify {key} -signature {name} proofs/{number:02}.signed")
+    return found, checks
+
+
+def _pretty(value: object) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
+
+
+def write_case(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write a case into a folder that is not there, or is empty: all of it or nothing."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise failure("folder-not-empty", f"{folder} is there and not empty", exit=Exit.USAGE, hint="name a new folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+            whole = Path(scratch) / "case"
+            for path, data in files.items():
+                target = whole / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            whole.rename(folder)
+    except OSError as error:
+        raise failure("unwritable", f"{folder} cannot be written: {error.strerror}", exit=Exit.WORLD) from None
