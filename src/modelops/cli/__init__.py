@@ -22,6 +22,7 @@ from modelops.fence.kernel import hide
 
 VERBS: dict[str, str] = {
     "init": "Scaffold a repository, or a model from your own data.",
+    "adopt": "Make a proposed model of a notebook, a script or a kept model, without running it.",
     "validate": "Check every file of the repository and report every problem.",
     "plan": "Show what would be done to make the world match git.",
     "apply": "Carry out a saved plan, if it is still the plan.",
