@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: demo test test-all tutorial story-github lint format install lock docs clean
+.PHONY: demo test test-all tutorial story-github lint format install lock docs site clean
 
 demo: $(STAMP)
 	$(BIN)/modelops demo
@@ -66,7 +66,21 @@ $(STAMP): requirements-dev.lock pyproject.toml
 # The runtime lock is the models' environment lock; it repeats the versions of the development lock.
 lock:
 	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --python-version 3.11 --group docs -o requirements-docs.lock
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --generate-hashes --python-version 3.11 -c requirements-dev.lock pyproject.toml -o requirements.lock
 
+# The same pages as a site, with search that works offline; what is wrong with a link is an error. Its tools have an
+# environment of their own, so that the tests' one needs none of them.
+SITE_VENV ?= .venv-docs
+SITE ?= build/site
+$(SITE_VENV)/.installed: requirements-docs.lock
+	"$(PYTHON)" -m venv --clear $(SITE_VENV)
+	$(SITE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	touch $@
+
+site: $(SITE_VENV)/.installed
+	$(SITE_VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet --conf-dir docs/site . $(SITE)
+	@echo "open $(SITE)/index.html"
+
 clean:
-	rm -rf $(VENV) .venv-newer .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(SITE_VENV) build .venv-newer .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -186,6 +186,16 @@ def test_commands_on_pages_can_be_typed(where: str, text: str, tmp_path: Path, m
         assert context.command is command
 
 
+def test_the_whole_story_takes_as_many_commands_as_it_says() -> None:
+    """The page counts what it shows, in all and by chapter, and it is no more than 40."""
+    text = (DOCS / "how-to" / "tell-the-whole-story.md").read_text(encoding="utf-8")
+    chapters = re.findall(r"^## [^\n]*, (\d+)$(.*?)(?=^## |\Z)", text, flags=re.M | re.S)
+    assert [int(said) for said, _ in chapters] == [len(re.findall(r"^\$ ", shown, flags=re.M)) for _, shown in chapters]
+    total = len(re.findall(r"^\$ ", text, flags=re.M))
+    assert f"{total} of them" in text
+    assert sum(int(said) for said, _ in chapters) == total <= 40
+
+
 def test_every_dependency_has_its_reason() -> None:
     """Nothing is added to what users must install without a sentence on why."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -24,11 +24,14 @@ class Built:
     champion_snapshot: DataSnapshotSpec | None
 
 
-def proposed(workspace: Workspace, since: str | None, *, dirty: bool) -> str | None:
-    """Return the revision that a change is looked at in: what merging it makes; None is the work tree."""
+def proposed(workspace: Workspace, since: str | None, *, dirty: bool, head: str | None = None) -> str | None:
+    """Return the revision that a change is looked at in: what merging it makes; None is the work tree.
+
+    The change is the commit that is checked out, unless ``head`` is another one.
+    """
     if dirty:
         return None
-    head = workspace.repository.head()
+    head = head or workspace.repository.head()
     return head if since is None else workspace.repository.merged(since, head)
 
 
@@ -46,10 +49,11 @@ def selected(
 
 
 def build_change(
-    workspace: Workspace, names: Sequence[str], *, since: str | None, dirty: bool, say: Callable[[str], None]
-) -> tuple[Built, ...]:
+    workspace: Workspace, names: Sequence[str], *, since: str | None, dirty: bool, say: Callable[[str], None],
+    head: str | None = None,
+) -> tuple[Built, ...]:  # fmt: skip
     """Build and judge models; they are judged by the policies of their change's base when ``since`` names one."""
-    revision = proposed(workspace, since, dirty=dirty)
+    revision = proposed(workspace, since, dirty=dirty, head=head)
     graph = workspace.graph(revision)
     policies = graph
     if since is not None:
@@ -65,7 +69,7 @@ def build_change(
         champion = judged.champion.spec if judged.champion is not None else None
         entry = model_entry(graph, name)
         before = entry.snapshots.get(champion.data.snapshot) if champion is not None else None
-        built.append(Built(judged, workspace.repository.head(), before.spec if before is not None else None))
+        built.append(Built(judged, head or workspace.repository.head(), before.spec if before is not None else None))
     return tuple(built)
 
 

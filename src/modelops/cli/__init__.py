@@ -22,6 +22,7 @@ from modelops.fence.kernel import hide
 
 VERBS: dict[str, str] = {
     "init": "Scaffold a repository, or a model from your own data.",
+    "adopt": "Make a proposed model of a notebook, a script or a kept model, without running it.",
     "validate": "Check every file of the repository and report every problem.",
     "plan": "Show what would be done to make the world match git.",
     "apply": "Carry out a saved plan, if it is still the plan.",
@@ -29,6 +30,7 @@ VERBS: dict[str, str] = {
     "try": "Train variants of a model side by side, before any pull request.",
     "runs": "List what was built and tried on this machine, compare runs, make a branch of the best.",
     "release": "Turn models without a release into numbered, signed releases.",
+    "deliver": "Release what was merged, make it run where it may, and open the promotion that comes next.",
     "promote": "Open the pull request that sets a release as candidate in an environment.",
     "rollback": "Restore the last stable release of an environment at once.",
     "reconcile": "Make an environment match git.",

@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     help="Write a report, by the ending of FILE: .html as one page with pictures that needs nothing else, .md what a "
     "reviewer reads, or .json.",
 )
-@click.option("--pull-request", type=int, metavar="N", help="Comment the report on this pull request, in place.")
+@click.option(
+    "--pull-request",
+    type=int,
+    metavar="N",
+    help="Comment the report on this pull request, in place. It is what is built, unless --since is given.",
+)
 @output_option
 def command(
     models: tuple[str, ...], since: str | None, dirty: bool, report: Path | None, pull_request: int | None, output: str
@@ -46,10 +51,13 @@ def command(
 
     workspace = open_workspace(dirty=dirty, heard=tell_fence())
     by_approved_project(workspace)
+    head = None
     if pull_request is not None:
-        workspace.forge_as(MACHINE.name).get(pull_request)  # Before a minute of training, not after it.
-    names = to_build(workspace, models, since=since, dirty=dirty, say=note)
-    built = build_change(workspace, names, since=since, dirty=dirty, say=note)
+        pull = workspace.forge_as(MACHINE.name).get(pull_request)  # Before a minute of training, not after it.
+        if since is None and not dirty:
+            since, head = workspace.repository.tip(pull.target), pull.head
+    names = to_build(workspace, models, since=since, dirty=dirty, say=note, head=head)
+    built = build_change(workspace, names, since=since, dirty=dirty, say=note, head=head)
     if report is not None:
         save(report, _written(report, workspace, built))
         note(f"wrote {report}")

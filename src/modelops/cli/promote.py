@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from modelops.cli._names import environments, models
 from modelops.cli.output import confirm, emit, note, output_option, yes_option
+
+if TYPE_CHECKING:
+    from modelops.errors import Exit
+    from modelops.governance.proposals import Proposal
+    from modelops.project.workspace import Workspace
 
 
 @click.command("promote")
@@ -40,12 +48,9 @@ def command(
 
 
 def _propose_due(name: str, yes: bool, output: str) -> int:
-    """Open the pull requests of every model that is ready; what is refused of one is told, and is no failure."""
-    from modelops.cli import show_problems
-    from modelops.errors import Exit, ModelOpsError
-    from modelops.governance.proposals import due, propose
+    """Open the pull requests of every model that is ready."""
+    from modelops.governance.proposals import due
     from modelops.project.workspace import environment, open_workspace
-    from modelops.spec.layout import Seat
     from modelops.views.proposals import promotion as view
 
     workspace = open_workspace()
@@ -53,13 +58,28 @@ def _propose_due(name: str, yes: bool, output: str) -> int:
     found = due(workspace, name)
     if found:
         confirm(f"Open pull requests that promote {', '.join(model for model, _ in found)} to {name}?", yes)
-    proposals, code = [], Exit.OK
-    for model, number in found:
+    proposals, code = propose_due(workspace, name, [model for model, _ in found])
+    nothing = f"nothing is due: {name} has what proved itself before it, or it is on trial"
+    emit(output, [view.data(one) for one in proposals], lambda: "\n".join(map(view.text, proposals)) or nothing)
+    return code
+
+
+def propose_due(workspace: Workspace, name: str, models: Sequence[str]) -> tuple[list[Proposal], Exit]:
+    """Open the pull requests of models that are ready, all unless named; what is refused is told, and is no failure."""
+    from modelops.cli import show_problems
+    from modelops.errors import Exit, ModelOpsError
+    from modelops.governance.proposals import due, propose
+    from modelops.spec.layout import Seat
+    from modelops.views.proposals import promotion as view
+
+    proposals: list[Proposal] = []
+    code = Exit.OK
+    for model, number in due(workspace, name):
+        if models and model not in models:
+            continue
         try:
             proposals.append(propose(workspace, Seat(model, name), number, view.markdown, say=note))
         except ModelOpsError as error:
             show_problems(error.problems)
             code = max(code, error.exit if error.exit is not Exit.NO else Exit.OK)
-    nothing = f"nothing is due: {name} has what proved itself before it, or it is on trial"
-    emit(output, [view.data(one) for one in proposals], lambda: "\n".join(map(view.text, proposals)) or nothing)
-    return code
+    return proposals, code

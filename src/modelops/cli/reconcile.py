@@ -11,6 +11,8 @@ from modelops.cli._server import KEY_VARIABLE
 from modelops.cli.output import confirm, emit, in_haste, note, output_option, say, tell_fence, yes_option
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from modelops.project.workspace import Workspace
     from modelops.reconcile.loop import Result
     from modelops.reconcile.plan import Plan
@@ -46,6 +48,16 @@ def _show_calls(workspace: Workspace, result: Result) -> None:
         url = target.endpoint(model) if snapshot is not None else None
         if snapshot is not None and url is not None:
             note(view.call(url, model, example_record(entry.model.spec, snapshot.spec), key))
+
+
+def tell(workspace: Workspace, result: Result, began: datetime) -> None:
+    """Say how the models are asked, and tell whoever wants to hear of what a pass did."""
+    from modelops.cli import show_problems
+    from modelops.reconcile.alerting import tell_of_pass
+    from modelops.reconcile.exposing import expose_pass
+
+    _show_calls(workspace, result)
+    show_problems((*tell_of_pass(workspace, result, began), *expose_pass(workspace, result)))
 
 
 @click.command("reconcile")
@@ -93,8 +105,7 @@ def command(
         with in_haste():
             result = loop.reconcile(workspace, environment, LOOP, say=say, agree=agree)
         code = show_result(result, output)
-        _show_calls(workspace, result)
-        show_problems((*tell_of_pass(workspace, result, began), *expose_pass(workspace, result)))
+        tell(workspace, result, began)
         return code
     agree(loop.plan_now(workspace, environment).plan)
 

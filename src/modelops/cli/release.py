@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from modelops.cli._names import models
 from modelops.cli.output import confirm, emit, note, output_option, tell_fence, yes_option
 from modelops.errors import Exit, ModelOpsError, Problem
+
+if TYPE_CHECKING:
+    from modelops.project.workspace import Workspace
+    from modelops.reconcile.actions import Entry
 
 
 @click.command("release")
@@ -15,14 +22,11 @@ from modelops.errors import Exit, ModelOpsError, Problem
 @output_option
 def command(models: tuple[str, ...], yes: bool, output: str) -> int:
     """Release MODELS (all that have no release for their inputs when none is named)."""
-    from modelops.changes.releasing import release, tag_releases
-    from modelops.cli import show_problems
+    from modelops.changes.releasing import tag_releases
     from modelops.governance.judged import desired
     from modelops.project.workspace import model_entry, open_workspace
-    from modelops.reconcile.actions import Blocked, Release
     from modelops.reconcile.proposed import plan_models
     from modelops.views.plan import entries_text
-    from modelops.views.release import question
 
     workspace = open_workspace(heard=tell_fence())
     tip, graph = desired(workspace)
@@ -40,6 +44,19 @@ def command(models: tuple[str, ...], yes: bool, output: str) -> int:
     note(entries_text(entries))
     confirm("Carry this out?", yes)
     tag_releases(workspace, graph, names)
+    done, code = carry_out(workspace, entries)
+    emit(output, done, lambda: "\n".join(row["result"] for row in done))
+    return code
+
+
+def carry_out(workspace: Workspace, entries: Sequence[Entry]) -> tuple[list[dict[str, str]], Exit]:
+    """Release what was planned, each model apart; return what became of each, and the worst exit code."""
+    from modelops.changes.releasing import release
+    from modelops.cli import show_problems
+    from modelops.project.workspace import model_entry
+    from modelops.reconcile.actions import Blocked, Release
+    from modelops.views.release import question
+
     done: list[dict[str, str]] = []
     code = Exit.OK
     for entry in entries:
@@ -58,5 +75,4 @@ def command(models: tuple[str, ...], yes: bool, output: str) -> int:
             show_problems(error.problems)
             done.append({"model": entry.model, "result": error.first.message})
             code = max(code, error.exit)
-    emit(output, done, lambda: "\n".join(row["result"] for row in done))
-    return code
+    return done, code

@@ -198,15 +198,17 @@ def _propose(story: Story) -> None:
 
 def _release(story: Story) -> None:
     story.chapter(3, "The merge becomes release 1, in staging and then in production")
-    story.run("modelops", "release", "--yes")
-    story.run("modelops", "reconcile", "staging", "--yes")
     _promote(story)
     url = _url(story, "production")
     story.say(f"production answers real HTTP requests on {url}")
 
 
 def _promote(story: Story) -> None:
-    found = story.ask("promote", MODEL, "--to", "production", "--yes", expect=(0,))
+    click.echo(colored("$ modelops deliver --yes", "cyan"))
+    delivered = story.ask("deliver", "--yes", expect=(0,))
+    done = [*(row["result"] for row in delivered["released"]), *(d for r in delivered["reconciled"] for d in r["done"])]
+    story.say("\n".join(f"  {line}" for line in done))
+    (found,) = delivered["proposals"]
     number = int(found["pullRequest"])
     story.say(f"pull request {number}: promote release {found['release']} to production; its whole change:")
     diff = story.run("git", "diff", "--unified=0", f"origin/main...origin/{found['branch']}", show=False)
@@ -293,15 +295,10 @@ def _statuses(answered: Answered) -> str:
 def _retrain(story: Story) -> None:
     story.chapter(5, "The retrained candidate is judged, approved and rolled out as a canary")
     pull = next(p for p in story.ask("pr", "list") if p["title"].startswith("Retrain"))
-    story.run("git", "fetch", "-q", show=False)
-    story.run("git", "checkout", "-q", "--detach", f"origin/{pull['source']}", show=False)
-    story.run("modelops", "build", "--since", "origin/main", "--pull-request", str(pull["number"]))
-    story.run("git", "checkout", "-q", "main", show=False)
+    story.run("modelops", "build", "--pull-request", str(pull["number"]))
     _approve_and_merge(story, int(pull["number"]))
-    story.run("modelops", "release", "--yes")
-    _require_better(story)
-    story.run("modelops", "reconcile", "staging", "--yes")
     _promote(story)
+    _require_better(story)
     _roll_out(story, "2026-05", "2026-06")
     _require_stable(story, 2)
 
@@ -350,10 +347,8 @@ def _bad_release(story: Story) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace(before, after), encoding="utf-8")
     _commit(story, "strict-categories", "Refuse unknown categories")
     number = _open(story, "Refuse unknown categories")
-    story.run("modelops", "build", "--since", "origin/main", "--pull-request", str(number))
+    story.run("modelops", "build", "--pull-request", str(number))
     _approve_and_merge(story, number)
-    story.run("modelops", "release", "--yes")
-    story.run("modelops", "reconcile", "staging", "--yes")
     _promote(story)
     _roll_out(story, "2026-07", "2026-07")
     _require_stable(story, 2)

@@ -80,10 +80,11 @@ def _reason(workspace: Workspace, graph: Graph, wanted: training.BuildRequest, r
 
 
 def to_build(
-    workspace: Workspace, models: Sequence[str], *, since: str | None, dirty: bool, say: Callable[[str], None]
-) -> tuple[str, ...]:
+    workspace: Workspace, models: Sequence[str], *, since: str | None, dirty: bool, say: Callable[[str], None],
+    head: str | None = None,
+) -> tuple[str, ...]:  # fmt: skip
     """Return the models that a change has built: the named ones, else those without a release for their inputs."""
-    revision = proposed(workspace, since, dirty=dirty)
+    revision = proposed(workspace, since, dirty=dirty, head=head)
     graph = workspace.graph(revision)
     refuse_own_errors(workspace, graph, since, revision)
     names = selected(workspace, graph, models, since, revision)

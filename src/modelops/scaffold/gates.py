@@ -33,7 +33,7 @@ class Shape:
     """What the data quality gate has to allow, measured: shares of missing values, repeated rows and features.
 
     ``coarse_rows`` and ``coarse_features`` are the shares that repeat by chance (``statistics.repeats``): what the few
-    values that columns have account for, without any row being a copy.
+    values that columns have account for, without any row being a copy. ``metric`` is the one that somebody judges by.
     """
 
     rows: int
@@ -45,6 +45,7 @@ class Shape:
     coarse_features: float = 0.0
     repeated_ids: float = 0.0
     shared_ids: float = 0.0
+    metric: str | None = None
 
     @property
     def copies(self) -> bool:
@@ -57,7 +58,10 @@ def test_share(target: Target) -> float:
     return 0.3 if target.rows < 300 else 0.25
 
 
-def shape_of(table: pa.Table, target: Target, used: Sequence[Finding], identity: str | None, time: str | None) -> Shape:
+def shape_of(
+    table: pa.Table, target: Target, used: Sequence[Finding], identity: str | None, time: str | None,
+    share: float | None = None, metric: str | None = None,
+) -> Shape:  # fmt: skip
     """Measure a table; ``chance`` is what balanced accuracy, ROC area or R² are worth to a model that knows nothing."""
     arrays = {f.name: convert(table[f.name], f.type, f.name) for f in used if f.type is not None}
     others = [name for name in (target.name, identity, time) if name is not None]
@@ -80,8 +84,8 @@ def shape_of(table: pa.Table, target: Target, used: Sequence[Finding], identity:
     repeated = float(pd.Series(ids.to_pandas()).duplicated(keep=False).mean()) if ids is not None else 0.0
     return Shape(
         rows=target.rows,
-        test=test_share(target),
-        chance=_chance(target),
+        test=test_share(target) if share is None else share,
+        chance=_chance(target, metric),
         missing={name: share for name, share in empty.items() if share > 0},
         repeated_rows=repeats(whole),
         coarse_rows=repeats(by_chance(whole, order=order)),
@@ -89,6 +93,7 @@ def shape_of(table: pa.Table, target: Target, used: Sequence[Finding], identity:
         repeated_ids=repeated,
         # Only a split by time divides the rows of one id.
         shared_ids=repeated if time else 0.0,
+        metric=metric,
     )
 
 
@@ -97,32 +102,39 @@ def _shared(columns: Sequence[Array]) -> float:
     return float(pd.Series(keyed(columns)).duplicated(keep=False).mean())
 
 
-def judged_by(target: Target) -> tuple[str, float]:
+_MARGINS = {"r2": 0.05, "roc-auc": 0.03, "accuracy": 0.02, "balanced-accuracy": 0.05}
+
+
+def judged_by(target: Target, asked: str | None = None) -> tuple[str, float]:
     """Return the metric that tells a model from none, and the margin that one may be worse by than another.
 
-    Where classes have too few rows to be measured each, it is the share of rows that are right.
+    Where classes have too few rows to be measured each, it is the share of rows that are right; ``asked`` is one that
+    somebody judges by already.
     """
+    if asked is not None:
+        return asked, _MARGINS[asked]
     if target.task == "regression":
-        return "r2", 0.05
+        return "r2", _MARGINS["r2"]
     if target.task == "binary-classification":
-        return "roc-auc", 0.03
-    return ("accuracy", 0.02) if target.rarest < RARE else ("balanced-accuracy", 0.05)
+        return "roc-auc", _MARGINS["roc-auc"]
+    name = "accuracy" if target.rarest < RARE else "balanced-accuracy"
+    return name, _MARGINS[name]
 
 
-def _chance(target: Target) -> float:
+def _chance(target: Target, asked: str | None = None) -> float:
     """Return what the metric is worth to who knows nothing: who ranks by chance, or names the most frequent class."""
     by = {"r2": 0.0, "roc-auc": 0.5, "accuracy": target.majority}
-    found = by.get(judged_by(target)[0])
+    found = by.get(judged_by(target, asked)[0])
     return round(1 / max(1, len(target.classes)) if found is None else found, 4)
 
 
 def gate_policy(name: str, path: str, target: Target, shape: Shape, risk: Risk) -> bytes:
     """Return the file of the model's own gate policy, its thresholds explained."""
-    counted = target.rows if judged_by(target)[0] == "accuracy" else target.rarest
+    counted = target.rows if judged_by(target, shape.metric)[0] == "accuracy" else target.rarest
     rare = counted * shape.test
     settled: tuple[VerdictWord, ...] = ("fail", "inconclusive", "no-data")
     block = settled if rare >= ENOUGH or risk == "high" else ("fail", "no-data")
-    metric, margin = judged_by(target)
+    metric, margin = judged_by(target, shape.metric)
     least = 20 if rare >= ENOUGH else 2
     limits: dict[str, Any] = {"metric": metric, "minimum": shape.chance, "minimumRows": least}
     against: dict[str, Any] = {"metric": metric, "margin": margin, "minimumRows": least}

@@ -35,6 +35,20 @@ _SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """Training code that somebody has already: its parameters and seed, the share of rows that test, and its metric.
+
+    The model's features are then those that were asked for and no other ones, in their order.
+    """
+
+    code: bytes
+    parameters: Mapping[str, Scalar]
+    seed: int
+    test: float | None = None
+    metric: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What the user said about the model to be."""
 
@@ -51,6 +65,7 @@ class Wish:
     features: Mapping[str, FeatureType | None] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
     weight: str | None = None
+    written: Written | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +105,10 @@ def draft_model(
             "no-rows", f"the data has {table.num_rows} rows; 10 is the least that a model can be scaffolded from"
         )
     target = infer_target(wish.target, table[wish.target], task=wish.task, positive=wish.positive)
-    said = Said(wish.id, wish.time, wish.features, wish.exclude, wish.weight)
+    said = Said(wish.id, wish.time, wish.features, wish.exclude, wish.weight, only=wish.written is not None)
     weighed = None if wish.weight is None else weighing(table, target, wish.weight, said)
     table = table.drop_columns([wish.weight]) if wish.weight is not None else table
-    share = test_share(target)
+    share = test_share(target) if wish.written is None or wish.written.test is None else wish.written.test
     given = (wish.target, wish.id, wish.time, wish.weight)
     found = [examine(name, table[name]) for name in names if name not in given]
     found = settled(without_answers(table, target, found), found, said)
@@ -103,12 +118,15 @@ def draft_model(
         roles = replace(roles, said={weighed.name: weighed.said, **roles.said})
     wish = replace(wish, time=roles.time)
     identity = roles.identity
-    used = [finding for finding in used if finding.name not in (roles.time, identity)]
+    used = [finding for finding in used if finding.name not in (roles.time, identity) or finding.name in wish.features]
+    if wish.written is not None:
+        order = list(wish.features)
+        used.sort(key=lambda finding: order.index(finding.name))
     unused = tuple(f for f in found if f.type is None and f.name not in (identity, roles.time))
     left_out = (*unused, *unreadable)
     if not used:
         raise _no_features(wish, left_out, roles)
-    shape = shape_of(table, target, used, identity, wish.time)
+    shape = shape_of(table, target, used, identity, wish.time, share, wish.written.metric if wish.written else None)
     if roles.split.equal_rows is not None:
         shape = replace(shape, coarse_features=0.0)
     spec = _spec(wish, target, used, identity, shape, roles.split, weighed)
@@ -165,8 +183,9 @@ def _spec(
     weighed: Weighing | None,
 ) -> ModelSpec:
     # A search for the best threshold counts every held back row once.
-    tuned = weighed is None and _tuned(target, shape)
-    parameters = _parameters(shape, tuned=tuned)
+    tuned = weighed is None and wish.written is None and _tuned(target, shape)
+    written = wish.written
+    parameters = _parameters(shape, tuned=tuned) if written is None else dict(written.parameters)
     features = tuple(Feature(name=f.name, type=f.type, nullable=f.nullable) for f in used if f.type is not None)
     return ModelSpec(
         description=f"Predicts {wish.target} from {wish.source}.",
@@ -183,12 +202,12 @@ def _spec(
             weight=wish.weight, features=features,
         ),
         training=Training(
-            entrypoint="train.py", parameters=parameters, seed=1, split=split,
+            entrypoint="train.py", parameters=parameters, seed=1 if written is None else written.seed, split=split,
         ),
         gates=(policy_name(wish),),
         serving=Serving(
             log="acknowledged" if wish.risk == "high" else "buffered", entity=identity,
-            threshold=0.5 if tuned else _threshold(target, weighed),
+            threshold=0.5 if tuned or written is not None else _threshold(target, weighed),
         ),
     )  # fmt: skip
 
@@ -233,14 +252,14 @@ def _files(
     # Neither requests nor labels bring what a row counts for.
     alone = wish.risk != "high" and wish.weight is None
     retraining = Retraining(minimum_rows=min(500, shape.rows)) if alone else None
-    performance = Performance(metric=judged_by(target)[0], minimum=shape.chance, minimum_labels=100)
+    performance = Performance(metric=judged_by(target, shape.metric)[0], minimum=shape.chance, minimum_labels=100)
     rollout, seen = rollout_plan(requests)
     monitor = MonitorSpec(performance=performance, retraining=retraining)
     head = _MONITOR if wish.weight is None else f"{_MONITOR} {_UNWEIGHTED}"
     remarks = _remarks(spec, target, used, left_out, grouped=shape.repeated_ids > 0)
     files = {
         path: annotate(dump("Model", wish.name, spec, _HEAD, path), path, remarks),
-        f"{folder}/train.py": training_code(target.task, shape.rows),
+        f"{folder}/train.py": training_code(target.task, shape.rows) if wish.written is None else wish.written.code,
         GATE_POLICY.path(None, policy): gate_policy(policy, GATE_POLICY.path(None, policy), target, shape, wish.risk),
         f"{folder}/rollout.yaml": dump("RolloutPlan", wish.name, rollout, seen, f"{folder}/rollout.yaml"),
         f"{folder}/monitor.yaml": dump("Monitor", wish.name, monitor, head, f"{folder}/monitor.yaml"),

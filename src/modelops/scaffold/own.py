@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from modelops.data import Wanted
     from modelops.data.numbers import Decimal
-    from modelops.scaffold.model import Draft
+    from modelops.scaffold.model import Draft, Written
 
 SNAPSHOT = "initial"
 _PROJECT = PROJECT.path()
@@ -57,6 +57,7 @@ class Order:
     encoding: str | None = None
     sheet: str | None = None
     weight: str | None = None
+    written: Written | None = None
 
 
 def add_model(site: Site, order: Order, result: Result) -> None:
@@ -83,7 +84,7 @@ def add_model(site: Site, order: Order, result: Result) -> None:
         name=order.model, target=order.target, snapshot=SNAPSHOT, owner=owner, source=opened.label,
         risk=cast("Risk", order.risk), id=order.id, time=order.time, task=cast("Task | None", order.task),
         positive=order.positive, features=_features(order.features, table.column_names), exclude=order.exclude,
-        weight=order.weight,
+        weight=order.weight, written=order.written,
     )  # fmt: skip
     unread = [Finding(name, None, nullable=True, remark=why) for name, why in first.unread.items()]
     draft = draft_model(table, wish, environments(site), unread)

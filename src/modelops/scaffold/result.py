@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Result:
-    """What was done: files by path, what was found, and what to do next."""
+    """What was done: files by path, what was found, and what to do next.
+
+    ``adopted`` is the file that a model was read from, ``inferred`` what it said and where, ``cannot`` what is
+    otherwise in the proposed model.
+    """
 
     root: str
     files: list[str] = field(default_factory=list)
@@ -20,3 +24,6 @@ class Result:
     warnings: list[str] = field(default_factory=list)
     key: str | None = None
     next: list[str] = field(default_factory=list)
+    adopted: str | None = None
+    inferred: dict[str, str] = field(default_factory=dict)
+    cannot: list[str] = field(default_factory=list)

@@ -36,13 +36,17 @@ _PANEL = 20
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a person says about columns: which are features, of which type (None: the one that fits), and which not."""
+    """What a person says about columns: which are features, of which type (None: the one that fits), and which not.
+
+    ``only`` says that no other column is one.
+    """
 
     id: str | None = None
     time: str | None = None
     features: Mapping[str, FeatureType | None] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
     weight: str | None = None
+    only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +70,21 @@ def settled(found: Sequence[Finding], examined: Sequence[Finding], said: Said) -
         if finding.name in said.exclude:
             result.append(replace(finding, type=None, remark="excluded", identifies=False, groups=False))
         elif finding.name in said.features:
-            result.append(_wanted(finding, before, said.features[finding.name]))
+            why = "As the code has it." if said.only else "As asked for."
+            result.append(_wanted(finding, before, said.features[finding.name], why))
+        elif said.only and finding.type is not None:
+            result.append(replace(finding, type=None, remark="the code that was adopted does not use it"))
         else:
             result.append(finding)
     return result
 
 
-def _wanted(finding: Finding, before: Finding, kind: FeatureType | None) -> Finding:
+def _wanted(finding: Finding, before: Finding, kind: FeatureType | None, why: str) -> Finding:
     if before.type is None and before.keeps is None:
         said = f"--feature {finding.name!r} cannot be a feature: {before.remark}"
         raise failure("bad-feature", said, exit=Exit.USAGE)
     answer = finding.remark if before.type is not None and finding.type is None else ""
-    remark = f"As asked for. {answer}".strip()
+    remark = f"{why} {answer}".strip()
     return replace(
         before, type=kind or before.type or before.keeps, remark=remark, said=answer, identifies=False, groups=False
     )

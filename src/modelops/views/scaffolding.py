@@ -26,5 +26,10 @@ def text(result: Result) -> str:
         lines += [f"  left out {plain(name)}: {plain(why)}" for name, why in list(result.left_out.items())[:20]]
         if len(result.left_out) > 20:
             lines.append(f"  and {len(result.left_out) - 20} more, listed in model.yaml")
+    if result.adopted is not None:
+        lines.append(f"\nread from {plain(result.adopted)}, which was not run:")
+        lines += [f"  {name}: {plain(what)}" for name, what in result.inferred.items()]
+        lines += ["otherwise here, also in train.py:"] if result.cannot else []
+        lines += [f"  {plain(line)}" for line in result.cannot]
     lines += ["", *(f"warning: {plain(line)}" for line in result.warnings)] if result.warnings else []
     return "\n".join([*lines, "\nnext:", *(f"  {plain(step)}" for step in result.next)])

@@ -55,7 +55,7 @@ class Hour:
         ]  # fmt: skip
 
     def proposal(self, model: str) -> list[str]:
-        """Return what brings a model by pull request to its first release: nothing else of the branch counts."""
+        """Return what brings a model by pull request to staging, and asks for production: nothing else counts."""
         since = f"{self.remote}/{self.branch}" if self.remote else self.branch
         return [
             f"git switch --create propose-{model.replace('/', '-')}",
@@ -69,8 +69,7 @@ class Hour:
             f"modelops pr merge {self.number}",
             f"git switch {self.branch}",
             *(["git pull"] if self.remote else []),
-            "modelops release --yes",
-            "modelops reconcile staging --yes",
+            "modelops deliver --yes",
         ]
 
 
@@ -136,7 +135,7 @@ def add_readme(site: Site, result: Result, hour: Hour) -> None:
         return
     model = result.model or EXAMPLE
     begin = [] if result.model else [f"modelops init --example {EXAMPLE}"]
-    commands = [*begin, *hour.rules(), *hour.proposal(model), f"modelops promote {model} --to production --yes"]
+    commands = [*begin, *hour.rules(), *hour.proposal(model)]
     text = (TEMPLATES / "readme.md").read_text(encoding="utf-8")
     text = text.replace("{commands}", "\n".join(commands)).replace("{branch}", hour.branch)
     write_new(site.root, {README: text.encode()}, site.undo)

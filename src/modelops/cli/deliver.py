@@ -1,0 +1,86 @@
+"""`modelops deliver`: from merged to running, as far as it goes without anybody's word, and then ask for that word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelops.cli._names import models
+from modelops.cli.output import confirm, emit, in_haste, note, output_option, say, tell_fence, yes_option
+from modelops.errors import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modelops.project.workspace import Workspace
+    from modelops.reconcile.loop import Result
+
+
+@click.command("deliver")
+@click.argument("models", nargs=-1, shell_complete=models)
+@yes_option
+@output_option
+def command(models: tuple[str, ...], yes: bool, output: str) -> int:
+    """Release what was merged of MODELS (all unless named), make it run where it may, and ask for the next promotion.
+
+    It is `release`, then `reconcile` of each environment that takes releases by itself, in the order of promotion, then
+    `promote` for the first that takes them by pull request. What is done already is not done again.
+    """
+    from modelops.cli.release import carry_out
+    from modelops.governance.judged import desired
+    from modelops.project.workspace import model_entry, open_workspace
+    from modelops.reconcile.proposed import plan_models
+    from modelops.views.plan import entries_text
+    from modelops.views.proposals import delivery as view
+
+    workspace = open_workspace(heard=tell_fence())
+    tip, graph = desired(workspace)
+    for name in models:
+        model_entry(graph, name)
+    entries = plan_models(workspace, graph, tip, models or tuple(graph.models))
+    chain = sorted((one for one in graph.environments.values() if one.spec.order is not None), key=_order)
+    by_itself = [one.name for one in chain if one.spec.promotion == "automatic"]
+    asked = next((one.name for one in chain if one.spec.promotion == "pull-request"), None)
+    note(entries_text(entries) if entries else "nothing to release: every model has a release for its inputs")
+    note(view.intention(by_itself, asked))
+    confirm("Carry this out?", yes)
+    released, code = carry_out(workspace, entries)
+    results = []
+    for name in by_itself:
+        results.append(_reconciled(name))
+        code = max(code, results[-1].exit)
+    proposals, worst = _proposals(asked, models) if asked is not None else ([], Exit.OK)
+    # Files of the branch that is checked out follow what was committed on the way.
+    workspace.repository.follow(workspace.branch, note)
+    emit(output, view.data(released, results, proposals), lambda: view.text(released, results, proposals, asked))
+    return max(code, worst)
+
+
+def _order(one: Any) -> tuple[int, str]:
+    return one.spec.order or 0, one.name
+
+
+def _reconciled(environment: str) -> Result:
+    """Make one environment match git, as `reconcile` does."""
+    from modelops.cli import show_problems
+    from modelops.cli.reconcile import tell
+    from modelops.project.workspace import open_workspace
+    from modelops.reconcile import loop
+    from modelops.views.pull_requests import LOOP
+
+    workspace: Workspace = open_workspace(heard=tell_fence())
+    began = workspace.clock()
+    with in_haste():
+        result = loop.reconcile(workspace, environment, LOOP, say=say)
+    show_problems(result.problems)
+    tell(workspace, result, began)
+    return result
+
+
+def _proposals(environment: str, names: Sequence[str]) -> tuple[list[Any], Exit]:
+    """Open the pull requests of the models that proved themselves before an environment."""
+    from modelops.cli.promote import propose_due
+    from modelops.project.workspace import open_workspace
+
+    return propose_due(open_workspace(), environment, names)

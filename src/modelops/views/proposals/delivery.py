@@ -1,0 +1,45 @@
+"""What a delivery did: what was released, where it runs now, and which word of somebody it waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from modelops.governance.proposals import Proposal
+from modelops.reconcile.loop import Result
+from modelops.views import reconciliation
+from modelops.views.proposals import promotion
+
+__all__ = ["data", "intention", "text"]
+
+
+def intention(environments: Sequence[str], asked: str | None) -> str:
+    """Return what comes after the release, a line each."""
+    lines = [f"~ reconcile {name}: it takes releases by itself" for name in environments]
+    if asked is not None:
+        lines.append(f"+ pull requests to {asked}: for what is stable in the environment before")
+    return "\n".join(lines)
+
+
+def text(
+    released: Sequence[dict[str, str]], results: Sequence[Result], proposals: Sequence[Proposal], asked: str | None
+) -> str:
+    """Return what was done, in its order."""
+    lines = [row["result"] for row in released]
+    for result in results:
+        lines += [f"{result.plan.environment}:", reconciliation.text(result)]
+    lines += map(promotion.text, proposals)
+    if asked is not None and not proposals:
+        lines.append(f"nothing to ask for: {asked} has what proved itself before it, or it is on trial")
+    return "\n".join(lines)
+
+
+def data(
+    released: Sequence[dict[str, str]], results: Sequence[Result], proposals: Sequence[Proposal]
+) -> dict[str, Any]:
+    """Return what was done as plain values."""
+    return {
+        "released": list(released),
+        "reconciled": [reconciliation.data(result) for result in results],
+        "proposals": [promotion.data(one) for one in proposals],
+    }
