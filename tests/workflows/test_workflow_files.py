@@ -445,25 +445,6 @@ def machine(tmp_path: Path) -> Callable[..., dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("has", "found"),
-    [
-        ({}, ""),
-        ({"python3_12": "3.12", "python3_13": "3.13"}, "python3.13"),
-        ({"python3_14": "3.11", "python3_12": "3.12"}, "python3.12"),
-        ({"python3": "3.13"}, ""),
-    ],
-)
-def test_the_newest_python_is_found_or_none(
-    machine: Callable[..., dict[str, str]], has: dict[str, str], found: str
-) -> None:
-    """A name that starts another version than it says is passed over, and nothing newer is no error."""
-    environment = machine(ours="3.11", **has)
-    script = FOLDER.parents[1] / ".ci" / "newer-python"
-    done = subprocess.run([script, "ours"], env=environment, capture_output=True, text=True)
-    assert (done.returncode, Path(done.stdout.strip()).name) == (0, found), done.stderr
-
-
-@pytest.mark.parametrize(
     ("has", "picked"),
     [
         ({"python3": "3.12"}, "python3"),
