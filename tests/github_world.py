@@ -139,7 +139,7 @@ class FakeGitHub:
     def by_address(self, email: str) -> dict[str, Any] | None:
         if email == "noreply@github.com":
             return ACCOUNTS["web-flow"]
-        own = re.fullmatch(r"(?:(\d+)\+)?(.+)@users\.noreply\.github\.com", email)
+        own = re.fullmatch(r"(?:(\d+)\+)?(.+)@users\.noreply\.(?:github\.com|127\.0\.0\.1)", email)
         if own is not None:
             account = ACCOUNTS.get(own[2])
             return account if account is not None and own[1] in (None, str(account["id"])) else None

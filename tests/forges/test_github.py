@@ -272,6 +272,13 @@ def test_who_pushed_and_who_is_named_as_author_had_a_hand_in_it(scene: Scene) ->
     assert found == {("11", "ada"), ("12", "bob"), ("", "Eve <13+eve@users.noreply.evil>"), ("19864447", "web-flow")}
 
 
+def test_a_commit_with_the_address_of_an_account_is_that_accounts(scene: Scene) -> None:
+    """What a loop proposes is written by whom it proposes as, so that nobody is left who could be the approver."""
+    me = scene.ada.whoami()
+    pull = scene.propose(person=Person(me.login, scene.ada.address(me)))
+    assert {one.id for one in scene.ada.involved(pull, scene.clone.tip("main"))} == {"11"}
+
+
 def test_an_author_whom_github_does_not_know_is_somebody(scene: Scene) -> None:
     """A commit with an address of nobody's account counts as somebody who cannot be told."""
     pull = scene.propose(person=Person("Eve", "eve@evil.example"))

@@ -20,6 +20,8 @@ from github_world import APPS, REPOSITORY, FakeGitHub, github
 from modelops.errors import ModelOpsError
 from modelops.forges import PullRequest
 from modelops.forges.github import session
+from modelops.governance.pulls import open_pull
+from modelops.project.workspace import MACHINE
 from modelops.repository import Repository
 from reconcile.loop_world import MODEL, World, begin
 
@@ -106,6 +108,22 @@ def test_a_model_lives_from_proposal_to_production_on_github(world: OnGitHub) ->
     assert "grace" in json.dumps(said)
     listed = {one["number"]: one["state"] for one in world.ok("pr", "list", "--state", "all", "-o", "json").json}
     assert listed[promotion["number"]] == "merged"
+
+
+def test_what_the_loop_asks_for_can_be_approved(world: OnGitHub) -> None:
+    """It is written by the account that opens it: a commit of nobody's account could be of whoever approves it."""
+    workspace = world.workspace()
+    repository, person = workspace.repository, workspace.machine
+    commit = repository.commit_files(
+        repository.tip("main"), {"README.md": b"Asked.\n"}, "Ask", person, workspace.clock()
+    )
+    asked = open_pull(workspace, "modelops/asked", commit, "Ask", "", "asked", MACHINE.name, lambda head: False)
+    try:
+        involved = workspace.forge.involved(asked.pull, repository.tip("main"))
+        assert {one.login for one in involved} == {"modelops[bot]"}
+        assert all(one.id for one in involved)
+    finally:
+        workspace.forge.close(asked.pull.number)
 
 
 def approval_of(path: str, world: OnGitHub) -> dict[str, Any]:

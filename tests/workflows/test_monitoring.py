@@ -50,6 +50,7 @@ def test_the_look_of_the_day_asks_for_a_retraining_that_is_built_reviewed_and_re
     assert "x (PSI" in pull["body"]
     assert team.check(number, "gates") == "success", told
     team.approve(number)
+    assert team.check(number, "approvals") == "success", team.hub.runs[-4:]
     fine(team.merge(number))
     assert team.releases() == ["1", "2"]
     assert team.deployment("staging")["stable"] == 2

@@ -134,7 +134,7 @@ def _proposed(
     text = draft(case)
     title = f"Say what happened to {seat.model} in {seat.environment}: {one.kind}, {one.since[:10]}"
     data = text.encode()
-    commit = repository.commit_files(tip, {path: data}, f"{title}\n", MACHINE, workspace.clock())
+    commit = repository.commit_files(tip, {path: data}, f"{title}\n", workspace.machine, workspace.clock())
 
     def same(head: str) -> bool:
         return path in repository.paths(head, path) and repository.read(head, path) == data

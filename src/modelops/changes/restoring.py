@@ -150,7 +150,9 @@ def propose_restoration(
     files = _files(workspace, tip, seat.model, release)
     title = f"Take {seat.model} back to the inputs of release {found.stable}"
     reason = next(one.reason for one in _denied(graph, seat) if one.release == failed)
-    commit = workspace.repository.commit_files(tip, files, f"{title}\n\n{reason}\n", MACHINE, workspace.clock())
+    commit = workspace.repository.commit_files(
+        tip, files, f"{title}\n\n{reason}\n", workspace.machine, workspace.clock()
+    )
     case = RestorationCase(seat, failed, reason, found.stable, release.code.commit, tuple(files))
     branch, repository = _branch(seat.model, failed, found.stable), workspace.repository
     ask = _ask(seat, failed, found.stable, files)

@@ -479,7 +479,7 @@ def _propose(
     files |= signature
     repository = workspace.repository
     message = f"{title}\n\n{case.reason}\n{unsigned}"
-    commit = repository.commit_files(tip, files, message, MACHINE, workspace.clock())
+    commit = repository.commit_files(tip, files, message, workspace.machine, workspace.clock())
     if commit == tip:
         # The model trains on exactly these rows already.
         return None

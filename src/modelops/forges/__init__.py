@@ -25,6 +25,7 @@ __all__ = [
     "MACHINE",
     "PROTOCOL",
     "Account",
+    "Addresses",
     "Annotation",
     "Check",
     "Comment",
@@ -321,6 +322,15 @@ class Shows(Protocol):
         self, environment: str, model: str, commit: str, arms: Sequence[Deployed], failed: Collection[int]
     ) -> int:
         """Show the arms of a model, and of its other releases that they failed or are gone; return what was written."""
+        ...
+
+
+@runtime_checkable
+class Addresses(Protocol):
+    """A forge that knows by its address whose a commit is."""
+
+    def address(self, account: Account) -> str:
+        """Return the mail address by which a commit is known to be an account's."""
         ...
 
 

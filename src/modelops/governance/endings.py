@@ -320,7 +320,7 @@ def ask(workspace: Workspace, tip: str, ending: Ending, salt: str, reason: str, 
     """Open the pull request that ends a rollout well, or write the open one again; its head carries the evidence."""
     seat = ending.seat
     title = f"Make {seat.model} release {ending.stable} stable in {seat.environment}"
-    person = MACHINE if login == MACHINE.name else workspace.person
+    person = workspace.machine if login == MACHINE.name else workspace.person
     files = ended(workspace, tip, ending)
     commit = workspace.repository.commit_files(tip, files, f"{title}\n\n{reason}\n", person, workspace.clock())
     state = remembered(workspace, tip, seat)

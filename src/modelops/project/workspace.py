@@ -18,7 +18,7 @@ from modelops.evidence import Keyring, Signer
 from modelops.evidence.commits import commit_signature, inscribed
 from modelops.fence import Held, Terms
 from modelops.forges import MACHINE as MACHINE_LOGIN
-from modelops.forges import Forge, Opening
+from modelops.forges import Addresses, Forge, Opening
 from modelops.project.settings import Settings, settings_in_work_tree, settings_of
 from modelops.project.signing import load_signer, require_clock, require_time
 from modelops.project.specs import Specs
@@ -331,6 +331,18 @@ class Workspace:
     def person(self) -> Person:
         """Who commits from this checkout."""
         return self.repository.user()
+
+    @property
+    def machine(self) -> Person:
+        """Who commits what the loop proposes: the account that opens it, where a forge knows whose a commit is.
+
+        There a commit of nobody it knows could be of whoever approves it.
+        """
+        forge = self.forge_as(MACHINE_LOGIN)
+        if not isinstance(forge, Addresses):
+            return MACHINE
+        account = forge.whoami()
+        return Person(account.login, forge.address(account))
 
     @property
     def login(self) -> str:

@@ -83,6 +83,10 @@ class GitHub:
             self._me = self._viewer()
         return self._me
 
+    def address(self, account: Account) -> str:
+        """Return the address that GitHub gives an account, by which it knows whose a commit is."""
+        return f"{account.id}+{account.login}@{noreply(self._environ, self._params.api_url)}"
+
     def _viewer(self) -> Account:
         try:
             return account_of(self._api.get("/user").document)
