@@ -19,7 +19,7 @@ from modelops.exports import ModelView, Trial, View
 from modelops.exports._judging import Check, checks, plan_of, seconds_of, unjudged
 from modelops.exports._pods import Object, alone, lasting, manifests, name_of, objects_for, renamed
 from modelops.exports._routes import gateway_divides, percents, refused, routes
-from modelops.exports._watched import Watched, pod_monitor
+from modelops.exports._watched import Watched
 from modelops.exports._ways import Host, host_of, parent_of
 from modelops.spec.routing import Route
 from modelops.strategies.canary import Params as Canary
@@ -84,7 +84,6 @@ def _objects(
         "deployment": made["deployment"],
         "poddisruptionbudget": {**lasting(budget), "spec": {**budget["spec"], "selector": primary}},
         "networkpolicy": lasting(policy),
-        "podmonitor": pod_monitor(params, view, deployable, name, either),
     }
     if "horizontalpodautoscaler" in made:
         found["horizontalpodautoscaler"] = lasting(made["horizontalpodautoscaler"])
