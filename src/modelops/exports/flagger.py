@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from modelops.exports import ModelView, Trial, View
 from modelops.exports._judging import Check, checks, plan_of, seconds_of, unjudged
@@ -36,10 +36,10 @@ _IDLE = 60
 class Params(Watched):
     """What pods run, which gateway leads to them, and which Prometheus is asked.
 
-    Flagger writes the route itself, by host name, so that each model has one.
+    Flagger writes the route itself, by host name. ``domain`` is what follows the name of each model in its own.
     """
 
-    domain: Host = Field(description="what follows the name of each model in a host name of its own")
+    domain: Host
 
     @model_validator(mode="after")
     def _scaled(self) -> Self:

@@ -61,12 +61,12 @@ class Params(Strict):
     first label may be, and ``keyEndsWithin`` how early people hear of a key that ends.
 
     With ``form: operator`` what is written are objects of the Prometheus operator: the pods of the target kubernetes
-    take the place of ``targets``.
+    take the place of ``targets``. ``namespace`` is that of the pods and of these objects.
     """
 
     form: Literal["files", "operator"] = "files"
     targets: tuple[Address, ...] = ()
-    namespace: Name = Field("models", description="namespace of the pods and of the operator's objects")
+    namespace: Name = "models"
     labels: dict[str, str] = Field({}, description="labels by which an operator's Prometheus chooses its objects")
     metrics_secret: Name | None = Field(
         None, description="the Secret whose entry `key` is an API key with the scope admin, where access is limited"
