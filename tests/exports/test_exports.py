@@ -45,7 +45,6 @@ _WATCHED = {
     "gateway": "public",
     "domain": "models.example.com",
     "prometheus": "http://prometheus.monitoring:9090",
-    "metricsSecret": "metrics-key",
 }
 GIVEN: Mapping[str, Mapping[str, Any]] = {
     "argo-rollouts": _WATCHED,

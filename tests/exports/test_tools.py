@@ -44,7 +44,6 @@ WATCHED = {
     "gateway": "public",
     "domain": "models.example.com",
     "prometheus": "http://prometheus.monitoring:9090",
-    "metricsSecret": "metrics-key",
     "monitoringNamespace": "monitoring",
 }
 APART = {"gateway": "public", "domain": "models.example.com", "arms": "apart", "services": "kserve"}
@@ -55,7 +54,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("gateway-api", {"gateway": "public", "gatewayNamespace": "edge", "section": "https", "domain": "m.example.com"}),
     ("gateway-api", {**APART, "releaseHeader": "x-release"}),
     ("argo-rollouts", WATCHED),
-    ("argo-rollouts", {**WATCHED, "minimumReplicas": 3, "maximumReplicas": 3, "monitorLabels": {"release": "p"}}),
+    ("argo-rollouts", {**WATCHED, "minimumReplicas": 3, "maximumReplicas": 3}),
     ("flagger", WATCHED),
     ("argo-cd", {**REPOSITORY, "leaveRoutes": True}),
     ("argo-cd", {**REPOSITORY, "clusters": {"environment": "production"}}),
@@ -406,7 +405,6 @@ def test_what_git_does_not_say_is_refused_as_a_parameter() -> None:
         ("kserve", steps, replace(VIEW, reconciled=True), "moves its trials itself"),
         ("gateway-api", {"gateway": "public"}, VIEW, "escaped slash"),
         ("gateway-api", {**APART, "backends": {"fraud": {"3": "fraud-v3:80"}}}, VIEW, "release 4 of fraud"),
-        ("argo-rollouts", {**WATCHED, "metricsSecret": None}, VIEW, "no key that may read the metrics"),
         ("argo-rollouts", WATCHED, at_store(Address("oci-layout:/a", folder=Path("/a"))), "is a folder"),
         ("kserve", {"image": IMAGE}, logged("acknowledged"), "log: acknowledged"),
     ]
@@ -531,7 +529,13 @@ def test_the_operator_has_the_rules_of_the_files_and_every_pod_of_the_environmen
     watch = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "watch"}}}
     assert rule["from"] == [{"podSelector": {}}, watch]
     pod = yaml.safe_load(files_["fraud/deployment.yaml"])["spec"]["template"]["metadata"]["labels"]
-    assert monitor["spec"]["selector"]["matchLabels"].items() <= pod.items()
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    assert wanted <= pod.items()
+    for key, kind, params in (("argo-rollouts", "Rollout", WATCHED), ("flagger", "Deployment", WATCHED)):
+        (one,) = of_kind(made(key, params), kind)
+        assert wanted <= one["spec"]["template"]["metadata"]["labels"].items()
+    (service,) = of_kind(made("kserve", {"image": IMAGE}), "InferenceService")
+    assert wanted <= service["metadata"]["labels"].items(), "KServe gives them on to the pods"
     module = plugins.load("exports", "prometheus")
     for wrong in ({}, {"form": "operator", "targets": ("a:1",)}):
         with pytest.raises(ValueError, match="targets"):
@@ -576,8 +580,8 @@ def test_prometheus_computes_the_stated_evalue(tmp_path: Path) -> None:
     Without any traffic it is 0, and so are the requests, which is what holds a rollout then.
     """
 
-    def series(name: str, release: int, step: int, more: str = "") -> dict[str, str]:
-        labels = f'environment="production",model="fraud",arm="stable",release="{release}"{more}'
+    def series(name: str, release: int, step: int, more: str = "", job: str = "modelops-production") -> dict[str, str]:
+        labels = f'job="{job}",environment="production",model="fraud",arm="stable",release="{release}"{more}'
         return {"series": f"{name}{{{labels}}}", "values": f"0+{step}x40"}
 
     # Every 15 s, so that 20 steps are five minutes.
@@ -587,6 +591,8 @@ def test_prometheus_computes_the_stated_evalue(tmp_path: Path) -> None:
         series("modelops_request_seconds_count", 4, 50), series("modelops_request_seconds_count", 3, 950),
         series("modelops_request_seconds_bucket", 4, 40, ',le="0.05"'),
         series("modelops_request_seconds_bucket", 3, 940, ',le="0.05"'),
+        # What somebody else scrapes, too, counts once.
+        series("modelops_requests_total", 4, 50, job="twice"), series("modelops_errors_total", 4, 2, job="twice"),
     ]  # fmt: skip
     asked = queries()
     expected = {

@@ -26,7 +26,7 @@ from typing import Annotated
 from pydantic import Field
 
 from modelops.exports import ModelView, Trial
-from modelops.exports._promql import bound, selector
+from modelops.exports._promql import bound, job_of, selector
 from modelops.exports._routes import refused
 from modelops.strategies import Stage
 from modelops.strategies.canary import Params as Canary
@@ -152,7 +152,9 @@ class _Both:
 
     def _count(self, series: str, arm: str, **more: str) -> str:
         release = str(self.model.arms[arm])
-        where = selector(environment=self.environment, model=self.model.name, release=release, **more)
+        # Of what is scraped under several jobs each request would count as often.
+        job, model = job_of(self.environment), self.model.name
+        where = selector(job=job, environment=self.environment, model=model, release=release, **more)
         return f"(sum(increase({series}{where}[{self.seconds}s])) or vector(0))"
 
     def requests(self, arm: str) -> str:

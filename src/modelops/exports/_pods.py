@@ -36,14 +36,18 @@ _LASTING = {*MANAGED, ENVIRONMENT, MODEL, "modelops.dev/owner"}
 
 
 class Pods(Strict):
-    """What pods run, as in the target kubernetes."""
+    """What pods run, as in the target kubernetes.
+
+    ``namespace`` is that of the objects. ``keySecret`` is the Secret with the API keys that git names by variable.
+    ``storeSecret`` is the Secret with the credentials of the store.
+    """
 
     image: Pinned = Field(description="the server's image, pinned by its digest")
-    namespace: Name = Field("models", description="namespace of the objects")
+    namespace: Name = "models"
     ingress_namespace: Name | None = Field(None, description="namespace that may call; their own if not said")
     monitoring_namespace: Name | None = Field(None, description="namespace of a Prometheus, which may ask as well")
-    key_secret: Name = Field("modelops-api-keys", description="the Secret with the API keys that git names by variable")
-    store_secret: Name = Field("modelops-store", description="the Secret with the credentials of the store")
+    key_secret: Name = "modelops-api-keys"  # noqa: S105 - the name of a Secret
+    store_secret: Name = "modelops-store"  # noqa: S105 - the name of a Secret
     cpu: Quantity = Field("500m", description="CPU request of a pod")
     memory: Quantity = Field("512Mi", description="memory request and limit of a pod")
     minimum_replicas: int = Field(2, ge=1, description="pods at rest")

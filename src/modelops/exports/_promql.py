@@ -10,6 +10,11 @@ BY = "environment, model, release, arm"
 SEAT = "environment, model"
 
 
+def job_of(environment: str) -> str:
+    """Return the job under which the servers of an environment are scraped, whatever finds them."""
+    return f"modelops-{environment}"
+
+
 def selector(**labels: str) -> str:
     """Return label matchers, in order, with values escaped as PromQL's strings are."""
     return "{" + ",".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in labels.items()) + "}"

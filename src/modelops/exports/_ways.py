@@ -15,17 +15,18 @@ from modelops.spec.meta import Name, Strict
 
 __all__ = ["Host", "Way", "host_of", "http_route", "match_of", "parent_of", "service_ref"]
 
-Host = Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9]([a-z0-9.-]{0,189}[a-z0-9])?$", description="a DNS name")]
+Host = Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9]+([.-]+[a-z0-9]+)*$", max_length=189, description="a DNS name")]
 
 
 class Way(Strict):
     """Which gateway it is, and under which names callers ask.
 
     A model is found by the path of its name under ``hostnames``, or under ``domain`` by a host name of its own; models
-    with a slash in their name need that, as a route cannot match an escaped slash.
+    with a slash in their name need that, as a route cannot match an escaped slash. ``gateway`` is the Gateway that the
+    routes belong to.
     """
 
-    gateway: Name = Field(description="the Gateway that the routes belong to")
+    gateway: Name
     gateway_namespace: Name | None = Field(None, description="its namespace; that of the objects if not said")
     section: Name | None = Field(None, description="one listener of it; all if not said")
     hostnames: tuple[Host, ...] = Field((), description="under which names all models are asked; any if not said")

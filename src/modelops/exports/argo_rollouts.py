@@ -16,7 +16,7 @@ from modelops.exports import ModelView, Trial, View
 from modelops.exports._judging import Check, checks, guards_of, plan_of, seconds_of, unjudged
 from modelops.exports._pods import Object, alone, lasting, manifests, name_of, objects_for, release_name
 from modelops.exports._routes import gateway_divides, percents, routes
-from modelops.exports._watched import Watched, pod_monitor
+from modelops.exports._watched import Watched
 from modelops.exports._ways import http_route, match_of, service_ref
 from modelops.spec.routing import Route, RouteArm
 from modelops.strategies.canary import Params as Canary
@@ -64,7 +64,6 @@ def _objects(
         f"configmap-{arm.release}": _of_release(params, view, deployable, model, route, arm)["configmap"]
         for arm in others
     }
-    selector = made["deployment"]["spec"]["selector"]
     services = {f"service-{which}": lasting(made["service"], f"{name}-{which}") for which in ("stable", "canary")}
     refs = [service_ref(f"{name}-{which}", 80) | {"weight": w} for which, w in (("stable", 100), ("canary", 0))]
     rules = [{"matches": [match_of(params, model)], "backendRefs": refs}]
@@ -75,7 +74,6 @@ def _objects(
         "httproute": http_route(params, params.namespace, view, model, 0, rules),
         "poddisruptionbudget": lasting(made["poddisruptionbudget"]),
         "networkpolicy": lasting(made["networkpolicy"]),
-        "podmonitor": pod_monitor(params, view, deployable, name, selector),
     }
     if "horizontalpodautoscaler" in made:
         found["horizontalpodautoscaler"] = _scaled(made["horizontalpodautoscaler"])

@@ -24,16 +24,21 @@ Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{0,200}$", description="the
 
 
 class Params(Strict):
-    """Where the values are kept, and where they go."""
+    """Where the values are kept, and where they go.
 
-    store: Name = Field(description="the SecretStore or ClusterSecretStore that knows where the values are")
+    ``store`` is the SecretStore or ClusterSecretStore that knows where. ``namespace`` is that of the Secrets.
+    ``keySecret`` is the Secret with the API keys, as the target kubernetes names it. ``storeSecret`` is the Secret with
+    the credentials of the store, as the target kubernetes names it.
+    """
+
+    store: Name
     store_kind: Literal["SecretStore", "ClusterSecretStore"] = Field("ClusterSecretStore", description="which it is")
     prefix: Key | None = Field(
         None, description="what keys begin with, before the name of a variable; the environment and a slash if not said"
     )
-    namespace: Name = Field("models", description="namespace of the Secrets")
-    key_secret: Name = Field("modelops-api-keys", description="the Secret with the API keys, as the target names it")
-    store_secret: Name = Field("modelops-store", description="the Secret with the credentials of the store, likewise")
+    namespace: Name = "models"
+    key_secret: Name = "modelops-api-keys"  # noqa: S105 - the name of a Secret
+    store_secret: Name = "modelops-store"  # noqa: S105 - the name of a Secret
     refresh: Duration = Field("1h", description="how often values are fetched again")
 
 

@@ -13,13 +13,13 @@ import math
 from collections.abc import Mapping
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from modelops.exports import ModelView, Trial, View
 from modelops.exports._judging import Check, checks, plan_of, seconds_of, unjudged
 from modelops.exports._pods import Object, alone, lasting, manifests, name_of, objects_for, renamed
 from modelops.exports._routes import gateway_divides, percents, refused, routes
-from modelops.exports._watched import Watched, pod_monitor
+from modelops.exports._watched import Watched
 from modelops.exports._ways import Host, host_of, parent_of
 from modelops.spec.routing import Route
 from modelops.strategies.canary import Params as Canary
@@ -36,10 +36,10 @@ _IDLE = 60
 class Params(Watched):
     """What pods run, which gateway leads to them, and which Prometheus is asked.
 
-    Flagger writes the route itself, by host name, so that each model has one.
+    Flagger writes the route itself, by host name. ``domain`` is what follows the name of each model in its own.
     """
 
-    domain: Host = Field(description="what follows the name of each model in a host name of its own")
+    domain: Host
 
     @model_validator(mode="after")
     def _scaled(self) -> Self:
@@ -84,7 +84,6 @@ def _objects(
         "deployment": made["deployment"],
         "poddisruptionbudget": {**lasting(budget), "spec": {**budget["spec"], "selector": primary}},
         "networkpolicy": lasting(policy),
-        "podmonitor": pod_monitor(params, view, deployable, name, either),
     }
     if "horizontalpodautoscaler" in made:
         found["horizontalpodautoscaler"] = lasting(made["horizontalpodautoscaler"])

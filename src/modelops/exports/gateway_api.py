@@ -23,9 +23,7 @@ from modelops.spec.routing import Route, RouteArm
 
 __all__ = ["Params", "files"]
 
-Backend = Annotated[
-    str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?:[1-9][0-9]{0,4}$", description="SERVICE:PORT")
-]
+Backend = Annotated[str, Field(pattern=r"^[a-z]+[a-z0-9]*(-+[a-z0-9]+)*:[1-9][0-9]{0,4}$", description="SERVICE:PORT")]
 Number = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
 Header = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_|~-]{1,64}$", description="the name of a header")]
 
@@ -34,10 +32,11 @@ class Params(Way):
     """Which gateway it is, under which names callers ask, and what answers.
 
     A model is found by the path of its name under ``hostnames``, or under ``domain`` by a host name of its own; models
-    with a slash in their name need that, as a route cannot match an escaped slash.
+    with a slash in their name need that, as a route cannot match an escaped slash. ``namespace`` is that of the routes
+    and of the Services.
     """
 
-    namespace: Name = Field("models", description="namespace of the routes and of the Services")
+    namespace: Name = "models"
     services: Literal["kubernetes", "kserve"] = Field("kubernetes", description="target or export of the Services")
     arms: Literal["together", "apart"] = Field("together", description="whether a model or each release has a Service")
     backends: dict[ModelName, dict[Number, Backend]] = Field(

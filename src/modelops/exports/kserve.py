@@ -19,6 +19,7 @@ from modelops.exports._routes import INSTEAD, STEP, Steps, gateway_divides, rout
 from modelops.spec.layout import dns_label
 from modelops.spec.routing import Route
 from modelops.targets import Deployable
+from modelops.targets.kubernetes.names import PART
 from modelops.targets.kubernetes.objects import routes_name
 
 __all__ = ["Params", "files"]
@@ -108,6 +109,7 @@ def _service(params: Params, view: View, name: str, deployment: Object) -> Objec
     mode = "RawDeployment" if params.version == "0.15" else "Standard"
     # KServe gives labels and annotations on to the pods: one that names a release would restart them with each.
     metadata = lasting(deployment)["metadata"]
+    metadata["labels"][PART] = view.environment
     if params.arms == "apart":
         # The way in is the route to all releases; KServe would open one to each.
         metadata["labels"]["networking.kserve.io/visibility"] = "cluster-local"

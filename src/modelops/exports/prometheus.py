@@ -15,7 +15,18 @@ import yaml
 from pydantic import Field, model_validator
 
 from modelops.exports import ModelView, View
-from modelops.exports._promql import BY, SEAT, bound, error_ratio, latency, request_rate, selector, slow, unavailable
+from modelops.exports._promql import (
+    BY,
+    SEAT,
+    bound,
+    error_ratio,
+    job_of,
+    latency,
+    request_rate,
+    selector,
+    slow,
+    unavailable,
+)
 from modelops.spec.layout import dns_label
 from modelops.spec.meta import Name, OpenShare, Strict
 from modelops.statistics.budgets import HOURS, PAIRS, factor
@@ -50,12 +61,12 @@ class Params(Strict):
     first label may be, and ``keyEndsWithin`` how early people hear of a key that ends.
 
     With ``form: operator`` what is written are objects of the Prometheus operator: the pods of the target kubernetes
-    take the place of ``targets``.
+    take the place of ``targets``. ``namespace`` is that of the pods and of these objects.
     """
 
     form: Literal["files", "operator"] = "files"
     targets: tuple[Address, ...] = ()
-    namespace: Name = Field("models", description="namespace of the pods and of the operator's objects")
+    namespace: Name = "models"
     labels: dict[str, str] = Field({}, description="labels by which an operator's Prometheus chooses its objects")
     metrics_secret: Name | None = Field(
         None, description="the Secret whose entry `key` is an API key with the scope admin, where access is limited"
@@ -95,7 +106,7 @@ def files(params: Params, view: View) -> Mapping[str, str]:
     scrape = {
         "scrape_configs": [
             {
-                "job_name": _job(name),
+                "job_name": job_of(name),
                 "scheme": params.scheme,
                 "metrics_path": "/metrics",
                 "scrape_interval": params.interval,
@@ -114,19 +125,15 @@ def _rules(params: Params, view: View) -> dict[str, Any]:
     ]
     return {
         "groups": [
-            *({"name": f"{_job(name)}-{what}", "rules": some} for what, some in groups),
-            *({"name": f"{_job(name)}/{one.name}", "rules": [*_of_model(params, name, one)]} for one in view.models),
+            *({"name": f"{job_of(name)}-{what}", "rules": some} for what, some in groups),
+            *({"name": f"{job_of(name)}/{one.name}", "rules": [*_of_model(params, name, one)]} for one in view.models),
         ]
     }
 
 
-def _job(environment: str) -> str:
-    return f"modelops-{environment}"
-
-
 def _metadata(params: Params, environment: str) -> dict[str, Any]:
     return {
-        "name": dns_label(_job(environment)),
+        "name": dns_label(job_of(environment)),
         "namespace": params.namespace,
         "labels": {**params.labels, **MANAGED, ENVIRONMENT: environment},
     }
@@ -139,7 +146,7 @@ def _rule_object(params: Params, environment: str, rules: Mapping[str, Any]) -> 
 
 def _pod_monitor(params: Params, environment: str) -> dict[str, Any]:
     """Return what makes the operator scrape every pod of an environment, under the job that the rules ask for."""
-    said = {"job": _job(environment), "environment": environment}
+    said = {"job": job_of(environment), "environment": environment}
     access = {}
     if params.metrics_secret is not None:
         access = {"authorization": {"type": "Bearer", "credentials": {"name": params.metrics_secret, "key": "key"}}}
@@ -186,7 +193,7 @@ def _ratios(view: View) -> Iterator[dict[str, Any]]:
 
 def _server_alerts(params: Params, environment: str) -> Iterator[dict[str, Any]]:
     where = selector(environment=environment)
-    down = selector(job=_job(environment))
+    down = selector(job=job_of(environment))
     yield _alert(
         "ModelServerDown", f"max by (environment) (up{down}) == 0 or absent(up{down})", params.after,
         {"environment": environment, "severity": "page"}, f"no server of {environment} answers Prometheus",
