@@ -112,6 +112,19 @@ class Objectives(Strict):
     quality: QualityObjective | None = None
 
 
+class Anomalies(Strict):
+    """Looks for hours that are unlike those of the weeks before: requests, errors, slow answers and the mean score.
+
+    The baseline is the median of the same hours of the last three weeks, with ``cycle: day`` of the last seven days. A
+    model has a false alarm in ``falseAlarmMonths`` on average, as long as hours, less their season and what the hour
+    before lets expect, change places by chance. From 22 days of answers on something is said, with ``cycle: day`` from
+    10.
+    """
+
+    cycle: Literal["day", "week"] = "week"
+    false_alarm_months: Annotated[float, Field(ge=1, le=1200)] = 20.0
+
+
 class Triage(Strict):
     """From when on what is found is an incident, and from when on that is over.
 
@@ -188,6 +201,7 @@ class MonitorSpec(Strict):
     performance: Performance | None = None
     slices: tuple[Slice, ...] = ()
     objectives: Objectives | None = None
+    anomalies: Anomalies | None = None
     triage: Triage = Triage()
     retraining: Retraining | None = None
     silent_after_days: Annotated[float, Field(gt=0, le=LONGEST_DAYS)] | None = None
