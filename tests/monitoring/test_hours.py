@@ -103,6 +103,7 @@ def whole(log: Watched, asked: Objectives = ASKED) -> Hours:
 
 def same(one: Hours, other: Hours) -> bool:
     alike = np.array_equal(one.hours, other.hours) and np.array_equal(one.counts, other.counts)
+    alike = alike and np.allclose(one.sums, other.sums)
     return alike and dict(one.kinds) == dict(other.kinds)
 
 

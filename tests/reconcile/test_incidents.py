@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from git_world import git
 from modelops.governance.proposals import frozen
+from modelops.predictions import PredictionLog, Row
 from modelops.spec.layout import Seat
 from reconcile.loop_world import MODEL, World
 from reconcile.rollout_world import local_clock_settles, monitored, weights
@@ -24,8 +27,8 @@ RETRAINING = "{cooldownDays: 14, lookbackDays: 90, minimumRows: 50, runsPerMonth
 
 def watched(world: World, **spec: str) -> None:
     """Merge a monitor with these blocks, and an alert policy that writes to a file."""
-    head = f"apiVersion: modelops/v1\nkind: Monitor\nmetadata:\n  name: {MODEL}\nspec:\n  minimumRequests: 50\n"
-    text = head + "".join(f"  {name}: {block}\n" for name, block in spec.items())
+    head = f"apiVersion: modelops/v1\nkind: Monitor\nmetadata:\n  name: {MODEL}\nspec:\n"
+    text = head + "".join(f"  {name}: {block}\n" for name, block in ({"minimumRequests": "50"} | spec).items())
     world.approved({MONITOR: text, ALERTING: policy(by_file())}, "Watch")
 
 
@@ -148,3 +151,27 @@ def test_a_spent_budget_is_told_and_keeps_trials_from_beginning(live: Live) -> N
     local_clock_settles()
     world.reconcile()
     assert weights(world) == {1: 0.7, 2: 0.3}
+
+
+def test_calls_that_halve_are_an_incident_with_its_cause(live: Live) -> None:
+    """Seventeen quiet days; then half the calls are gone, when nothing else began: told once, and why it may be so."""
+    world = live("promoted")
+    # Of so many requests alone drift would be scored: the rows that follow have no features.
+    watched(world, anomalies="{cycle: day}", windowDays="0.5", minimumRequests="1000000")
+    world.reconcile()
+    rng, now = np.random.default_rng(6), datetime(2026, 3, 20, 12, tzinfo=UTC)
+    rows = []
+    for hour in range(18 * 24, 0, -1):
+        begin = now.timestamp() - hour * 3600
+        for at in np.sort(rng.uniform(begin, begin + 3600, rng.poisson(20 if hour <= 24 else 80))).tolist():
+            rows.append(Row(f"h{len(rows)}", at, MODEL, 1, "stable", 0, "", "", "{}", 0.2, "0", 200, 1.0))
+    with PredictionLog(world.runtime() / "predictions", name="another") as log:
+        log.write(rows)
+    world.at("2026-03-20T12:00:00Z")
+    _, found = monitored(world)
+    (one,) = [each for each in found["triage"]["incidents"] if each["kind"] == "anomaly"]  # type: ignore[index]
+    assert (one["state"], one["cause"]) == ("open", "nothing here began then: who calls it changed")
+    assert one["began"] in {f"2026-03-19T{hour}:00:00Z" for hour in (10, 11, 12, 13, 14)}
+    assert "requests: " in one["said"]
+    monitored(world)
+    assert [(each["event"], each["code"]) for each in told(world)] == [("anomaly", "requests")]

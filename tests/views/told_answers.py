@@ -10,6 +10,7 @@ from modelops.changes.postmortems import Filed, Impact, Postmortem, Turn
 from modelops.changes.verifying import Verification
 from modelops.documents import Paper, Section, Statement, Table
 from modelops.errors import Location, Problem
+from modelops.monitoring.anomalies import Anomaly
 from modelops.monitoring.objectives import Budget
 from modelops.monitoring.telling import Standing
 from modelops.monitoring.telling.memory import Trouble
@@ -96,6 +97,12 @@ KEPT = Kept(
         ),
         Budget(promise="quality", said="right answers", target=0.9, period_days=30, until=_DAY, lacking=HOSTILE),
     ),
+    anomalies=(
+        Anomaly(series="requests", began=_DAY, until=None, hours=5, value=120.0, usual=610.4),
+        Anomaly(series="errors", began=_DAY, until=_DAY, hours=5, value=0.12, usual=0.01),
+        Anomaly(series="mean score", began=_DAY, until=None, hours=5, value=0.123456, usual=0.2),
+    ),
+    unjudged=f"3 days of answers are known {HOSTILE}",
 )  # fmt: skip
 FILED = (
     Filed("2026-01-02-production-drift", "models/fraud/incidents/2026-01-02-production-drift.md", 7),

@@ -58,7 +58,7 @@ def tell_of_windows(
 
 def _over(watched: Sequence[Watched]) -> dict[Happening, set[Seat]]:
     """Return what is over: no incident of it is open, and the look knows that it is well, or closed the last one."""
-    over: dict[Happening, set[Seat]] = {event: set() for event in (*_KINDS, "burn", "slow-burn")}
+    over: dict[Happening, set[Seat]] = {event: set() for event in (*_KINDS, "burn", "slow-burn", "anomaly")}
     for found in watched:
         known = triage.well(found.report, found.silent)
         going = {event for one in found.kept.incidents if one.open for event in one.events}

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from modelops.changes.sealing import seal_before_dropping
 from modelops.clock import parse_instant
+from modelops.monitoring.anomalies import BACK
 from modelops.project.target import site_of, target_of
 from modelops.project.workspace import Workspace, environment
 from modelops.rollouts.memory import read_rollout
@@ -28,6 +29,8 @@ def forget_old_predictions(workspace: Workspace, graph: Graph, name: str) -> Non
             objectives = entry.monitor.spec.objectives
             needed = max(needed, back, retraining.lookback_days if retraining else 0.0)
             needed = max(needed, objectives.period_days if objectives else 0.0)
+            if entry.monitor.spec.anomalies is not None:
+                needed = max(needed, BACK / timedelta(days=1))
         state = read_rollout(site, model)
         if state is not None:
             needed = max(needed, (now - parse_instant(state.steps[0].started)) / timedelta(days=1))

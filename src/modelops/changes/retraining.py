@@ -19,7 +19,7 @@ from modelops.changes.references import against, holdout_of
 from modelops.changes.remembered import remember, windows
 from modelops.changes.retention import forget_old_predictions
 from modelops.changes.silence import silence
-from modelops.changes.triaging import attempts_of, budgets_of, note, spent_of, stable_since, triaged
+from modelops.changes.triaging import attempts_of, looked_back, note, spent_of, stable_since, triaged
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.forges import Opened, PullRequest
 from modelops.governance.asks import RetrainingAsk, asks_for, retrains, with_ask
@@ -151,9 +151,9 @@ def _watch(
     days = monitor.silent_after_days or monitor.window_days
     silent = silence(workspace, tip, seat, number, log, days, now)
     spec = entry.model.spec
-    promises = budgets_of(workspace, tip, seat, monitor, spec, log, report.delay)
+    back = looked_back(workspace, tip, seat, monitor, spec, log, report.delay)
     sources = graph.policies.get("DataSource", {})
-    kept = triaged(workspace, tip, seat, monitor, spec, report, table, reading, silent, promises, sources)
+    kept = triaged(workspace, tip, seat, monitor, spec, report, table, reading, silent, back, sources)
     found = Watched(seat, number, report, None, None, silent=silent, kept=kept)
     if monitor.retraining is None:
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -13,20 +14,34 @@ from modelops.forges import PullRequest
 from modelops.governance.history import Moment, deployment_history, legible
 from modelops.logs import RuntimeLog
 from modelops.monitoring import Attempt, Attempts, WindowReport, triage
+from modelops.monitoring.anomalies import BACK, USUAL, Unusual, unusual_hours
 from modelops.monitoring.delay import Delay
 from modelops.monitoring.objectives import COLUMNS, Budget, Stable, budgets, hours_of
+from modelops.monitoring.triage.unusual import signal_of
 from modelops.project.workspace import Workspace
 from modelops.spec.kinds.data_source import DataSourceSpec
 from modelops.spec.kinds.deployment import DeploymentSpec
 from modelops.spec.kinds.model import ModelSpec
-from modelops.spec.kinds.monitor import MonitorSpec, Retraining
+from modelops.spec.kinds.monitor import MonitorSpec, Objectives, Retraining
 from modelops.spec.layout import MODELS, ReleaseFiles, Seat
 from modelops.spec.resource import Resource
 from modelops.spec.texts.reading import TextReading
 from modelops.spec.tree import ModelEntry
 from modelops.targets import Site
 
-__all__ = ["attempts_of", "budgets_of", "kept_of", "note", "spent_of", "stable_since", "triaged"]
+__all__ = ["NOWHERE", "Back", "attempts_of", "kept_of", "looked_back", "note", "spent_of", "stable_since", "triaged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """What is known of more than a window: how far promises are kept, and which hours of the last week are unusual."""
+
+    promises: tuple[Budget, ...] = ()
+    unusual: Unusual = USUAL
+
+
+NOWHERE = Back()
+"""What is known where nothing is promised and no hours are judged."""
 
 
 def kept_of(site: Site, model: str) -> triage.Kept:
@@ -44,7 +59,7 @@ def triaged(
     table: pa.Table,
     reading: TextReading | None,
     silent: str,
-    promises: Sequence[Budget] = (),
+    back: Back = NOWHERE,
     sources: Mapping[str, Resource[DataSourceSpec]] = {},
 ) -> triage.Kept:
     """Take what a look found to the incidents of its model, and remember it; return what is known then.
@@ -52,21 +67,34 @@ def triaged(
     Monitors that run at once do it one after the other.
     """
     changes = _changes(deployment_history(workspace.repository, tip, seat), report.since)
-    well, number = triage.well(report, silent, promises), report.release or 0
-    burns = triage.burning(promises, changes)
+    well, number = triage.well(report, silent, back.promises), report.release or 0
+    burns = triage.burning(back.promises, changes)
     runtime = workspace.site(seat.environment).runtime
+    others = triage.unusual_elsewhere(runtime, seat.model)
+    odd = signal_of(back.unusual, changes, report.suspects, others)
+    # What nobody looks for keeps no incident open that it was part of.
+    well |= frozenset({"anomaly"}) if odd is None and not back.unusual.lacking else frozenset()
     with triage.held(runtime, seat.model):
         before = triage.read_kept(runtime, seat.model)
         below = {name for one in before.incidents if one.kind == "data" and one.open for name in one.features}
         found = triage.signals(
             report, table, model, reading, changes=changes, silent=silent, below=below, sources=sources
         )
-        look = triage.Look(seat.environment, number, report.since, report.until, (*found, *burns), well)
+        look = triage.Look(
+            seat.environment,
+            number,
+            report.since,
+            report.until,
+            (*found, *burns, *([odd] if odd is not None else [])),
+            well,
+        )
         after = before.model_copy(
             update={
                 "at": format_instant(report.until),
                 "incidents": triage.step(before.incidents, look, monitor.triage),
-                "budgets": tuple(promises),
+                "budgets": back.promises,
+                "anomalies": back.unusual.found,
+                "unjudged": back.unusual.lacking,
             }
         )
         triage.write_kept(runtime, seat.model, after)
@@ -87,7 +115,7 @@ def _changes(history: Sequence[Moment], since: datetime) -> tuple[triage.Change,
     return tuple(found)
 
 
-def budgets_of(
+def looked_back(
     workspace: Workspace,
     tip: str,
     seat: Seat,
@@ -95,20 +123,24 @@ def budgets_of(
     model: ModelSpec,
     log: RuntimeLog,
     delay: Delay | None,
-) -> tuple[Budget, ...]:
-    """Return how far what is promised of a model is kept, by its log and the branch."""
-    objectives, now = monitor.objectives, workspace.clock()
+) -> Back:
+    """Return how far what is promised of a model is kept, and which of its last hours are unusual."""
+    objectives, declared, now = monitor.objectives, monitor.anomalies, workspace.clock()
+    if objectives is None and declared is None:
+        return NOWHERE
+    asked = objectives or Objectives()
+    days = [timedelta(days=objectives.period_days)] if objectives is not None else []
+    since = now - max([*days, *([BACK] if declared is not None else [])])
+    hours = hours_of(workspace.site(seat.environment).runtime, seat.model, log, asked, model, since, now)
+    unusual = unusual_hours(declared, hours, now) if declared is not None else USUAL
     if objectives is None:
-        return ()
-    since = now - timedelta(days=objectives.period_days)
-    runtime = workspace.site(seat.environment).runtime
-    hours = hours_of(runtime, seat.model, log, objectives, model, since, now)
+        return Back((), unusual)
     line = _line(workspace, tip, seat, now) if objectives.freshness is not None else ()
 
     def read(begin: datetime, end: datetime) -> pa.Table:
         return log.window(seat.model, begin, end, columns=COLUMNS)
 
-    return budgets(objectives, model, hours, read, line, delay, now)
+    return Back(budgets(objectives, model, hours, read, line, delay, now), unusual)
 
 
 def _line(workspace: Workspace, tip: str, seat: Seat, now: datetime) -> tuple[Stable, ...]:

@@ -11,6 +11,7 @@ from modelops.monitoring.feedback.found import Feedback
 from modelops.monitoring.importance import ranked
 from modelops.monitoring.report import (
     ArmReport,
+    Detected,
     DomainReport,
     EstimatedReport,
     FeatureReport,
@@ -49,6 +50,7 @@ class Found:
     domain: DomainReport | None = None
     feedback: Feedback | None = None
     suspects: tuple[Suspect, ...] = ()
+    detected: tuple[Detected, ...] = ()
 
 
 def compared_as(feature: Feature, profile: Mapping[str, Summary]) -> Kind | None:

@@ -14,11 +14,13 @@ from modelops.monitoring.delay import Delay
 from modelops.monitoring.feedback.found import Feedback
 from modelops.monitoring.upstream.suspect import Suspect
 from modelops.spec.kinds.data_snapshot import Summary
+from modelops.spec.kinds.monitor import Detector
 from modelops.spec.kinds.release import MetricValue
 
 __all__ = [
     "ArmReport",
     "Bin",
+    "Detected",
     "Distribution",
     "DomainReport",
     "EstimatedReport",
@@ -122,6 +124,21 @@ class FeatureReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Detected:
+    """A change that a detector saw at the answer of a time, which is ``label`` of so many ``labels``.
+
+    ``before`` and ``after`` are the shares of wrong answers on both sides of it.
+    """
+
+    detector: Detector
+    at: datetime
+    label: int
+    labels: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
 class PerformanceReport:
     """The watched metric on the labels that have arrived.
 
@@ -206,7 +223,8 @@ class WindowReport:
     answered, ``estimated`` is the metric without labels, ``delay`` how long labels take,
     and ``domain`` how well the rows are told from the reference's by all features together. ``answers`` is how the
     scores of what ``release`` answered are spread, beside those on its holdout. ``feedback`` is the audit of where
-    labels come from, and ``suspects`` are data sources that are the likely cause of what changed.
+    labels come from, and ``suspects`` are data sources that are the likely cause of what changed. ``detected`` is where
+    detectors saw the share of wrong answers move.
     """
 
     model: str
@@ -230,6 +248,7 @@ class WindowReport:
     answers: Distribution | None = None
     feedback: Feedback | None = None
     suspects: tuple[Suspect, ...] = ()
+    detected: tuple[Detected, ...] = ()
 
     @property
     def strength(self) -> float | None:

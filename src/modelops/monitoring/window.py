@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from modelops import drift, summaries
 from modelops.drift import Drift, Kind, Score
 from modelops.monitoring.delay import Delay, delay_of, mature
+from modelops.monitoring.detectors import detected, sentence
 from modelops.monitoring.distributions import distribution
 from modelops.monitoring.domain_classifier import domain_classifier
 from modelops.monitoring.entities import (
@@ -162,10 +163,8 @@ def score_window(
         The window and the model's name, for the report.
     columns : sequence of Column, optional
         The snapshot's columns; they know the extremes that a profile of version 0.1.0 does not.
-    release : int, optional
-        The stable release: what another one answered says nothing of it.
-    reading : TextReading, optional
-        How the snapshot's texts became values.
+    release, reading : int, TextReading, optional
+        The stable release, as what another one answered says nothing of it; how the snapshot's texts became values.
     earlier : sequence of Past
         The windows that were scored before: the metric is judged over all of them.
     stretches : callable
@@ -187,7 +186,7 @@ def score_window(
         found = _together(found, bound, monitor, model, table, release, reading, beside)
     delay = delay_of(stable, until)
     found = _labelled(found, monitor, model, stable, delay, (since, until), earlier, release, reading, beside)
-    told = [*_told(monitor, model, table, stable, delay, beside.lacking), *_sampled(model, found)]
+    told = [*_told(monitor, model, table, stable, delay, beside.lacking), *_besides(model, found)]
     return WindowReport(
         model=name,
         since=since,
@@ -209,6 +208,7 @@ def score_window(
         domain=found.domain,
         feedback=found.feedback,
         suspects=found.suspects,
+        detected=found.detected,
         answers=None if score_profile is None else distribution(score_profile, stable.column("score").drop_null()),
     )
 
@@ -227,14 +227,16 @@ def _told(
     return told
 
 
-def _sampled(model: ModelSpec, found: Found) -> list[str]:
-    """Say beside any drift of a model that weights its rows that the reference does not."""
+def _besides(model: ModelSpec, found: Found) -> list[str]:
+    """Say what detectors saw, and beside any drift of a model that weights its rows that the reference does not."""
+    told = [sentence(one) for one in found.detected]
     levels = [*(each.level for each in found.features), worst(found.scores.values())]
     if model.data.weight is None or not any(level in ("warn", "alert") for level in levels):
-        return []
+        return told
     return [
+        *told,
         f"The reference counts each row of the snapshot once, and the model weights them by {model.data.weight}: where "
-        "weights make up for how rows were chosen, traffic differs from it without any drift."
+        "weights make up for how rows were chosen, traffic differs from it without any drift.",
     ]
 
 
@@ -286,7 +288,7 @@ def _labelled(
         performance = doubted(performance, fed)
         if left:
             performance = replace(performance, reason=f"{performance.reason}; {left}")
-        found = replace(found, performance=performance)
+        found = replace(found, performance=performance, detected=detected(watched.detectors, model, judged))
         if beside.holdout is not None and watched.estimate:
             found = replace(found, estimated=estimated(watched, model, beside.holdout, stable, reading))
     if not monitor.slices:

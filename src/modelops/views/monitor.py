@@ -15,6 +15,7 @@ from modelops.metrics import aims
 from modelops.monitoring import Past, ranked
 from modelops.monitoring.feedback.found import Feedback
 from modelops.monitoring.report import (
+    Detected,
     Distribution,
     EstimatedReport,
     FeatureReport,
@@ -149,6 +150,7 @@ def report_data(report: WindowReport) -> dict[str, Any]:
             }
             for one in report.suspects
         ],
+        "detected": [_seen(one) for one in report.detected],
         "slices": [
             {
                 "name": part.name,
@@ -167,6 +169,17 @@ def report_data(report: WindowReport) -> dict[str, Any]:
             "complete": report.delay.complete,
             "early": report.delay.early,
         },
+    }
+
+
+def _seen(one: Detected) -> dict[str, Any]:
+    return {
+        "detector": one.detector,
+        "at": format_instant(one.at),
+        "label": one.label,
+        "labels": one.labels,
+        "before": one.before,
+        "after": one.after,
     }
 
 

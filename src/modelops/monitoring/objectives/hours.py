@@ -23,9 +23,9 @@ __all__ = ["COLUMNS", "WHAT", "Hours", "bad_of", "count", "merged"]
 
 COLUMNS = ("time", "status", "latency_ms", "score", "label", "truth")
 """What of the log is counted."""
-WHAT = ("requests", "failed", "slow", "truths", "labelled", "wrong")
+WHAT = ("requests", "failed", "slow", "truths", "labelled", "wrong", "scored")
 """What there is a number of in each hour; ``truths`` are answers with a label, ``labelled`` those that can be held
-against it."""
+against it, ``scored`` those whose score is a number."""
 _HOUR = 3600
 _FINE = 8
 """So many bins of scores there are between a number and its double."""
@@ -38,11 +38,13 @@ Kind = tuple[str, int | None]
 class Hours:
     """Numbers of answers by hour since 1970, UTC: ``counts`` of shape (hours, what) for the ``hours`` in their order.
 
-    ``kinds`` are all answers by label and height of score, with how many of them have a label.
+    ``sums`` are the scores of each hour together, ``kinds`` all answers by label and height of score, with how many of
+    them have a label.
     """
 
     hours: Counts
     counts: Counts
+    sums: Array
     kinds: Mapping[Kind, tuple[int, int]] = field(default_factory=dict)
 
     def counted(self, bad: str, every: tuple[str, ...], since: float, until: float) -> Counted:
@@ -115,7 +117,13 @@ def bad_of(objectives: Objectives, model: ModelSpec, table: pa.Table) -> dict[st
     wrong = np.zeros(table.num_rows, dtype=np.bool_)
     wrong[np.flatnonzero(known)] = missed
     every = np.ones(table.num_rows, dtype=np.bool_)
-    return dict(zip(WHAT, (every, failed, slow, truths, known, wrong), strict=True))
+    scored = ~failed & np.isfinite(_scores(table))
+    return dict(zip(WHAT, (every, failed, slow, truths, known, wrong, scored), strict=True))
+
+
+def _scores(table: pa.Table) -> Array:
+    found: Array = table.column("score").to_numpy(zero_copy_only=False).astype(np.float64)
+    return found
 
 
 def count(objectives: Objectives, model: ModelSpec, table: pa.Table) -> Hours:
@@ -137,11 +145,12 @@ def count(objectives: Objectives, model: ModelSpec, table: pa.Table) -> Hours:
     at = np.floor(table.column("time").to_numpy().astype(np.float64) / _HOUR).astype(np.int64)
     hours, place = np.unique(at, return_inverse=True)
     counts = np.column_stack([np.bincount(place, flags[name], len(hours)) for name in WHAT]).astype(np.int64)
-    return Hours(hours, counts, _kinds(model, table, flags["failed"], flags["labelled"]))
+    sums = np.bincount(place, np.where(flags["scored"], _scores(table), 0.0), len(hours)).astype(np.float64)
+    return Hours(hours, counts, sums, _kinds(model, table, flags["failed"], flags["labelled"]))
 
 
 def _kinds(model: ModelSpec, table: pa.Table, failed: Any, known: Any) -> dict[Kind, tuple[int, int]]:
-    scores = table.column("score").to_numpy(zero_copy_only=False).astype(np.float64)
+    scores = _scores(table)
     labels = table.column("label").to_pylist() if model.task != "regression" else [""] * table.num_rows
     bins = _bins(scores)
     every: Counter[Kind] = Counter()
@@ -171,13 +180,14 @@ def merged(parts: Iterable[Hours]) -> Hours:
     """Return the numbers of several parts of a log as those of one."""
     found = list(parts)
     if not found:
-        return Hours(np.empty(0, dtype=np.int64), np.empty((0, len(WHAT)), dtype=np.int64))
+        return Hours(np.empty(0, dtype=np.int64), np.empty((0, len(WHAT)), dtype=np.int64), np.empty(0))
     hours, place = np.unique(np.concatenate([one.hours for one in found]), return_inverse=True)
     counts = np.zeros((len(hours), len(WHAT)), dtype=np.int64)
     np.add.at(counts, place, np.concatenate([one.counts for one in found]))
+    sums = np.bincount(place, np.concatenate([one.sums for one in found]), len(hours)).astype(np.float64)
     kinds: dict[Kind, tuple[int, int]] = {}
     for one in found:
         for kind, (answers, known) in one.kinds.items():
             before = kinds.get(kind, (0, 0))
             kinds[kind] = (before[0] + answers, before[1] + known)
-    return Hours(hours, counts, kinds)
+    return Hours(hours, counts, sums, kinds)

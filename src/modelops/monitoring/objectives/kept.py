@@ -112,8 +112,9 @@ def _read(file: Path, key: str) -> dict[str, Any]:
 
 
 def _data(mark: str, part: Hours) -> dict[str, Any]:
-    kinds = [[label, bin_, *numbers] for (label, bin_), numbers in part.kinds.items()]
-    return {"mark": mark, "hours": part.hours.tolist(), "counts": part.counts.tolist(), "kinds": kinds}
+    kinds = [[label, bin_, *many] for (label, bin_), many in part.kinds.items()]
+    numbers = {"hours": part.hours.tolist(), "counts": part.counts.tolist(), "sums": part.sums.tolist()}
+    return {"mark": mark, **numbers, "kinds": kinds}
 
 
 def _hours(kept: dict[str, Any]) -> Hours | None:
@@ -121,7 +122,8 @@ def _hours(kept: dict[str, Any]) -> Hours | None:
     try:
         hours = np.array(kept["hours"], dtype=np.int64)
         counts = np.array(kept["counts"], dtype=np.int64).reshape(len(hours), len(WHAT))
+        sums = np.array(kept["sums"], dtype=np.float64).reshape(len(hours))
         kinds = {(str(label), bin_): (int(n), int(known)) for label, bin_, n, known in kept["kinds"]}
     except (KeyError, TypeError, ValueError):
         return None
-    return Hours(hours, counts, kinds)
+    return Hours(hours, counts, sums, kinds)

@@ -33,6 +33,7 @@ _OVER: Mapping[Happening, str] = {
     "silent": "is called again",
     "burn": "keeps what it promises again",
     "slow-burn": "keeps what it promises again",
+    "anomaly": "has its usual hours again",
 }
 DIGEST = "digest"
 """What keeps a page from being told: it waits for the next digest."""

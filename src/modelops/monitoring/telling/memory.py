@@ -17,7 +17,9 @@ from modelops.spec.layout import Seat
 
 __all__ = ["LASTING", "Book", "Cause", "Key", "Memory", "Seen", "Told", "Trouble", "elapsed", "memory_of"]
 
-LASTING: frozenset[Event] = frozenset({"stalled", "drift", "performance", "inputs", "silent", "burn", "slow-burn"})
+LASTING: frozenset[Event] = frozenset(
+    {"stalled", "drift", "performance", "inputs", "silent", "burn", "slow-burn", "anomaly"}
+)
 """What is over at some time; anything else has happened once and for all."""
 _PAUSES = (0, 30, 60, 120, 240, 480, 960, 1800)
 """Seconds after which a way is tried again that failed once, twice, and so on; then the last of them for ever."""

@@ -1,7 +1,16 @@
 """Triage: what a look found becomes incidents, one for each cause, which open and close by stated rules."""
 
 from modelops.monitoring.triage.incidents import Incident, Look, broken, noted, quarantined, step
-from modelops.monitoring.triage.memory import NOTHING, Kept, Spent, held, peeked, read_kept, write_kept
+from modelops.monitoring.triage.memory import (
+    NOTHING,
+    Kept,
+    Spent,
+    held,
+    peeked,
+    read_kept,
+    unusual_elsewhere,
+    write_kept,
+)
 from modelops.monitoring.triage.signals import Change, Kind, Signal, burning, signals, well
 
 __all__ = [
@@ -22,6 +31,7 @@ __all__ = [
     "read_kept",
     "signals",
     "step",
+    "unusual_elsewhere",
     "well",
     "write_kept",
 ]

@@ -24,6 +24,7 @@ _PARTS = 1 / 7
 _JOINS: Mapping[Kind, tuple[Kind, ...]] = {
     "drift": ("drift", "performance"),
     "performance": ("data", "drift", "performance"),
+    "anomaly": ("data", "silent", "availability", "latency", "anomaly"),
 }
 """To which incidents that are known already a signal belongs, the likeliest cause first; all others to their own."""
 _TIERS = ("page", "ticket", "record")

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.files import unwritable, write_atomically
+from modelops.monitoring.anomalies import Anomaly
 from modelops.monitoring.objectives import Budget
 from modelops.monitoring.triage.incidents import Incident
 from modelops.spec.layout import slug
@@ -30,12 +31,17 @@ class Spent(Strict):
 
 
 class Kept(Strict):
-    """What is remembered between looks at one model; ``at`` is the end of the last window."""
+    """What is remembered between looks at one model; ``at`` is the end of the last window.
+
+    ``anomalies`` are the unusual hours of its last week, and ``unjudged`` says why hours are not judged.
+    """
 
     at: str = ""
     incidents: tuple[Incident, ...] = ()
     spent: Spent | None = None
     budgets: tuple[Budget, ...] = ()
+    anomalies: tuple[Anomaly, ...] = ()
+    unjudged: str = ""
 
 
 NOTHING = Kept()
@@ -76,6 +82,17 @@ def peeked(runtime: Path, model: str) -> Kept:
         return read_kept(runtime, model)
     except ModelOpsError:
         return NOTHING
+
+
+def unusual_elsewhere(runtime: Path, model: str) -> dict[str, str]:
+    """Return the other models of an environment that had unusual hours at their last look, and since when."""
+    found = {}
+    for file in sorted((runtime / "incidents").glob("*.json")):
+        name = file.stem.replace("__", "/")
+        begun = [one.began for one in peeked(runtime, name).anomalies if one.until is None] if name != model else []
+        if begun:
+            found[name] = min(begun)
+    return found
 
 
 def write_kept(runtime: Path, model: str, kept: Kept) -> None:

@@ -32,7 +32,7 @@ from modelops.spec.texts.reading import TextReading
 
 __all__ = ["Change", "Kind", "Signal", "burning", "signals", "well"]
 
-Kind = Literal["data", "drift", "performance", "silent", "availability", "latency", "freshness", "quality"]
+Kind = Literal["data", "drift", "performance", "silent", "anomaly", "availability", "latency", "freshness", "quality"]
 """What an incident is about; the last four are objectives."""
 _TOGETHER = 1 / 100
 """Changes within this share of the window are at one time."""

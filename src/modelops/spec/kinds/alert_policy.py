@@ -17,7 +17,9 @@ from modelops.spec.resource import AnyResource, Resource, at
 PLACE = layout.policy("alerting")
 STALLS = False
 
-Happening = Literal["stalled", "rolled-back", "drift", "performance", "inputs", "silent", "burn", "slow-burn"]
+Happening = Literal[
+    "stalled", "rolled-back", "drift", "performance", "inputs", "silent", "burn", "slow-burn", "anomaly"
+]
 """What can happen to a seat."""
 Event = Literal[Happening, "recovered"]
 Tier = Literal["page", "ticket", "record"]
@@ -31,6 +33,7 @@ TIERS: Mapping[Happening, Tier] = {
     "silent": "page",
     "burn": "page",
     "slow-burn": "ticket",
+    "anomaly": "ticket",
 }
 """How urgent an event is where the policy does not say: a page is for what hurts those who rely on the answers."""
 
@@ -47,7 +50,7 @@ class Route(Strict):
         min_length=1,
         description="what is told; rolled-back is a release that a rollout withdrew and denied, inputs are values that "
         "are missing, unseen, constant or in other units, silent is traffic that is not there, burn and slow-burn are "
-        "an error budget that is spent fast, or too soon",
+        "an error budget that is spent fast, or too soon, anomaly is hours that are unlike the weeks before",
     )
     tiers: tuple[Tier, ...] = Field(default=("page", "ticket"), min_length=1, description="how urgent")
     owners: tuple[str, ...] = Field(default=("*",), min_length=1, description="`spec.owner` of models, or * for all")

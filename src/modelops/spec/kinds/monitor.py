@@ -20,12 +20,16 @@ LONGEST_CYCLE = LONGEST_DAYS // 53
 """In days: as many cycles as there may be lie within the longest time."""
 
 
+Detector = Literal["adwin", "page-hinkley"]
+
+
 class Performance(Strict):
     """The metric watched on labels that have arrived; fails when its whole interval lies beyond a limit.
 
     ``level`` holds for all looks at a release together, however many there are. Answers count once they are so old that
     ``mature`` of the labels have come, as far as that can be learnt from the labels so far; 0 counts all. ``estimate``
-    says what the metric is expected to be before labels come, which warns and does nothing else.
+    says what the metric is expected to be before labels come, which warns and does nothing else. ``detectors`` tell
+    besides where within a window the share of a classifier's wrong answers moved, and decide nothing.
     """
 
     metric: str
@@ -35,6 +39,7 @@ class Performance(Strict):
     level: OpenShare = 0.95
     mature: Annotated[float, Field(ge=0, lt=1)] = 0.9
     estimate: bool = False
+    detectors: tuple[Detector, ...] = ()
 
 
 class Reference(Strict):
@@ -110,6 +115,19 @@ class Objectives(Strict):
     latency: LatencyObjective | None = None
     freshness: FreshnessObjective | None = None
     quality: QualityObjective | None = None
+
+
+class Anomalies(Strict):
+    """Looks for hours that are unlike those of the weeks before: requests, errors, slow answers and the mean score.
+
+    The baseline is the median of the same hours of the last three weeks, with ``cycle: day`` of the last seven days. A
+    model has a false alarm in ``falseAlarmMonths`` on average, as long as hours, less their season and what the hour
+    before lets expect, change places by chance. From 22 days of answers on something is said, with ``cycle: day`` from
+    10.
+    """
+
+    cycle: Literal["day", "week"] = "week"
+    false_alarm_months: Annotated[float, Field(ge=1, le=1200)] = 20.0
 
 
 class Triage(Strict):
@@ -188,6 +206,7 @@ class MonitorSpec(Strict):
     performance: Performance | None = None
     slices: tuple[Slice, ...] = ()
     objectives: Objectives | None = None
+    anomalies: Anomalies | None = None
     triage: Triage = Triage()
     retraining: Retraining | None = None
     silent_after_days: Annotated[float, Field(gt=0, le=LONGEST_DAYS)] | None = None
@@ -206,6 +225,10 @@ def problems(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem
         return
     if around.known.metrics is not None and performance.metric not in around.known.metrics:
         yield unknown_metric(monitor, performance.metric, around.known.metrics)
+    model = around.folder.only("Model")
+    if performance.detectors and model is not None and model.spec.task == "regression":
+        said = "the detectors take wrong answers, and errors of a regression have no bound"
+        yield at(monitor, "spec.performance.detectors", "detector-unbounded", said, "remove `detectors`")
     if performance.minimum is None and performance.maximum is None:
         said = "neither a minimum nor a maximum is set"
         yield at(monitor, "spec.performance", "missing-limit", said, "add `minimum:` or `maximum:`")

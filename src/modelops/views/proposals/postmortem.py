@@ -24,6 +24,7 @@ _ASKED: Mapping[str, tuple[str, ...]] = {
         "Was it to be seen before the labels came?",
     ),
     "silent": ("Who was to call the model, and what did they get instead?",),
+    "anomaly": ("What began at that time that git does not know of?",),
 }
 _OF_ALL = (
     "Who was affected, and do they have to be told?",

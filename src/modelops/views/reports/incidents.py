@@ -34,6 +34,9 @@ def lines(kept: Kept) -> Iterator[str]:
         elif one.closed == kept.at:
             yield line(one)
     yield from (plain(f"objective {sentence(one)}") for one in kept.budgets)
+    yield from (plain(f"unusual hours: {one.said}") for one in kept.anomalies)
+    if kept.unjudged:
+        yield plain(f"hours are not judged: {kept.unjudged}")
     if kept.spent is not None:
         yield budget_line(kept.spent)
 
@@ -44,6 +47,8 @@ def told_of(kept: Kept) -> list[tuple[str, tuple[str, ...]]]:
     closed = [one for one in kept.incidents if one.closed is not None][-_NEWEST:]
     found = [(line(one), one.evidence if one.open else ()) for one in (*going, *reversed(closed))]
     found += [(f"objective {sentence(one)}", ()) for one in kept.budgets]
+    found += [(f"unusual hours: {one.said}", ()) for one in kept.anomalies]
+    found += [(f"hours are not judged: {kept.unjudged}", ())] if kept.unjudged else []
     return [*found, *([(budget_line(kept.spent), ())] if kept.spent is not None else [])]
 
 
@@ -70,6 +75,8 @@ def data(kept: Kept) -> dict[str, Any]:
     return {
         "incidents": [_one(one) for one in (*going, *reversed(closed))],
         "objectives": [one.model_dump(mode="json", by_alias=True) for one in kept.budgets],
+        "anomalies": [one.model_dump(mode="json", by_alias=True) for one in kept.anomalies],
+        "unjudged": kept.unjudged or None,
         "retrainings": None if kept.spent is None else kept.spent.model_dump(by_alias=True),
     }
 
