@@ -178,6 +178,8 @@ def test_reasons_are_the_shapley_values_of_what_is_served(store: Store, digests:
             )
             assert contribution == pytest.approx(expected, abs=1e-7), (at, key)
         assert found.baseline == pytest.approx(worth[()], abs=1e-7)
+        turned = explains.explain(dict(reversed(row.items())), served, None)
+        assert turned.contributions.tolist() == found.contributions.tolist()
         assert found.baseline + found.contributions.sum() == pytest.approx(found.value, abs=1e-7)
 
 

@@ -113,8 +113,8 @@ class Mixer:
         count = len(next(iter(rows.values())))
         feature, source = np.divmod(positions, count)
         return {
-            name: np.where(feature == at, values[source], self.background[name][0])
-            for at, (name, values) in enumerate(rows.items())
+            name: np.where(feature == at, rows[name][source], self.background[name][0])
+            for at, name in enumerate(self.names)
         }
 
     def swapped(self, rows: Columns, budget: Budget) -> FloatArray:
