@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from assets.kept import ASSETS, MODEL, prediction_ids
-from dashboard.browser import AXE, CHROMIUM, DRIVER, Browser, browser
+from dashboard.browser import AXE, CHROMIUM, DRIVER, Browser, browser, until
 from dashboard.conftest import Put, Site
 from dashboard.test_export import exported
-from dashboard.test_serving import served
+from dashboard.test_serving import renamed, served
 from world.hostile import Hostile
 
 pytestmark = [
@@ -135,6 +135,31 @@ def test_typing_narrows_the_list(chromium: Browser, address: str) -> None:
     chromium.ask("POST", f"/element/{id}/value", {"text": "zzz"})
     hidden = "return [...document.querySelectorAll('#models tbody tr')].every((row) => row.hidden)"
     assert chromium.run(hidden)
+
+
+def test_an_open_page_follows_what_is_seen(chromium: Browser, put: Put) -> None:
+    """What was merged elsewhere is shown without a reload; somebody who is typing is asked first."""
+    world = put()
+    with served(world) as address:
+        visited(chromium, address, "", "before")
+        assert not chromium.run("return document.body.textContent.includes('other-')")
+        world.settle("renamed", {f"models/{MODEL}/model.yaml": renamed(world)})
+        until(lambda: chromium.run("return document.body.textContent.includes('other-')"), "the new owner is shown")
+        assert chromium.run("return document.getElementById('live').textContent").startswith("Shown anew at ")
+        assert not chromium.complaints()
+        field = next(iter(chromium.ask("POST", "/element", {"using": "css selector", "value": "#q"}).values()))
+        chromium.ask("POST", f"/element/{field}/value", {"text": "zzz"})
+        assert chromium.run("return [...document.querySelectorAll('#models tbody tr')].every((row) => row.hidden)")
+        text = renamed(world).replace("owner: other-", "owner: later-")
+        world.settle("renamed-again", {f"models/{MODEL}/model.yaml": text})
+        offered = "return document.querySelector('#live button')?.textContent === 'Show it'"
+        until(lambda: chromium.run(offered), "the newer page is offered")
+        assert not chromium.run("return document.body.textContent.includes('later-')")
+        if SHOTS:
+            chromium.shot(Path(SHOTS) / "live.png")
+        chromium.run("document.querySelector('#live button').click()")
+        until(lambda: chromium.run("return document.body.textContent.includes('later-')"), "the newer page is shown")
+        chromium.open("about:blank")
 
 
 def test_an_exported_folder_opens_from_disk(chromium: Browser, put: Put, tmp_path: Path) -> None:

@@ -277,3 +277,74 @@ def test_a_prediction_of_another_model_is_as_unknown_as_none(site: Site) -> None
     assert [one.status for one in pages] == [404, 404]
     assert pages[0].html.replace(known, "") == pages[1].html.replace("0" * len(known), "")
     assert site.get("audit.html", others, environment="production", at="secret-payments").status == 404
+
+
+def renamed(world: Hostile) -> str:
+    """Return the model's spec with another owner."""
+    return (world.root / f"models/{MODEL}/model.yaml").read_text().replace("owner: ", "owner: other-")
+
+
+def events(stream: bytes) -> list[str]:
+    return re.findall(r"event: seen\ndata: (\S+)\n\n", stream.decode())
+
+
+def test_an_open_page_is_told_when_it_reads_otherwise(put: Put) -> None:
+    """The stream says how the page reads, again when that is something else, and nothing of what it holds."""
+    import anyio
+
+    from modelops.dashboard.live import asked_for, changes
+
+    world = put()
+    pages = Site(world).pages
+    page = pages.page("index.html")
+    assert f'data-seen="{page.seen}"' in page.html
+    assert asked_for("model/a%20b.html?q=x&y=1") == ("model/a%20b.html", {"q": "x", "y": "1"})
+
+    async def follow() -> list[bytes]:
+        told = []
+        async for event in changes(lambda: pages.page("index.html").seen, 0):
+            told.append(event)
+            if len(told) == 2:
+                description = (
+                    (world.root / f"models/{MODEL}/model.yaml").read_text().replace("owner: ", "owner: other-")
+                )
+                world.settle("renamed", {f"models/{MODEL}/model.yaml": description})
+                pages.house.again()
+            if len(told) == 4:
+                break
+        return told
+
+    told = anyio.run(follow)
+    assert events(told[0]) == [page.seen]
+    assert told[1] == told[3] == b": nothing new\n\n"
+    assert events(told[2]) == [pages.page("index.html").seen] != [page.seen]
+    assert MODEL.encode() not in b"".join(told)
+
+
+def test_a_stream_ends_for_a_key_that_is_taken_back(guarded: Starlette) -> None:
+    """Nobody follows a page without a key, and who has one does as long as it counts."""
+    import anyio
+
+    from modelops.dashboard.live import changes
+
+    assert asked(guarded, "/live?of=index.html").status_code == 401
+    answers = iter(["one", "one"])
+
+    def read() -> str:
+        found = next(answers, None)
+        if found is None:
+            raise ModelOpsError(Problem("unauthenticated", "the key is off"))
+        return found
+
+    async def whole() -> list[bytes]:
+        return [event async for event in changes(read, 0)]
+
+    assert len(anyio.run(whole)) == 2
+
+
+def test_an_exported_page_follows_nothing(put: Put) -> None:
+    """A folder has no server to be told by: its pages load no such script and may connect to nobody."""
+    html = Site(put(), static=True).get().html
+    assert "live.js" not in html
+    assert "connect-src" not in html
+    assert "<body>" in html

@@ -120,18 +120,20 @@ PANDAS = """
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import MinMaxScaler
+from sklearn.preprocessing import LabelEncoder, MinMaxScaler
 
 df = pd.read_csv("customers.csv", index_col=0)
 del df["segment"]
 df.drop(columns=["spend"], inplace=True)
-df["age"].fillna(-1, inplace=True) if False else None
 df["age"] = df["age"].fillna(-1)
 df["region"] = df["region"].fillna("none")
-df["paperless"] = df["paperless"].map({"no": 0, "yes": 1})
+df["paperless"] = df["paperless"].map({"no": 0, "yes": 1}).astype(int)
+encoder = LabelEncoder()
+for name in ["region"]:
+    df[name] = encoder.fit_transform(df[name])
 df["loyal"] = (df["plan"] == "family").astype(int)
 df["churned"] = df["churned"].map({"no": 0, "yes": 1})
-df = pd.get_dummies(df, columns=["plan", "region"], drop_first=True)
+df = pd.get_dummies(df, columns=["plan"], drop_first=True)
 X, y = df.drop("churned", axis=1), df.churned
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=1 / 4, random_state=7)
 scaler = MinMaxScaler()
@@ -404,6 +406,16 @@ def fitted(features: str = 'df[["fee", "calls"]]', label: str = 'df["churned"]',
         (fitted(more='df["fee"] = df["fee"].apply(lambda fee: fee * 2)'), "left out fee"),
         (fitted(more='df["calls"] = df.groupby("plan")["calls"].transform("mean")'), "left out calls"),
         (fitted(more='df["fee"] = df["fee"].fillna(df["fee"].median())'), "the median is that of the rows that train"),
+        (
+            fitted(
+                more='df["region"] = df["region"].map({"N": 0, "S": 1, "E": 2, "W": 3})\ndf = df.dropna()',
+                features="df[['region']]",
+            )
+            .replace("ensemble", "linear_model")
+            .replace("RandomForestClassifier(max_depth=3)", "LogisticRegression()")
+            .replace("RandomForestClassifier", "LogisticRegression"),
+            "region misses",
+        ),
         (fitted(features='df[["fee", "churned"]]'), "left out churned: it is the label"),
         (fitted(label="(df.churned == 'yes').astype(int)"), "no train_test_split was read"),
     ],
@@ -421,6 +433,7 @@ def test_what_cannot_be_carried_is_named(code: str, said: str, adopt: Adopt) -> 
     [
         ("import pandas as pd\nprint(1)", (), "no-estimator"),
         (fitted(more="while True:\n    df.fit(1)").replace("model.fit", "other"), (), "no-estimator"),
+        (fitted(more="import argparse").replace("max_depth=3", "max_depth=argparse.depth"), (), "no-estimator"),
         (fitted(features="make(df)"), (), "features-unread"),
         (fitted(label="make(df)"), (), "label-unread"),
         (fitted().replace("customers.csv", "absent.csv"), (), "features-unread"),
@@ -457,6 +470,17 @@ def test_of_several_estimators_the_one_that_was_asked_for_is_adopted(adopt: Adop
     adopt(code, "--estimator", "tree", name="script.py")
     assert "DecisionTreeClassifier" in Path("models/m/train.py").read_text()
     assert spec_here().training.parameters == {"max_depth": 2}
+
+
+@pytest.mark.parametrize(
+    ("labels", "positive"), [((False, True), True), ((1, 2), 2), ((9, 10), 10), ((0.0, 1.0), 1), (("b", "B"), "b")]
+)
+def test_of_two_labels_the_greater_one_is_positive(labels: Any, positive: Any, adopt: Adopt) -> None:
+    """As scikit-learn orders them, whatever they are; init would look for what they are called."""
+    table = pd.DataFrame({"fee": range(60), "left": [labels[number % 3 == 0] for number in range(60)]})
+    table.to_csv("../customers.csv", index=False)
+    adopt(fitted(features='df[["fee"]]', label='df["left"]'), name="script.py")
+    assert spec_here().data.positive == positive
 
 
 def test_nothing_of_a_notebook_is_run(adopt: Adopt, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from modelops.reconcile.status import EnvironmentStatus, status_of_environments
 from modelops.spec.graph import Graph
 from modelops.spec.layout import Seat
 
-__all__ = ["House", "Look", "asked"]
+__all__ = ["FRESH", "House", "Look", "asked"]
 
 FRESH = 5.0
 """Seconds for which what was seen is shown again; what is older is shown once more while it is looked anew."""

@@ -10,6 +10,7 @@ from datetime import datetime
 from modelops import __version__
 from modelops.dashboard import links
 from modelops.dashboard.laying import laying, static
+from modelops.dashboard.live import PATH
 from modelops.dashboard.look import House, Look
 from modelops.dashboard.rooms import Room
 from modelops.dashboard.rooms.audit import questions
@@ -22,10 +23,11 @@ from modelops.dashboard.rooms.runs import runs
 from modelops.dashboard.rooms.seat import seat
 from modelops.dashboard.standing import Row, standings_of
 from modelops.dashboard.telling import HIDDEN, about_all, hiding
+from modelops.digests import digest_bytes
 from modelops.errors import ModelOpsError, Problem
 from modelops.serving.guard.visible import ALL, Sight
 
-__all__ = ["STATIC", "Page", "Pages", "static"]
+__all__ = ["LIVE", "STATIC", "Page", "Pages", "static"]
 
 STATIC: Mapping[str, str] = {
     "static/style.css": "text/css; charset=utf-8",
@@ -33,16 +35,24 @@ STATIC: Mapping[str, str] = {
     "static/icon.svg": "image/svg+xml",
 }
 """What pages load, by its type; there is nothing else that they do."""
+LIVE: Mapping[str, str] = {"static/live.js": "text/javascript; charset=utf-8"}
+"""What pages load besides where they are served: a folder has nothing that changes."""
+_MARK = '<body data-seen="">'
+_LAST = re.compile(r"<footer.*?</footer>", re.DOTALL)
 _PAGE = re.compile(r"(?P<room>model|release|seat|commit)/(?P<rest>[a-z0-9./-]+)\.html")
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page as it is sent: what to answer with, the text, and the pages of this site that it leads to."""
+    """A page as it is sent: what to answer with, the text, and the pages of this site that it leads to.
+
+    ``seen`` is a digest of what it shows, without when that was looked at.
+    """
 
     status: int
     html: str
     leads: frozenset[str] = frozenset()
+    seen: str = ""
 
 
 def _ago(now: datetime) -> Callable[[datetime | None], str]:
@@ -137,7 +147,7 @@ class Pages:
         leads: set[str] = set()
 
         def to(there: str) -> str:
-            if there not in STATIC:
+            if there not in STATIC and there not in LIVE and there != PATH:
                 leads.add(there)
             return links.relative(path, there)
 
@@ -159,7 +169,9 @@ class Pages:
         names = {**look.names, **look.retired} if look is not None and sight.models is not None else ()
         with hiding(sight, names):
             html = laying().get_template(room.template).render(shown)
-        return Page(room.status, html, frozenset(leads))
+        seen = digest_bytes(_LAST.sub("", html).encode("utf-8", "surrogatepass"))
+        html = html.replace(_MARK, "<body>" if self.static else f'<body data-seen="{seen}">', 1)
+        return Page(room.status, html, frozenset(leads), seen)
 
 
 def _nothing(path: str) -> Room:

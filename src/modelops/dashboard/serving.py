@@ -7,7 +7,7 @@ import binascii
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,10 +16,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from modelops.dashboard.pages import STATIC, Page, Pages, static
+from modelops.dashboard.live import MOST, PATH, asked_for, changes
+from modelops.dashboard.look import FRESH
+from modelops.dashboard.pages import LIVE, STATIC, Page, Pages, static
 from modelops.dashboard.telling import about_all
 from modelops.errors import Exit, ModelOpsError, Problem, failure
 from modelops.serving.guard.keys import Guard, guard
@@ -32,7 +34,7 @@ LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 """The names by which a browser of this machine calls."""
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
+    "frame-ancestors 'none'; connect-src 'self'"
 )
 _HEADERS = {
     "content-security-policy": _POLICY,
@@ -92,24 +94,63 @@ def _as_bearer(headers: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
     return {b"authorization": b"Bearer " + key}
 
 
-def application(pages: Pages, names: Collection[str] = LOCAL, door: Door | None = None) -> Starlette:
-    """Return the application; a request by another name than these is refused, whatever it asks for."""
+def application(
+    pages: Pages, names: Collection[str] = LOCAL, door: Door | None = None, every: float = FRESH
+) -> Starlette:
+    """Return the application; a request by another name than these is refused, whatever it asks for.
+
+    ``every`` is the time in seconds between two looks of a page that follows what is seen.
+    """
     door = door or Door(pages)
+    files = {**STATIC, **LIVE}
+    streams = Streams(pages, door, every)
 
     def answer(request: Request) -> Response:
         path = request.path_params["path"] or "index.html"
-        if path in STATIC:
-            return Response(static(path), headers={"content-type": STATIC[path]})
+        if path in files:
+            return Response(static(path), headers={"content-type": files[path]})
         try:
             sight = door.sight(dict(request.headers.raw))
         except ModelOpsError as error:
             return _refused(pages, path, error)
+        if path == PATH:
+            return streams.open(request.query_params.get("of", ""), dict(request.headers.raw))
         page = pages.page(path, dict(request.query_params), sight)
         return _sent(page)
 
     route = Route("/{path:path}", answer, methods=["GET"])
     middleware = [Middleware(_Headers, names=frozenset(names)), Middleware(GZipMiddleware, minimum_size=1024)]
     return Starlette(routes=[route], middleware=middleware)
+
+
+class Streams:
+    """The streams that are open, each of one page as one caller sees it."""
+
+    def __init__(self, pages: Pages, door: Door, every: float) -> None:
+        self.pages = pages
+        self.door = door
+        self.every = every
+        self.count = 0
+
+    def open(self, of: str, headers: Mapping[bytes, bytes]) -> Response:
+        """Answer with a stream; too many of them are refused, and the browser asks again later."""
+        if self.count >= MOST:
+            return Response("Too many pages are open.\n", 503, media_type="text/plain", headers={"retry-after": "60"})
+        path, query = asked_for(of)
+
+        def read() -> str:
+            # A key that was taken back sees nothing more, whatever it sees already.
+            return self.pages.page(path, query, self.door.sight(headers)).seen
+
+        async def told() -> AsyncIterator[bytes]:
+            self.count += 1
+            try:
+                async for event in changes(read, self.every):
+                    yield event
+            finally:
+                self.count -= 1
+
+        return StreamingResponse(told(), media_type="text/event-stream")
 
 
 def _sent(page: Page, headers: Mapping[str, str] | None = None) -> Response:

@@ -180,7 +180,8 @@ def _of_rare(classes: Sequence[Scalar], counts: Sequence[int]) -> tuple[str, ...
 
 def _positive(classes: tuple[Any, ...], counts: tuple[int, ...], asked: str | None) -> tuple[Scalar, str]:
     if asked is not None:
-        for label in classes:
+        # As it is spelt, where two labels differ in case alone.
+        for label in sorted(classes, key=lambda label: str(label) != asked):
             if str(label).lower() == asked.lower():
                 return label, "as asked for"
         raise failure(

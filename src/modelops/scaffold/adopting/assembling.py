@@ -211,8 +211,7 @@ def _usable(table: Table, label: str, parts: _Parts) -> Iterator[tuple[str, Made
     """Yield the columns that can be made of the data; of the others say why not."""
     for name, made in table.columns.items():
         if made.lost is not None:
-            what = made.lost.what if name == made.origin or not name else f"{name}: {made.lost.what}"
-            parts.gaps.append(replace(made.lost, what=f"left out {name}: {what}"))
+            parts.gaps.append(replace(made.lost, what=f"left out {name}: {made.lost.what}"))
         elif made.origin == label:
             parts.gaps.append(Gap(None, name, f"left out {name}: it is the label, which is not known of a row to come"))
         elif made.kind == "datetime":
@@ -233,12 +232,17 @@ def _patient(outputs: dict[str, Made], data: Data, parts: _Parts) -> dict[str, M
         return outputs
     filled = {}
     for name, made in outputs.items():
-        open_ = made.kind in ("number", "integer") and data.missing.get(made.origin)
-        if open_ and not any("Imputer" in step.text or "OneHotEncoder" in step.text for step in made.steps):
-            what = f"{name} misses {data.missing[made.origin]:,} values, and {last} takes none missing"
-            parts.gaps.append(Gap(None, name, f"{what}: they are filled with the median, which is yours to decide"))
-            imputer = call("sklearn.impute.SimpleImputer", strategy=constant("median"))
-            made = replace(made, steps=(imputer, *made.steps))
+        count = made.misses(data.missing)
+        number = made.read in ("number", "integer")
+        # A label that no encoder knows is a missing number there.
+        coded = not number and "numpy.nan" in " ".join(step.text for step in made.steps)
+        if count and (number or coded):
+            what = f"{name} misses {count:,} values, and {last} takes none missing"
+            strategy = "median" if number else "most_frequent"
+            told = strategy.replace("_", " ") + (" value" if coded else "")
+            parts.gaps.append(Gap(None, name, f"{what}: they are filled with the {told}, which is yours to decide"))
+            imputer = call("sklearn.impute.SimpleImputer", strategy=constant(strategy))
+            made = replace(made, steps=(imputer, *made.steps) if number else (*made.steps, imputer))
         filled[name] = made
     return filled
 

@@ -234,6 +234,8 @@ def called(follower: Following, node: ast.Call) -> Value:
         case Method():
             return _method(follower, node, function, arguments, keywords)
         case Unknown():
+            if isinstance(node.func, ast.Attribute) and node.func.attr == "fit":
+                follower.found.unread.append(follower.code.gap(node, function.why))
             return function
         case _:
             return Unknown("what this call gives cannot be known without running the code")

@@ -30,7 +30,7 @@ class Lists:
         return (
             bool(made)
             and all(each.kind == "category" for each in made)
-            and any(self.missing.get(each.origin) for each in made)
+            and any(each.misses(self.missing) for each in made)
         )
 
     def named(self, node: ast.expr) -> bool:

@@ -102,13 +102,20 @@ def _described(path: Path, frame: pd.DataFrame, reading: Mapping[str, Any]) -> D
         distinct=distinct,
         missing={name: int(frame[name].isna().sum()) for name in kinds},
         labels={
-            name: tuple(sorted(map(str, frame[name].dropna().unique())))
+            name: _labels(frame[name])
             for name, kind in kinds.items()
-            if kind == "category" and distinct[name] <= _TEXTS
+            if distinct[name] <= (_TEXTS if kind == "category" else 2)
         },
         whole=frozenset(name for name, kind in kinds.items() if kind in ("number", "integer") and _whole(frame[name])),
         reading=dict(reading),
     )
+
+
+def _labels(values: pd.Series[Any]) -> tuple[str, ...]:
+    """Return the different values in their order, as labels are written: whole numbers without a fraction."""
+    found = values.dropna().unique().tolist()
+    found.sort(key=lambda value: (isinstance(value, str), value if isinstance(value, (int, float)) else str(value)))
+    return tuple(str(int(each)) if isinstance(each, float) and each.is_integer() else str(each) for each in found)
 
 
 def _distinct(values: pd.Series[Any]) -> int:

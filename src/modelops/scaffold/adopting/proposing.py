@@ -93,7 +93,7 @@ def adopt(site: Site, asked: Asked, result: Result) -> None:
     task = _task(fit, table.data, label)
     if positive is NOTHING and task == "binary-classification":
         # What scikit-learn counts as positive: the greater of two labels.
-        positive = max(table.data.labels.get(label, ("1",)))
+        positive = table.data.labels[label][-1]
     made = assembled(fit, table, label, positive, task)
     left = list(column.made.steps) if column is not None and task == "regression" else []
     if left and column is not None:

@@ -281,8 +281,12 @@ def _encoded(data: Data, made: Made, step: Expression, lost: Gap) -> Made:
     name = (step.calls or "").rpartition(".")[2]
     if name == "LabelEncoder":
         step, name = call("sklearn.preprocessing.OrdinalEncoder"), "OrdinalEncoder"
-    if name == "OrdinalEncoder" and made.kind == "category" and data.missing.get(made.origin):
-        return replace(made, lost=lost)
+    if name == "OrdinalEncoder" and made.kind == "category" and made.misses(data.missing):
+        labels = data.labels.get(made.origin)
+        if labels is None or made.steps or ("(" in step.text and not step.text.endswith("()")):
+            return replace(made, lost=lost)
+        # Rows without one were dropped there, or it could not be coded; here they are no label's.
+        step = _codes(list(labels), constant(-1))
     return made.then(step, None if name == "SimpleImputer" else "number")
 
 
@@ -349,14 +353,19 @@ def _mapped(data: Data, made: Made, given: Value | None, name: str, lost: Gap) -
     )
     texts = all(isinstance(key, str) for key in codes)
     covered = name == "map" or (labels is not None and set(labels) <= set(codes))
-    if not counted or not texts or made.kind != "category" or made.steps or not covered:
+    if not counted or not texts or made.kind != "category" or not covered:
         return replace(made, lost=lost, positive=positive)
     order = [key for key, _ in sorted(codes.items(), key=lambda pair: pair[1])]
-    encoder = call(
-        "sklearn.preprocessing.OrdinalEncoder", categories=constant([order]),
-        handle_unknown=constant("use_encoded_value"), unknown_value=_nan(),
-    )  # fmt: skip
+    encoder = _codes(order, _nan())
     return replace(made.then(encoder, "number"), positive=positive)
+
+
+def _codes(labels: list[Any], unknown: Expression) -> Expression:
+    """Return the encoder that makes labels their places, and anything else one value."""
+    return call(
+        "sklearn.preprocessing.OrdinalEncoder", categories=constant([labels]),
+        handle_unknown=constant("use_encoded_value"), unknown_value=unknown,
+    )  # fmt: skip
 
 
 def _nan() -> Expression:
@@ -375,7 +384,8 @@ def _is(made: Made, label: Expression) -> Made:
 def _typed(data: Data, made: Made, given: Value | None, lost: Gap) -> Made:
     """Return a column in another type: the same values, unless fractions are cut off or numbers become texts."""
     kinds = _kinds(given) or frozenset()
-    if made.kind == "boolean" or kinds == {made.kind}:
+    coded = bool(made.steps) and (made.steps[-1].calls or "").endswith("Encoder")
+    if made.kind == "boolean" or kinds == {made.kind} or (coded and kinds <= _NUMBERS):
         return made
     if kinds == {"number"} and made.kind in _NUMBERS:
         return made

@@ -112,8 +112,8 @@ def call(name: str, *arguments: Expression, **keywords: Expression) -> Expressio
 class Data:
     """A file of data as pandas reads it: its columns and how it was asked to be read.
 
-    ``distinct`` and ``missing`` count values of the whole file by column, ``labels`` are the sorted texts of columns of
-    few, ``whole`` the columns whose numbers have no fractions.
+    ``distinct`` and ``missing`` count values of the whole file by column, ``labels`` are the values, in order and
+    as texts, of columns of few, ``whole`` the columns whose numbers have no fractions.
     """
 
     path: str
@@ -142,6 +142,10 @@ class Made:
     lost: Gap | None = None
     indicators: bool = False
     positive: Any = NOTHING
+
+    def misses(self, missing: Mapping[str, int]) -> int:
+        """Return how many of its values are missing after its steps, by how many the data's columns miss."""
+        return 0 if any("Imputer" in step.text for step in self.steps) else missing.get(self.origin, 0)
 
     def then(self, step: Expression, kind: FeatureType | None = None) -> Made:
         """Return the column after one more step."""

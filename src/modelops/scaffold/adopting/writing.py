@@ -93,10 +93,13 @@ def _keys(line: str) -> Sequence[str]:
     return (words[0], " ".join(words[:2]))
 
 
-def laid_out(node: ast.expr, indent: int) -> str:
-    """Return an expression as code: on one line where it fits, else its parts one below the other."""
+def laid_out(node: ast.expr, indent: int, before: int = 0) -> str:
+    """Return an expression as code: on one line where it fits, else its parts one below the other.
+
+    ``before`` is how much of the line is taken, beside its indentation.
+    """
     whole = re.sub(r"\s*\n\s*", " ", ast.unparse(node))
-    if len(whole) + indent <= _WIDTH:
+    if len(whole) + indent + before <= _WIDTH:
         return whole
     match node:
         case ast.Call():
@@ -116,5 +119,5 @@ def laid_out(node: ast.expr, indent: int) -> str:
 
 def _bracketed(opened: str, parts: Sequence[tuple[str, ast.expr]], closed: str, indent: int) -> str:
     inner = indent + 4
-    lines = [f"{' ' * inner}{before}{laid_out(value, inner + len(before))}," for before, value in parts]
+    lines = [f"{' ' * inner}{before}{laid_out(value, inner, len(before))}," for before, value in parts]
     return "\n".join([opened, *lines, f"{' ' * indent}{closed}"])

@@ -1,0 +1,48 @@
+"""Pages that follow what is seen: a stream of server-sent events that says when a page reads otherwise.
+
+The stream is that of the HTML standard, section 9.2. It carries a digest and no word of a page, which is asked for
+anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import parse_qsl, urlsplit
+
+import anyio
+
+from modelops.errors import ModelOpsError
+
+__all__ = ["MOST", "PATH", "asked_for", "changes"]
+
+PATH = "live"
+"""Where the stream is, beside the pages."""
+MOST = 64
+"""Streams at once: each looks at its page every few seconds."""
+_RETRY = 5_000
+
+
+def asked_for(of: str) -> tuple[str, dict[str, str]]:
+    """Return the path and the query of the page that a stream is about, as a browser writes them."""
+    found = urlsplit(of)
+    return found.path.lstrip("/") or "index.html", dict(parse_qsl(found.query))
+
+
+async def changes(read: Callable[[], str], every: float) -> AsyncIterator[bytes]:
+    """Yield an event with what ``read`` returns at once, and whenever it returns something else.
+
+    In between comments are sent, so that a reader who left is noticed. The stream ends where reading is refused: who
+    asks again is told why.
+    """
+    known = None
+    while True:
+        try:
+            seen = await anyio.to_thread.run_sync(read)
+        except ModelOpsError:
+            return
+        if seen != known:
+            yield f"retry: {_RETRY}\nevent: seen\ndata: {seen}\n\n".encode()
+            known = seen
+        else:
+            yield b": nothing new\n\n"
+        await anyio.sleep(every)

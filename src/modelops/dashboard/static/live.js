@@ -1,0 +1,54 @@
+// Shows a page anew when it reads otherwise; without it a page is what it was when it was asked for.
+"use strict";
+{
+  const own = document.currentScript;
+  const note = document.getElementById("live");
+  const at = own.dataset.of + location.search;
+  const stream = new EventSource(`${own.dataset.live}?of=${encodeURIComponent(at)}`);
+  const content = () => document.getElementById("content");
+
+  // Nobody's reading, typing or choosing is interrupted.
+  const busy = () => {
+    const active = document.activeElement;
+    const chosen = document.getSelection();
+    const fields = [...content().querySelectorAll("input:not([type=checkbox])")];
+    return (
+      (active !== content() && content().contains(active)) ||
+      (chosen !== null && !chosen.isCollapsed) ||
+      fields.some((field) => field.value !== field.defaultValue) ||
+      [...content().querySelectorAll("input[type=checkbox]")].some((box) => box.checked !== box.defaultChecked)
+    );
+  };
+
+  const show = async () => {
+    const answer = await fetch(location.href.split("#")[0]);
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const open = [...document.querySelectorAll("main details")].map((each) => each.open);
+    for (const part of ["main", "body > footer"]) {
+      document.querySelector(part).replaceWith(document.adoptNode(fresh.querySelector(part)));
+    }
+    const folds = [...document.querySelectorAll("main details")];
+    if (folds.length === open.length) folds.forEach((each, place) => (each.open = open[place]));
+    document.body.dataset.seen = fresh.body.dataset.seen;
+    document.title = fresh.title;
+    note.textContent = `Shown anew at ${new Date().toLocaleTimeString()}.`;
+    note.hidden = false;
+    document.dispatchEvent(new Event("shown"));
+  };
+
+  const offer = () => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Show it";
+    button.addEventListener("click", show);
+    note.replaceChildren("There is something newer. ", button);
+    note.hidden = false;
+  };
+
+  stream.addEventListener("seen", (event) => {
+    if (event.data === document.body.dataset.seen) return;
+    if (busy()) offer();
+    else show();
+  });
+}
