@@ -316,6 +316,15 @@ def test_what_cannot_be_explained_is_answered_and_says_why(
             assert (proof.status, why in proof.reason) == ("none", True)
 
 
+def test_a_background_that_cannot_be_read_costs_no_prediction(store: Store, digests: dict[str, str]) -> None:
+    """Such a release loads and answers; what is wrong is why it has no reasons."""
+    files = open_artifact(store, digests["logistic"]).files | {"models/background.json": b'{"columns":{}}'}
+    artifact = open_artifact(store, put_artifact(store, files).digest)
+    found = explainer_of(artifact, load_predictor(artifact))
+    assert isinstance(found, str)
+    assert "background.json holds no rows" in found
+
+
 def test_explaining_holds_up_nobody_else(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one row is explained others are answered, also those of the same release."""
     begun, finish = threading.Event(), threading.Event()

@@ -27,8 +27,11 @@ PREPARE_SECONDS = 5.0
 
 
 def explainer_of(artifact: Artifact, predictor: Predictor) -> Explainer | str:
-    """Return what explains a release, or why nothing does."""
-    background = artifact.background
+    """Return what explains a release, or why nothing does: that is no reason not to serve it."""
+    try:
+        background = artifact.background
+    except ModelOpsError as error:
+        return error.first.message
     if background is None:
         return "the release keeps no background rows, as those built before reasons were given: build it again"
     return Explainer(predictor, background, artifact.files.get(ONNX))
