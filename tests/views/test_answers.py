@@ -40,6 +40,7 @@ from modelops.views.data import snapshot, travelling, upstream
 from modelops.views.handbook import topics
 from modelops.views.proofs import branch, fence, judging, repository, trust, verified, waivers
 from modelops.views.proposals import (
+    delivery,
     ending,
     labels,
     measured,
@@ -68,6 +69,11 @@ TEXTS = {
     "plan": plan.text(said.PLAN, said.PLANNED),
     "plan-nothing": plan.text(said.NOTHING),
     "plan-renders-nothing": plan.text(said.RENDERS_NOTHING),
+    "delivery": delivery.text(
+        [{"model": "churn", "result": "released churn 1"}], [said.RESULT], [said.PROPOSAL], "production"
+    ),
+    "delivery-intention": delivery.intention(["staging"], "production"),
+    "delivery-nothing": delivery.text([], [], [], "production"),
     "reconciliation": reconciliation.text(said.RESULT),
     "reconciliation-nothing": reconciliation.text(replace(said.RESULT, done=(), conditions=())),
     "status": status.text(said.ENVIRONMENTS),
@@ -141,6 +147,7 @@ DATA: dict[str, Any] = {
     "repository": repository.data(said.POINTS),
     "plan": plan.data(said.PLAN, said.PLANNED),
     "forecasts": forecasts.data(said.PLANNED),
+    "delivery": delivery.data([{"model": "churn", "result": "released churn 1"}], [said.RESULT], [said.PROPOSAL]),
     "reconciliation": reconciliation.data(said.RESULT),
     "status": status.data(said.ENVIRONMENTS),
     "status-model": status.model_data(said.MODEL),
