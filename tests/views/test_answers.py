@@ -42,6 +42,7 @@ from modelops.views.proofs import audit as audited
 from modelops.views.proofs import branch, fence, judging, listings, repository, trust, verified, waivers
 from modelops.views.proposals import (
     aims,
+    delivery,
     ending,
     labels,
     measured,
@@ -71,6 +72,11 @@ TEXTS = {
     "plan": plan.text(said.PLAN, said.PLANNED),
     "plan-nothing": plan.text(said.NOTHING),
     "plan-renders-nothing": plan.text(said.RENDERS_NOTHING),
+    "delivery": delivery.text(
+        [{"model": "churn", "result": "released churn 1"}], [said.RESULT], [said.PROPOSAL], "production"
+    ),
+    "delivery-intention": delivery.intention(["staging"], "production"),
+    "delivery-nothing": delivery.text([], [], [], "production"),
     "reconciliation": reconciliation.text(said.RESULT),
     "reconciliation-nothing": reconciliation.text(replace(said.RESULT, done=(), conditions=())),
     "status": status.text(said.ENVIRONMENTS),
@@ -154,6 +160,7 @@ DATA: dict[str, Any] = {
     "repository": repository.data(said.POINTS),
     "plan": plan.data(said.PLAN, said.PLANNED),
     "forecasts": forecasts.data(said.PLANNED),
+    "delivery": delivery.data([{"model": "churn", "result": "released churn 1"}], [said.RESULT], [said.PROPOSAL]),
     "reconciliation": reconciliation.data(said.RESULT),
     "status": status.data(said.ENVIRONMENTS),
     "status-model": status.model_data(said.MODEL),

@@ -127,6 +127,11 @@ def test_what_was_scaffolded(golden: Golden) -> None:
     text = scaffolding.text(result)
     assert not UNSEEN.search(text)
     golden("scaffolding.txt", text + "\n")
+    result.adopted, result.inferred = "churn.ipynb", {"estimator": f"Ridge (cell 2, line 1) {answers.HOSTILE}"}
+    result.cannot = [f"cell 1, line 3: `{answers.HOSTILE}`: rows are dropped"]
+    text = scaffolding.text(result)
+    assert not UNSEEN.search(text)
+    golden("scaffolding-adopted.txt", text + "\n")
 
 
 def test_simulated_rollouts(golden: Golden) -> None:

@@ -159,6 +159,8 @@ class Pages:
             "here": path,
             "look": look,
             "static": self.static,
+            # What is not there, or cannot be seen, is no page to follow.
+            "follows": (follows := not self.static and look is not None and room.status == 200),
             "sight": sight,
             "elsewhere": self.elsewhere,
             "ago": _ago(look.now) if look is not None else lambda value: "",
@@ -170,7 +172,7 @@ class Pages:
         with hiding(sight, names):
             html = laying().get_template(room.template).render(shown)
         seen = digest_bytes(_LAST.sub("", html).encode("utf-8", "surrogatepass"))
-        html = html.replace(_MARK, "<body>" if self.static else f'<body data-seen="{seen}">', 1)
+        html = html.replace(_MARK, f'<body data-seen="{seen}">' if follows else "<body>", 1)
         return Page(room.status, html, frozenset(leads), seen)
 
 

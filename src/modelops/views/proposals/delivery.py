@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelops.governance.proposals import Proposal
+from modelops.markup import plain
 from modelops.reconcile.loop import Result
 from modelops.views import reconciliation
 from modelops.views.proposals import promotion
@@ -25,7 +26,7 @@ def text(
     released: Sequence[dict[str, str]], results: Sequence[Result], proposals: Sequence[Proposal], asked: str | None
 ) -> str:
     """Return what was done, in its order."""
-    lines = [row["result"] for row in released]
+    lines = [plain(row["result"]) for row in released]
     for result in results:
         lines += [f"{result.plan.environment}:", reconciliation.text(result)]
     lines += map(promotion.text, proposals)
