@@ -44,7 +44,7 @@ What was answered to prediction {id}, and what proves it, exported {time} from c
 Nothing but the key itself has to be trusted: compare keys/{key}.pem with what its owner says. Then
 
   openssl dgst -sha256 -verify keys/{key}.pem -signature {signature} {sums}
-  sha256sum --check --strict {sums}
+  sha256sum -c {sums}
 {checks}
 """
 
