@@ -54,7 +54,7 @@ class Rescorer:
             return None
         try:
             logged = json.loads(row.reasons)
-        except ValueError:
+        except (ValueError, RecursionError):
             logged = None
         if not isinstance(logged, dict):
             return Reexplained("different", {}, "the logged reasons are no JSON object")
@@ -74,20 +74,25 @@ class Rescorer:
             return Reexplained("none", logged, then)
         if isinstance(explainer, str):
             return Reexplained("impossible", logged, explainer)
-        values = json.loads(row.features)
-        unfit = _unfit(predictor, values)
-        if unfit is not None:
-            return Reexplained("different" if unfit.status == "different" else "impossible", logged, unfit.reason)
-        arrays = columns({name: [value] for name, value in values.items()}, predictor.signature.features)
         try:
+            values = json.loads(row.features)
+            unfit = _unfit(predictor, values)
+            if unfit is not None:
+                return Reexplained("different" if unfit.status == "different" else "impossible", logged, unfit.reason)
+            arrays = columns({name: [value] for name, value in values.items()}, predictor.signature.features)
             now = explainer.explain(arrays, predictor.predict_columns(arrays).scores, None, then)
         except ModelOpsError as error:
-            return Reexplained("different", logged, f"the row cannot be explained now: {error.first.message}")
-        if (now.method, now.scale, now.label, now.background) != (then.method, then.scale, then.label, then.background):
+            return Reexplained("impossible", logged, f"the row cannot be explained now: {error.first.message}")
+        except (ValueError, TypeError, RecursionError):
+            return Reexplained("different", logged, "the logged features are none that the release can answer")
+        heads = [(one.method, one.scale, one.label, one.background, one.rounds) for one in (now, then)]
+        if heads[0] != heads[1]:
             return Reexplained("different", logged, f"it is explained by {now.method}, on the scale {now.scale}, now")
         off = np.abs(now.contributions - then.contributions)
-        ends = max(abs(now.baseline - then.baseline), abs(now.value - then.value))
-        largest = max(float(off.max()), ends)
+        beside = [abs(now.baseline - then.baseline), abs(now.value - then.value)]
+        if now.errors is not None and then.errors is not None:
+            beside += np.abs(now.errors - then.errors).tolist()
+        largest = max(float(off.max()), *beside)
         if not largest <= TOLERANCE * max(1.0, abs(now.value)):
             worst = names[int(off.argmax())]
             return Reexplained("different", logged, f"they are up to {largest:.3g} off, by {worst}", largest)

@@ -41,8 +41,8 @@ class Budget:
             took = f"it would take about {ahead:.2g} s more" if ahead else "the time is over"
             raise not_explained(f"the release cannot be explained within {self.seconds:g} s: {took}")
 
-    def allows(self, ahead: float) -> bool:
-        """Tell whether there is time for what lies ahead."""
+    def allows(self, ahead: float = 0.0) -> bool:
+        """Tell whether there is time left, and for what lies ahead."""
         return self.seconds is None or perf_counter() - self._began + ahead <= self.seconds
 
 

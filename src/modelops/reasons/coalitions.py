@@ -9,16 +9,15 @@ import numpy as np
 
 from modelops.errors import ModelOpsError
 from modelops.reasons.asking import Budget, Columns, Mixer
+from modelops.reasons.explanation import MOST_ROUNDS
 from modelops.reasons.scales import plain
 
-__all__ = ["MOST_ROUNDS", "enumerable", "enumerated", "sampled"]
+__all__ = ["enumerable", "enumerated", "sampled"]
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 MOST_ENUMERATED = 8192
 """So many rows are asked at most to go through all coalitions."""
-MOST_ROUNDS = 8
-"""Passes over the background, each with one order and its reverse per row, after which sampling ends."""
 SEED = 20_240_229
 
 

@@ -62,7 +62,8 @@ class Trees:
         if self.rows < min(LEAST_ROWS, mixer.rows):
             return False
         self._holds = np.array([self._forest.holds(row) for row in encoded[: self.rows]])
-        if not self._play(len(mixer.names), budget):
+        self._game = Game(self._forest, owner, len(mixer.names), self._holds, budget.require)
+        if not self._game.possible:
             return False
         sums = np.array([self._game.sums(holds, self._classes) for holds in self._holds])
         found = _link_of(sums, plain(scores)[: self.rows], task, self._tolerance)
@@ -71,19 +72,19 @@ class Trees:
         self.link, self._sums = found, sums
         return True
 
-    def _play(self, features: int, budget: Budget) -> bool:
-        self._game = Game(self._forest, self._owner, features, self._holds, budget.require)
-        return self._game.possible
-
     def __call__(
         self, mixer: Mixer, row: Columns, scored: FloatArray, target: int, budget: Budget
     ) -> tuple[float, FloatArray, float] | None:
         """Return baseline, contributions (k,) and value, or None where a row is encoded or answered otherwise."""
-        encoded, known = self._encode(row), (self._owner >= 0).sum()
-        if not self._learn(self._owner, mixer, row, self._base, encoded):
+        encoded, owner = self._encode(row), self._owner.copy()
+        if not self._learn(owner, mixer, row, self._base, encoded):
             return None
-        if (self._owner >= 0).sum() > known and not self._play(len(mixer.names), budget):
-            return None
+        if (owner >= 0).sum() > (self._owner >= 0).sum():
+            game = Game(self._forest, owner, len(mixer.names), self._holds, budget.require)
+            if not game.possible:
+                return None
+            # Both or none: where the time ends before, the next row learns it again.
+            self._owner, self._game = owner, game
         holds = self._forest.holds(encoded[0])
         sums, link = self._game.sums(holds, self._classes), self.link
         share = np.eye(self._classes)[target]
@@ -169,9 +170,8 @@ def _answers(link: _Link, sums: FloatArray, scores: FloatArray, tolerance: float
 def find_trees(data: bytes, signature: Signature) -> Trees | None:
     """Return the trees of an ONNX model, None where it is not built on exactly one ensemble of the operator."""
     model = parse_model(data)
-    nodes = [node for node in model.graph.node if node.op_type == "TreeEnsemble"]
-    others = [node for node in model.graph.node if node.op_type.startswith("TreeEnsemble")]
-    if len(nodes) != 1 or len(others) != 1:
+    nodes = [node for node in model.graph.node if node.op_type.startswith("TreeEnsemble")]
+    if len(nodes) != 1 or (nodes[0].domain, nodes[0].op_type) != ("ai.onnx.ml", "TreeEnsemble"):
         return None
     named = {attribute.name: attribute for attribute in nodes[0].attribute}
     if named["aggregate_function"].i != 1 if "aggregate_function" in named else False:

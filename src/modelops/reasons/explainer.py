@@ -9,6 +9,7 @@ import numpy as np
 
 from modelops.artifacts import Artifact, Predictor
 from modelops.artifacts.package import ONNX
+from modelops.artifacts.predictor import MODEL_ERRORS
 from modelops.errors import ModelOpsError
 from modelops.predictions import label_text
 from modelops.reasons.additive import TOLERANCE, find_additive
@@ -24,6 +25,8 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 PREPARE_SECONDS = 5.0
 """How long it may take to find out how a release is explained, once in its life in a process."""
+PREPARATIONS = 3
+"""So often that is tried before what there was time for is what there is: a busy machine says nothing of a release."""
 
 
 def explainer_of(artifact: Artifact, predictor: Predictor) -> Explainer | str:
@@ -57,6 +60,7 @@ class Explainer:
         self._additive: Any = None
         self._trees: Trees | None = None
         self._refusal: str | None = None
+        self._late = 0
 
     @property
     def way(self) -> str:
@@ -80,29 +84,51 @@ class Explainer:
             self._prepare(None if seconds is None else PREPARE_SECONDS)
         if self._refusal is not None:
             raise not_explained(self._refusal)
-        found = self._explained(row, served, Budget(seconds), like)
+        try:
+            found = self._explained(row, served, Budget(seconds), like)
+        except ModelOpsError:
+            raise
+        except MODEL_ERRORS as error:
+            raise not_explained(f"the release failed on what was asked to explain it: {type(error).__name__}") from None
         if not np.isfinite(found.contributions).all() or found.gap > 10 * TOLERANCE:
             raise not_explained(f"what the features contribute is {found.gap:.2g} away from adding up to the score")
         return found
 
     def _prepare(self, seconds: float | None) -> None:
+        """Find out how the release is explained; where the time is over before, the next row tries it again."""
         budget, task = Budget(seconds), self._predictor.signature.task
-        mixer = self._mixer
+        mixer, scores = self._mixer, None
+        additive: Any = None
+        trees: Trees | None = None
         try:
-            self._scores = mixer.ask(
+            scores = mixer.ask(
                 lambda at: {name: values[at] for name, values in mixer.background.items()}, mixer.rows, budget
             )
-            self._additive = find_additive(mixer, task, self._scores, budget)
-            if self._additive is None and self._onnx is not None:
-                trees = find_trees(self._onnx, self._predictor.signature)
-                if trees is not None and trees.prepare(mixer, task, self._scores, budget):
-                    self._trees = trees
+            additive = find_additive(mixer, task, scores, budget)
+            if additive is None and self._onnx is not None:
+                trees = self._trees_of(self._onnx, scores, budget)
         except ModelOpsError as error:
             if error.first.code != "not-explained":
                 raise
-            if self._scores is None:
-                self._scores = np.empty(0)
-                self._refusal = error.first.message
+            self._late += 1
+            if not budget.allows() and self._late < PREPARATIONS:
+                raise
+            if scores is None:
+                scores, self._refusal = np.empty(0), error.first.message
+        self._scores, self._additive, self._trees = scores, additive, trees
+
+    def _trees_of(self, data: bytes, scores: FloatArray, budget: Budget) -> Trees | None:
+        """Return the trees that the release is made of, None for a graph of another make than those we know."""
+        signature = self._predictor.signature
+        try:
+            trees = find_trees(data, signature)
+            return trees if trees is not None and trees.prepare(self._mixer, signature.task, scores, budget) else None
+        except ModelOpsError as error:
+            if error.first.code == "not-explained":
+                raise
+            return None
+        except MODEL_ERRORS:
+            return None
 
     def _explained(self, row: Columns, served: FloatArray, budget: Budget, like: Explanation | None) -> Explanation:
         mixer, signature = self._mixer, self._predictor.signature
@@ -111,23 +137,30 @@ class Explainer:
         if np.abs(again - served).max() > TOLERANCE * max(1.0, float(np.abs(served).max())):
             raise not_explained("the release answers the same row differently when it is asked again")
         target, label = self._subject(served)
-        if self._additive is not None:
+        way = like.method if like is not None else None
+        if self._additive is not None and way in (None, "additive"):
             sums = self._additive(mixer, row, served, budget)
             if sums is not None:
                 baseline, terms, value = (each[..., target] for each in sums)
                 scale = self._additive.scale
                 return self._told("additive", scale, label, mixer.rows, float(baseline), float(value), terms)
-        if self._trees is not None:
+        if self._trees is not None and way in (None, "trees"):
             found = self._trees(mixer, row, served, target, budget)
             if found is not None:
                 baseline, terms, value = found
                 return self._told("trees", self._trees.link.scale, label, self._trees.rows, baseline, value, terms)
+        if way in ("additive", "trees"):
+            raise not_explained(f"the release is not explained in the way called {way}")
         value = float(plain(served)[0, target])
         scale = PLAIN[signature.task]
-        drawn = like is not None and like.method == "sampled"
-        if enumerable(mixer) and not drawn and budget.allows(mixer.seconds * (mixer.rows << len(mixer.names))):
+        every = enumerable(mixer) and (
+            way == "enumerated" or (way is None and budget.allows(mixer.seconds * (mixer.rows << len(mixer.names))))
+        )
+        if every:
             baseline, terms = enumerated(mixer, row, target, budget)
             return self._told("enumerated", scale, label, mixer.rows, baseline, value, terms)
+        if way == "enumerated":
+            raise not_explained("the release has too many features for all coalitions of them")
         ends = plain(self._scores)[:, target], value
         terms, errors, many = sampled(mixer, row, ends, target, budget, like.rounds if like is not None else None)
         found_ = self._told("sampled", scale, label, mixer.rows, float(ends[0].mean()), value, terms, errors, many)

@@ -6,11 +6,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-__all__ = ["Explanation", "Method", "parse_reasons"]
+__all__ = ["MOST_ROUNDS", "Explanation", "Method", "parse_reasons"]
 
 Method = Literal["additive", "trees", "enumerated", "sampled"]
 """How contributions were found; all but ``sampled`` are exact for the background that they are about.
@@ -20,6 +20,9 @@ coalitions of features. ``sampled``: orders of features drawn at random, so that
 """
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+MOST_ROUNDS = 8
+"""Passes over the background, each with one order and its reverse per row, after which sampling ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,13 @@ class Explanation:
 def parse_reasons(text: str, features: Sequence[str]) -> Explanation | str:
     """Return an explanation from the log, or the logged reason for which there was none.
 
-    What is neither raises ``ValueError``.
+    What is neither raises ``ValueError``: a log is what somebody wrote, so numbers that are none, ways that are not
+    known and more rounds than are ever taken are refused.
     """
-    given = json.loads(text)
+    try:
+        given = json.loads(text)
+    except RecursionError:
+        raise ValueError("the logged reasons are nested too deep") from None
     if not isinstance(given, dict):
         raise ValueError("the logged reasons are no object")
     if "none" in given:
@@ -91,17 +98,29 @@ def parse_reasons(text: str, features: Sequence[str]) -> Explanation | str:
         parts, errors = given["contributions"], given.get("errors")
         if list(parts) != list(features) or (errors is not None and list(errors) != list(features)):
             raise ValueError("the logged reasons are about other features than those of the release")
-        return Explanation(
+        found = Explanation(
             given["method"],
-            given["scale"],
+            str(given["scale"]),
             given.get("label"),
             tuple(features),
             int(given["background"]),
             float(given["baseline"]),
             float(given["value"]),
-            np.array([parts[name] for name in features], dtype=np.float64),
-            None if errors is None else np.array([errors[name] for name in features], dtype=np.float64),
+            np.array([float(parts[name]) for name in features]),
+            None if errors is None else np.array([float(errors[name]) for name in features]),
             int(given.get("rounds", 0)),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"the logged reasons lack {error}") from None
+    except OverflowError:
+        raise ValueError("the logged reasons hold a number that is none") from None
+    if found.method not in get_args(Method):
+        raise ValueError("the logged reasons were found in no way that is known")
+    numbers = [found.baseline, found.value, *found.contributions.tolist()]
+    numbers += found.errors.tolist() if found.errors is not None else []
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("the logged reasons hold a number that is not finite")
+    drawn = found.method == "sampled"
+    if drawn != (found.errors is not None) or not (1 <= found.rounds <= MOST_ROUNDS if drawn else found.rounds == 0):
+        raise ValueError("the logged reasons say otherwise than their way how they were drawn")
+    return found

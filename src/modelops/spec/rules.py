@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,9 +16,17 @@ from modelops.errors import Exit, failure
 _ERRORS = (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, IndexError, AttributeError)
 
 
+_COMPILED = "cel.cel"
+
+
 @cache
 def _engine() -> ModuleType:
-    """Load the compiled CEL engine alone; its package also imports a terminal program, ten times the cost."""
+    """Load the compiled CEL engine alone; its package also imports a terminal program, ten times the cost.
+
+    A process can load it once: it is shared with whoever imports the package.
+    """
+    if _COMPILED in sys.modules:
+        return sys.modules[_COMPILED]
     package = importlib.util.find_spec("cel")
     folders = package.submodule_search_locations if package else None
     for folder in folders or ():
@@ -26,7 +35,7 @@ def _engine() -> ModuleType:
             if spec is not None and spec.loader is not None:
                 module = importlib.util.module_from_spec(spec)
                 spec.loader.exec_module(module)
-                return module
+                return sys.modules.setdefault(_COMPILED, module)
     raise failure(
         "cel-missing",
         "the package common-expression-language is not installed",

@@ -192,6 +192,9 @@ class _Parts:
             return unquoted(error.first)
         if not found:
             return "there is no row to be explained"
+        scales = sorted({each.scale for each in found})
+        if len(scales) > 1:
+            return f"its rows are explained on different scales: {' and '.join(scales)}"
         names = [feature.name for feature in self._request.model.spec.data.features]
         of = {name: at for at, name in enumerate(found[0].features)}
         values = np.array([each.contributions for each in found])
