@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import comb
 from pathlib import Path
@@ -25,6 +25,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from modelops.artifacts import columns, load_predictor, open_artifact, put_artifact
 from modelops.audit import Rescorer
+from modelops.errors import ModelOpsError
 from modelops.predictions import examine, find
 from modelops.reasons import Explainer, coalitions, explainer_of
 from modelops.stores import Store
@@ -234,6 +235,81 @@ def test_reasons_are_told_and_logged_and_found_again(
         assert forged is not None
         assert (forged.status, "by a" in forged.reason) == ("different", True)
     assert not [flaw for one in examine(served.log, {}) for flaw in one.flaws]
+
+
+WRITTEN: dict[str, Callable[[dict[str, Any]], object]] = {
+    "ends that are no numbers": lambda logged: logged | {"baseline": math.nan, "value": math.nan},
+    "an error that nobody drew": lambda logged: logged | {"errors": dict.fromkeys(logged["contributions"], 0.1)},
+    "rounds without end": lambda logged: logged | {"method": "sampled", "rounds": 10**9},
+    "rounds below none": lambda logged: logged | {"rounds": -1},
+    "a number without a size": lambda logged: logged | {"baseline": 10**400},
+    "a background without a size": lambda logged: logged | {"background": math.inf},
+    "another way": lambda logged: logged | {"method": "guessed"},
+    "a list": lambda logged: [logged],
+}
+
+
+@pytest.mark.parametrize("what", WRITTEN)
+def test_reasons_that_somebody_wrote_are_not_believed(
+    store: Store, digests: dict[str, str], served: Running, what: str
+) -> None:
+    """Whatever a row of the log holds, the audit ends and says that these are not the reasons."""
+    asked = {"records": [record(3)], "parameters": {"explain": 2}}
+    (row,) = served.ask("/v2/models/slow/predict", asked).json["predictions"]
+    found = find(served.log, row["id"])
+    assert found is not None
+    assert found.row.reasons is not None
+    text = json.dumps(WRITTEN[what](json.loads(found.row.reasons)))
+    proof = Rescorer(lambda: store).explain(found.row._replace(reasons=text), digests["slow"])
+    assert proof is not None
+    assert proof.status == "different", proof
+
+
+def test_features_that_somebody_wrote_end_no_audit(store: Store, digests: dict[str, str], served: Running) -> None:
+    """Features that are no JSON, or nested without end, are not those that were explained."""
+    asked = {"records": [record(3)], "parameters": {"explain": 2}}
+    (row,) = served.ask("/v2/models/slow/predict", asked).json["predictions"]
+    found = find(served.log, row["id"])
+    assert found is not None
+    for features in ("{", "[" * 100_000):
+        proof = Rescorer(lambda: store).explain(found.row._replace(features=features), digests["slow"])
+        assert proof is not None
+        assert proof.status == "different", proof
+
+
+def test_what_there_was_time_for_then_is_found_again(
+    store: Store, digests: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who explained by coalitions, as there was no time to look for trees, is asked by coalitions again."""
+    predictor = load_predictor(open_artifact(store, digests["boosted"]))
+    row = columns({key: [value] for key, value in record(3).items()}, predictor.signature.features)
+    scores = predictor.predict_columns(row).scores
+    with monkeypatch.context() as hurried:
+        hurried.setattr("modelops.reasons.explainer.find_trees", lambda *_: None)
+        then = explainer(store, digests["boosted"]).explain(row, scores, None)
+    unhurried = explainer(store, digests["boosted"])
+    assert (then.method, unhurried.explain(row, scores, None).method) == ("enumerated", "trees")
+    again = unhurried.explain(row, scores, None, then)
+    assert (again.method, again.scale) == (then.method, then.scale)
+    assert again.contributions.tolist() == then.contributions.tolist()
+
+
+def test_a_row_whose_time_was_over_leaves_nothing_half_learnt(store: Store, digests: dict[str, str]) -> None:
+    """A category that no row before had is explained the next time, though there was no time for it the first time."""
+    artifact = open_artifact(store, digests["boosted"])
+    predictor, background = load_predictor(artifact), artifact.background
+    assert background is not None
+    rare = next(at for at in range(COUNT) if ROWS["group"][at] not in set(background["group"]))
+    rows = [
+        columns({key: [value] for key, value in record(at).items()}, predictor.signature.features) for at in (0, rare)
+    ]
+    scores = [predictor.predict_columns(row).scores for row in rows]
+    hurried = explainer(store, digests["boosted"])
+    hurried.explain(rows[0], scores[0], None)
+    with pytest.raises(ModelOpsError, match="not-explained"):
+        hurried.explain(rows[1], scores[1], 0.0)
+    fresh = explainer(store, digests["boosted"]).explain(rows[1], scores[1], None)
+    assert hurried.explain(rows[1], scores[1], None).contributions.tolist() == fresh.contributions.tolist()
 
 
 def test_all_forms_tell_the_same(served: Running) -> None:
