@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,10 @@ import pytest
 from audit.test_audit import HOME, MODEL, Project, log_rows, row
 from modelops.audit import Asked
 from modelops.audit.listings import (
+    Approvals,
+    Dependents,
+    Verdicts,
+    WaiverUses,
     approvals_between,
     dependents_of_package,
     dependents_of_source,
@@ -22,6 +28,7 @@ from modelops.cli import main
 from modelops.clock import parse_instant, wall_clock
 from modelops.errors import ModelOpsError
 from modelops.evidence import Making
+from modelops.repository import Repository
 from modelops.spec.kinds.promotion import Approval
 from modelops.spec.kinds.release import WaiverUse
 from modelops.spec.yaml.dump import dump
@@ -83,6 +90,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Project:
     later = parse_instant("2026-04-11T12:00:00Z").timestamp()
     log_rows(project.log, row("p-april"), row("p-later", time=later), row("p-other", entity="card-8", time=later))
     return project
+
+
+@pytest.fixture
+def copy(world: Project, tmp_path: Path) -> Project:
+    """Return a project of one's own with the same branch."""
+    shutil.copytree(world.root.parent, tmp_path / "copy")
+    return Project(tmp_path / "copy")
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +169,7 @@ def test_every_verdict_that_is_no_pass_is_told(records: Records) -> None:
 
 def test_what_a_waiver_let_through_is_told(records: Records) -> None:
     """The release and the promotion that relied on it, though no file of the waiver is left."""
-    used = uses_of_waivers(records)
+    used = uses_of_waivers(records).found
     assert [(one.use.name, one.release, one.by, one.environment) for one in used][-1] == (
         "small-sample", 2, "promotion", "production",
     )  # fmt: skip
@@ -191,3 +205,124 @@ def test_the_verbs_answer_in_text_and_json(
     assert (code, "p-later" in said, "p-april" in said) == (0, True, False)
     assert len(json.loads(call("entity", "card-7", "-o", "json")[1])["predictions"]) == 2
     assert call("entity", "card-9")[0] == 1
+
+
+def everything(project: Project, **asked: Any) -> tuple[Dependents, Approvals, Verdicts, WaiverUses]:
+    records = Records(project.repository, "main", Asked(wall_clock(), **asked))
+    return (
+        dependents_of_package(records, "numpy", "<2"),
+        approvals_between(records, None, None),
+        unpassed(records, ("no-data",)),
+        uses_of_waivers(records),
+    )
+
+
+RELEASE_2, RELEASE_3 = f"{HOME}/releases/2/release.yaml", f"{HOME}/releases/3/release.yaml"
+EVIDENCE_3 = f"{HOME}/releases/3/evidence.intoto.jsonl"
+DEPLOYED, PROMOTED = f"{HOME}/environments/production.yaml", f"{HOME}/promotions/production-2.yaml"
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "named", "status", "by"),
+    [
+        pytest.param(RELEASE_2, b"spec: [", RELEASE_2, "unread", "pagw", id="release"),
+        pytest.param(RELEASE_3, b"spec: [", RELEASE_3, "unread", "pagw", id="release-that-runs-nowhere"),
+        pytest.param(RELEASE_2, None, RELEASE_2, "gone", "pagw", id="release-taken-away-that-runs"),
+        pytest.param(RELEASE_3, None, RELEASE_3, "gone", "aw", id="release-taken-away"),
+        pytest.param(EVIDENCE_3, b"{}\n", RELEASE_3, "unproven", "pagw", id="evidence"),
+        pytest.param(EVIDENCE_3, None, RELEASE_3, "unproven", "pagw", id="evidence-taken-away"),
+        pytest.param(PROMOTED, b"spec: [", PROMOTED, "unread", "aw", id="promotion"),
+        pytest.param(PROMOTED, None, PROMOTED, "gone", "aw", id="promotion-taken-away"),
+        pytest.param(DEPLOYED, b"spec: [", DEPLOYED, "unread", "pg", id="deployment"),
+        pytest.param(f"{HOME}/releases/007/release.yaml", b"x", f"{HOME}/releases/007/release.yaml", "unread", "pagw"),
+    ],
+)
+def test_a_record_that_says_nothing_is_named(
+    copy: Project, path: str, data: bytes | None, named: str, status: str, by: str
+) -> None:
+    """Where a release, a promotion or a deployment is unread, unproven or gone, no answer that needs it is ok."""
+    copy.change(path, data)
+    for letter, answer in zip("pagw", everything(copy), strict=True):
+        found = [(one.path, one.status) for one in answer.unproven]
+        assert found == ([(named, status)] if letter in by else []), letter
+        assert all(one.problems and all(one.problems) for one in answer.unproven)
+        assert not (answer.unproven and answer.ok)
+
+
+def test_a_release_that_runs_without_a_record_is_not_known(copy: Project) -> None:
+    """An advisory tells where it runs, by what the environment was told before its file was broken, too."""
+    copy.change(RELEASE_2, b"spec: [")
+    copy.change(DEPLOYED, b"spec: [")
+    unknown = [(one.release, one.runs, one.trust.ok) for one in everything(copy)[0].unknown]
+    assert unknown == [(1, ("production (stable)",), True), (2, ("production (candidate)",), False)]
+
+
+def test_what_a_release_without_proof_says_of_its_data_does_not_clear_it(copy: Project) -> None:
+    """It may have been trained on the source, so it is among the unknown; the others are of other data."""
+    copy.change(EVIDENCE_3, None)
+    answer = dependents_of_source(Records(copy.repository, "main", Asked(wall_clock())), "elsewhere")
+    assert ([one.release for one in answer.unknown], answer.found, answer.ok) == ([3], (), False)
+
+
+def test_a_model_that_is_gone_is_told_of(copy: Project) -> None:
+    """Its approvals, verdicts and waivers are those of before; it runs on where nobody approved that it went."""
+    before = everything(copy)
+    gone = dict.fromkeys(copy.repository.paths("main", f"{HOME}/"))
+    commit = copy.commit("2026-06-01T00:00:00Z", gone)
+    package, approvals, verdicts, waivers = everything(copy)
+    assert approvals.found == before[1].found != ()
+    assert waivers.found == before[3].found != ()
+    assert (approvals.ok, waivers.ok, verdicts.judged) == (True, True, before[2].judged)
+    assert ([(one.release, one.runs) for one in package.unknown], package.ok) == ([(1, ())], True)
+    pushed = everything(copy, distrusted=frozenset({commit}))[0]
+    assert ([(one.release, one.runs) for one in pushed.unknown], pushed.ok) == ([(1, ("production (stable)",))], False)
+
+
+def test_a_clone_without_the_past_does_not_call_its_approvals_all(copy: Project, tmp_path: Path) -> None:
+    """What was removed is not seen there, and that is said."""
+    subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{copy.root}", tmp_path / "shallow"], check=True)
+    records = Records(Repository.discover(tmp_path / "shallow"), "main", Asked(wall_clock()))
+    for answer in (approvals_between(records, None, None), uses_of_waivers(records)):
+        assert "git fetch --unshallow" in str([one.problems for one in answer.unproven])
+        assert not answer.ok
+
+
+@pytest.mark.parametrize("verb", ["approvals", "gates", "waivers", "package"])
+def test_the_verbs_name_what_is_not_proven(
+    copy: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    """In text and JSON, with the code for an answer of no."""
+    copy.change(RELEASE_3, b"spec: [")
+    copy.change(DEPLOYED, copy.deployment()[DEPLOYED])
+    monkeypatch.chdir(copy.root)
+    monkeypatch.setenv("NO_COLOR", "1")
+    words = ["audit", verb, *(["keras"] if verb == "package" else [])]
+    for form in ("text", "json"):
+        with pytest.raises(SystemExit) as end:
+            main([*words, "-o", form])
+        said = capsys.readouterr().out
+        assert end.value.code == 1
+        assert RELEASE_3 in said
+        assert form == "json" or f"{RELEASE_3} cannot be read: {RELEASE_3}:2:1: not valid YAML" in said
+    assert [one["status"] for one in json.loads(said)["unproven"]] == ["unread"]
+
+
+def test_waivers_stand_at_the_commit_that_they_were_used_by(copy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A branch that moves while the question is answered does not mix two commits."""
+    begun, judged = copy.repository.tip("main"), []
+
+    def moving(records: Records) -> WaiverUses:
+        copy.change("README.md", b"later")
+        return uses_of_waivers(records)
+
+    def standing(workspace: Any, graph: Any, tip: str) -> tuple[()]:
+        judged.append(tip)
+        return ()
+
+    monkeypatch.chdir(copy.root)
+    monkeypatch.setattr("modelops.audit.listings.uses_of_waivers", moving)
+    monkeypatch.setattr("modelops.governance.waivers.standings", standing)
+    monkeypatch.setattr("modelops.project.workspace.Workspace.graph", lambda workspace, tip: judged.append(tip))
+    with pytest.raises(SystemExit):
+        main(["audit", "waivers"])
+    assert judged == [begun, begun]

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from modelops.audit import Answered, Reexplained
-from modelops.audit.listings import Approvals, Approved, Dependent, Dependents, Unpassed, Verdicts, Waived
+from modelops.audit.listings import (
+    Approvals,
+    Approved,
+    Dependent,
+    Dependents,
+    Unpassed,
+    Unproven,
+    Verdicts,
+    Waived,
+    WaiverUses,
+)
 from modelops.spec.kinds.release import WaiverUse
 from views.answers import COMMIT, DIGEST, HOSTILE, PREDICTION, PROVEN, REFUSED, VERDICT
 
@@ -20,12 +30,18 @@ _USE = WaiverUse(
     granted_by=("grace", "ada"),
     reason=f"a pilot {HOSTILE}",
 )
+_UNPROVEN = (
+    Unproven("models/fraud/releases/3/release.yaml", "unread", (f"this is no YAML {HOSTILE}\n  hint: none",)),
+    Unproven("models/fraud/releases/1/release.yaml", "unproven", ("its signature is not right", "nor is its card")),
+    Unproven(f"models/old/{HOSTILE}.yaml", "gone", ("it was taken away",)),
+)
 DEPENDENTS = Dependents(
     of=f"numpy <2.1 {HOSTILE}",
     revision=COMMIT,
     releases=3,
     found=(Dependent("fraud", 2, "2.0.2", ("production (stable)",), PROVEN),),
     unknown=(Dependent("fraud", 1, None, (), REFUSED),),
+    unproven=_UNPROVEN[:1],
 )
 APPROVED = Approvals(
     since="2026-05-01T00:00:00+00:00",
@@ -35,6 +51,7 @@ APPROVED = Approvals(
         Approved("grace", "2026-05-01T09:00:00Z", "fraud", 2, None, None, COMMIT, PROVEN),
         Approved(HOSTILE, "2026-05-02T09:58:00Z", "fraud", 2, "production", 7, COMMIT, REFUSED),
     ),
+    unproven=_UNPROVEN,
 )
 UNPASSED = Verdicts(
     revision=COMMIT,
@@ -47,9 +64,13 @@ UNPASSED = Verdicts(
         Unpassed("fraud", 2, VERDICT.model_copy(update={"verdict": "no-data", "blocking": False}), (), REFUSED),
     ),
 )
-WAIVED = (
-    Waived(_USE, "fraud", 1, "release", None, PROVEN),
-    Waived(_USE, "fraud", 1, "promotion", "production", REFUSED),
+WAIVED = WaiverUses(
+    COMMIT,
+    (
+        Waived(_USE, "fraud", 1, "release", None, PROVEN),
+        Waived(_USE, "fraud", 1, "promotion", "production", REFUSED),
+    ),
+    _UNPROVEN[1:],
 )
 ENTITY = [
     Answered("01a1", "production", "fraud", 2, "stable", "2026-05-03T11:00:00Z", HOSTILE, 0.73, 200, None),

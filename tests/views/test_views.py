@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import modelops.views
 from conftest import Golden
-from modelops.audit import LogAnswer
+from modelops.audit import LogAnswer, Reexplained
 from modelops.data.comparison import Comparison
 from modelops.drift import Score
 from modelops.errors import Location, Problem
@@ -185,3 +185,25 @@ def test_only_one_module_escapes_markup() -> None:
         and any(isinstance(one, ast.Constant) and one.value in ("\\|", "\\*", r"\\\g<0>") for one in node.args)
     ]
     assert set(found) == {"markup.py"}
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        (5, "a +0.4"),
+        ([1, 2], "a +0.4"),
+        ("a", "a +0.4"),
+        ({"a": "wide"}, "a +0.4"),
+        ({"a": float("nan")}, "a +0.4"),
+        ({"a": True}, "a +0.4"),
+        ({"a": 10**400}, "a +0.4"),
+        ({"a": 0.004}, "a +0.4 (± 0.004)"),
+        (None, "a +0.4"),
+    ],
+)
+def test_reasons_of_an_edited_log_are_told(errors: object, said: str) -> None:
+    """Errors count only where they are finite numbers by name; contributions that are none come last, as they are."""
+    parts = {"b": "much", "a": 0.4, "c": [1], "d": 10**400}
+    logged = {"contributions": parts, "errors": errors, "baseline": [0.3], "value": None}
+    rows = [text for _, text in prediction_log.reasons_rows(Reexplained("different", logged, "it is edited"))]
+    assert rows[1:] == [said, "b much", "c [1]", f"d {10**400}"]

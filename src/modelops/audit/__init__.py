@@ -22,7 +22,7 @@ from modelops.audit.answers import (
 )
 from modelops.audit.entities import Answered, of_entity
 from modelops.audit.logged import KnownLog
-from modelops.audit.questions import environment, log, prediction, release
+from modelops.audit.questions import environment, log, prediction, prediction_in, release
 from modelops.audit.records import Asked
 from modelops.audit.rescoring import Rescorer
 from modelops.audit.seals import read_seals, remembered
@@ -53,6 +53,7 @@ __all__ = [
     "log",
     "of_entity",
     "prediction",
+    "prediction_in",
     "read_seals",
     "release",
     "remembered",

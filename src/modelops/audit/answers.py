@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -396,9 +397,12 @@ class LogAnswer:
 
 
 def to_dict(answer: object) -> Any:
-    """Return an answer as JSON values with the keys of the specs; ``ok`` says whether everything in it is proven."""
+    """Return an answer as JSON values with the keys of the specs; ``ok`` says whether everything in it is proven.
+
+    A number that JSON has no word for, as a caller may have had it logged, is None.
+    """
     if isinstance(answer, Strict):
-        return answer.model_dump(mode="json", by_alias=True)
+        return to_dict(answer.model_dump(mode="json", by_alias=True))
     if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
         fields = {_camel(field.name): to_dict(getattr(answer, field.name)) for field in dataclasses.fields(answer)}
         return fields | ({"ok": answer.ok} if hasattr(answer, "ok") else {})
@@ -406,7 +410,7 @@ def to_dict(answer: object) -> Any:
         return {str(key): to_dict(value) for key, value in answer.items()}
     if isinstance(answer, tuple | list):
         return [to_dict(value) for value in answer]
-    return answer
+    return None if isinstance(answer, float) and not math.isfinite(answer) else answer
 
 
 def _camel(name: str) -> str:

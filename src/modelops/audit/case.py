@@ -20,11 +20,14 @@ from modelops.audit.answers import PredictionAnswer, to_dict
 from modelops.audit.records import Records
 from modelops.clock import format_instant
 from modelops.errors import Exit, failure
-from modelops.evidence import Signer
+from modelops.evidence import Keyring, Signer
 from modelops.evidence.envelope import pae
+from modelops.evidence.keyring import keyring_of
 from modelops.evidence.keys import read_public_key
+from modelops.markup import plain
+from modelops.project.signing import require_time
 from modelops.project.snapshots import seal_path
-from modelops.spec.kinds.trust_policy import TrustPolicySpec
+from modelops.spec.kinds.trust_policy import TrustedKey, TrustPolicySpec
 from modelops.spec.layout import SNAPSHOT, TRUST, ReleaseFiles, promotion_evidence
 
 __all__ = ["SIGNATURE", "SUMS", "case_files", "write_case"]
@@ -46,13 +49,24 @@ Nothing but the key itself has to be trusted: compare keys/{key}.pem with what i
   openssl dgst -sha256 -verify keys/{key}.pem -signature {signature} {sums}
   sha256sum -c {sums}
 {checks}
+
+What these commands do not check: whether a key might sign that, and then. The trust policy says it,
+records/{policy}, as it is at the commit of this export:
+
+{limits}
+
+answer.json says what modelops found of it for each record, by the commit that brought the record in.
 """
 
 
 def case_files(
     records: Records, answer: PredictionAnswer, signer: Signer, now: datetime, artifact: Artifact | None = None
 ) -> dict[str, bytes]:
-    """Return the files of a case by their path; the signer has to be a key of the trust policy."""
+    """Return the files of a case by their path; the signer has to be a key that the trust policy lets sign now.
+
+    Codes: ``trust-missing``, ``signature-untrusted``, ``key-not-in-force``, ``key-expired``, ``key-revoked``, and
+    ``clock-behind`` at a time before that of the branch.
+    """
     resource = records.load(TRUST.path())
     policy = resource.spec if resource is not None else None
     if not isinstance(policy, TrustPolicySpec):
@@ -61,6 +75,11 @@ def case_files(
     if signer.keyid not in names:
         hint = "export it where a key is that policies/trust.yaml names"
         raise failure("signature-untrusted", "the key of this machine is not in the trust policy", hint=hint)
+    # Where no key counts any more, a case still tells what is wrong: then the policy as it stands says who may sign.
+    keyring = records.trust if isinstance(records.trust, Keyring) else keyring_of(policy)
+    keyring.require(signer, None, now)
+    if keyring is records.trust and records.chain is not None:
+        require_time(records.chain, now)
     files: dict[str, bytes] = {"answer.json": _pretty(to_dict(answer))}
     for path in _paths(answer):
         data = records.read(path)
@@ -79,9 +98,31 @@ def case_files(
         signature=SIGNATURE,
         sums=SUMS,
         checks="\n".join(f"  {line}" for line in checks),
+        policy=TRUST.path(),
+        limits="\n".join(f"  keys/{key.name}.pem {_limits(key)}" for key in policy.keys),
     ).encode()
-    listed = "".join(f"{hashlib.sha256(files[path]).hexdigest()}  {path}\n" for path in sorted(files))
-    return files | {SUMS: listed.encode(), SIGNATURE: signer.sign_bytes(listed.encode())}
+    listed = "".join(_sum(path, files[path]) for path in sorted(files)).encode()
+    return files | {SUMS: listed, SIGNATURE: signer.sign_bytes(listed)}
+
+
+def _limits(key: TrustedKey) -> str:
+    """Return what a key signs, from when until when, and whether it is revoked, as one line."""
+    said = [f"signs {', '.join(key.signs)}"]
+    said += [f"valid from {key.valid_from}"] if key.valid_from is not None else []
+    said += [f"valid until {key.valid_until}"] if key.valid_until is not None else []
+    if key.valid_from is None and key.valid_until is None:
+        said.append("valid at any time")
+    said.append("not revoked" if key.revoked is None else f"REVOKED from {key.revoked.at} on: {key.revoked.reason}")
+    return plain("; ".join(said))
+
+
+_ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
+
+
+def _sum(path: str, data: bytes) -> str:
+    """Return the line of a file for ``sha256sum``, which marks a name with escapes by a backslash before the digest."""
+    name = path.translate(_ESCAPED)
+    return f"{'' if name == path else chr(92)}{hashlib.sha256(data).hexdigest()}  {name}\n"
 
 
 def _paths(answer: PredictionAnswer) -> Iterator[str]:
@@ -122,7 +163,8 @@ def _proofs(files: Mapping[str, bytes], names: Mapping[str, str]) -> tuple[dict[
 
 
 def _pretty(value: object) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
+    """Return JSON values as a document; half a surrogate pair, which UTF-8 has no bytes for, stays escaped."""
+    return (json.dumps(value, indent=2, allow_nan=False, sort_keys=True) + "\n").encode()
 
 
 def write_case(files: Mapping[str, bytes], folder: Path) -> None:

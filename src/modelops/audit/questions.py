@@ -70,9 +70,14 @@ def prediction(
     The release answers it once more by the ``rescorer``. An id that no log holds is ``unknown-prediction`` and says
     where it was looked for, and whether the logs there are whole.
     """
+    records = Records(repository, repository.tip(branch), asked or Asked(wall_clock()))
+    return prediction_in(records, id, logs=logs, rescorer=rescorer)
+
+
+def prediction_in(records: Records, id: str, *, logs: Logs, rescorer: Rescorer | None = None) -> PredictionAnswer:
+    """Return what ``prediction`` does by the records of one commit, for whoever tells more of that commit."""
     known, logged = _find(id, logs)
     environment, log, row = known.environment, known.log, logged.row
-    records = Records(repository, repository.tip(branch), asked or Asked(wall_clock()))
     at = datetime.fromtimestamp(row.time, UTC)
     made_by, trust = _release_or_reason(records, row.model, row.release)
     return PredictionAnswer(

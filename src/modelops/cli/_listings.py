@@ -12,18 +12,24 @@ from modelops.cli.output import emit, in_haste, output_option
 
 if TYPE_CHECKING:
     from modelops.audit.records import Records
+    from modelops.project.workspace import Workspace
 
 __all__ = ["COMMANDS"]
 
 _DATE = "ISO 8601 date or instant; without an offset it is UTC."
 
 
-def _records() -> Records:
+def _opened() -> tuple[Workspace, Records]:
+    """Return the workspace and the records of its tip: whatever else is told with them has to be of that commit."""
     from modelops.audit.records import Records
     from modelops.project.workspace import open_workspace
 
     workspace = open_workspace()
-    return Records(workspace.repository, workspace.repository.tip(workspace.branch), asked_by(workspace))
+    return workspace, Records(workspace.repository, workspace.tip(), asked_by(workspace))
+
+
+def _records() -> Records:
+    return _opened()[1]
 
 
 @click.command("package")
@@ -35,7 +41,7 @@ def package_command(name: str, versions: str, output: str) -> int:
     """Tell which releases were built with package NAME, and where they run: the impact of an advisory.
 
     VERSIONS is a specifier such as '<2.1' or '>=1,<1.5'; without one every version counts. Ends with 1 where
-    one of them runs, or one runs of which it is not known.
+    one of them runs, one runs of which it is not known, or a record is not proven.
     """
     from modelops.audit.listings import dependents_of_package
     from modelops.views.proofs import listings as view
@@ -52,7 +58,7 @@ def package_command(name: str, versions: str, output: str) -> int:
 def source_command(source: str, output: str) -> int:
     """Tell which releases were trained on data that names SOURCE as upstream, and where they run.
 
-    Ends with 1 where one of them runs, or one runs of which it is not known.
+    Ends with 1 where one of them runs, one runs of which it is not known, or a record is not proven.
     """
     from modelops.audit.listings import dependents_of_source
     from modelops.views.proofs import listings as view
@@ -71,7 +77,7 @@ def source_command(source: str, output: str) -> int:
 def approvals_command(since: str | None, until: str | None, who: str | None, output: str) -> int:
     """Tell who approved which release, or which promotion, over a period.
 
-    Ends with 1 where one of them is in a record that is not proven.
+    Models that are gone count. Ends with 1 where a record is not proven or cannot be read, and names it.
     """
     from modelops.audit.listings import approvals_between
     from modelops.clock import parse_instant
@@ -96,7 +102,7 @@ def approvals_command(since: str | None, until: str | None, who: str | None, out
 def gates_command(words: tuple[str, ...], output: str) -> int:
     """Tell every verdict of every release that is no pass, why it was released all the same, and where it runs.
 
-    Ends with 1 where such a release runs.
+    Ends with 1 where such a release runs, or a record is not proven.
     """
     from modelops.audit.listings import unpassed
     from modelops.views.proofs import listings as view
@@ -112,22 +118,22 @@ def gates_command(words: tuple[str, ...], output: str) -> int:
 def waivers_command(output: str) -> int:
     """Tell how every waiver stands, and everything that one ever let through, with who granted it and why.
 
-    Ends with 1 where the policies cannot be read that say how waivers stand; the rest is told all the same.
+    Ends with 1 where the policies cannot be read that say how waivers stand, or a record is not proven; the rest is
+    told all the same.
     """
     from modelops.audit.listings import uses_of_waivers
     from modelops.errors import ModelOpsError
     from modelops.governance.waivers import standings
-    from modelops.project.workspace import open_workspace
     from modelops.views.proofs import listings as view
 
-    workspace = open_workspace()
-    used, tip = uses_of_waivers(_records()), workspace.tip()
+    workspace, records = _opened()
+    used, tip = uses_of_waivers(records), records.revision
     try:
         standing, unread = standings(workspace, workspace.graph(tip), tip), None
     except ModelOpsError as error:
         standing, unread = (), str(error.first)
     emit(output, view.waivers_data(standing, used, unread), lambda: view.waivers_text(standing, used, unread))
-    return 0 if unread is None else 1
+    return 0 if unread is None and used.ok else 1
 
 
 @click.command("entity")
@@ -149,14 +155,13 @@ def entity_command(
     from modelops.audit import of_entity, to_dict
     from modelops.clock import parse_instant
     from modelops.project.retired import retired_models
-    from modelops.project.workspace import open_workspace
     from modelops.views.proofs import listings as view
 
-    workspace = open_workspace()
+    workspace, records = _opened()
     begin = None if day is None else parse_instant(day).replace(hour=0, minute=0, second=0, microsecond=0)
     period = (None, None) if begin is None else (begin, begin + timedelta(days=1))
-    tip = workspace.tip()
-    known = {name for _, name, _ in _records().places("Model")} | set(retired_models(workspace.repository, tip))
+    known = {name for _, name, _ in records.places("Model")}
+    known |= set(retired_models(workspace.repository, records.revision))
     logs = [*logs_here(workspace), *exported_logs(workspace, exported)]
     found, count = of_entity(logs, sorted(known) if model is None else [model], entity, limit, *period)
     answer = {"entity": entity, "count": count, "predictions": [to_dict(one) for one in found]}
@@ -175,21 +180,17 @@ def case_command(id: str, directory: Path, artifact: bool, exported: tuple[str, 
 
     It is written whatever is proven; ends with 1 where not everything is, as `audit prediction` does.
     """
-    from modelops import audit
     from modelops.artifacts import open_artifact
+    from modelops.audit import Rescorer, prediction_in
     from modelops.audit.case import case_files, write_case
-    from modelops.project.workspace import open_workspace
 
-    workspace = open_workspace()
+    workspace, records = _opened()
     logs = [*logs_here(workspace), *exported_logs(workspace, exported)]
-    rescorer, asked = audit.Rescorer(lambda: workspace.store), asked_by(workspace)
-    answer = audit.prediction(
-        workspace.repository, id, logs=logs, branch=workspace.branch, rescorer=rescorer, asked=asked
-    )
+    answer = prediction_in(records, id, logs=logs, rescorer=Rescorer(lambda: workspace.store))
     opened = None
     if artifact and answer.made_by is not None:
         opened = open_artifact(workspace.store, answer.made_by.artifact)
-    files = case_files(_records(), answer, workspace.signer, workspace.clock(), opened)
+    files = case_files(records, answer, workspace.signer, workspace.clock(), opened)
     write_case(files, directory)
     told = {"directory": str(directory), "files": sorted(files), "ok": answer.ok}
     proven = "everything in it is proven" if answer.ok else "NOT everything in it is proven: see answer.json"

@@ -107,14 +107,18 @@ class Keyring:
         _within(key, time, where)
         return _for_this(key, wanted, where, kind)
 
-    def require(self, signer: Signer, purpose: str, time: datetime) -> None:
-        """Raise unless a key may sign now what comes in next; the codes are those of ``judge``."""
+    def require(self, signer: Signer, purpose: str | None, time: datetime) -> None:
+        """Raise unless a key may sign now what comes in next; the codes are those of ``judge``.
+
+        Without a purpose it has to be one that may sign anything now: in force, within its window, not revoked.
+        """
         where = Location(TRUST.path())
         if signer.keyid not in self.spans:
             said = f"the key {signer.keyid[:16]} that signs here is not in the trust policy"
             raise failure("signature-untrusted", said, exit=Exit.NO, location=where, hint=_ADD)
         try:
-            self._at(signer.keyid, purpose, where, purpose, self.now, time)
+            wanted = purpose or self.spans[signer.keyid][-1].key.signs[0]
+            self._at(signer.keyid, wanted, where, wanted, self.now, time)
         except ModelOpsError as error:
             raise ModelOpsError(*error.problems, exit=Exit.NO) from None
 

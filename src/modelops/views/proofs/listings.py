@@ -7,7 +7,7 @@ from typing import Any
 
 from modelops.audit.answers import Trust, to_dict
 from modelops.audit.entities import Answered
-from modelops.audit.listings import Approvals, Dependent, Dependents, Verdicts, Waived
+from modelops.audit.listings import Approvals, Dependent, Dependents, Unproven, Verdicts, WaiverUses
 from modelops.governance.waivers import Standing
 from modelops.markup import plain
 from modelops.views.proofs import waivers
@@ -22,10 +22,26 @@ def data(answer: Answer) -> Any:
 
 
 def text(answer: Answer) -> str:
-    """Return an answer for a terminal: a line for each, and what it comes to."""
+    """Return an answer for a terminal: a line for each, what it comes to, and the records that prove nothing."""
     if isinstance(answer, Dependents):
-        return _of_dependents(answer)
-    return _of_approvals(answer) if isinstance(answer, Approvals) else _of_verdicts(answer)
+        said = _of_dependents(answer)
+    else:
+        said = _of_approvals(answer) if isinstance(answer, Approvals) else _of_verdicts(answer)
+    return "\n".join([said, *_unproven(answer.unproven)])
+
+
+_WHY = {"unread": "cannot be read", "unproven": "is not proven", "gone": "is not there"}
+
+
+def _unproven(found: Sequence[Unproven]) -> list[str]:
+    """Return the records of which it is not known what they would say, each with why."""
+    if not found:
+        return []
+    lines = [colored("NOT PROVEN", "red", bold=True) + ": what these would say is not known"]
+    for one in found:
+        why = "; ".join(problem.partition("\n")[0] for problem in one.problems)
+        lines.append(f"  {plain(one.path)} {_WHY[one.status]}: {plain(why)}")
+    return lines
 
 
 def _rows(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
@@ -49,7 +65,7 @@ def _of_dependents(answer: Dependents) -> str:
         f"{len(answer.found)} of {answer.releases} releases depend on {plain(answer.of)}; {running} of them run"
     )
     if answer.unknown:
-        lines.append(colored(f"of {len(answer.unknown)} more it is not known: their evidence does not say", "yellow"))
+        lines.append(colored(f"of {len(answer.unknown)} more it is not known: their records do not say", "yellow"))
     return "\n".join(lines)
 
 
@@ -81,28 +97,29 @@ def _of_verdicts(answer: Verdicts) -> str:
     return "\n".join([*lines, f"{counted}; what never became a release is in no commit"])
 
 
-def waivers_text(standing: Sequence[Standing], used: Sequence[Waived], unread: str | None = None) -> str:
+def waivers_text(standing: Sequence[Standing], used: WaiverUses, unread: str | None = None) -> str:
     """Return the waivers that there are, or why that cannot be told, and everything that one let through."""
     rows = [
         (
             *(one.use.name, one.use.of, f"{one.model} {one.release}", one.environment or "the release"),
             *(one.use.expires, ", ".join(one.use.granted_by), one.use.reason, _proven(one.trust)),
         )
-        for one in used
+        for one in used.found
     ]
     now = waivers.text(standing) or "there is no waiver now"
     if unread is not None:
         now = f"{colored('NOT KNOWN', 'red', bold=True)} how waivers stand now: {plain(unread)}"
     used_lines = _rows(("USED", "OF", "FOR", "INTO", "EXPIRES", "GRANTED BY", "REASON", ""), rows)
-    return "\n".join([now, *(used_lines or ["none was ever relied on"])])
+    return "\n".join([now, *(used_lines or ["none was ever relied on"]), *_unproven(used.unproven)])
 
 
-def waivers_data(standing: Sequence[Standing], used: Sequence[Waived], unread: str | None = None) -> dict[str, Any]:
+def waivers_data(standing: Sequence[Standing], used: WaiverUses, unread: str | None = None) -> dict[str, Any]:
     """Return the same as plain values."""
     return {
         "standing": [waivers.row(one) for one in standing],
         "unread": unread,
-        "used": [to_dict(one) for one in used],
+        "used": [to_dict(one) for one in used.found],
+        "unproven": [to_dict(one) for one in used.unproven],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -172,10 +173,11 @@ def reasons_rows(found: Reexplained) -> list[tuple[str, object]]:
     parts = logged.get("contributions")
     if found.status == "none" or not isinstance(parts, Mapping):
         return [("reasons", f"asked for, and none were given: {found.reason}")]
-    errors = logged.get("errors") or {}
+    errors = _numbers(logged.get("errors"))
     of = f" of {logged['label']}" if "label" in logged else ""
     head = f"{logged.get('scale')}{of}: {_short(logged.get('baseline'))} on average, {_short(logged.get('value'))} here"
-    order = sorted(parts, key=lambda name: -abs(parts[name]) if isinstance(parts[name], int | float) else 0.0)
+    sizes = _numbers(parts)
+    order = sorted(parts, key=lambda name: -abs(sizes.get(name, 0.0)))
     rows: list[tuple[str, object]] = [("reasons", f"{head}; {logged.get('method')}, {logged.get('background')} rows")]
     for name in order[:_REASONS]:
         error = f" (± {_short(errors[name])})" if name in errors else ""
@@ -184,12 +186,30 @@ def reasons_rows(found: Reexplained) -> list[tuple[str, object]]:
     return [*rows, ("", f"{more} more, see --output json")] if more > 0 else rows
 
 
+def _numbers(value: object) -> dict[str, float]:
+    """Return what are finite numbers among what was logged under names; a log that was edited may hold anything."""
+    return {
+        str(name): number
+        for name, each in (value.items() if isinstance(value, Mapping) else ())
+        if (number := _number(each)) is not None
+    }
+
+
+def _number(value: object) -> float | None:
+    """Return a finite number, None for what is none; JSON has whole numbers that no float holds."""
+    try:
+        found = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
 def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+    return str(value) if (number := _number(value)) is None else f"{number:.4g}"
 
 
 def _signed(value: object) -> str:
-    return f"{value:+.4g}" if isinstance(value, int | float) else str(value)
+    return str(value) if (number := _number(value)) is None else f"{number:+.4g}"
 
 
 def _reexplained(found: Reexplained) -> str:
