@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import gzip
+import lzma
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from modelops.errors import ModelOpsError
-from modelops.scaffold.adopting.allowed import require_plain
+from modelops.cli import cli
+from modelops.errors import Exit, ModelOpsError
+from modelops.scaffold.adopting.allowed import loaded, require_plain
 from modelops.scaffold.adopting.assembling import assembled, label_of
-from modelops.scaffold.adopting.cells import read_code
+from modelops.scaffold.adopting.cells import _without_magic, read_code
 from modelops.scaffold.adopting.following import follow
 from modelops.scaffold.adopting.found import Followed
 from modelops.scaffold.adopting.opening import open_as_read
@@ -239,3 +243,93 @@ def test_nothing_grows_without_end(line: str, first: str, tmp_path: Path) -> Non
 def test_literals_without_end_are_literals() -> None:
     """In lists too, of either sign."""
     assert ast.literal_eval(constant([float("inf"), {"a": -float("inf")}]).node) == [float("inf"), {"a": -float("inf")}]
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository that init has made, for what is refused: nothing is written to it."""
+    folder = tmp_path_factory.mktemp("begun")
+    assert cli.main(["init", str(folder), "--approver", "grace"], standalone_mode=False) == 0
+    return folder
+
+
+NESTED = HEAD + "m = make_pipeline(m)\n" * 400 + "m.fit(X, y)\n"
+FITS = HEAD + "m.fit(X, y)\n"
+
+
+def damaged(path: Path, data: bytes) -> bytes:
+    """Return a zip of bytes of which the middle is spoilt."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", data)
+    whole = bytearray(path.read_bytes())
+    for place in range(50, 60):
+        whole[place] ^= 0xFF
+    return bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "code"),
+    [
+        ("nested.py", NESTED, ("--data", "rows.csv"), "unreadable-code"),
+        ("odd.ipynb", '{"cells": 5}', (), "unreadable-notebook"),
+        ("odd.ipynb", '{"worksheets": [{"cells": {"a": 1}}]}', (), "unreadable-notebook"),
+        ("damaged.skops", b"", ("--data", "rows.csv", "--label", "y"), "unreadable-model"),
+        ("fits.py", FITS.replace('rows.csv"', 'rows.csv", index_col=7'), (), "features-unread"),
+        ("fits.py", FITS, ("--data", "lists.jsonl", "--label", "y"), "unreadable-data"),
+        ("fits.py", FITS, ("--data", "cut.csv.gz", "--label", "y"), "unreadable-data"),
+        ("fits.py", FITS, ("--data", "cut.zip", "--label", "y"), "unreadable-data"),
+        ("fits.py", FITS, ("--data", "cut.csv.xz", "--label", "y"), "unreadable-data"),
+        ("fits.py", FITS, ("--data", "cut.xlsx", "--label", "y"), "unreadable-data"),
+        ("fits.py", FITS, ("--data", "broken.xlsx", "--label", "y"), "unreadable-data"),
+    ],
+)
+def test_what_is_damaged_is_refused_by_name(
+    name: str, content: str | bytes, options: tuple[str, ...], code: str, begun: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Files that are cut, spoilt, of other shape or nested without end are errors that say so, and no traceback."""
+    monkeypatch.chdir(begun)
+    spoilt = damaged(tmp_path / "whole.zip", b"a,b,y\n" + b"1,2,3\n" * 400)
+    rows = "a,b,y\n" + "".join(f"{n},{n % 7},{n % 2}\n" for n in range(400))
+    packed = lzma.compress(rows.encode())
+    files: dict[str, bytes] = {
+        "rows.csv": rows.encode(), "lists.jsonl": b'{"a": [1], "b": 2, "y": 1}\n{"a": [2], "b": 3, "y": 0}\n',
+        "cut.csv.gz": gzip.compress(rows.encode())[:-40], "cut.zip": spoilt, "broken.xlsx": spoilt,
+        "cut.csv.xz": packed[:60] + b"\xff" * 20 + packed[80:], "cut.xlsx": b"PK\x03\x04",
+        name: content.encode() if isinstance(content, str) else spoilt,
+    }  # fmt: skip
+    if options and "rows.csv" not in options:
+        del files["rows.csv"]
+    for each, data in files.items():
+        (tmp_path / each).write_bytes(data)
+    given = [str(tmp_path / each) if (tmp_path / each).is_file() else each for each in options]
+    with pytest.raises(ModelOpsError) as caught:
+        cli.main(["adopt", str(tmp_path / name), "--model", "m", *given], standalone_mode=False)
+    assert caught.value.first.code == code
+    assert caught.value.exit == Exit.FILES
+    assert not (begun / "models/m").exists()
+
+
+@pytest.mark.parametrize("error", [OSError("libgomp.so.1: no such file"), ImportError("no numpy"), ValueError("own")])
+def test_a_library_that_cannot_be_loaded_is_named(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is installed and fails on import is no library that is absent."""
+
+    def fails(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr("importlib.import_module", fails)
+    loaded.cache_clear()
+    with pytest.raises(ModelOpsError) as caught:
+        loaded("xgboost.XGBRanker")
+    assert (caught.value.first.code, caught.value.exit) == ("library-not-loaded", Exit.WORLD)
+    assert "xgboost is installed and cannot be loaded" in caught.value.first.message
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("a, b = !ls", "a, b = None"), ("x=%time f()", "x=None"), ("  out = !ls", "  out = None"), ("x == 1", "x == 1")],
+)
+def test_what_a_magic_gives_is_none(line: str, expected: str) -> None:
+    """Lines that take what a command gives; a long line without one takes no time that grows with its square."""
+    assert _without_magic(line) == expected
+    assert _without_magic(" " * 200_000 + "x" * 200_000) == " " * 200_000 + "x" * 200_000
