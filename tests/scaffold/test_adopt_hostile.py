@@ -153,6 +153,11 @@ def test_only_plain_constructions_are_written(node: ast.expr) -> None:
         "def f(*a):\n    global m\n    m = flag\nf()", "def f():\n    global m\n    m = 1\nif flag:\n    f()",
         "m = make_pipeline(StandardScaler(), m)\nm.named_steps['logisticregression'].set_params(C=9)",
         "m = make_pipeline(StandardScaler(), m)\nm.steps[1] = flag",
+        "setattr(m, 'C', 9)", "vars(m).update(C=9)", "LogisticRegression.set_params(m, C=9)",
+        "f = m.set_params\nf(C=9)",
+        "if flag:\n    setattr(m, 'C', 9)",
+        "def outer():\n    C0 = 9\n    def g():\n        return LogisticRegression(C=C0)\n    return g()\n"
+        "C0 = 1\nm = outer()",
         *(
             f"{each}\nm = LogisticRegression(**p)"
             for each in (

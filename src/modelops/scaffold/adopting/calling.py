@@ -212,7 +212,13 @@ def called(follower: Following, node: ast.Call) -> Value:
                 keywords[key.value] = part_of(part)
         else:
             return Unknown("what is passed by ** here is not known")
+    follower.spoil_argument(node)
     match function:
+        case Method() if isinstance(node.func, ast.Name) and function.name not in READING:
+            why = f"{node.func.id} is a method that is not followed"
+            follower.found.gaps.append(follower.code.gap(node, why))
+            follower.rename(function.of, Unknown(why))
+            return Unknown(why)
         case Imported():
             return _library(follower, node, function.name, arguments, keywords)
         case Function():

@@ -31,6 +31,8 @@ issubset issuperset isin drop get_loc join format split get_n_splits
 READING = frozenset(_WORDS.split())
 """Methods that leave alone what they are called on, but for fitting it."""
 _IN_TABLES = frozenset(["insert", "update", "isetitem", "pop", "__setitem__", "__delitem__"])
+_OF_ARGUMENTS = frozenset(["setattr", "delattr", "vars", "set_params", "shuffle", "setitem", "delitem", "__setattr__"])
+"""Functions, and methods called on their class, that change the first of their arguments."""
 _CHANGED = "this changes it in a way that is not followed"
 _MADE = (ast.Call, ast.List, ast.Dict, ast.Set)
 _BUILTINS = "list tuple set sorted dict range float int str bool object len round print zip enumerate min max sum abs"
@@ -99,6 +101,21 @@ class Scopes:
                 self.name(target.id, Unknown(why))
                 self._lose(held, why)
 
+    def spoil_argument(self, node: ast.Call, why: str = _CHANGED) -> None:
+        """Let what a function is given be unknown, where the function is one of those that change it."""
+        named = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        first = node.args[0] if node.args else None
+        if named not in _OF_ARGUMENTS or not isinstance(first, (ast.Name, ast.Attribute, ast.Subscript)):
+            return
+        root: ast.expr = first
+        while isinstance(root, (ast.Attribute, ast.Subscript)):
+            root = root.value
+        # Frames are given back in another order by what shuffles them here.
+        if isinstance(root, ast.Name) and not (
+            named == "shuffle" and isinstance(self.lookup(root.id), (Table, Column))
+        ):
+            self.spoil(root, node, why)
+
     def spoil_column(self, held: Column, node: ast.AST, why: str = _CHANGED) -> None:
         """Let a column that a change which is not followed touches be none that can be had."""
         lost = replace(held, made=replace(held.made, lost=self.code.gap(node, why)))
@@ -131,6 +148,9 @@ class Scopes:
                     self.spoil(part.value, part, why)
                 case ast.Call(func=ast.Attribute()):
                     self._forget_method(part, why)
+                    self.spoil_argument(part, why)
+                case ast.Call(func=ast.Name(id=name)) if name in _OF_ARGUMENTS:
+                    self.spoil_argument(part, why)
                 case ast.Call(func=ast.Name(id=name)) if isinstance(called := self.lookup(name), Function):
                     self.forget_public(called.node, why)
                 case ast.Import() | ast.ImportFrom():

@@ -99,7 +99,10 @@ class Follower(Scopes):
             case ast.Return():
                 return self.value(node.value) if node.value is not None else constant(None)
             case ast.FunctionDef():
-                self.name(node.name, Function(node))
+                around = self.scopes[-1] if len(self.scopes) > 2 else {}
+                closed = any(isinstance(each, ast.Name) and each.id in around for each in ast.walk(node))
+                why = f"{node.name} reads names of the function around it"
+                self.name(node.name, Unknown(why) if closed else Function(node))
             case ast.ClassDef():
                 self.name(node.name, Unknown(f"{node.name} is a class of the code itself, which no artifact keeps"))
             case ast.With():

@@ -85,6 +85,10 @@ class Following(Protocol):
         """Let what a change that is not followed may touch be unknown, and name it."""
         ...
 
+    def spoil_argument(self, node: ast.Call) -> None:
+        """Let what a function is given be unknown, where the function is one of those that change it."""
+        ...
+
     def spoil_column(self, held: Column, node: ast.AST) -> None:
         """Let a column that a change which is not followed touches be none that can be had."""
         ...
