@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelops.errors import Exit, ModelOpsError, failure
-from modelops.scaffold.adopting.calling import LIBRARIES
+from modelops.scaffold.adopting.allowed import loaded
 from modelops.scaffold.adopting.cells import Code, Gap, Place
 from modelops.scaffold.adopting.columns import Lists, chosen_columns
 from modelops.scaffold.adopting.found import Fit, Followed
@@ -116,7 +116,7 @@ def _is_dummy(expression: Expression) -> bool:
 def task_of(node: ast.expr) -> str | None:
     """Return ``classifier`` or ``regressor`` by the class of an estimator, None where it is neither."""
     name = final_of(node)
-    found = _class_of(name)
+    found = loaded(name)
     if found is None:
         return next((each.lower() for each in _BY_NAME if name.endswith(each)), None)
     from sklearn.base import ClassifierMixin, RegressorMixin
@@ -126,17 +126,6 @@ def task_of(node: ast.expr) -> str | None:
     if issubclass(found, ClassifierMixin):
         return "classifier"
     return "regressor" if issubclass(found, RegressorMixin) else None
-
-
-def _class_of(name: str) -> Any:
-    """Return a class of a library that may be here; None where it is not."""
-    module, _, last = name.rpartition(".")
-    if module.partition(".")[0] not in LIBRARIES:
-        return None
-    try:
-        return getattr(importlib.import_module(module), last, None)
-    except ImportError:
-        return None
 
 
 def final_call(node: ast.expr) -> ast.Call | None:
@@ -287,7 +276,7 @@ def _probable(parts: _Parts) -> ast.expr:
     """Return a classifier that gives probabilities: one that does not is wrapped in one that does."""
     last = final_call(parts.node)
     name = final_of(parts.node)
-    if last is None or (found := _class_of(name)) is None:
+    if last is None or (found := loaded(name)) is None:
         return parts.node
     options = {each.arg: part_of(each.value).value for each in last.keywords}
     short = name.rpartition(".")[2]
@@ -349,7 +338,7 @@ def _random_states(node: ast.expr) -> Iterator[ast.keyword]:
 
 
 def _draws(name: str) -> bool:
-    found = _class_of(name)
+    found = loaded(name)
     if not isinstance(found, type):
         return False
     try:
@@ -369,6 +358,8 @@ def _parameters(node: ast.expr) -> dict[str, Scalar]:
     for each in last.keywords:
         literal = each.value.value if isinstance(each.value, ast.Constant) else part_of(each.value).value
         if each.arg and each.arg != "random_state" and isinstance(literal, (str, int, float, bool)):
+            if isinstance(literal, float) and not math.isfinite(literal):
+                continue
             found[each.arg] = literal
     last.keywords = [each for each in last.keywords if each.arg not in found]
     last.keywords.append(ast.keyword(None, ast.Name(id="parameters")))

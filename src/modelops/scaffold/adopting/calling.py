@@ -9,10 +9,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from modelops.scaffold.adopting.allowed import LIBRARIES, UFUNCS, is_option, why_not_call, why_not_value
 from modelops.scaffold.adopting.cells import Gap
+from modelops.scaffold.adopting.changing import READING
 from modelops.scaffold.adopting.found import Fit, Following, Measured, Parted
-from modelops.scaffold.adopting.tables import column_method, dummies, frame_of, names_of, table_method
+from modelops.scaffold.adopting.tables import beside, column_method, dummies, frame_of, names_of, table_method
 from modelops.scaffold.adopting.values import (
+    LARGEST,
     Column,
     Data,
     Expression,
@@ -34,30 +37,9 @@ from modelops.scaffold.adopting.values import (
 
 __all__ = ["as_expression", "attribute", "called", "item"]
 
-LIBRARIES = ("sklearn", "xgboost", "lightgbm", "catboost")
-"""Libraries whose models an artifact keeps."""
-_NUMPY = frozenset(
-    [
-        "nan",
-        "inf",
-        "arange",
-        "linspace",
-        "logspace",
-        "geomspace",
-        "array",
-        "number",
-        "float64",
-        "float32",
-        "int64",
-        "int32",
-        "object_",
-    ]
-)
-_UFUNCS = frozenset(["log1p", "log", "log2", "log10", "sqrt", "square", "cbrt", "exp", "expm1", "abs"])
 _ONE_OUTPUT = "sklearn.preprocessing.FunctionTransformer"
 _ROWS = "only some of the rows train there; here all rows of the data do"
 _OF_ALL = "this learns of all rows there, of those that test too; here of those that train"
-_IN_PLACE = ("append", "remove", "extend", "insert")
 
 
 def as_expression(value: Value) -> Expression | Unknown:
@@ -66,10 +48,8 @@ def as_expression(value: Value) -> Expression | Unknown:
         case Expression() | Unknown():
             return value
         case Imported():
-            library, _, rest = value.name.partition(".")
-            if library in LIBRARIES or (library == "numpy" and rest in _NUMPY | _UFUNCS) or library == "builtins":
-                return Expression(ast.Name(id=value.name), 1)
-            return Unknown(f"{value.name} is of a library that no artifact keeps")
+            why = why_not_value(value.name)
+            return Expression(ast.Name(id=value.name), 1) if why is None else Unknown(why)
         case Function():
             return Unknown(f"{value.node.name} is a function of the code itself, which no artifact keeps as data")
         case Values():
@@ -146,7 +126,11 @@ def item(follower: Following, node: ast.Subscript) -> Value:
             return Column(_some_rows(follower, held.table, node), held.name, held.made)
         case Statistic():
             return held
-        case Values() if isinstance(key, Expression) and isinstance(key.value, int) and key.value < len(held.items):
+        case Values() if (
+            isinstance(key, Expression)
+            and isinstance(key.value, int)
+            and -len(held.items) <= key.value < len(held.items)
+        ):
             return held.items[key.value]
         case Expression() if isinstance(key, Expression) and key.known:
             return _of_literal(held, key.value)
@@ -213,6 +197,7 @@ def called(follower: Following, node: ast.Call) -> Value:
     arguments: list[Value] = []
     for each in node.args:
         if isinstance(each, ast.Starred):
+            follower.forget(node, "what is passed here is not known")
             return Unknown("what is passed here is not known")
         arguments.append(follower.value(each))
     keywords: dict[str, Value] = {}
@@ -222,11 +207,18 @@ def called(follower: Following, node: ast.Call) -> Value:
             keywords[keyword.arg] = value
         elif isinstance(value, Expression) and isinstance(value.node, ast.Dict):
             for key, part in zip(value.node.keys, value.node.values, strict=True):
-                if isinstance(key, ast.Constant):
-                    keywords[str(key.value)] = part_of(part)
+                if not isinstance(key, ast.Constant) or not isinstance(key.value, str) or key.value in keywords:
+                    return Unknown("what is passed by ** here names no options")
+                keywords[key.value] = part_of(part)
         else:
             return Unknown("what is passed by ** here is not known")
+    follower.spoil_argument(node)
     match function:
+        case Method() if isinstance(node.func, ast.Name) and function.name not in READING:
+            why = f"{node.func.id} is a method that is not followed"
+            follower.found.gaps.append(follower.code.gap(node, why))
+            follower.rename(function.of, Unknown(why))
+            return Unknown(why)
         case Imported():
             return _library(follower, node, function.name, arguments, keywords)
         case Function():
@@ -236,9 +228,16 @@ def called(follower: Following, node: ast.Call) -> Value:
         case Unknown():
             if isinstance(node.func, ast.Attribute) and node.func.attr == "fit":
                 follower.found.unread.append(follower.code.gap(node, function.why))
+            _changes(follower, node)
             return function
         case _:
             return Unknown("what this call gives cannot be known without running the code")
+
+
+def _changes(follower: Following, node: ast.Call) -> None:
+    """Let what a method is called on be unknown, where the method is not followed and may change it."""
+    if isinstance(node.func, ast.Attribute) and node.func.attr not in READING:
+        follower.spoil(node.func.value, node)
 
 
 def _library(
@@ -252,8 +251,9 @@ def _library(
         return _pandas(follower, node, rest, arguments, keywords)
     if name in ("os.path.join", "posixpath.join", "pathlib.Path"):
         parts = [each.value for each in arguments if isinstance(each, Expression) and isinstance(each.value, str)]
-        return constant(posixpath.join(*parts)) if parts and len(parts) == len(arguments) else Unknown("a path")
-    if library == "numpy" and last in _UFUNCS and arguments and isinstance(column := arguments[0], Column):
+        known = parts and len(parts) == len(arguments) and sum(map(len, parts)) <= LARGEST
+        return constant(posixpath.join(*parts)) if known else Unknown("a path")
+    if library == "numpy" and last in UFUNCS and arguments and isinstance(column := arguments[0], Column):
         step = call(_ONE_OUTPUT, Expression(ast.Name(id=name), 1))
         return replace(column, made=column.made.then(step, "number"))
     if library == "sklearn" and (found := _sklearn(follower, node, name, arguments, keywords)) is not None:
@@ -265,10 +265,13 @@ def _library(
 
 def _construction(name: str, arguments: Sequence[Value], keywords: Mapping[str, Value]) -> Value:
     """Return the call of a library's class or function as an expression."""
-    function = as_expression(Imported(name))
+    if (why := why_not_call(name)) is not None:
+        return Unknown(why)
+    if not all(map(is_option, keywords)):
+        return Unknown(f"{name.rpartition('.')[2]} is given options whose names are no names")
     given = [as_expression(each) for each in arguments]
     named = {key: as_expression(value) for key, value in keywords.items()}
-    for part in (function, *given, *named.values()):
+    for part in (*given, *named.values()):
         if isinstance(part, Unknown):
             return Unknown(f"{name.rpartition('.')[2]}: {part.why}")
     made = [part for part in (*given, *named.values()) if isinstance(part, Expression)]
@@ -331,7 +334,7 @@ def _pandas(
             else Unknown("get_dummies of what is not known")
         )
     if name == "concat":
-        return _beside(first, keywords)
+        return beside(first, keywords)
     if name == "to_numeric" and isinstance(first, Column):
         made = first.made
         if made.kind == "category" and not made.steps:
@@ -342,22 +345,6 @@ def _pandas(
     if isinstance(first, Column):
         return column_method(first, name, [], {}, follower.note(node))
     return Unknown(f"what pandas.{name} gives is not followed: give --data a file of the rows as they are trained on")
-
-
-def _beside(value: Value | None, keywords: Mapping[str, Value]) -> Value:
-    """Return the frame that several columns or frames of one file make beside each other."""
-    axis = keywords.get("axis")
-    parts = value.items if isinstance(value, Values) else ()
-    across = isinstance(axis, Expression) and axis.value in (1, "columns")
-    tables = [p.table.copy(columns={p.name: p.made}) if isinstance(p, Column) else p for p in parts]
-    frames = [each for each in tables if isinstance(each, Table) and not each.whole]
-    if not across or not frames or len(frames) < len(parts) or any(each.data is not frames[0].data for each in frames):
-        return Unknown("tables are put together: write the result to a file, and give it as --data")
-    merged: dict[str, Any] = {}
-    for each in frames:
-        merged |= each.columns
-    gaps = dict.fromkeys(gap for each in frames for gap in each.gaps)
-    return frames[0].copy(columns=merged, gaps=tuple(gaps))
 
 
 def _sklearn(
@@ -410,6 +397,8 @@ def _method(
 ) -> Value:
     held, note = method.of, follower.note(node)
     in_place = isinstance(given := keywords.get("inplace"), Expression) and given.value is True
+    if isinstance(given, Expression) and given.value is False:
+        keywords = {key: value for key, value in keywords.items() if key != "inplace"}
     if isinstance(held, Table):
         result = table_method(held, method.name, arguments, keywords, note)
         if in_place:
@@ -417,13 +406,22 @@ def _method(
                 result if isinstance(result, Table) else held.copy(gaps=(*held.gaps, note("this is not followed")))
             )
             return constant(None)
+        if "inplace" in keywords or method.name in ("insert", "update", "isetitem"):
+            follower.spoil(node.func, node)
         return result
     if isinstance(held, Column):
         found = column_method(held, method.name, arguments, keywords, note)
         if in_place and isinstance(found, Column):
-            held.table.columns[held.name] = found.made
+            if held.table.columns.get(held.name) is held.made:
+                held.table.columns[held.name] = found.made
+            follower.rename(held, found)
+            return constant(None)
+        if "inplace" in keywords or method.name == "update":
+            follower.spoil_column(held, node)
+            return constant(None)
         return found
     if not isinstance(held, Expression):
+        _changes(follower, node)
         return held if isinstance(held, Unknown) else Unknown(f"what {method.name} gives is not known")
     if held.known:
         return _of_names(follower, node, held, method.name, arguments)
@@ -446,12 +444,11 @@ def _of_names(follower: Following, node: ast.Call, held: Expression, name: str, 
             case "remove":
                 changed = [each for each in value if each not in given]
             case _:
+                _changes(follower, node)
                 return Unknown(f"what {name} of a list gives is not known")
-        if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
-            follower.bind(node.func.value, constant(changed))
+        follower.rename(held, constant(changed))
         return constant(None)
-    if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) and name in _IN_PLACE:
-        follower.bind(node.func.value, Unknown("what was put into this list is not known"))
+    _changes(follower, node)
     return Unknown(f"what {name} gives is not known")
 
 
@@ -492,4 +489,5 @@ def _of_estimator(
         case "set_output":
             return held
         case _:
+            _changes(follower, node)
             return Unknown(f"what {name} gives cannot be known without running the code")

@@ -18,7 +18,7 @@ __all__ = ["Code", "Gap", "Place", "read_code"]
 _MOST_BYTES = 64 << 20
 """Size of a notebook up to which it is read; pictures of outputs make most of it."""
 _MAGIC = re.compile(r"^(\s*)(?:[%!?].*|[\w.]+\?{1,2}\s*)$")
-_TAKEN = re.compile(r"^(\s*[\w, ]+=\s*)[%!].*$")
+_TAKEN = re.compile(r"^(\s*\w[\w, ]*=\s*)[%!]")
 _CELL_OF_PYTHON = re.compile(r"^%%(time|timeit|capture|prun)\b")
 _SHOWN = 90
 
@@ -150,7 +150,7 @@ def _sources(path: Path, text: str) -> list[str]:
         raise failure("unreadable-notebook", f"this is no notebook: {error}", location=at) from None
     sheets = whole.get("worksheets") if isinstance(whole, dict) else None
     holders = sheets if isinstance(sheets, list) else [whole]
-    cells = [cell for each in holders if isinstance(each, dict) for cell in each.get("cells") or () if cell]
+    cells = [cell for each in holders if isinstance(each, dict) for cell in _listed(each.get("cells")) if cell]
     language = _language(whole) if isinstance(whole, dict) else ""
     if not cells or language not in ("", "python"):
         said = f"it holds {language}" if language not in ("", "python") else "it has no cells"
@@ -161,6 +161,10 @@ def _sources(path: Path, text: str) -> list[str]:
             source = cell.get("source", cell.get("input", ""))
             found.append("".join(map(str, source)) if isinstance(source, list) else str(source))
     return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _language(whole: dict[str, Any]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from modelops.scaffold.adopting import calling
 from modelops.scaffold.adopting.cells import Code, Gap
+from modelops.scaffold.adopting.changing import Scopes, jumps
+from modelops.scaffold.adopting.computing import arithmetic
 from modelops.scaffold.adopting.found import Followed
 from modelops.scaffold.adopting.tables import column_method, names_of, of_kinds, put, table_method
 from modelops.scaffold.adopting.values import (
@@ -32,20 +32,18 @@ from modelops.scaffold.adopting.values import (
 
 __all__ = ["follow"]
 
-_BUILTINS = "list tuple set sorted dict range float int str bool object len round print zip enumerate min max sum abs"
 _STEPS = 50_000
 _DEEPEST = 12
 _UNROLLED = 200
 
 
-class Follower:
+class Follower(Scopes):
     """The state of following: what names stand for, and what was found."""
 
     def __init__(self, code: Code, opener: Opener) -> None:
-        self.code = code
+        super().__init__(code)
         self.opener = opener
-        self.found = Followed(gaps=list(code.gaps))
-        self.scopes: list[dict[str, Value]] = [{name: Imported(f"builtins.{name}") for name in _BUILTINS.split()}, {}]
+        self.jump: ast.stmt | None = None
         self.steps = 0
         self.loops = 0
         self.unpacked: str | None = None
@@ -53,13 +51,6 @@ class Follower:
     def note(self, node: ast.AST) -> Callable[[str], Gap]:
         """Return what makes a gap of a sentence, at a node."""
         return lambda what: self.code.gap(node, what)
-
-    def lookup(self, name: str) -> Value:
-        """Return what a name stands for."""
-        for scope in (self.scopes[-1], self.scopes[1], self.scopes[0]):
-            if name in scope:
-                return scope[name]
-        return Unknown(f"what {name} is cannot be known without running the code")
 
     def name_of(self, value: Expression) -> str:
         """Return the name that stands for an estimator, its class where none does."""
@@ -76,6 +67,8 @@ class Follower:
                 return Unknown("the code is too long to be followed")
             if (returned := self.statement(statement)) is not None:
                 return returned
+            if self.jump is not None:
+                return None
         return None
 
     def statement(self, node: ast.stmt) -> Value | None:
@@ -84,11 +77,11 @@ class Follower:
             case ast.Import():
                 for each in node.names:
                     name = each.name if each.asname else each.name.partition(".")[0]
-                    self.scopes[-1][each.asname or name] = Imported(name)
+                    self.name(each.asname or name, Imported(name))
             case ast.ImportFrom():
                 for each in node.names:
                     whole = f"{node.module}.{each.name}" if node.module and not node.level else f".{each.name}"
-                    self.scopes[-1][each.asname or each.name] = Imported(whole)
+                    self.name(each.asname or each.name, Imported(whole))
             case ast.Assign():
                 value = self.value(node.value)
                 for target in node.targets:
@@ -96,26 +89,42 @@ class Follower:
             case ast.AnnAssign() if node.value is not None:
                 self.bind(node.target, self.value(node.value))
             case ast.AugAssign():
+                before = self.value(_loaded(node.target))
                 value = self.value(ast.copy_location(ast.BinOp(_loaded(node.target), node.op, node.value), node))
+                if isinstance(before, Expression) and isinstance(before.node, (ast.List, ast.Dict, ast.Set)):
+                    self.rename(before, value)
                 self.bind(node.target, value)
             case ast.Expr():
                 self.value(node.value)
             case ast.Return():
                 return self.value(node.value) if node.value is not None else constant(None)
             case ast.FunctionDef():
-                self.scopes[-1][node.name] = Function(node)
+                around = self.scopes[-1] if len(self.scopes) > 2 else {}
+                closed = any(isinstance(each, ast.Name) and each.id in around for each in ast.walk(node))
+                why = f"{node.name} reads names of the function around it"
+                self.name(node.name, Unknown(why) if closed else Function(node))
             case ast.ClassDef():
-                self.scopes[-1][node.name] = Unknown(
-                    f"{node.name} is a class of the code itself, which no artifact keeps"
-                )
+                self.name(node.name, Unknown(f"{node.name} is a class of the code itself, which no artifact keeps"))
             case ast.With():
+                for item in node.items:
+                    entered = self.value(item.context_expr)
+                    if item.optional_vars is not None:
+                        why = entered.why if isinstance(entered, Unknown) else "what with gives is not known"
+                        self.bind(item.optional_vars, Unknown(why))
                 return self.run(node.body)
             case ast.Try():
-                return self.run(node.body)
+                return self.run([*node.body, *node.orelse, *node.finalbody])
+            case ast.Global():
+                if len(self.scopes) > 2:
+                    self.public |= set(node.names)
+            case ast.Break() | ast.Continue():
+                self.jump = node
+            case ast.Pass():
+                pass
             case ast.If():
                 return self.branch(node)
             case ast.For():
-                self.loop(node)
+                return self.loop(node)
             case ast.Delete():
                 self.delete(node)
             case _:
@@ -127,25 +136,37 @@ class Follower:
         test = ast.unparse(node.test)
         if test in ("__name__ == '__main__'", "'__main__' == __name__"):
             return self.run(node.body)
+        known = self.value(node.test) if isinstance(node.test, (ast.Constant, ast.Name)) else None
+        if isinstance(known, Expression) and isinstance(known.value, bool):
+            return self.run(node.body if known.value else node.orelse)
         self.forget(node, f"whether {test[:60]} holds is not known")
         return None
 
-    def loop(self, node: ast.For) -> None:
+    def loop(self, node: ast.For) -> Value | None:
         """Follow a loop over literals or named estimators, each turn of it; forget what another one changes."""
         items = self.turns(node.iter)
         if items is None or len(items) > _UNROLLED:
             self.forget(node, "what a loop over values that are not known does cannot be followed")
-            return
+            return None
+        if jumps(node):
+            self.forget(node, "which turns of a loop run to their end is not known")
+            return None
         self.loops += 1
+        returned: Value | None = None
         for item in items:
             self.unpacked = None
             if isinstance(item, Values) and isinstance(named := item.items[0], Expression) and named.known:
                 self.unpacked = str(named.value)
             self.bind(node.target, item)
-            if self.run(node.body) is not None:
+            returned = self.run(node.body)
+            ended, self.jump = isinstance(self.jump, ast.Break), None
+            if returned is not None or ended:
                 break
+        else:
+            returned = self.run(node.orelse)
         self.unpacked = None
         self.loops -= 1
+        return returned
 
     def turns(self, node: ast.expr) -> Sequence[Value] | None:
         """Return what a loop goes through, one after the other."""
@@ -168,34 +189,23 @@ class Follower:
             return [part_of(each) for each in held.node.elts]
         return None
 
-    def forget(self, node: ast.stmt, why: str) -> None:
-        """Let all names that a statement may bind or change be unknown; say of fits in it that they are not read."""
-        for part in ast.walk(node):
-            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                self.scopes[-1][part.id] = Unknown(why)
-            if isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store):
-                held = self.value(part.value)
-                if isinstance(held, Table):
-                    held.gaps = (
-                        *held.gaps,
-                        self.code.gap(part, f"{why}: columns that it changes are taken as they are"),
-                    )
-            if isinstance(part, ast.Attribute) and part.attr == "fit":
-                self.found.unread.append(self.code.gap(part, why))
-
     def delete(self, node: ast.Delete) -> None:
         """Take columns out of a frame."""
         for target in node.targets:
             if isinstance(target, ast.Subscript) and isinstance(held := self.value(target.value), Table):
-                name = self.value(target.slice)
-                if isinstance(name, Expression) and isinstance(name.value, str):
-                    held.columns.pop(name.value, None)
+                names = names_of(self.value(target.slice))
+                if names is None:
+                    self.spoil(target, target)
+                for name in names or ():
+                    held.columns.pop(name, None)
+            else:
+                self.forget(target, "this is deleted before")
 
     def bind(self, target: ast.expr, value: Value) -> None:
         """Let a target stand for a value, or change what it is a part of."""
         match target:
             case ast.Name():
-                self.scopes[-1][target.id] = value
+                self.name(target.id, value)
             case ast.Tuple() | ast.List():
                 parts = _parts(value, len(target.elts))
                 for each, part in zip(target.elts, parts, strict=True):
@@ -208,8 +218,14 @@ class Follower:
                     held.become(renamed)
                 else:
                     self.found.gaps.append(self.code.gap(target, "the new names of the columns are not known"))
+            case ast.Attribute():
+                held = self.value(target.value)
+                if isinstance(held, Table) and target.attr in held.columns:
+                    put(held, target.attr, value, self.note(target))
+                elif not isinstance(held, (Table, Column)):
+                    self.spoil(target, target)
             case _:
-                pass
+                self.spoil(target, target)
 
     def set_item(self, target: ast.Subscript, value: Value) -> None:
         """Assign to columns of a frame."""
@@ -217,7 +233,11 @@ class Follower:
         if isinstance(held, Names):
             key = key.items[-1] if isinstance(key, Values) else key
             held = held.table
+        if isinstance(held, Column) and not isinstance(target.value, ast.Name):
+            self.spoil_column(held, target)
+            return
         if not isinstance(held, Table):
+            self.spoil(target, target)
             return
         note = self.note(target)
         names = names_of(key)
@@ -269,7 +289,12 @@ class Follower:
                 return self.joined(node)
             case ast.Slice():
                 return Unknown("a slice")
+            case ast.NamedExpr():
+                value = self.value(node.value)
+                self.bind(node.target, value)
+                return value
             case _:
+                self.forget(node, f"{type(node).__name__} cannot be followed")
                 return Unknown(f"{type(node).__name__} cannot be followed")
 
     def collected(self, node: ast.List | ast.Tuple | ast.Set) -> Value:
@@ -309,13 +334,15 @@ class Follower:
         """Return what arithmetic on literals gives; of columns it gives what no transformer is known for."""
         left, right = self.value(node.left), self.value(node.right)
         if isinstance(left, Expression) and isinstance(right, Expression) and left.known and right.known:
-            return _arithmetic(node.op, left.value, right.value)
+            return arithmetic(node.op, left.value, right.value)
         return _touched(self, node, [left, right])
 
     def compared(self, node: ast.Compare) -> Value:
         """Return what a comparison gives: of a column with a label, whether each row has it."""
         left = self.value(node.left)
         right = self.value(node.comparators[0])
+        for each in node.comparators[1:]:
+            self.value(each)
         if isinstance(left, Column) and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq):
             return column_method(left, "eq", [right], {}, self.note(node))
         return _touched(self, node, [left, right])
@@ -323,8 +350,12 @@ class Follower:
     def listed(self, node: ast.ListComp) -> Value:
         """Return a list of names that a condition on names or their types chooses."""
         loop = node.generators[0]
+        if any(isinstance(each, ast.NamedExpr) for each in ast.walk(node)):
+            self.forget(node, "what this list holds is not known")
+            return Unknown("what this list holds is not known")
         items = self.turns(loop.iter)
         if len(node.generators) != 1 or items is None or len(items) > 10_000 or not isinstance(loop.target, ast.Name):
+            self.forget(node, "what this list holds is not known")
             return Unknown("what this list holds is not known")
         kept: list[Expression] = []
         self.scopes.append({**self.scopes[-1]})
@@ -333,6 +364,7 @@ class Follower:
                 self.scopes[-1][loop.target.id] = item
                 holds = [self.holds(test) for test in loop.ifs]
                 if None in holds:
+                    self.forget(node, "which names this list holds is not known")
                     return Unknown("which names this list holds is not known")
                 if all(holds):
                     value = calling.as_expression(self.value(node.elt))
@@ -375,19 +407,24 @@ class Follower:
 
     def joined(self, node: ast.JoinedStr) -> Value:
         """Return a text with literals in it."""
-        parts = []
-        for each in node.values:
-            part = self.value(each.value if isinstance(each, ast.FormattedValue) else each)
-            if not isinstance(part, Expression) or not part.known:
-                return Unknown("a text with values in it that are not known")
-            parts.append(str(part.value))
-        return constant("".join(parts))
+        found = [self.value(each.value if isinstance(each, ast.FormattedValue) else each) for each in node.values]
+        known = [part for part in found if isinstance(part, Expression) and part.known]
+        if len(known) < len(found):
+            return Unknown("a text with values in it that are not known")
+        if any(isinstance(each, ast.FormattedValue) and (each.format_spec or each.conversion > 0)
+               for each in node.values):  # fmt: skip
+            return Unknown("a text in which values are laid out")
+        texts = [str(part.value) if part.size <= LARGEST else "" for part in known]
+        if sum(map(len, texts)) > LARGEST:
+            return Unknown("a text too long to follow")
+        return constant("".join(texts))
 
     def apply(self, function: Function, arguments: Sequence[Value], keywords: Mapping[str, Value]) -> Value:
         """Follow the body of a function of the code itself, with what it is called with."""
         spec = function.node.args
         names = [each.arg for each in (*spec.posonlyargs, *spec.args)]
         if spec.vararg or spec.kwarg or len(self.scopes) > _DEEPEST or len(arguments) > len(names):
+            self.forget_public(function.node, "what a function that is not followed does is not known")
             return Unknown(f"what {function.node.name} gives cannot be followed")
         scope: dict[str, Value] = {}
         for name, default in zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True):
@@ -396,11 +433,16 @@ class Follower:
             if standard is not None:
                 scope[each.arg] = self.value(standard)
         scope |= dict(zip(names, arguments, strict=False)) | dict(keywords)
+        outside = self.public, self.left
         self.scopes.append(scope)
+        self.public, self.left = set(), []
         try:
             returned = self.run(function.node.body)
+            if self.left:
+                returned = Unknown(f"what {function.node.name} returns is not known: {self.left[0]}")
         finally:
             self.scopes.pop()
+            self.public, self.left = outside
         return returned if returned is not None else constant(None)
 
 
@@ -427,34 +469,6 @@ def _touched(follower: Follower, node: ast.expr, parts: Sequence[Value]) -> Valu
         return Unknown("what this computes is not known")
     what = "this column is computed by pandas, which no request does: put the step into the pipeline, or into the data"
     return replace(column, made=replace(column.made, lost=follower.code.gap(node, what)))
-
-
-def _arithmetic(operator: ast.operator, left: Any, right: Any) -> Value:
-    numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
-    try:
-        match operator:
-            case ast.Add() if numbers:
-                return constant(left + right)
-            case ast.Add() if type(left) is type(right) and isinstance(left, (str, list, tuple)):
-                return (
-                    constant(left + right)
-                    if len(left) + len(right) <= LARGEST
-                    else Unknown("a list too long to follow")
-                )
-            case ast.Sub() if numbers:
-                return constant(left - right)
-            case ast.Mult() if numbers:
-                return constant(left * right)
-            case ast.Div() if numbers:
-                return constant(left / right)
-            case ast.Div() if isinstance(left, str) and isinstance(right, str):
-                return constant(posixpath.join(left, right))
-            case ast.Pow() if numbers and abs(left) <= 10_000 and abs(right) <= 16:
-                return constant(left**right)
-            case _:
-                return Unknown("what this computes is not known")
-    except (ArithmeticError, ValueError, TypeError):
-        return Unknown("what this computes is not known")
 
 
 def follow(code: Code, opener: Opener) -> Followed:

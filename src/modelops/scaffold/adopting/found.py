@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from modelops.scaffold.adopting.cells import Code, Gap, Place
-from modelops.scaffold.adopting.values import Expression, Function, Opener, Value
+from modelops.scaffold.adopting.values import Column, Expression, Function, Opener, Value
 
 __all__ = ["Fit", "Followed", "Following", "Measured", "Parted"]
 
@@ -75,6 +75,26 @@ class Following(Protocol):
 
     def bind(self, target: ast.expr, value: Value) -> None:
         """Let a target stand for a value."""
+        ...
+
+    def rename(self, old: Value, new: Value) -> None:
+        """Let every name of a value stand for another one, as after a change in place."""
+        ...
+
+    def spoil(self, target: ast.expr, node: ast.AST) -> None:
+        """Let what a change that is not followed may touch be unknown, and name it."""
+        ...
+
+    def spoil_argument(self, node: ast.Call) -> None:
+        """Let what a function is given be unknown, where the function is one of those that change it."""
+        ...
+
+    def spoil_column(self, held: Column, node: ast.AST) -> None:
+        """Let a column that a change which is not followed touches be none that can be had."""
+        ...
+
+    def forget(self, node: ast.AST, why: str) -> None:
+        """Let all that code which is not followed may bind or change be unknown."""
         ...
 
     def apply(self, function: Function, arguments: Sequence[Value], keywords: Mapping[str, Value]) -> Value:

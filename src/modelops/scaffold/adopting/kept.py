@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from modelops.errors import Exit, failure
 from modelops.scaffold.adopting.cells import Place
 from modelops.scaffold.adopting.found import Fit
 from modelops.scaffold.adopting.tables import frame_of
-from modelops.scaffold.adopting.values import Column, Data, Expression, Unknown
+from modelops.scaffold.adopting.values import Column, Data, Expression, Unknown, literal
 
 __all__ = ["read_kept"]
 
@@ -57,6 +58,8 @@ def read_kept(path: Path, data: Data, label: str | None) -> Fit:
         ImportError,
         RuntimeError,
         BadZipFile,
+        EOFError,
+        zlib.error,
     ) as error:
         raise failure("unreadable-model", f"{path} cannot be read as a skops file: {error}") from None
     node = _code_of(estimator, path)
@@ -106,8 +109,7 @@ def _code_of(value: Any, path: Path) -> ast.expr:
     if isinstance(value, float) and value != value:
         return ast.Name(id="numpy.nan")
     if value is None or isinstance(value, (bool, int, float, str)):
-        found: ast.expr = ast.parse(repr(value), mode="eval").body
-        return found
+        return literal(value)
     if isinstance(value, np.ufunc):
         return ast.Name(id=f"numpy.{value.__name__}")
     if isinstance(value, type) and value.__module__ == "numpy":

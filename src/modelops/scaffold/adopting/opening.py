@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 from modelops.scaffold.adopting.values import Data, Expression, Unknown, Value
 from modelops.spec.meta import FeatureType
@@ -52,7 +54,10 @@ def reader_of(path: Path) -> str:
 
 def open_as_read(path: Path, reader: str, options: Mapping[str, Value]) -> Data | Unknown:
     """Return what a file holds, or why that cannot be told."""
+    from lzma import LZMAError
+
     import pandas as pd
+    from python_calamine import CalamineError
 
     given: dict[str, Any] = {}
     for name, value in options.items():
@@ -74,7 +79,10 @@ def open_as_read(path: Path, reader: str, options: Mapping[str, Value]) -> Data 
         given.setdefault("engine", "calamine")
     try:
         frame = getattr(pd, reader)(path, **given)
-    except (OSError, ValueError, TypeError, KeyError, LookupError, ImportError) as error:
+    except (
+        OSError, ValueError, TypeError, LookupError, ImportError, RuntimeError, ArithmeticError, EOFError, BadZipFile,
+        zlib.error, LZMAError, CalamineError,
+    ) as error:  # fmt: skip
         return Unknown(
             f"{path.name} cannot be read by {reader}: {str(error).splitlines()[0] if str(error) else error!r}"
         )
@@ -82,9 +90,17 @@ def open_as_read(path: Path, reader: str, options: Mapping[str, Value]) -> Data 
         return Unknown(f"{reader} of {path.name} gives no single table")
     if not all(isinstance(name, str) for name in frame.columns):
         return Unknown(f"columns of {path.name} have no names: write them above the rows")
+    if len(set(frame.columns)) < len(frame.columns):
+        return Unknown(f"{path.name} has two columns of one name")
     if index is not None and index is not False:
-        names = [frame.columns[each] if isinstance(each, int) else each for each in _list(index)]
-        frame = frame.drop(columns=[name for name in names if name in frame.columns])
+        try:
+            names = [frame.columns[each] if isinstance(each, int) else each for each in _list(index)]
+            frame = frame.drop(columns=names)
+        except (LookupError, TypeError):
+            return Unknown(f"{path.name} has no column {index!r}, which index_col names")
+    nested = [name for name in frame.columns if _distinct(frame[name]) is None]
+    if nested:
+        return Unknown(f"column {nested[0]!r} of {path.name} holds lists or tables: write one value into each cell")
     return _described(path, frame, given)
 
 
@@ -94,7 +110,7 @@ def _list(value: Any) -> list[Any]:
 
 def _described(path: Path, frame: pd.DataFrame, reading: Mapping[str, Any]) -> Data:
     kinds = {str(name): _kind(frame[name]) for name in frame.columns}
-    distinct = {name: _distinct(frame[name]) for name in kinds}
+    distinct = {name: _distinct(frame[name]) or 0 for name in kinds}
     return Data(
         path=str(path),
         kinds=kinds,
@@ -118,11 +134,12 @@ def _labels(values: pd.Series[Any]) -> tuple[str, ...]:
     return tuple(str(int(each)) if isinstance(each, float) and each.is_integer() else str(each) for each in found)
 
 
-def _distinct(values: pd.Series[Any]) -> int:
+def _distinct(values: pd.Series[Any]) -> int | None:
+    """Return how many different values a column has, None where they cannot be told apart, as lists cannot."""
     try:
         return int(values.nunique())
     except TypeError:
-        return len(values)
+        return None
 
 
 def _whole(values: pd.Series[Any]) -> bool:

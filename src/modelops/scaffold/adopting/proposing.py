@@ -79,6 +79,18 @@ def require_readable(source: Path) -> None:
 
 def adopt(site: Site, asked: Asked, result: Result) -> None:
     """Propose a model from what a file says; nothing in it is run."""
+    try:
+        order = _proposed(site, asked, result)
+    except RecursionError:
+        raise failure(
+            "unreadable-code", f"{asked.source} nests estimators or literals too deeply to be read",
+            hint="make the estimator of fewer parts within each other",
+        ) from None  # fmt: skip
+    add_model(site, order, result)
+
+
+def _proposed(site: Site, asked: Asked, result: Result) -> Order:
+    """Return what is written of a file, and tell what was found in it."""
     opener = _Opener(asked)
     if asked.source.suffix.lower() == ".skops":
         code = Code(asked.source.name)
@@ -102,8 +114,8 @@ def adopt(site: Site, asked: Asked, result: Result) -> None:
     made = replace(made, gaps=(*more, *made.gaps, *found.gaps, *_of_the_split(found, code)))
     metric = _metric(found, task)
     order = _order(asked, table.data, made, label, positive, task, found, metric, site)
-    add_model(site, order, result)
     _tell(asked, fit, table.data, made, found, metric, result)
+    return order
 
 
 def _tell(
@@ -234,7 +246,10 @@ class _Opener:
             )  # fmt: skip
         found = self._read(self.asked.data, reader_of(self.asked.data), {})
         if isinstance(found, Unknown):
-            raise failure("unreadable-data", f"--data {self.asked.data}: {found.why}", exit=Exit.FILES)
+            raise failure(
+                "unreadable-data", f"--data {self.asked.data}: {found.why}", exit=Exit.FILES,
+                hint="give a table with one value in each cell and the names of its columns above: CSV or Parquet",
+            )  # fmt: skip
         return found
 
     def open(self, reader: str, path: str | None, options: Mapping[str, Value]) -> Data | Unknown:

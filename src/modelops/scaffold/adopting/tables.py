@@ -19,12 +19,23 @@ from modelops.scaffold.adopting.values import (
     Table,
     Unknown,
     Value,
+    Values,
     call,
     constant,
 )
 from modelops.spec.meta import FeatureType
 
-__all__ = ["CATEGORY_MISSING", "column_method", "dummies", "frame_of", "names_of", "of_kinds", "put", "table_method"]
+__all__ = [
+    "CATEGORY_MISSING",
+    "beside",
+    "column_method",
+    "dummies",
+    "frame_of",
+    "names_of",
+    "of_kinds",
+    "put",
+    "table_method",
+]
 
 CATEGORY_MISSING = constant("")
 """What stands for a missing category where a model is trained and asked."""
@@ -249,6 +260,22 @@ def dummies(table: Table, columns: Value | None, keywords: Mapping[str, Value]) 
         encoder = call("sklearn.preprocessing.OneHotEncoder", **options, sparse_output=constant(False))
         result[f"{name}=*"] = replace(made.then(encoder, "boolean"), indicators=True)
     return table.copy(columns=result)
+
+
+def beside(value: Value | None, keywords: Mapping[str, Value]) -> Value:
+    """Return the frame that several columns or frames of one file make beside each other."""
+    axis = keywords.get("axis")
+    parts = value.items if isinstance(value, Values) else ()
+    across = isinstance(axis, Expression) and axis.value in (1, "columns")
+    tables = [p.table.copy(columns={p.name: p.made}) if isinstance(p, Column) else p for p in parts]
+    frames = [each for each in tables if isinstance(each, Table) and not each.whole]
+    if not across or not frames or len(frames) < len(parts) or any(each.data is not frames[0].data for each in frames):
+        return Unknown("tables are put together: write the result to a file, and give it as --data")
+    merged: dict[str, Any] = {}
+    for each in frames:
+        merged |= each.columns
+    gaps = dict.fromkeys(gap for each in frames for gap in each.gaps)
+    return frames[0].copy(columns=merged, gaps=tuple(gaps))
 
 
 def put(table: Table, name: str, value: Value, note: Note) -> None:

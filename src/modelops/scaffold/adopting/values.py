@@ -14,7 +14,7 @@ from modelops.spec.meta import FeatureType
 
 __all__ = [
     "NOTHING", "Column", "Data", "Expression", "Function", "Imported", "Made", "Method", "Names", "Opener", "Statistic",
-    "Table", "Typed", "Unknown", "Value", "Values", "call", "composed", "constant", "fresh", "part_of",
+    "Table", "Typed", "Unknown", "Value", "Values", "call", "composed", "constant", "fresh", "literal", "part_of",
 ]  # fmt: skip
 
 Node = TypeVar("Node", bound=ast.AST)
@@ -76,8 +76,21 @@ class Expression:
 
 def constant(value: Any) -> Expression:
     """Return the expression of a literal: numbers, texts, None, and lists, tuples, sets and dicts of them."""
-    node = ast.parse(repr(value), mode="eval").body
+    node = literal(value)
     return Expression(node, sum(1 for _ in ast.walk(node)), value)
+
+
+def literal(value: Any) -> ast.expr:
+    """Return the node of a literal; numbers without end are constants of it, for which Python has no notation."""
+    return _Literal().visit(ast.parse(repr(value), mode="eval").body)  # type: ignore[no-any-return]
+
+
+class _Literal(ast.NodeTransformer):
+    """Names that ``repr`` gives for what no literal can be written of."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """Replace one name."""
+        return ast.Constant(float(node.id)) if node.id in ("inf", "nan") else ast.Name(id=f"builtins.{node.id}")
 
 
 def part_of(node: ast.expr | None) -> Expression:

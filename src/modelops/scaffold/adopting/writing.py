@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Sequence
 
+from modelops.scaffold.adopting.allowed import require_plain
 from modelops.scaffold.adopting.assembling import Assembled
 from modelops.scaffold.adopting.cells import Gap
 from modelops.scaffold.adopting.values import fresh
@@ -37,7 +38,7 @@ def train(features: pd.DataFrame, target: pd.Series, parameters: dict[str, Any],
 
 def training_code(source: str, made: Assembled) -> bytes:
     """Return the text of train.py; its head says what was not carried over, with its place."""
-    node = fresh(made.node)
+    node = require_plain(fresh(made.node))
     imports = _Imports()
     imports.visit(node)
     told = [*(f"* {remark}" for remark in made.remarks), *(f"* {line}" for line in map(gap_line, made.gaps))]
