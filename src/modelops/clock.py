@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from modelops.errors import Exit, failure
@@ -32,7 +32,20 @@ def parse_instant(text: str) -> datetime:
             exit=Exit.USAGE,
             hint="write 2026-04-30T12:00:00Z",
         ) from None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    if instant.tzinfo is None:
+        return instant.replace(tzinfo=UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        message = f"{text!r} is no date or time in UTC: the years are 1 to 9999"
+        raise failure("bad-instant", message, exit=Exit.USAGE, hint="write 2026-04-30T12:00:00Z") from None
+
+
+def end_of_day(day: str) -> datetime:
+    """Return the end of a day in UTC; of the last one that there is, the last instant that there is."""
+    begins = parse_instant(day)
+    last = datetime.max.replace(tzinfo=UTC)
+    return begins + timedelta(days=1) if last - begins >= timedelta(days=1) else last
 
 
 def format_instant(instant: datetime) -> str:

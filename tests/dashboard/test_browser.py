@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 from assets.kept import ASSETS, MODEL, prediction_ids
@@ -17,6 +19,7 @@ from dashboard.browser import AXE, CHROMIUM, DRIVER, Browser, browser, until
 from dashboard.conftest import Put, Site
 from dashboard.test_export import exported
 from dashboard.test_serving import renamed, served
+from modelops.dashboard.live import MOST
 from world.hostile import Hostile
 
 pytestmark = [
@@ -168,3 +171,41 @@ def test_an_exported_folder_opens_from_disk(chromium: Browser, put: Put, tmp_pat
     address = (tmp_path / "site").as_uri() + "/"
     for path in ("index.html", f"model/{MODEL}.html", f"release/{MODEL}/3.html"):
         visited(chromium, address, path, f"file-{path.replace('/', '_')}")
+
+
+def test_a_page_that_cannot_follow_says_so_and_asks_again(chromium: Browser, address: str) -> None:
+    """Refused its stream a page says so, and follows when it is seen again; a hidden one takes nobody's place."""
+    note = "return document.getElementById('live').textContent"
+    shown = "return !document.getElementById('live').hidden"
+    hide = """
+    Object.defineProperty(document, 'hidden', {configurable: true, value: arguments[0]});
+    document.dispatchEvent(new Event('visibilitychange'));
+    """
+
+    def full(streams: ExitStack) -> bool:
+        while True:
+            answer = streams.enter_context(client.stream("GET", "live", params={"of": "index.html"}))
+            if answer.status_code == 503:
+                return True
+
+    limits = httpx.Limits(max_connections=None)
+    with httpx.Client(base_url=address, timeout=120, trust_env=False, limits=limits) as client:
+        with ExitStack() as streams:
+            assert full(streams)
+            chromium.open(address)
+            until(lambda: chromium.run(shown), "the page says that it does not follow")
+            assert "tried again in a minute" in chromium.run(note)
+        until(lambda: chromium.run(hide, True) or chromium.run(hide, False) or not chromium.run(shown), "it follows")
+        chromium.run(hide, True)
+
+        def alone() -> bool:
+            with ExitStack() as streams:
+                said = [
+                    streams.enter_context(client.stream("GET", "live", params={"of": "index.html"})).status_code
+                    for _ in range(MOST)
+                ]
+            return set(said) == {200}
+
+        until(alone, "the hidden page has given its place back")
+    chromium.complaints()
+    chromium.open("about:blank")

@@ -9,11 +9,14 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from unittest.mock import Mock
+from typing import Any
+from unittest.mock import Mock, patch
+from urllib.parse import quote
 
+import anyio
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -22,10 +25,11 @@ from assets.kept import ASSETS, MODEL, prediction_ids
 from dashboard.conftest import Put, Site
 from dashboard.reading import read
 from modelops.dashboard import links
-from modelops.dashboard.serving import Door, application
+from modelops.dashboard.live import MOST
+from modelops.dashboard.serving import Door, Streams, application
 from modelops.dashboard.telling import HIDDEN
 from modelops.errors import ModelOpsError, Problem
-from modelops.serving.guard.visible import Sight
+from modelops.serving.guard.visible import ALL, Sight
 from world.hostile import Hostile
 from world.verbs import run
 
@@ -52,8 +56,6 @@ async def ask(
 
 
 def asked(*words: object, **more: object) -> httpx.Response:
-    import anyio
-
     async def once() -> httpx.Response:
         return await ask(*words, **more)  # type: ignore[arg-type]
 
@@ -290,8 +292,6 @@ def events(stream: bytes) -> list[str]:
 
 def test_an_open_page_is_told_when_it_reads_otherwise(put: Put) -> None:
     """The stream says how the page reads, again when that is something else, and nothing of what it holds."""
-    import anyio
-
     from modelops.dashboard.live import asked_for, changes
 
     world = put()
@@ -323,8 +323,6 @@ def test_an_open_page_is_told_when_it_reads_otherwise(put: Put) -> None:
 
 def test_a_stream_ends_for_a_key_that_is_taken_back(guarded: Starlette) -> None:
     """Nobody follows a page without a key, and who has one does as long as it counts."""
-    import anyio
-
     from modelops.dashboard.live import changes
 
     assert asked(guarded, "/live?of=index.html").status_code == 401
@@ -348,3 +346,80 @@ def test_an_exported_page_follows_nothing(put: Put) -> None:
     assert "live.js" not in html
     assert "connect-src" not in html
     assert "<body>" in html
+
+
+def test_an_answer_is_given_once(site: Site) -> None:
+    """What takes long to answer is not asked again every few seconds by whoever left it open; its question is."""
+    app = application(site.pages)
+    for query in (f"id={prediction_ids(ASSETS[0])[0]}", "entity=c1", "environment=production&at=2026-05-05"):
+        answer = asked(app, f"/audit.html?{query}")
+        assert (answer.status_code, "live.js" in answer.text) == (200, False), query
+        assert asked(app, f"/live?of={quote(f'audit.html?{query}')}").status_code == 400
+    assert "live.js" in asked(app, "/audit.html").text
+    assert site.pages.follows("audit.html", {"id": " "})
+
+
+def test_what_is_no_address_is_followed_by_nobody(site: Site) -> None:
+    """It is the fault of who asked."""
+    assert asked(application(site.pages), "/live?of=//[").status_code == 400
+
+
+def test_a_page_is_made_once_for_all_who_follow_it(put: Put) -> None:
+    """As long as nothing was looked at anew it is not made again; for another caller it is."""
+    site = Site(put())
+    site.pages.house.observed = False
+    streams = Streams(site.pages, Door(site.pages), 0)
+    with patch.object(site.pages, "page", wraps=site.pages.page) as made:
+        first = [streams.seen("index.html", {}, ALL) for _ in range(9)]
+        assert (set(first), made.call_count) == ({site.get().seen}, 1)
+        streams.seen("index.html", {}, Sight(frozenset()))
+        streams.seen("index.html", {"q": "x"}, ALL)
+        assert made.call_count == 4
+        site.pages.house.again()
+        streams.seen("index.html", {}, ALL)
+        streams.seen("index.html", {}, ALL)
+        assert made.call_count == 5
+        # A look that failed is told, although what was seen is the same.
+        site.pages.house.trouble = (Problem("unreadable", "the remote is away"),)
+        assert streams.seen("index.html", {}, ALL) != first[0]
+
+
+def test_no_burst_has_more_streams_than_there_are(site: Site) -> None:
+    """They count from when they are asked for, and who left before the first word gives the place back."""
+    streams = Streams(site.pages, Door(site.pages), 0)
+    answers = [streams.open("index.html", {}) for _ in range(MOST + 3)]
+    assert [one.status_code for one in answers] == [200] * MOST + [503] * 3
+    scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
+
+    async def left() -> MutableMapping[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def unheard(message: MutableMapping[str, Any]) -> None:
+        raise OSError("nobody is there")
+
+    async def end() -> None:
+        for one in answers[:MOST]:
+            with suppress(Exception):
+                await one(scope, left, unheard)
+
+    anyio.run(end)
+    assert streams.count == 0
+    assert streams.open("index.html", {}).status_code == 200
+
+
+def test_a_look_of_an_open_page_is_no_request(put: Put) -> None:
+    """A key that may ask twice a day follows a page as long as it likes, and is refused a third page."""
+    world = put()
+    digest = hashlib.sha256(b"seldom").hexdigest()
+    key = f"{{name: seldom, sha256: {digest}, scopes: [admin], rate: {{requestsPerSecond: 0.00001, burst: 2}}}}"
+    text = POLICY.partition("    - {{name: everything")[0] + f"    - {key}\n"
+    world.settle("say-who", {"policies/access/people.yaml": text})
+    pages = Site(world).pages
+    door = Door(pages, "people")
+    headers = {b"authorization": b"Bearer seldom"}
+    assert door.sight(headers) == door.sight(headers)
+    for _ in range(9):
+        assert door.sight(headers, counted=False).models is None
+    with pytest.raises(ModelOpsError, match="seldom") as caught:
+        door.sight(headers)
+    assert caught.value.first.code == "rate-limited"

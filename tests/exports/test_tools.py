@@ -415,6 +415,15 @@ def test_what_git_does_not_say_is_refused_as_a_parameter() -> None:
         assert caught.value.first.hint
 
 
+def test_a_step_of_a_trial_that_does_not_go_on_is_refused() -> None:
+    """Where stable answers alone a step that is said is not passed over; without one that is what is written."""
+    still = seen(VIEW.models[2], routed(TRIAL.stages[0].traffic, 0))
+    with pytest.raises(ModelOpsError, match="steps says step 1 of fraud, and its trial does not go on") as caught:
+        made("kserve", {"image": IMAGE, "steps": {"fraud": 1}}, still)
+    assert (caught.value.exit, caught.value.first.hint) == (Exit.USAGE, "leave fraud out of steps")
+    assert made("kserve", {"image": IMAGE}, still)
+
+
 def at_store(store: Address) -> View:
     return replace(VIEW, deployable=lambda: replace(VIEW.deployable(), store=store))
 

@@ -195,5 +195,5 @@ def test_labels_that_depend_on_the_answer_are_seen_from_counts(task: str, by: st
             "score": scores, "label": labels, "truth": ["1" if each else None for each in chosen],
         }
     )  # fmt: skip
-    found = count(ASKED, model(task=task), table).selected_by()
+    found = count(ASKED, model(task=task), table).selected_by(0)
     assert bool(found) == bool(selection_of(model(task=task), table)) == (by != "chance")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from modelops.monitoring import triage
-from modelops.monitoring.delay import delay_of
+from modelops.monitoring.delay import Delay, delay_of
 from modelops.monitoring.objectives import Budget, Stable, budgets, count, sentence
 from modelops.monitoring.triage import Change
 from modelops.spec.kinds.monitor import (
@@ -138,6 +138,31 @@ def test_quality_counts_labels_that_had_the_time_to_come() -> None:
     flagged = [text if label == "1" else None for text, label in zip(truth, labels, strict=True)]
     chosen = rows(MONTH, truth=flagged, label=labels, score=[float(label) for label in labels])
     assert "labels depend on the answer" in held(chosen, quality=QualityObjective(target=0.8)).lacking
+
+
+def test_the_hour_that_begins_at_the_cut_is_too_new() -> None:
+    """Labels take 60 hours: of 100 answers before that, 100 within the hour that begins there, 900 later, 100 count."""
+    ages = [*range(60 * 60 + 100, 60 * 60, -1), *np.linspace(60 * 60, 59 * 60 + 1, 100), *np.linspace(999, 1, 900)]
+    table = rows(ages, truth=["0"] * 200 + [None] * 900)
+    asked, spec = Objectives(quality=QualityObjective(target=0.8)), model()
+    delay = Delay((60 * 3600.0,), (1.0,), 1.0, 200)
+    hours = count(asked, spec, table)
+    (found,) = budgets(asked, spec, hours, lambda *window: within(table, *window), (), delay, NOW)
+    assert found.until == f"{NOW - 60 * HOUR:%Y-%m-%dT%H:%M:%SZ}"
+    assert (found.bad, found.all) == (0, 100)
+
+
+def test_labels_that_were_chosen_before_the_period_say_nothing_of_it() -> None:
+    """Hours that reach further back, as unusual hours need them, leave quality known where the period's labels are."""
+    ages = np.arange(14 * 1440 - 1, -1, -5)
+    labels = ["1" if place % 10 == 0 else "0" for place in range(len(ages))]
+    old = ages > 8 * 1440
+    truth = ["0" if label == "1" or not before else None for label, before in zip(labels, old, strict=True)]
+    table = rows(ages, truth=truth, label=labels)
+    asked = {"quality": QualityObjective(target=0.5)}
+    found = held(table, **asked, period_days=7)
+    assert (found.lacking, found.bad, found.all) == ("", 202, 7 * 288)
+    assert "labels depend on the answer" in held(table, **asked, period_days=14).lacking
 
 
 def test_a_regression_is_right_near_the_truth() -> None:

@@ -136,6 +136,19 @@ def test_rows_that_the_store_lost_are_told(retrained: World, tmp_path: Path) -> 
     assert second["missing"]
 
 
+def test_a_snapshot_whose_place_is_refused_is_told_and_left_out(proposed: World, tmp_path: Path) -> None:
+    """What a pull request says wrongly of its rows keeps nothing else from being fetched for its report."""
+    path = f"models/{MODEL}/data/initial.yaml"
+    text = proposed.show(path).replace("location: ", "location: ../../../../", 1)
+    assert text != proposed.show(path)
+    proposed.push({path: text}, "Lead elsewhere", "c")
+    git(proposed.root, "fetch", "-q", "origin")
+    git(proposed.root, "checkout", "-q", "--detach", "origin/c")
+    first, second = json.loads(fetch(proposed, tmp_path / "stable"))
+    assert (first["snapshot"], second["release"], second["missing"]) == ("initial", 1, None)
+    assert first["missing"]
+
+
 def test_what_was_tampered_with_is_not_fetched(proposed: World, tmp_path: Path) -> None:
     """Every blob is verified on its way: one that is another than its digest says ends the fetching."""
     release = proposed.show(f"models/{MODEL}/releases/1/release.yaml")

@@ -373,6 +373,7 @@ DISCUSSION = Discussion(
     (Comment("k", ANA, f"first line\n{HOSTILE}"),),
 )
 ROLLED_BACK = RolledBack((2, 3), 1, COMMIT)
+UNREACHED = {"early": ModelOpsError(Problem("not-durable", f"no way {HOSTILE}"))}
 KEPT = RolledBack((2,), 1, None, waits=ModelOpsError(Problem("push-rejected", f"no way {HOSTILE}")))
 
 PROBLEM = Problem("bad", f"it is {HOSTILE}", Location("a.yaml", 3, 5), "spec.seed", "mend it")

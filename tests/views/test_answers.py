@@ -73,10 +73,10 @@ TEXTS = {
     "plan-nothing": plan.text(said.NOTHING),
     "plan-renders-nothing": plan.text(said.RENDERS_NOTHING),
     "delivery": delivery.text(
-        [{"model": "churn", "result": "released churn 1"}], [said.RESULT], [said.PROPOSAL], "production"
+        [{"model": "churn", "result": "released churn 1"}], [said.RESULT], said.UNREACHED, [said.PROPOSAL], "production"
     ),
     "delivery-intention": delivery.intention(["staging"], "production"),
-    "delivery-nothing": delivery.text([], [], [], "production"),
+    "delivery-nothing": delivery.text([], [], {}, [], "production"),
     "reconciliation": reconciliation.text(said.RESULT),
     "reconciliation-nothing": reconciliation.text(replace(said.RESULT, done=(), conditions=())),
     "status": status.text(said.ENVIRONMENTS),
@@ -160,7 +160,9 @@ DATA: dict[str, Any] = {
     "repository": repository.data(said.POINTS),
     "plan": plan.data(said.PLAN, said.PLANNED),
     "forecasts": forecasts.data(said.PLANNED),
-    "delivery": delivery.data([{"model": "churn", "result": "released churn 1"}], [said.RESULT], [said.PROPOSAL]),
+    "delivery": delivery.data(
+        [{"model": "churn", "result": "released churn 1"}], [said.RESULT], said.UNREACHED, [said.PROPOSAL]
+    ),
     "reconciliation": reconciliation.data(said.RESULT),
     "status": status.data(said.ENVIRONMENTS),
     "status-model": status.model_data(said.MODEL),

@@ -53,7 +53,13 @@ def fetch_compared(workspace: Workspace, to: Store, since: str, say: Callable[[s
         pinned = [entry.model.spec.data.snapshot, *([champion.spec.data.snapshot] if champion is not None else [])]
         for snapshot in dict.fromkeys(pinned):
             if snapshot in entry.snapshots:
-                found += _data(workspace, entry.snapshots[snapshot], name, revision, to)
+                try:
+                    found += _data(workspace, entry.snapshots[snapshot], name, revision, to)
+                except ModelOpsError as error:
+                    # The report says what is wrong with a snapshot, and other models need it as well.
+                    if error.retryable or error.first.code == "digest-mismatch":
+                        raise
+                    found.append(Fetched(name, snapshot=snapshot, missing=error.first.message))
         if champion is None:
             continue
         number = champion.spec.version

@@ -8,7 +8,7 @@ import click
 
 from modelops.cli._names import models
 from modelops.cli.output import confirm, emit, in_haste, note, output_option, say, tell_fence, yes_option
-from modelops.errors import Exit
+from modelops.errors import Exit, ModelOpsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,12 @@ def command(models: tuple[str, ...], yes: bool, output: str) -> int:
 
     It is `release`, then `reconcile` of each environment that takes releases by itself, in the order of promotion, then
     `promote` for the first that takes them by pull request. What is done already is not done again.
+
+    An environment is made to match git as a whole: MODELS are those that are released and promoted. One that cannot be
+    reconciled keeps nothing else from being delivered.
     """
+    from modelops.changes.releasing import tag_releases
+    from modelops.cli import show_problems
     from modelops.cli.release import carry_out
     from modelops.governance.judged import desired
     from modelops.project.workspace import model_entry, open_workspace
@@ -38,22 +43,35 @@ def command(models: tuple[str, ...], yes: bool, output: str) -> int:
     tip, graph = desired(workspace)
     for name in models:
         model_entry(graph, name)
-    entries = plan_models(workspace, graph, tip, models or tuple(graph.models))
+    names = models or tuple(graph.models)
+    entries = plan_models(workspace, graph, tip, names)
     chain = sorted((one for one in graph.environments.values() if one.spec.order is not None), key=_order)
     by_itself = [one.name for one in chain if one.spec.promotion == "automatic"]
     asked = next((one.name for one in chain if one.spec.promotion == "pull-request"), None)
     note(entries_text(entries) if entries else "nothing to release: every model has a release for its inputs")
     note(view.intention(by_itself, asked))
     confirm("Carry this out?", yes)
+    # A release whose maker was killed before it was tagged is no entry any more.
+    tag_releases(workspace, graph, names)
     released, code = carry_out(workspace, entries)
-    results = []
+    results, failed = [], {}
     for name in by_itself:
-        results.append(_reconciled(name))
-        code = max(code, results[-1].exit)
+        try:
+            results.append(_reconciled(name))
+            code = max(code, results[-1].exit)
+        except ModelOpsError as error:
+            # What was released is told, and what other environments wait for is done.
+            show_problems(error.problems)
+            failed[name] = error
+            code = max(code, error.exit)
     proposals, worst = _proposals(asked, models) if asked is not None else ([], Exit.OK)
     # Files of the branch that is checked out follow what was committed on the way.
     workspace.repository.follow(workspace.branch, note)
-    emit(output, view.data(released, results, proposals), lambda: view.text(released, results, proposals, asked))
+    emit(
+        output,
+        view.data(released, results, failed, proposals),
+        lambda: view.text(released, results, failed, proposals, asked),
+    )
     return max(code, worst)
 
 
@@ -80,7 +98,12 @@ def _reconciled(environment: str) -> Result:
 
 def _proposals(environment: str, names: Sequence[str]) -> tuple[list[Any], Exit]:
     """Open the pull requests of the models that proved themselves before an environment."""
+    from modelops.cli import show_problems
     from modelops.cli.promote import propose_due
     from modelops.project.workspace import open_workspace
 
-    return propose_due(open_workspace(), environment, names)
+    try:
+        return propose_due(open_workspace(), environment, names)
+    except ModelOpsError as error:
+        show_problems(error.problems)
+        return [], error.exit

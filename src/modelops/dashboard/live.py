@@ -23,21 +23,27 @@ _RETRY = 5_000
 
 
 def asked_for(of: str) -> tuple[str, dict[str, str]]:
-    """Return the path and the query of the page that a stream is about, as a browser writes them."""
+    """Return the path and the query of the page that a stream is about, as a browser writes them.
+
+    Raises ValueError for what is no address.
+    """
     found = urlsplit(of)
     return found.path.lstrip("/") or "index.html", dict(parse_qsl(found.query))
 
 
-async def changes(read: Callable[[], str], every: float) -> AsyncIterator[bytes]:
+async def changes(
+    read: Callable[[], str], every: float, limiter: anyio.CapacityLimiter | None = None
+) -> AsyncIterator[bytes]:
     """Yield an event with what ``read`` returns at once, and whenever it returns something else.
 
     In between comments are sent, so that a reader who left is noticed. The stream ends where reading is refused: who
-    asks again is told why.
+    asks again is told why. ``limiter`` says how many may read at once, so that who asks for a page waits for
+    nobody who follows one.
     """
     known = None
     while True:
         try:
-            seen = await anyio.to_thread.run_sync(read)
+            seen = await anyio.to_thread.run_sync(read, limiter=limiter)
         except ModelOpsError:
             return
         if seen != known:

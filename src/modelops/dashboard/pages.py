@@ -13,7 +13,7 @@ from modelops.dashboard.laying import laying, static
 from modelops.dashboard.live import PATH
 from modelops.dashboard.look import House, Look
 from modelops.dashboard.rooms import Room
-from modelops.dashboard.rooms.audit import questions
+from modelops.dashboard.rooms.audit import is_asked, questions
 from modelops.dashboard.rooms.commit import commit
 from modelops.dashboard.rooms.home import home
 from modelops.dashboard.rooms.maturity import maturity
@@ -97,6 +97,10 @@ class Pages:
         room = Room("trouble.html", "Nothing to show", {"problems": problems}, status)
         return self._laid_out(room, path, None, sight)
 
+    def follows(self, path: str, query: Mapping[str, str]) -> bool:
+        """Tell whether a page is of what is seen; the answer to a question is given once."""
+        return not self.static and not (path == "audit.html" and is_asked(query))
+
     def rows(self, look: Look) -> tuple[Row, ...]:
         """Return how every model stands, made once for a look, with everything that home asks git for."""
         known = self._rows
@@ -159,8 +163,8 @@ class Pages:
             "here": path,
             "look": look,
             "static": self.static,
-            # What is not there, or cannot be seen, is no page to follow.
-            "follows": (follows := not self.static and look is not None and room.status == 200),
+            # What is not there, or cannot be seen, is no page to follow, and neither is the answer to a question.
+            "follows": (follows := not self.static and look is not None and room.status == 200 and room.follows),
             "sight": sight,
             "elsewhere": self.elsewhere,
             "ago": _ago(look.now) if look is not None else lambda value: "",

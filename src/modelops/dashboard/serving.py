@@ -7,10 +7,11 @@ import binascii
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
+import anyio
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -20,7 +21,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from modelops.dashboard.live import MOST, PATH, asked_for, changes
-from modelops.dashboard.look import FRESH
+from modelops.dashboard.look import FRESH, Look
 from modelops.dashboard.pages import LIVE, STATIC, Page, Pages, static
 from modelops.dashboard.telling import about_all
 from modelops.errors import Exit, ModelOpsError, Problem, failure
@@ -70,15 +71,21 @@ class Door:
         self.policy = policy
         self._guard: Guard | None = None
 
-    def sight(self, headers: Mapping[bytes, bytes]) -> Sight:
-        """Return what the caller of a request may see; raises ``unauthenticated`` or ``forbidden``."""
+    def sight(self, headers: Mapping[bytes, bytes], *, counted: bool = True) -> Sight:
+        """Return what the caller of a request may see; raises ``unauthenticated`` or ``forbidden``.
+
+        A request counts for the rate of its key. A look of a page that is open is none.
+        """
         if self.policy is None:
             return ALL
         found = self.pages.house.look().graph.access.get(self.policy)
         self._guard = guard(found.spec.keys if found is not None else (), self._guard)
         assert self._guard is not None, "there are keys, or none of them"
         caller = self._guard.identify(_as_bearer(headers))
-        caller.admit("admin", time.time(), time.monotonic())
+        if counted:
+            caller.admit("admin", time.time(), time.monotonic())
+        else:
+            caller.require("admin")
         return caller.sight
 
 
@@ -124,33 +131,68 @@ def application(
 
 
 class Streams:
-    """The streams that are open, each of one page as one caller sees it."""
+    """The streams that are open, each of one page as one caller sees it.
+
+    A page is made once for a look, however many follow it, and one of them at a time.
+    """
 
     def __init__(self, pages: Pages, door: Door, every: float) -> None:
         self.pages = pages
         self.door = door
         self.every = every
         self.count = 0
+        self._counting = threading.Lock()
+        self._limiter = anyio.CapacityLimiter(1)
+        self._of: tuple[Look, tuple[Problem, ...]] | None = None
+        self._seen: dict[Hashable, str] = {}
 
     def open(self, of: str, headers: Mapping[bytes, bytes]) -> Response:
-        """Answer with a stream; too many of them are refused, and the browser asks again later."""
-        if self.count >= MOST:
-            return Response("Too many pages are open.\n", 503, media_type="text/plain", headers={"retry-after": "60"})
-        path, query = asked_for(of)
+        """Answer with a stream; too many of them are refused, and the page asks again later."""
+        try:
+            path, query = asked_for(of)
+        except ValueError:
+            return Response("That is the address of no page.\n", 400, media_type="text/plain")
+        if not self.pages.follows(path, query):
+            return Response("An answer is given once, and not followed.\n", 400, media_type="text/plain")
+        with self._counting:
+            if self.count >= MOST:
+                again = {"retry-after": "60"}
+                return Response("Too many pages are open.\n", 503, media_type="text/plain", headers=again)
+            self.count += 1
 
         def read() -> str:
             # A key that was taken back sees nothing more, whatever it sees already.
-            return self.pages.page(path, query, self.door.sight(headers)).seen
+            return self.seen(path, query, self.door.sight(headers, counted=False))
 
-        async def told() -> AsyncIterator[bytes]:
-            self.count += 1
-            try:
-                async for event in changes(read, self.every):
-                    yield event
-            finally:
-                self.count -= 1
+        return _Stream(changes(read, self.every, self._limiter), self._closed)
 
-        return StreamingResponse(told(), media_type="text/event-stream")
+    def seen(self, path: str, query: Mapping[str, str], sight: Sight) -> str:
+        """Return the digest of what a page shows, which is made anew for another look alone."""
+        look, trouble = self.pages.house.look(), self.pages.house.trouble
+        if self._of is None or self._of[0] is not look or self._of[1] is not trouble:
+            self._of, self._seen = (look, trouble), {}
+        key = (path, tuple(query.items()), sight)
+        if key not in self._seen:
+            self._seen[key] = self.pages.page(path, query, sight).seen
+        return self._seen[key]
+
+    def _closed(self) -> None:
+        with self._counting:
+            self.count -= 1
+
+
+class _Stream(StreamingResponse):
+    """A stream that says when it is over, were it never begun."""
+
+    def __init__(self, told: AsyncIterator[bytes], closed: Callable[[], None]) -> None:
+        super().__init__(told, media_type="text/event-stream")
+        self.closed = closed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.closed()
 
 
 def _sent(page: Page, headers: Mapping[str, str] | None = None) -> Response:

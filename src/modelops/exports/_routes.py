@@ -46,18 +46,27 @@ def routes(view: View, deployable: Deployable, steps: Steps) -> Mapping[str, Rou
     table = deployable.table.models
     if view.reconciled:
         return dict(sorted(table.items()))
-    return {name: _at(models.get(name), route, steps.get(name, 1)) for name, route in sorted(table.items())}
+    return {name: _at(models.get(name), route, steps.get(name)) for name, route in sorted(table.items())}
 
 
-def _at(model: ModelView | None, route: Route, step: int) -> Route:
+def _at(model: ModelView | None, route: Route, said: int | None) -> Route:
     trial = model.trial if model is not None else None
     if trial is None or not route.step:
+        if model is not None and said is not None:
+            raise failure(
+                "bad-param",
+                f"steps says step {said} of {model.name}, and its trial does not go on: stable answers alone",
+                exit=Exit.USAGE,
+                location=trial.where("spec.strategy") if trial is not None else None,
+                hint=f"leave {model.name} out of steps",
+            )
         return route
+    step = said or 1
     assert model is not None
     if not trial.stages:
-        said = f"the traffic of {trial.strategy} follows what its arms do, and nobody who is told of it here sees that"
+        why = f"the traffic of {trial.strategy} follows what its arms do, and nobody who is told of it here sees that"
         hint = "let modelops run the environment, as with the target kubernetes and apply: server-side; or take canary"
-        raise refused(trial, "", f"{model.name}: {said}", hint)
+        raise refused(trial, "", f"{model.name}: {why}", hint)
     if step > len(trial.stages):
         raise failure(
             "bad-param",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from modelops.clock import parse_instant
+from modelops.clock import end_of_day
 from modelops.spec.graph import Graph
 from modelops.spec.kinds.outcomes import BusinessObjective, Figure
 
@@ -57,7 +57,7 @@ def aim_of(model: str, objective: BusinessObjective | None, values: Sequence[Fig
     if objective is None:
         return Aim(model, None, None, "not-stated")
     last = values[-1] if values else None
-    over = now is not None and now >= _end(objective.target.by)
+    over = now is not None and now >= end_of_day(objective.target.by)
     late = _late(objective, last, over, now)
     if last is None:
         return Aim(model, objective, None, "not-measured", None, late, over)
@@ -76,11 +76,6 @@ def aims_of(graph: Graph, models: Iterable[str], now: datetime | None) -> tuple[
     return tuple(found)
 
 
-def _end(day: str) -> datetime:
-    """Return the end of a day."""
-    return parse_instant(day) + timedelta(days=1)
-
-
 def _state(objective: BusinessObjective, last: Figure) -> State:
     ends = (last.value, last.value) if last.lower is None or last.upper is None else (last.lower, last.upper)
     sign = 1.0 if objective.better == "higher" else -1.0
@@ -97,7 +92,7 @@ def _late(objective: BusinessObjective, last: Figure | None, over: bool, now: da
         return ""
     if known is None:
         return "NEVER MEASURED: neither a baseline nor a value was entered"
-    age = now - _end(known.until)
+    age = now - end_of_day(known.until)
     if age < timedelta(0):
         return f"THE VALUE IS OF A PERIOD THAT IS NOT OVER: it ends on {known.until}"
     if age > timedelta(days=objective.every_days):

@@ -11,9 +11,13 @@ __all__ = ["Room"]
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """One page before it is laid out: its template, its title, what the template is given, and what to answer."""
+    """One page before it is laid out: its template, its title, what the template is given, and what to answer.
+
+    ``follows`` tells whether it is of what is seen, and shown anew when that changes; an answer is given once.
+    """
 
     template: str
     title: str
     shown: Mapping[str, Any]
     status: int = 200
+    follows: bool = True

@@ -16,7 +16,7 @@ from modelops.project.target import all_remembered
 from modelops.project.workspace import Workspace
 from modelops.serving.guard.visible import Sight
 
-__all__ = ["questions"]
+__all__ = ["is_asked", "questions"]
 
 _ANSWERS = 100
 _LONG = 500
@@ -24,9 +24,19 @@ _OWN = frozenset({"bad-instant", "unknown-environment", "unknown-prediction"})
 """What is wrong with a question itself, which whoever asked it may know."""
 
 
+def _said(query: Mapping[str, str]) -> dict[str, str]:
+    return {key: query.get(key, "").strip()[:_LONG] for key in ("id", "entity", "environment", "at")}
+
+
+def is_asked(query: Mapping[str, str]) -> bool:
+    """Tell whether a question is asked, whose answer takes long and is given once."""
+    said = _said(query)
+    return bool(said["id"] or said["entity"] or (said["environment"] and said["at"]))
+
+
 def questions(look: Look, sight: Sight, query: Mapping[str, str]) -> Room:
     """Return the page with its three questions, and the answer to the one that was asked."""
-    said = {key: query.get(key, "").strip()[:_LONG] for key in ("id", "entity", "environment", "at")}
+    said = _said(query)
     shown: dict[str, Any] = {"said": said, "environments": [one.environment for one in look.environments]}
     title: str = "Audit"
     try:
@@ -42,7 +52,7 @@ def questions(look: Look, sight: Sight, query: Mapping[str, str]) -> Room:
     except ModelOpsError as error:
         problems = error.problems if error.first.code in _OWN else about_all(error.problems, sight)
         return Room("audit.html", title, {**shown, "problems": problems}, 404)
-    return Room("audit.html", title, shown)
+    return Room("audit.html", title, shown, follows=not is_asked(query))
 
 
 def _logs(workspace: Workspace) -> list[audit.KnownLog]:

@@ -4,7 +4,9 @@
   const own = document.currentScript;
   const note = document.getElementById("live");
   const at = own.dataset.of + location.search;
-  const stream = new EventSource(`${own.dataset.live}?of=${encodeURIComponent(at)}`);
+  const AGAIN = 60_000;
+  let stream = null;
+  let waits = 0;
   const content = () => document.getElementById("content");
 
   // Nobody's reading, typing or choosing is interrupted.
@@ -32,6 +34,7 @@
     if (folds.length === open.length) folds.forEach((each, place) => (each.open = open[place]));
     document.body.dataset.seen = fresh.body.dataset.seen;
     document.title = fresh.title;
+    delete note.dataset.lost;
     note.textContent = `Shown anew at ${new Date().toLocaleTimeString()}.`;
     note.hidden = false;
     document.dispatchEvent(new Event("shown"));
@@ -42,13 +45,44 @@
     button.type = "button";
     button.textContent = "Show it";
     button.addEventListener("click", show);
+    delete note.dataset.lost;
     note.replaceChildren("There is something newer. ", button);
     note.hidden = false;
   };
 
-  stream.addEventListener("seen", (event) => {
-    if (event.data === document.body.dataset.seen) return;
-    if (busy()) offer();
-    else show();
-  });
+  const stop = () => {
+    clearTimeout(waits);
+    stream?.close();
+    stream = null;
+  };
+
+  const follow = () => {
+    stop();
+    stream = new EventSource(`${own.dataset.live}?of=${encodeURIComponent(at)}`);
+    stream.addEventListener("open", () => {
+      if (note.dataset.lost === undefined) return;
+      delete note.dataset.lost;
+      note.hidden = true;
+    });
+    stream.addEventListener("seen", (event) => {
+      if (event.data === document.body.dataset.seen) return;
+      if (busy()) offer();
+      else show();
+    });
+    stream.addEventListener("error", () => {
+      // The browser asks again where the line broke. Where it was refused it gives up for good.
+      if (stream?.readyState !== EventSource.CLOSED) return;
+      stop();
+      waits = setTimeout(follow, AGAIN);
+      // What is offered stays.
+      if (!note.hidden && note.querySelector("button") !== null) return;
+      note.textContent = "This page is not kept up to date now; that is tried again in a minute.";
+      note.dataset.lost = "";
+      note.hidden = false;
+    });
+  };
+
+  // What nobody looks at takes no place of those that are looked at.
+  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : follow()));
+  if (!document.hidden) follow();
 }

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pyarrow as pa
 from pydantic import ValidationError
 
-from modelops.clock import parse_instant
+from modelops.clock import end_of_day
 from modelops.data.acquire import Place
 from modelops.data.reading import batches
 from modelops.data.upstream.contracts import fetch_source
@@ -78,7 +78,7 @@ def entered(
             skipped.append(f"row {index} has no {'period' if until is None else 'value'}")
             continue
         figure = _figure(series, row, source, index)
-        if parse_instant(figure.until) + timedelta(days=1) > now:
+        if end_of_day(figure.until) > now:
             skipped.append(f"row {index}: its period ends on {figure.until} and is not over")
         elif figure.until in found:
             raise _row(source, index, f"a period that ends on {figure.until} is there twice")

@@ -95,7 +95,7 @@ def budgets(
     objectives, model : Objectives, ModelSpec
         What is promised, and of what.
     hours : Hours
-        All answers of the period by hour; the period counts from its first whole hour on.
+        All answers of the period by hour, and maybe older ones; the period counts from its first whole hour on.
     read : callable
         What reads rows: of the last three days, and of the three before the newest answers that are old enough to have
         their labels.
@@ -159,7 +159,9 @@ class _Period:
         rows, bad = rows.filter(pa.array(chosen)), flags[what][chosen]
         times = rows.column("time").to_numpy().astype(np.float64)
         found = {hours: counted(times, bad, end.timestamp(), hours) for hours in HOURS}
-        whole = self.by_hour.counted(what, events, self.since.timestamp(), math.nextafter(end.timestamp(), math.inf))
+        # What is answered at the present counts; the hour that begins at a cut is too new.
+        last = end.timestamp() if until is not None else math.nextafter(end.timestamp(), math.inf)
+        whole = self.by_hour.counted(what, events, self.since.timestamp(), last)
         minimum = self.objectives.minimum_events
         budget = self._judged(promise, said, target, found | {self.hours: whole}, end, minimum, 2)
         if budget.severity is None:
@@ -237,7 +239,7 @@ def _whose(rows: pa.Table, bad: Flags) -> str:
 def _quality(period: _Period, promised: QualityObjective, read: Read, delay: Delay | None) -> Budget:
     near = f"answers within {promised.within:g} of the truth" if promised.within is not None else "right answers"
     said = f"{near}, of those with a label"
-    chosen = period.by_hour.selected_by()
+    chosen = period.by_hour.selected_by(period.since.timestamp())
     if chosen:
         return period.unknown("quality", said, promised.target, f"labels depend on the answer: {chosen}")
     # What is newer than its labels take says nothing of the present.

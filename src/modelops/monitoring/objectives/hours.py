@@ -27,19 +27,20 @@ WHAT = ("requests", "failed", "slow", "truths", "labelled", "wrong", "scored")
 """What there is a number of in each hour; ``truths`` are answers with a label, ``labelled`` those that can be held
 against it, ``scored`` those whose score is a number."""
 _HOUR = 3600
+_DAY = 24 * _HOUR
 _FINE = 8
 """So many bins of scores there are between a number and its double."""
 Counts = np.ndarray[Any, np.dtype[np.int64]]
-Kind = tuple[str, int | None]
-"""The label of an answer and the bin of its score, None for a score that is no number."""
+Kind = tuple[int, str, int | None]
+"""The day of an answer since 1970, its label, and the bin of its score, None for a score that is no number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hours:
     """Numbers of answers by hour since 1970, UTC: ``counts`` of shape (hours, what) for the ``hours`` in their order.
 
-    ``sums`` are the scores of each hour together, ``kinds`` all answers by label and height of score, with how many of
-    them have a label.
+    ``sums`` are the scores of each hour together, ``kinds`` all answers by day, label and height of score, with how
+    many of them have a label.
     """
 
     hours: Counts
@@ -54,16 +55,20 @@ class Hours:
         first, *less = every
         return Counted(float(totals[bad]), float(totals[first] - sum(totals[name] for name in less)))
 
-    def selected_by(self) -> str:
+    def selected_by(self, since: float) -> str:
         """Say which answers have a label where that depends on the answer, nothing where it does not.
+
+        Answers count from the day on that holds a moment in seconds: what was mended before says nothing of them.
 
         As ``selection.parted`` does of rows, but that the answers of a label are parted at the bin that holds the
         median of their scores: the test is of any two parts.
         """
-        if not any(known for _, known in self.kinds.values()):
+        first = math.floor(since / _DAY)
+        inside = {kind: many for kind, many in self.kinds.items() if kind[0] >= first}
+        if not any(known for _, known in inside.values()):
             return ""
         names, answers, labels = [], [], []
-        for name, kinds in sorted(_joined(self.kinds).items()):
+        for name, kinds in sorted(_joined(inside).items()):
             for part, where in _halves(kinds):
                 names.append(" ".join(filter(None, (repr(name) if name else "", where))))
                 answers.append(sum(each for each, _ in part))
@@ -73,13 +78,13 @@ class Hours:
 
 
 def _joined(kinds: Mapping[Kind, tuple[int, int]]) -> dict[str, dict[int | None, tuple[int, int]]]:
-    """Return kinds by label, the rarer of many labels as one."""
+    """Return kinds of all days by label, the rarer of many labels as one."""
     sizes: Counter[str] = Counter()
-    for (label, _), (answers, _known) in kinds.items():
+    for (_, label, _), (answers, _known) in kinds.items():
         sizes[label] += answers
     rarer = {label for label, size in sizes.items() if len(sizes) > 2 and size < 5 * FEWEST}
     found: dict[str, dict[int | None, tuple[int, int]]] = {}
-    for (label, bin_), (answers, known) in kinds.items():
+    for (_, label, bin_), (answers, known) in kinds.items():
         of = found.setdefault("(rarer)" if label in rarer else label, {})
         before = of.get(bin_, (0, 0))
         of[bin_] = (before[0] + answers, before[1] + known)
@@ -146,20 +151,21 @@ def count(objectives: Objectives, model: ModelSpec, table: pa.Table) -> Hours:
     hours, place = np.unique(at, return_inverse=True)
     counts = np.column_stack([np.bincount(place, flags[name], len(hours)) for name in WHAT]).astype(np.int64)
     sums = np.bincount(place, np.where(flags["scored"], _scores(table), 0.0), len(hours)).astype(np.float64)
-    return Hours(hours, counts, sums, _kinds(model, table, flags["failed"], flags["labelled"]))
+    return Hours(hours, counts, sums, _kinds(model, table, at // 24, flags["failed"], flags["labelled"]))
 
 
-def _kinds(model: ModelSpec, table: pa.Table, failed: Any, known: Any) -> dict[Kind, tuple[int, int]]:
+def _kinds(model: ModelSpec, table: pa.Table, days: Counts, failed: Any, known: Any) -> dict[Kind, tuple[int, int]]:
     scores = _scores(table)
     labels = table.column("label").to_pylist() if model.task != "regression" else [""] * table.num_rows
     bins = _bins(scores)
     every: Counter[Kind] = Counter()
     labelled: Counter[Kind] = Counter()
-    for label, bin_, number, gone, there in zip(
-        labels, bins.tolist(), np.isfinite(scores).tolist(), failed.tolist(), known.tolist(), strict=True
+    finite = np.isfinite(scores).tolist()
+    for day, label, bin_, number, gone, there in zip(
+        days.tolist(), labels, bins.tolist(), finite, failed.tolist(), known.tolist(), strict=True
     ):
         if not gone and label is not None:
-            kind = (label, bin_ if number else None)
+            kind = (day, label, bin_ if number else None)
             every[kind] += 1
             labelled[kind] += there
     return {kind: (n, labelled[kind]) for kind, n in every.items()}

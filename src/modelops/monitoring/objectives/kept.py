@@ -26,7 +26,7 @@ from modelops.spec.layout import slug
 
 __all__ = ["hours_of"]
 
-_VERSION = 1
+_VERSION = 2
 _DAY = timedelta(days=1)
 
 
@@ -112,7 +112,7 @@ def _read(file: Path, key: str) -> dict[str, Any]:
 
 
 def _data(mark: str, part: Hours) -> dict[str, Any]:
-    kinds = [[label, bin_, *many] for (label, bin_), many in part.kinds.items()]
+    kinds = [[*kind, *many] for kind, many in part.kinds.items()]
     numbers = {"hours": part.hours.tolist(), "counts": part.counts.tolist(), "sums": part.sums.tolist()}
     return {"mark": mark, **numbers, "kinds": kinds}
 
@@ -123,7 +123,7 @@ def _hours(kept: dict[str, Any]) -> Hours | None:
         hours = np.array(kept["hours"], dtype=np.int64)
         counts = np.array(kept["counts"], dtype=np.int64).reshape(len(hours), len(WHAT))
         sums = np.array(kept["sums"], dtype=np.float64).reshape(len(hours))
-        kinds = {(str(label), bin_): (int(n), int(known)) for label, bin_, n, known in kept["kinds"]}
+        kinds = {(int(day), str(label), bin_): (int(n), int(known)) for day, label, bin_, n, known in kept["kinds"]}
     except (KeyError, TypeError, ValueError):
         return None
     return Hours(hours, counts, sums, kinds)

@@ -37,11 +37,15 @@ class Caller:
     def __post_init__(self) -> None:
         self.sight = Sight(self.models, self.key.name)
 
+    def require(self, scope: Scope) -> None:
+        """Raise unless the key has a scope; nothing is counted."""
+        if scope not in self.key.scopes:
+            raise failure("forbidden", f"the key {self.key.name} has no scope {scope!r}")
+
     def admit(self, scope: Scope, now: float, tick: float) -> None:
         """Raise unless the key may do this now; models that it may not use are not there for it."""
+        self.require(scope)
         key = self.key
-        if scope not in key.scopes:
-            raise failure("forbidden", f"the key {key.name} has no scope {scope!r}")
         counted = key.budget is not None and scope == "infer"
         if key.rate is None and not counted:
             return

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from modelops.clock import format_instant, parse_instant
+from modelops.clock import end_of_day, format_instant, parse_instant
 from modelops.errors import ModelOpsError, Problem
 from modelops.spec import layout
 from modelops.spec.around import Around
@@ -78,7 +78,7 @@ class SilenceSpec(Strict):
     @property
     def ends(self) -> datetime:
         """When it ceases to count; of a day, with its end."""
-        return parse_instant(self.expires) + timedelta(days=0 if "T" in self.expires else 1)
+        return parse_instant(self.expires) if "T" in self.expires else end_of_day(self.expires)
 
     def counts(self, now: datetime) -> bool:
         """Tell whether it is in force."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from modelops.errors import ModelOpsError
 from modelops.governance.proposals import Proposal
 from modelops.markup import plain
 from modelops.reconcile.loop import Result
@@ -23,12 +24,17 @@ def intention(environments: Sequence[str], asked: str | None) -> str:
 
 
 def text(
-    released: Sequence[dict[str, str]], results: Sequence[Result], proposals: Sequence[Proposal], asked: str | None
+    released: Sequence[dict[str, str]],
+    results: Sequence[Result],
+    failed: Mapping[str, ModelOpsError],
+    proposals: Sequence[Proposal],
+    asked: str | None,
 ) -> str:
-    """Return what was done, in its order."""
+    """Return what was done, in its order, and the environments that could not be reconciled."""
     lines = [plain(row["result"]) for row in released]
     for result in results:
         lines += [f"{result.plan.environment}:", reconciliation.text(result)]
+    lines += [f"{name}: not reconciled: {plain(error.first.message)}" for name, error in failed.items()]
     lines += map(promotion.text, proposals)
     if asked is not None and not proposals:
         lines.append(f"nothing to ask for: {asked} has what proved itself before it, or it is on trial")
@@ -36,11 +42,18 @@ def text(
 
 
 def data(
-    released: Sequence[dict[str, str]], results: Sequence[Result], proposals: Sequence[Proposal]
+    released: Sequence[dict[str, str]],
+    results: Sequence[Result],
+    failed: Mapping[str, ModelOpsError],
+    proposals: Sequence[Proposal],
 ) -> dict[str, Any]:
     """Return what was done as plain values."""
     return {
         "released": list(released),
         "reconciled": [reconciliation.data(result) for result in results],
+        "failed": [
+            {"environment": name, "code": error.first.code, "message": error.first.message}
+            for name, error in failed.items()
+        ],
         "proposals": [promotion.data(one) for one in proposals],
     }
