@@ -243,6 +243,6 @@ def test_the_tutorial_shows_every_part_of_the_way() -> None:
     typed = " ".join(step.text for step in steps() if step.file is None)
     used = set(re.findall(r"modelops ([a-z]+)", typed))
     assert used >= {
-        "init", "validate", "plan", "build", "pr", "release", "reconcile", "promote", "status", "monitor", "rollback",
+        "init", "validate", "plan", "build", "pr", "deliver", "reconcile", "status", "monitor", "rollback",
         "audit", "reproduce",
     }  # fmt: skip
