@@ -245,6 +245,21 @@ def test_nothing_grows_without_end(line: str, first: str, tmp_path: Path) -> Non
     assert all(len(fit.estimator.text) < 10_000 for fit in found.fits)
 
 
+@pytest.mark.parametrize(
+    "made",
+    ["make_pipeline(StandardScaler(), m, memory='cache')", "Pipeline([('m', Pipeline([('m', m)], memory='cache'))])"],
+)
+def test_where_fitted_steps_are_kept_is_left_out(made: str, tmp_path: Path) -> None:
+    """What lies in such a folder is unpickled by whoever builds; without it the model is the same."""
+    code = written(
+        followed(
+            f"from sklearn.pipeline import Pipeline\nm = LogisticRegression(C=3)\nclf = {made}\nclf.fit(X, y)\n",
+            tmp_path,
+        )
+    )
+    assert ("memory" in code, "cache" in code, "LogisticRegression(" in code) == (False, False, True)
+
+
 def test_literals_without_end_are_literals() -> None:
     """In lists too, of either sign."""
     assert ast.literal_eval(constant([float("inf"), {"a": -float("inf")}]).node) == [float("inf"), {"a": -float("inf")}]

@@ -27,7 +27,8 @@ from pydantic import Field
 
 from modelops.exports import ModelView, Trial
 from modelops.exports._promql import bound, job_of, selector
-from modelops.exports._routes import refused
+from modelops.exports._routes import RUN_IT, gateway_divides, refused
+from modelops.spec.routing import Route
 from modelops.strategies import Stage
 from modelops.strategies.canary import Params as Canary
 
@@ -49,14 +50,15 @@ class Check:
     limit: float | None = None
 
 
-def plan_of(model: ModelView, tool: str) -> tuple[Trial, Canary] | None:
-    """Return the plan of a model that is on trial; one that the tool cannot judge is refused at its place."""
-    trial = model.trial
-    if trial is None:
+def plan_of(model: ModelView | None, route: Route, tool: str) -> tuple[Trial, Canary] | None:
+    """Return the plan of a model that is on trial; one that the tool cannot judge, or a gateway divide, is refused."""
+    trial = model.trial if model is not None else None
+    if model is None or trial is None:
         return None
+    gateway_divides(model, route, RUN_IT)
     who = f"{tool} cannot do what {model.name} asks for"
     if trial.strategy != "canary" or not isinstance(trial.params, Canary):
-        raise refused(trial, "", f"{who}: {_CANNOT.get(trial.strategy, _OTHER)}", _RUN_IT)
+        raise refused(trial, "", f"{who}: {_CANNOT.get(trial.strategy, _OTHER)}", RUN_IT)
     plan = trial.params
     for harm, name in ((plan.errors, "errors"), (plan.slow, "slow")):
         if harm is not None and harm.required_ratio is not None:
@@ -66,10 +68,10 @@ def plan_of(model: ModelView, tool: str) -> tuple[Trial, Canary] | None:
             )
     if plan.outcome is not None and plan.outcome.required:
         said = f"{who}: it never sees a label, and the outcome is required"
-        raise refused(trial, "strategy.params.outcome.required", said, _RUN_IT)
+        raise refused(trial, "strategy.params.outcome.required", said, RUN_IT)
     if plan.scores is not None and plan.scores.maximum_shift is not None:
         said = f"{who}: it never sees a score, and maximumShift limits them"
-        raise refused(trial, "strategy.params.scores.maximumShift", said, _RUN_IT)
+        raise refused(trial, "strategy.params.scores.maximumShift", said, RUN_IT)
     if plan.warmup_requests:
         said = f"{who}: it cannot tell the first answers of a release from others"
         raise refused(trial, "strategy.params.warmupRequests", said, "set warmupRequests to 0")
@@ -83,7 +85,6 @@ def plan_of(model: ModelView, tool: str) -> tuple[Trial, Canary] | None:
     return trial, plan
 
 
-_RUN_IT = "let modelops run the environment, as with the target kubernetes and apply: server-side"
 _OTHER = "nothing is known of what this strategy judges by"
 _CANNOT = {
     "bandit": "the traffic of a bandit follows what its arms earn, and its steps are fixed",

@@ -14,9 +14,10 @@ from modelops.spec.routing import Route
 from modelops.strategies import Traffic
 from modelops.targets import Deployable
 
-__all__ = ["INSTEAD", "STEP", "Steps", "gateway_divides", "percents", "refused", "routes", "whole"]
+__all__ = ["INSTEAD", "RUN_IT", "STEP", "Steps", "gateway_divides", "percents", "refused", "routes", "whole"]
 
 INSTEAD = "take arms: together, where the pods of the model divide its traffic themselves"
+RUN_IT = "let modelops run the environment, as with the target kubernetes and apply: server-side"
 STEP = "step of the plan of models on trial, where modelops does not run the environment; the first if not said"
 Steps = dict[ModelName, Annotated[int, Field(ge=1)]]
 _BASES = (100, 1_000, 10_000, 100_000, 1_000_000)
@@ -65,8 +66,7 @@ def _at(model: ModelView | None, route: Route, said: int | None) -> Route:
     assert model is not None
     if not trial.stages:
         why = f"the traffic of {trial.strategy} follows what its arms do, and nobody who is told of it here sees that"
-        hint = "let modelops run the environment, as with the target kubernetes and apply: server-side; or take canary"
-        raise refused(trial, "", f"{model.name}: {why}", hint)
+        raise refused(trial, "", f"{model.name}: {why}", f"{RUN_IT}; or take canary")
     if step > len(trial.stages):
         raise failure(
             "bad-param",

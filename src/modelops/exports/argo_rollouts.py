@@ -10,13 +10,14 @@ goes. Without a candidate there are no steps, so that a way back is at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from modelops.exports import ModelView, Trial, View
 from modelops.exports._judging import Check, checks, guards_of, plan_of, seconds_of, unjudged
-from modelops.exports._pods import Object, alone, lasting, manifests, name_of, objects_for, release_name
-from modelops.exports._routes import gateway_divides, percents, routes
-from modelops.exports._watched import Watched
+from modelops.exports._pods import Object, alone, lasting, name_of, objects_for, release_name
+from modelops.exports._routes import percents
+from modelops.exports._watched import Watched, files_of
 from modelops.exports._ways import http_route, match_of, service_ref
 from modelops.spec.routing import Route, RouteArm
 from modelops.strategies.canary import Params as Canary
@@ -26,7 +27,6 @@ from modelops.targets.kubernetes.objects import routes_name
 __all__ = ["Params", "files"]
 
 PLUGIN = "argoproj-labs/gatewayAPI"
-INSTEAD = "let modelops run the environment, as with the target kubernetes and apply: server-side"
 
 
 class Params(Watched):
@@ -38,22 +38,13 @@ class Params(Watched):
 
 def files(params: Params, view: View) -> Mapping[str, str]:
     """Return the objects of each model in its folder."""
-    deployable = view.deployable()
-    models = {model.name: model for model in view.models}
-    found: dict[str, Object] = {}
-    for model, route in routes(view, deployable, {}).items():
-        made = _objects(params, view, deployable, models.get(model), model, route)
-        found |= {f"{view.environment}/{model}/{path}": each for path, each in made.items()}
-    return manifests(found)
+    return files_of(view, partial(_objects, params, view))
 
 
 def _objects(
     params: Params, view: View, deployable: Deployable, known: ModelView | None, model: str, route: Route
 ) -> dict[str, Object]:
-    trial = None
-    if known is not None and known.trial is not None:
-        gateway_divides(known, route, INSTEAD)
-        trial = plan_of(known, "Argo Rollouts")
+    trial = plan_of(known, route, "Argo Rollouts")
     name = name_of(view.environment, model)
     newest = next((arm for arm in route.arms if arm.name == "candidate"), route.arms[0])
     made = _of_release(params, view, deployable, model, route, newest)

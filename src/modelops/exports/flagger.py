@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Self
 
 from pydantic import model_validator
 
 from modelops.exports import ModelView, Trial, View
 from modelops.exports._judging import Check, checks, plan_of, seconds_of, unjudged
-from modelops.exports._pods import Object, alone, lasting, manifests, name_of, objects_for, renamed
-from modelops.exports._routes import gateway_divides, percents, refused, routes
-from modelops.exports._watched import Watched
+from modelops.exports._pods import Object, alone, lasting, name_of, objects_for, renamed
+from modelops.exports._routes import RUN_IT, percents, refused
+from modelops.exports._watched import Watched, files_of
 from modelops.exports._ways import Host, host_of, parent_of
 from modelops.spec.routing import Route
 from modelops.strategies.canary import Params as Canary
@@ -29,7 +30,6 @@ __all__ = ["Params", "files"]
 
 LABEL = "app.kubernetes.io/name"
 """By what Flagger tells pods apart: its Services select by this label alone, so its value is of one model."""
-INSTEAD = "let modelops run the environment, as with the target kubernetes and apply: server-side"
 _IDLE = 60
 
 
@@ -52,22 +52,13 @@ class Params(Watched):
 
 def files(params: Params, view: View) -> Mapping[str, str]:
     """Return the objects of each model in its folder."""
-    deployable = view.deployable()
-    models = {model.name: model for model in view.models}
-    found: dict[str, Object] = {}
-    for model, route in routes(view, deployable, {}).items():
-        made = _objects(params, view, deployable, models.get(model), model, route)
-        found |= {f"{view.environment}/{model}/{path}": each for path, each in made.items()}
-    return manifests(found)
+    return files_of(view, partial(_objects, params, view))
 
 
 def _objects(
     params: Params, view: View, deployable: Deployable, known: ModelView | None, model: str, route: Route
 ) -> dict[str, Object]:
-    trial = None
-    if known is not None and known.trial is not None:
-        gateway_divides(known, route, INSTEAD)
-        trial = plan_of(known, "Flagger")
+    trial = plan_of(known, route, "Flagger")
     name = name_of(view.environment, model)
     newest = next((arm for arm in route.arms if arm.name == "candidate"), route.arms[0])
     hint = "run it by the target kubernetes, with logStorage"
@@ -132,10 +123,10 @@ def _threshold(trial: Trial, plan: Canary, seconds: int) -> int:
     """Return after how many failed checks it goes back; a plan that would wait is refused, as Flagger cannot."""
     if trial.on_failure != "rollback":
         said = f"Flagger goes back whenever checks fail, and the plan says onFailure: {trial.on_failure}"
-        raise refused(trial, "onFailure", said, f"say onFailure: rollback; or {INSTEAD}")
+        raise refused(trial, "onFailure", said, f"say onFailure: rollback; or {RUN_IT}")
     if trial.on_success != "commit":
         said = "Flagger ends with a promotion, and the plan says onSuccess: pull-request"
-        raise refused(trial, "onSuccess", said, f"say onSuccess: commit; or {INSTEAD}")
+        raise refused(trial, "onSuccess", said, f"say onSuccess: commit; or {RUN_IT}")
     deadlines = [step.deadline_minutes for step in plan.steps]
     if plan.on_deadline != "rollback" or None in deadlines:
         said = "Flagger goes back where too few requests come, and the plan holds"
@@ -143,7 +134,7 @@ def _threshold(trial: Trial, plan: Canary, seconds: int) -> int:
             trial,
             "strategy.params.onDeadline",
             said,
-            f"say onDeadline: rollback, and deadlineMinutes in each step; or {INSTEAD}",
+            f"say onDeadline: rollback, and deadlineMinutes in each step; or {RUN_IT}",
         )
     shortest = min(deadline for deadline in deadlines if deadline is not None)
     return max(1, math.floor(shortest * 60 / seconds))

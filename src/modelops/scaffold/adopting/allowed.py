@@ -30,6 +30,7 @@ _PLAIN = (
     ast.Name, ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Call, ast.keyword, ast.UnaryOp, ast.USub,
     ast.UAdd, ast.Load,
 )  # fmt: skip
+_KEPT_BETWEEN = frozenset(["memory"])
 _NO_LOADING = (OSError, ImportError, ValueError, RuntimeError, AttributeError, TypeError, LookupError)
 
 
@@ -121,7 +122,7 @@ def _makes(name: str, found: Any) -> bool:
 
 
 def require_plain(node: ast.expr) -> ast.expr:
-    """Return a construction to be written, numbers without end by their names; refuse whatever is no plain one.
+    """Return a construction as it is written; refuse whatever is no plain one.
 
     Errors: ``code-in-model`` for anything but calls of full names with literals and options.
     """
@@ -136,15 +137,20 @@ def require_plain(node: ast.expr) -> ast.expr:
                 "code-in-model", "a parameter is no literal, and no training code is written of it",
                 hint="name the options of the estimator plainly",
             )  # fmt: skip
-    found: ast.expr = _Endless().visit(node)
+    found: ast.expr = _Written().visit(node)
     return found
 
 
-class _Endless(ast.NodeTransformer):
-    """Infinity and what is no number, by the names that numpy has for them: Python has no literals of them."""
+class _Written(ast.NodeTransformer):
+    """What is written of a construction: the same model, without what only another machine has."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """Leave out where fitted steps are kept in between: it changes no result, and what lies there is unpickled."""
+        self.generic_visit(node)
+        return ast.Call(node.func, node.args, [each for each in node.keywords if each.arg not in _KEPT_BETWEEN])
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        """Replace one number."""
+        """Write infinity and what is no number by numpy's names, as Python has no literals of them."""
         if isinstance(node.value, float) and not math.isfinite(node.value):
             name = ast.Name(id="numpy.nan" if math.isnan(node.value) else "numpy.inf")
             return ast.UnaryOp(ast.USub(), name) if node.value < 0 else name
