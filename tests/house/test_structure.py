@@ -147,6 +147,27 @@ def test_four_handlers_are_broad() -> None:
     ]
 
 
+def unknown_authors(tree: ast.AST) -> Iterator[int]:
+    """Yield where what becomes a pull request is committed as the loop itself, whom no forge with accounts knows."""
+    for function in ast.walk(tree):
+        calls = [each for each in ast.walk(function) if isinstance(each, ast.Call)]
+        if isinstance(function, ast.FunctionDef) and any("open_pull" in ast.unparse(each.func) for each in calls):
+            for call in calls:
+                given = [*call.args, *(each.value for each in call.keywords)]
+                if ast.unparse(call.func).endswith("commit_files") and any(
+                    ast.unparse(each) == "MACHINE" for each in given
+                ):
+                    yield call.lineno
+
+
+def test_what_is_proposed_is_written_by_whom_a_forge_knows() -> None:
+    """A commit of nobody's account could be of whoever approves it, so nobody could: `Workspace.machine` is known."""
+    asked = "def ask():\n    made = repository.commit_files(tip, files, 'm', WHO, now)\n    return open_pull(made)\n"
+    assert list(unknown_authors(ast.parse(asked.replace("WHO", "MACHINE")))) == [2]
+    assert not list(unknown_authors(ast.parse(asked.replace("WHO", "workspace.machine"))))
+    assert not {str(path): lines for path, tree in TREES.items() if (lines := list(unknown_authors(tree)))}
+
+
 def test_packages_are_named_for_what_they_do() -> None:
     """No package has a name that says nothing."""
     assert not FORBIDDEN_NAMES & {path.name for path in SOURCE.iterdir()}
