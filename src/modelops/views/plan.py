@@ -24,9 +24,12 @@ def text(
     declared: Sequence[Declared] = (),
     meant: Sequence[Aim] = (),
 ) -> str:
-    """Return a plan, a line for each entry; below it forecasts, waivers, labels, and what models are for."""
+    """Return a plan, a line for each entry; below it forecasts, waivers, labels, and what models are for.
+
+    A model without an objective is warned of by policy, and said in reports; a plan is about what changes.
+    """
     below = [forecasts.text(planned) if planned else "", waivers.text(excepted), labels.text(declared)]
-    below.append(aims.text(meant))
+    below.append(aims.text([aim for aim in meant if aim.objective is not None]))
     return "\n\n".join([entries_text(plan.entries) or _nothing(plan), *filter(None, below)])
 
 
