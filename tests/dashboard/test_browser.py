@@ -7,6 +7,7 @@ people. With ``DASHBOARD_SHOTS=FOLDER`` pictures of the pages are left there.
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from assets.kept import ASSETS, MODEL, prediction_ids
-from dashboard.browser import AXE, CHROMIUM, DRIVER, Browser, browser, until
+from dashboard.browser import AXE, CHROMIUM, DRIVER, PATIENCE, Browser, browser, until
 from dashboard.conftest import Put, Site
 from dashboard.test_export import exported
 from dashboard.test_serving import renamed, served
@@ -163,6 +164,15 @@ def test_an_open_page_follows_what_is_seen(chromium: Browser, put: Put) -> None:
         chromium.run("document.querySelector('#live button').click()")
         until(lambda: chromium.run("return document.body.textContent.includes('later-')"), "the newer page is shown")
         chromium.open("about:blank")
+
+
+def test_a_served_page_can_be_saved_by_a_browser_without_a_window(put: Put, tmp_path: Path) -> None:
+    """What waits until nothing more is loaded comes to an end: no line is open from the start."""
+    with served(put()) as address:
+        words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'browser'}"]
+        words += ["--virtual-time-budget=8000", "--dump-dom", address]
+        saved = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    assert MODEL in saved
 
 
 def test_an_exported_folder_opens_from_disk(chromium: Browser, put: Put, tmp_path: Path) -> None:

@@ -5,6 +5,9 @@
   const note = document.getElementById("live");
   const at = own.dataset.of + location.search;
   const AGAIN = 60_000;
+  // A page that was just loaded is new. A browser holds few lines to one server, and none is taken by a page that is
+  // only passed through, or by what prints or saves a page once nothing more is loaded for it.
+  const REST = 15_000;
   let stream = null;
   let waits = 0;
   const content = () => document.getElementById("content");
@@ -84,5 +87,5 @@
 
   // What nobody looks at takes no place of those that are looked at.
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : follow()));
-  if (!document.hidden) follow();
+  if (!document.hidden) waits = setTimeout(follow, REST);
 }
