@@ -246,7 +246,7 @@ def _require_success(source: Source, shown: str, ended: Ended, limits: Limits) -
         tail = ended.output.strip().splitlines()[-20:]
         hint = "it runs behind a fence: of the files of this machine it reads Python's, the system's and its own copy"
         if not source.network:
-            hint += "; the network only with `--network`, which the snapshot's source keeps as `network: true`"
+            hint += "; the network only where `network: true` is declared, which `data snapshot --network` does"
         said = ":\n" + "\n".join(tail)[-4000:] if tail else " and said nothing"
         raise failure("source-command", f"the command {shown!r} ended with {ended.code}{said}", hint=hint)
 
