@@ -153,3 +153,37 @@ def test_a_newer_push_ends_the_run_of_the_one_before_it(github_ground: Ground) -
     assert ended.conclusion == "cancelled"
     assert team.check(1, "gates") == "success"
     assert len(team.comments(1)) == 1
+
+
+def test_a_pull_request_larger_than_github_tells_of_is_told_whole(github_ground: Ground) -> None:
+    """Of 251 commits GitHub names the people of 250: somebody is not known, which is said, and a squash mends it."""
+    team = github_ground.after("production")
+    git(team.work, "switch", "-q", "main")
+    git(team.work, "pull", "-q", "--ff-only")
+    git(team.work, "switch", "-q", "--create", "large")
+    base = git(team.work, "rev-parse", "main")
+    notes = {f"notes/{'long-' * 30}{number:03}.md": f"{number}\n" for number in range(301)}
+    for path, text in notes.items():
+        (team.work / path).parent.mkdir(parents=True, exist_ok=True)
+        (team.work / path).write_text(text)
+    code = team.work / TRAIN
+    code.write_text(code.read_text() + "# Reviewed.\n")
+    for number in range(250):
+        git(team.work, "commit", "-q", "--allow-empty", "--message", f"Step {number}")
+    number = team.propose("large", "Many steps")
+    (said,) = team.comments(number)
+    assert len(said) < 65_536
+    assert (team.check(number, "gates"), team.check(number, "approvals")) == ("success", "None"), said
+    team.approve(number)
+    assert team.check(number, "approvals") == "None"
+    (said,) = team.comments(number)
+    assert "whoever wrote more than 250 commits" in said
+    assert merging(team, number).status_code == 405
+    git(team.work, "reset", "-q", "--soft", base)
+    git(team.work, "commit", "-q", "--message", "Many steps in one")
+    git(team.work, "push", "-q", "--force", "origin", "large")
+    team.deliver()
+    team.approve(number)
+    assert (team.check(number, "approvals"), len(team.comments(number))) == ("success", 1)
+    fine(team.merge(number))
+    assert git(team.hub.remote, "ls-tree", "-r", "--name-only", "main", "notes").count("\n") == 300
