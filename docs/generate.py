@@ -216,7 +216,8 @@ def commands_of(command: click.Command, path: str) -> Iterator[tuple[str, click.
 def cli_page() -> str:
     """Return the page of every verb, subcommand and option."""
     parts = [
-        "Standard output is data, standard error everything else. Exit codes are [the same for every verb]"
+        "Standard output is data, standard error everything else; what takes longer than a second says there what is "
+        "being done, on a terminal alone. Exit codes are [the same for every verb]"
         "(exit-codes.md), and every error has [a stable code](errors.md). `NO_COLOR` and `FORCE_COLOR` are honoured.",
         usage(cli, "modelops"),
         options_table(cli),

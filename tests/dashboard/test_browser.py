@@ -18,9 +18,18 @@ import pytest
 from assets.kept import ASSETS, MODEL, prediction_ids
 from dashboard.browser import AXE, CHROMIUM, DRIVER, PATIENCE, Browser, browser, until
 from dashboard.conftest import Put, Site
+from dashboard.test_audit_report import ASKED
+from dashboard.test_build_report import CURVES, FOUND
+from dashboard.test_build_report import MODEL as MODEL_BUILT
 from dashboard.test_export import exported
 from dashboard.test_serving import renamed, served
 from modelops.dashboard.live import MOST
+from modelops.dashboard.reports import audited, built, monitored, simulated
+from views import answers
+from views import listed_answers as listed
+from views import loop_answers as loop
+from views import told_answers as told
+from views import tried_answers as tried
 from world.hostile import Hostile
 
 pytestmark = [
@@ -91,6 +100,32 @@ def test_no_serious_fault_for_people(chromium: Browser, address: str, site: Site
             assert not chromium.faults(), path
     finally:
         chromium.dark(False)
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="there is no axe-core (npm ci in tests/dashboard)")
+@pytest.mark.parametrize("dark", [False, True])
+def test_reports_have_no_serious_fault_for_people(chromium: Browser, tmp_path: Path, dark: bool) -> None:
+    """A report of each kind, opened from disk: no error, nothing loaded, no fault, and no wider than 320 pixels."""
+    reports = {
+        "audit-prediction": audited(listed.EXPLAINED, ASKED),
+        "audit-release": audited(answers.RELEASE, ASKED, CURVES, "binary-classification"),
+        "audit-log": audited(answers.FLAWED, ASKED),
+        "audit-everything": audited(told.VERIFIED, ASKED),
+        "build": built([FOUND], {MODEL_BUILT: CURVES}),
+        "monitor": monitored("production", loop.REPORTED),
+        "simulate": simulated(tried.SIMULATED),
+    }
+    chromium.dark(dark)
+    chromium.size(320)
+    try:
+        for name, html in reports.items():
+            (tmp_path / f"{name}.html").write_text(html, encoding="utf-8", errors="backslashreplace")
+            visited(chromium, f"{tmp_path.as_uri()}/", f"{name}.html", f"report-{name}{'-dark' * dark}")
+            assert not chromium.faults(), name
+            assert chromium.run("return document.documentElement.scrollWidth") <= 320, name
+    finally:
+        chromium.dark(False)
+        chromium.devtools("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.parametrize("width", [320, 768, 1440])

@@ -11,6 +11,14 @@ import pytest
 from modelops.spec.load import load_resource
 
 
+def test_a_folder_that_cannot_be_made_is_refused() -> None:
+    """It is the caller's to name another one, and no defect."""
+    told = subprocess.run(
+        [sys.executable, "-m", "modelops", "demo", "--keep", "/proc/demo"], capture_output=True, text=True, check=False
+    )
+    assert (told.returncode, "[unwritable]" in told.stderr) == (4, True)
+
+
 @pytest.mark.slow
 def test_the_demonstration(tmp_path: Path) -> None:
     """All seven chapters come true, and git says how they ended: release 2 is stable, release 3 is denied."""

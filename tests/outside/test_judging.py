@@ -124,6 +124,16 @@ def test_what_cannot_be_judged_says_why(file: Path, words: tuple[str, ...], code
     assert found.exception.first.code == code
 
 
+def test_a_value_that_is_none_is_told_with_its_file(tmp_path: Path) -> None:
+    """A word among the scores is named by file, column and row."""
+    (tmp_path / "p.csv").write_text("y,p\n1,0.3\n0,abc\n1,0.9\n0,0.1\n")
+    found = judge("predictions", tmp_path / "p.csv", "--truth", "y", "--score", "p", "--minimum", "accuracy=0.5")
+    assert isinstance(found.exception, ModelOpsError)
+    told = found.exception.first
+    assert str(told).startswith("p.csv: column 'p', row 2: 'abc' is not a number")
+    assert told.code == "bad-value"
+
+
 @pytest.mark.parametrize("gate", ["latency", "robustness", "data-quality", "drift"])
 def test_gates_about_the_model_are_refused_by_name(file: Path, tmp_path: Path, gate: str) -> None:
     """A table has no model: what asks about it is refused at its line, before anything is measured."""

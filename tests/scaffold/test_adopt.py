@@ -368,7 +368,7 @@ def test_what_was_read_and_what_not_is_told_with_its_place(adopt: Adopt) -> None
     ]
     found = adopt(cells)
     spec = spec_here()
-    assert found["inferred"]["estimator"] == "LogisticRegression (cell 4, line 4), with 1 parameters in model.yaml"
+    assert found["inferred"]["estimator"] == "LogisticRegression (cell 4, line 4), with 1 parameter in model.yaml"
     assert found["inferred"]["test part"] == "20% of the rows (cell 3, line 3)"
     assert found["inferred"]["measured"] == "accuracy_score (cell 4, line 5); the gate judges by accuracy"
     assert [feature.name for feature in spec.data.features] == ["fee", "age", "calls"]

@@ -52,8 +52,10 @@ from modelops.views.proposals import (
     restoration,
     retraining,
 )
+from modelops.views.reports import audited as audits
 from modelops.views.reports import built, documents, incidents, monitored, simulated
 from modelops.views.trials import picture, rehearsal, replay, runs
+from views import answers as plain_answers
 from views import listed_answers as listed
 from views import loop_answers as said
 from views import pull_answers as pulls
@@ -65,6 +67,15 @@ from views.test_views import UNSEEN, dumped
 REPORT = measured.report(pulls.MEASURED).model_copy(update={"modelops": "0.1.0"})
 CHECKED = published.gates(REPORT, None, (f".github/{said.HOSTILE}",), (said.HOSTILE,), "https://github.example/runs/1")
 PENDING = published.approvals(pulls.LOOK.verdict, None, "")
+ASKED = audits.Asked("2026-05-04T08:00:00Z", plain_answers.COMMIT, "main", f"modelops audit prediction {said.HOSTILE}")
+AUDITED = {
+    "audited-prediction": listed.EXPLAINED,
+    "audited-release": plain_answers.RELEASE,
+    "audited-environment": plain_answers.ENVIRONMENT,
+    "audited-log": plain_answers.FLAWED,
+    "audited-branch": said.JUDGEMENT,
+    "audited-everything": told.VERIFIED,
+}
 TEXTS = {
     "measured": measured.text(REPORT),
     "maturity": maturity.text(said.MATURITY),
@@ -230,6 +241,7 @@ MARKDOWN = {
     "monitored": monitored.markdown(f"production {said.HOSTILE}", said.REPORTED),
     "built": built.markdown([said.BUILT], {}),
     "simulated": simulated.markdown(tried.SIMULATED),
+    **{name: audits.markdown(audits.report(answer, ASKED)) for name, answer in AUDITED.items()},
     "monitored-nothing": monitored.markdown("production", ()),
     "published": published.comment(said.PULL, REPORT, CHECKED, PENDING),
     "published-unknown": published.comment(said.PULL, None, published.gates(None, None, (), (), ""), PENDING),

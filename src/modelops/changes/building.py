@@ -221,6 +221,7 @@ def builder(
             signer=signer,
             refused=refused,
             crew=crew,
+            doing=workspace.doing if crew is None else lambda what: None,
         )
 
     return build

@@ -84,6 +84,7 @@ def reproduce(workspace: Workspace, model: str, number: int) -> Comparison:
             ledger=workspace.ledger,
             clock=workspace.clock,
             terms=workspace.terms(graph),
+            doing=workspace.doing,
         ).record
         same, missing = _released(workspace.store, release)
         again = open_artifact(empty, record.artifact.digest)

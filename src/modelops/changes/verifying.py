@@ -47,15 +47,18 @@ def verify(workspace: Workspace) -> Verification:
     """Check the branch as it was last fetched; a shallow clone is refused, as it lacks what would be checked."""
     repository, tip = workspace.repository, workspace.tip()
     repository.require_history()
+    workspace.doing("judging every commit of the branch")
     judgement = judged_anew(workspace)
     open_commits = frozenset(one.commit for one in judgement.open)
     asked = Asked(workspace.clock(), accepted_roots(workspace.state, workspace.environ), (), open_commits)
     records = Records(repository, tip, asked)
+    workspace.doing("reading every version of what may not change")
     problems = [*_trust(records), *_dates(records), *_changed(repository, repository.line(tip, MODELS))]
     counted = {"commits": sum(judgement.commits.values()), "releases": 0, "promotions": 0, "snapshots": 0}
     unsigned: list[str] = []
     models = sorted({model for kind in ("Release", "Promotion") for _, model, _ in records.places(kind)})
-    for model in models:
+    for at, model in enumerate(models, start=1):
+        workspace.doing(f"checking releases and promotions: model {at:,} of {len(models):,}, {model}")
         releases, promotions = list(_releases(records, model)), records.promotions(model)
         counted["releases"] += len(releases)
         counted["promotions"] += len(promotions)

@@ -107,14 +107,16 @@ def cli(ctx: click.Context, directory: Path | None) -> None:
 
 def show_problems(problems: Sequence[Problem]) -> None:
     """Print problems on standard error; as workflow annotations too when a GitHub runner reads them."""
+    from modelops.cli._working import aside
     from modelops.markup import shown
 
     annotate = os.environ.get("GITHUB_ACTIONS") == "true"
-    for problem in problems:
-        # Files, forges and training code have their say in these words, but no command to a terminal or a runner.
-        click.echo(shown(f"error: {problem}"), err=True)
-        if annotate:
-            click.echo(_annotation(problem), err=True)
+    with aside():
+        for problem in problems:
+            # Files, forges and training code have their say in these words, but no command to a terminal or a runner.
+            click.echo(shown(f"error: {problem}"), err=True)
+            if annotate:
+                click.echo(_annotation(problem), err=True)
 
 
 def _annotation(problem: Problem) -> str:

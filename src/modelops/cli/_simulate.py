@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelops.cli._names import environments, models
-from modelops.cli.output import as_json, emit, note, output_option, report_file, save
+from modelops.cli.output import as_json, emit, note, output_option, report_option, save
 from modelops.errors import Exit, failure
 from modelops.spec.layout import ROLLOUT
 
@@ -54,13 +54,7 @@ _LOOKS = 500
 @click.option("--labels", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share that gets a label.")
 @click.option("--label-delay", type=click.FloatRange(0), default=0.0, help="Hours until a label arrives.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the result as SVG.")
-@click.option(
-    "--report",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    callback=report_file,
-    help="Write a report, by the ending of FILE: .html as one page that needs nothing else, .md or .json.",
-)
+@report_option
 @output_option
 def command(
     model: str,

@@ -11,7 +11,7 @@ from modelops.cli.output import emit, output_option
 
 
 @click.command("adopt")
-@click.argument("source", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path))
 @click.option("--model", metavar="NAME", help="The model's name; that of the file unless given.")
 @click.option(
     "--data", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
@@ -38,7 +38,10 @@ def command(
     approvers: tuple[str, ...],
     output: str,
 ) -> int:
-    """Make a proposed model of SOURCE: a notebook (.ipynb), a script (.py), or a model kept by skops (.skops).
+    """Make a proposed model of SOURCE: a notebook (.ipynb), a script (.py), or a model kept by skops or MLflow.
+
+    What MLflow has is named mlflow:runs/RUN, mlflow:runs/RUN/MODEL, mlflow:models/NAME/VERSION or
+    mlflow:models/NAME@ALIAS; the folder of a model, with its file MLmodel, is adopted as well.
 
     SOURCE is read, never run, and no pickle is opened. What can be read becomes the model: estimator and parameters,
     features, label, task, test part, metric. What cannot is named with its cell and line, and stands in train.py too.

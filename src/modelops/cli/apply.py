@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from modelops.cli._working import doing, working
 from modelops.cli.output import confirm, note, output_option, say, tell_fence, yes_option
 from modelops.errors import Exit, failure
 
@@ -15,6 +16,7 @@ from modelops.errors import Exit, failure
 @click.argument("plan_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @yes_option
 @output_option
+@working("comparing the plan")
 def command(plan_file: Path, yes: bool, output: str) -> int:
     """Carry out PLAN_FILE, made by `modelops plan ENV --out`, if it is still what would be done."""
     from modelops.cli.reconcile import show_result
@@ -33,7 +35,7 @@ def command(plan_file: Path, yes: bool, output: str) -> int:
             exit=Exit.FILES,
             hint="make one: modelops plan ENV --out FILE",
         ) from None
-    workspace = open_workspace(heard=tell_fence())
+    workspace = open_workspace(heard=tell_fence(), doing=doing)
     plan = plan_now(workspace, environment).plan
     if plan.digest != digest:
         raise failure(

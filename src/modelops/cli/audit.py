@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelops.cli._audited import drawn_of, write_report
 from modelops.cli._listings import COMMANDS
 from modelops.cli._logs import asked_by, exported_logs, log_option, logs_here
 from modelops.cli._names import environments, models, releases
-from modelops.cli.output import confirm, emit, in_haste, output_option, yes_option
+from modelops.cli._working import doing, working
+from modelops.cli.output import confirm, emit, in_haste, output_option, report_option, yes_option
 
 if TYPE_CHECKING:
-    from modelops.audit import Asked
     from modelops.errors import ModelOpsError
-    from modelops.repository import Repository
 
 
 @click.group(
@@ -29,9 +29,10 @@ def command() -> None:
 @command.command("prediction")
 @click.argument("id")
 @log_option
+@report_option
 @output_option
 @in_haste()
-def prediction_command(id: str, exported: tuple[str, ...], output: str) -> int:
+def prediction_command(id: str, exported: tuple[str, ...], report: Path | None, output: str) -> int:
     """Tell which release answered ID, what made that release and who approved it.
 
     It is looked for in the logs of the environments that run on this machine, and in the exports that --log names.
@@ -42,15 +43,17 @@ def prediction_command(id: str, exported: tuple[str, ...], output: str) -> int:
 
     workspace = open_workspace()
     logs = [*logs_here(workspace), *exported_logs(workspace, exported)]
-    rescorer = audit.Rescorer(lambda: workspace.store)
+    rescorer, asked = audit.Rescorer(lambda: workspace.store), asked_by(workspace)
     answer = audit.prediction(
         *(workspace.repository, id),
         logs=logs,
         branch=workspace.branch,
         rescorer=rescorer,
-        asked=asked_by(workspace),
+        asked=asked,
     )
     emit(output, view.data(answer), lambda: view.text(answer))
+    if report is not None:
+        write_report(report, workspace, asked.now, answer, view.data(answer))
     return 0 if answer.ok else 1
 
 
@@ -59,8 +62,12 @@ def prediction_command(id: str, exported: tuple[str, ...], output: str) -> int:
 @log_option
 @click.option("--sample", type=click.IntRange(min=1), help="Let the releases answer so many rows once more.")
 @click.option("--seed", type=click.IntRange(min=0), help="Draw the rows that were drawn with this seed.")
+@report_option
 @output_option
-def log_command(name: str, exported: tuple[str, ...], sample: int | None, seed: int | None, output: str) -> int:
+@working("going through the log")
+def log_command(
+    name: str, exported: tuple[str, ...], sample: int | None, seed: int | None, report: Path | None, output: str
+) -> int:
     """Go through the prediction log of environment NAME: whether it is what was written, and how far it is sealed.
 
     With --log NAME=DIRECTORY what was exported is gone through instead. Exits with 1 when rows or files were changed,
@@ -78,6 +85,7 @@ def log_command(name: str, exported: tuple[str, ...], sample: int | None, seed: 
     known = next((one for one in here if one.environment == name), None)
     if known is None:
         raise no_log(name, [one.environment for one in here])
+    asked = asked_by(workspace)
     answer = audit.log(
         workspace.repository,
         known,
@@ -85,7 +93,7 @@ def log_command(name: str, exported: tuple[str, ...], sample: int | None, seed: 
         sample=sample or 0,
         seed=secrets.randbelow(1 << 32) if seed is None else seed,
         rescorer=audit.Rescorer(lambda: workspace.store),
-        asked=asked_by(workspace),
+        asked=asked,
     )
     if exported and answer.ok and not answer.parts:
         raise failure(
@@ -95,22 +103,29 @@ def log_command(name: str, exported: tuple[str, ...], sample: int | None, seed: 
             hint=f"name a folder that was given to `modelops audit export {name}`",
         )
     emit(output, view.data(answer), lambda: view.text(answer))
+    if report is not None:
+        write_report(report, workspace, asked.now, answer, view.data(answer))
     return 0 if answer.ok else 1
 
 
 @command.command("release")
 @click.argument("model", shell_complete=models)
 @click.argument("number", type=click.IntRange(min=1), shell_complete=releases)
+@report_option
 @output_option
 @in_haste()
-def release_command(model: str, number: int, output: str) -> int:
+def release_command(model: str, number: int, report: Path | None, output: str) -> int:
     """Tell what release NUMBER of MODEL was made of, what was measured and who let it in."""
     from modelops import audit
+    from modelops.project.workspace import open_workspace
     from modelops.views.proofs import audit as view
 
-    repository, branch, asked = _open()
-    answer = audit.release(repository, model, number, branch=branch, asked=asked)
+    workspace = open_workspace()
+    asked = asked_by(workspace)
+    answer = audit.release(workspace.repository, model, number, branch=workspace.branch, asked=asked)
     emit(output, view.data(answer), lambda: view.text(answer))
+    if report is not None:
+        write_report(report, workspace, asked.now, answer, view.data(answer), drawn_of(workspace, answer))
     return 0 if answer.ok else 1
 
 
@@ -119,17 +134,22 @@ def release_command(model: str, number: int, output: str) -> int:
 @click.option(
     "--at", "at", required=True, metavar="DATE", help="ISO 8601 date or instant; without an offset it is UTC."
 )
+@report_option
 @output_option
 @in_haste()
-def environment_command(name: str, at: str, output: str) -> int:
+def environment_command(name: str, at: str, report: Path | None, output: str) -> int:
     """Tell which release of each model the environment NAME ran at a date, and who approved it."""
     from modelops import audit
     from modelops.clock import parse_instant
+    from modelops.project.workspace import open_workspace
     from modelops.views.proofs import audit as view
 
-    repository, branch, asked = _open()
-    answer = audit.environment(repository, name, parse_instant(at), branch=branch, asked=asked)
+    workspace = open_workspace()
+    asked = asked_by(workspace)
+    answer = audit.environment(workspace.repository, name, parse_instant(at), branch=workspace.branch, asked=asked)
     emit(output, view.data(answer), lambda: view.text(answer))
+    if report is not None:
+        write_report(report, workspace, asked.now, answer, view.data(answer))
     return 0 if answer.ok else 1
 
 
@@ -163,9 +183,11 @@ def trust_command(accept_root: str | None, yes: bool, output: str) -> int:
 
 
 @command.command("branch")
+@report_option
 @output_option
 @in_haste()
-def branch_command(output: str) -> int:
+@working("fetching and judging the branch")
+def branch_command(report: Path | None, output: str) -> int:
     """Tell what the project's branch is made of, and every commit of it that nobody approved.
 
     It ends with 1 while one is open. A reviewed pull request clears it, by naming it in the message of a commit.
@@ -178,13 +200,17 @@ def branch_command(output: str) -> int:
     workspace.reach()
     found = judgement(workspace)
     emit(output, view.data(found), lambda: view.text(found))
+    if report is not None:
+        write_report(report, workspace, workspace.clock(), found, view.data(found))
     return 1 if found.open else 0
 
 
 @command.command("verify")
+@report_option
 @output_option
 @in_haste()
-def verify_command(output: str) -> int:
+@working("fetching the branch")
+def verify_command(report: Path | None, output: str) -> int:
     """Check everything that the branch claims again, from its first commit, and tell what does not hold.
 
     Every commit is judged anew, whatever this machine remembers; signatures, digests, dates, code and its ancestry, and
@@ -195,10 +221,12 @@ def verify_command(output: str) -> int:
     from modelops.project.workspace import open_workspace
     from modelops.views.proofs import verified as view
 
-    workspace = open_workspace()
+    workspace = open_workspace(doing=doing)
     workspace.reach()
     found = verify(workspace)
     emit(output, view.data(found), lambda: view.text(found))
+    if report is not None:
+        write_report(report, workspace, workspace.clock(), found, view.data(found))
     return 0 if found.ok else 1
 
 
@@ -239,10 +267,3 @@ def no_log(name: str, known: Sequence[str]) -> ModelOpsError:
     return failure(
         "no-prediction-log", message, exit=Exit.USAGE, hint=f"there are logs of: {', '.join(known) or 'none'}"
     )
-
-
-def _open() -> tuple[Repository, str, Asked]:
-    from modelops.project.workspace import open_workspace
-
-    workspace = open_workspace()
-    return workspace.repository, workspace.branch, asked_by(workspace)

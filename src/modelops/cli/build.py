@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modelops.cli._names import models
+from modelops.cli._working import doing, working
 from modelops.cli.output import as_json, emit, note, output_option, report_file, save, tell_fence
 from modelops.errors import Exit
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     help="Comment the report on this pull request, in place. It is what is built, unless --since is given.",
 )
 @output_option
+@working("looking at what has to be built")
 def command(
     models: tuple[str, ...], since: str | None, dirty: bool, report: Path | None, pull_request: int | None, output: str
 ) -> int:
@@ -49,7 +51,7 @@ def command(
     from modelops.reconcile.proposed import to_build
     from modelops.views import release as view
 
-    workspace = open_workspace(dirty=dirty, heard=tell_fence())
+    workspace = open_workspace(dirty=dirty, heard=tell_fence(), doing=doing)
     by_approved_project(workspace)
     head = None
     if pull_request is not None:

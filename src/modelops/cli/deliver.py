@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelops.cli._names import models
+from modelops.cli._working import doing, working
 from modelops.cli.output import confirm, emit, in_haste, note, output_option, say, tell_fence, yes_option
 from modelops.errors import Exit, ModelOpsError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.argument("models", nargs=-1, shell_complete=models)
 @yes_option
 @output_option
+@working("looking at what has to be delivered")
 def command(models: tuple[str, ...], yes: bool, output: str) -> int:
     """Release what was merged of MODELS (all unless named), make it run where it may, and ask for the next promotion.
 
@@ -39,7 +41,7 @@ def command(models: tuple[str, ...], yes: bool, output: str) -> int:
     from modelops.views.plan import entries_text
     from modelops.views.proposals import delivery as view
 
-    workspace = open_workspace(heard=tell_fence())
+    workspace = open_workspace(heard=tell_fence(), doing=doing)
     tip, graph = desired(workspace)
     for name in models:
         model_entry(graph, name)
@@ -87,7 +89,7 @@ def _reconciled(environment: str) -> Result:
     from modelops.reconcile import loop
     from modelops.views.pull_requests import LOOP
 
-    workspace: Workspace = open_workspace(heard=tell_fence())
+    workspace: Workspace = open_workspace(heard=tell_fence(), doing=doing)
     began = workspace.clock()
     with in_haste():
         result = loop.reconcile(workspace, environment, LOOP, say=say)

@@ -27,9 +27,13 @@ def command(keep: Path | None) -> int:
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="modelops-demo-") as folder:
             return tell(Path(folder), _run, kept=False)
-    if keep.exists() and any(keep.iterdir()):
-        raise failure("folder-not-empty", f"{keep} is not empty", exit=Exit.USAGE, hint="name a new folder")
-    keep.mkdir(parents=True, exist_ok=True)
+    try:
+        if keep.exists() and any(keep.iterdir()):
+            raise failure("folder-not-empty", f"{keep} is not empty", exit=Exit.USAGE, hint="name a new folder")
+        keep.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = f"{keep} cannot be made: {error.strerror}"
+        raise failure("unwritable", said, exit=Exit.WORLD, hint="name another folder") from None
     return tell(keep.resolve(), _run, kept=True)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from modelops.cli._names import environments, models
-from modelops.cli.output import as_json, confirm, emit, note, output_option, report_file, save, yes_option
+from modelops.cli._working import working
+from modelops.cli.output import as_json, confirm, emit, note, output_option, report_option, save, yes_option
 from modelops.errors import Exit
 
 if TYPE_CHECKING:
@@ -20,16 +21,11 @@ if TYPE_CHECKING:
 @click.command("monitor")
 @click.argument("environment", shell_complete=environments)
 @click.option("--model", help="Only this model.", shell_complete=models)
-@click.option(
-    "--report",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    callback=report_file,
-    help="Write a report, by the ending of FILE: .html as one page that needs nothing else, .md or .json.",
-)
+@report_option
 @click.option("--retrain", is_flag=True, help="Ask for a retraining of the model now; needs --model.")
 @yes_option
 @output_option
+@working("scoring what was asked and answered")
 def command(environment: str, model: str | None, report: Path | None, retrain: bool, yes: bool, output: str) -> int:
     """Score the recent traffic of ENVIRONMENT and open a retraining pull request when it is due.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelops.cli._working import aside, over
 from modelops.markup import escaped_in_json, plain, shown
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def in_haste() -> Iterator[None]:
 
 def note(message: str) -> None:
     """Say something that is not data; what foreign words are in it steer neither terminal nor runner."""
-    click.echo(shown(message), err=True)
+    with aside():
+        click.echo(shown(message), err=True)
 
 
 def say(message: str) -> None:
@@ -106,6 +108,7 @@ def as_json(data: Any, *, ascii_only: bool = False) -> str:
 
 def emit(output: str, data: Any, text: str | Callable[[], str]) -> None:
     """Print a result as JSON (sorted keys, one document) or as the text made for people."""
+    over()
     if output == "json":
         click.echo(as_json(data, ascii_only=_ascii_only()))
         return
@@ -151,10 +154,20 @@ def report_file(ctx: click.Context, param: click.Parameter, value: Path | None) 
     return value
 
 
+report_option = click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    callback=report_file,
+    help="Write a report, by the ending of FILE: .html as one page that needs nothing else, .md or .json.",
+)
+
+
 def confirm(question: str, yes: bool) -> None:
     """Ask before a change; without a terminal and without --yes that is a usage error."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("this changes something: pass --yes when no one can answer")
-    click.confirm(question, abort=True, err=True)
+    with aside():
+        click.confirm(question, abort=True, err=True)

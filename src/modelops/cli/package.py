@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from modelops.cli._names import models, releases
+from modelops.cli._working import working
 from modelops.cli.output import emit, note, output_option
 from modelops.errors import Exit
 
@@ -26,6 +27,7 @@ from modelops.errors import Exit
 )
 @click.option("--files-only", is_flag=True, help="Write the files for another builder; ask no engine.")
 @output_option
+@working("putting the files of the image together")
 def command(
     model: str,
     release: int,

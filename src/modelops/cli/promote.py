@@ -31,7 +31,8 @@ def command(
 ) -> int:
     """Open the pull request that makes a release of MODEL the candidate of an environment."""
     from modelops.governance.proposals import propose
-    from modelops.project.workspace import open_workspace
+    from modelops.project.workspace import environment as seat_of
+    from modelops.project.workspace import model_entry, open_workspace
     from modelops.spec.layout import Seat
     from modelops.views.proposals import promotion as view
 
@@ -41,6 +42,10 @@ def command(
     if due:
         return _propose_due(environment, yes, output)
     assert model is not None
+    # What does not exist is told before anybody is asked.
+    graph = workspace.desired()[1]
+    seat_of(graph, environment)
+    model_entry(graph, model)
     confirm(f"Open a pull request that promotes {model} to {environment}?", yes)
     proposal = propose(workspace, Seat(model, environment), number, view.markdown, challenger=challenger, say=note)
     emit(output, view.data(proposal), view.text(proposal))

@@ -8,6 +8,7 @@ import click
 
 from modelops.cli._names import environments
 from modelops.cli._server import KEY_VARIABLE
+from modelops.cli._working import doing, working
 from modelops.cli.output import confirm, emit, in_haste, note, output_option, say, tell_fence, yes_option
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def command(
     from modelops.views import plan as view
     from modelops.views.pull_requests import LOOP
 
-    workspace = open_workspace(heard=tell_fence())
+    workspace = open_workspace(heard=tell_fence(), doing=doing)
     if stop:
         confirm(f"Stop what runs {environment} on this machine?", yes)
         loop.stop(workspace, environment)
@@ -102,7 +103,7 @@ def command(
     show_problems(workspace.trust_problems())
     began = workspace.clock()
     if not watch:
-        with in_haste():
+        with in_haste(), working(f"looking at {environment}"):
             result = loop.reconcile(workspace, environment, LOOP, say=say, agree=agree)
         code = show_result(result, output)
         tell(workspace, result, began)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modelops.cli._names import models
+from modelops.cli._working import doing, working
 from modelops.cli.output import confirm, emit, note, output_option, tell_fence, yes_option
 from modelops.errors import Exit, ModelOpsError, Problem
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("models", nargs=-1, shell_complete=models)
 @yes_option
 @output_option
+@working("looking at what has to be released")
 def command(models: tuple[str, ...], yes: bool, output: str) -> int:
     """Release MODELS (all that have no release for their inputs when none is named)."""
     from modelops.changes.releasing import tag_releases
@@ -28,7 +30,7 @@ def command(models: tuple[str, ...], yes: bool, output: str) -> int:
     from modelops.reconcile.proposed import plan_models
     from modelops.views.plan import entries_text
 
-    workspace = open_workspace(heard=tell_fence())
+    workspace = open_workspace(heard=tell_fence(), doing=doing)
     tip, graph = desired(workspace)
     for name in models:
         model_entry(graph, name)

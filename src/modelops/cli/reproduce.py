@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modelops.cli._names import models, releases
+from modelops.cli._working import doing, working
 from modelops.cli.output import emit, output_option, tell_fence
 from modelops.errors import Exit
 
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     help="How like the rebuild has to be for exit code 0, from the strictest on.",
 )
 @output_option
+@working("putting data and code of the release in place")
 def command(model: str, number: int, level: Level, output: str) -> int:
     """Rebuild release NUMBER of MODEL from git in a clean process, and say how like it is and which inputs differ."""
     from modelops.changes.reproduction import reproduce
     from modelops.project.workspace import open_workspace
     from modelops.views import reproduction as view
 
-    found = reproduce(open_workspace(heard=tell_fence()), model, number)
+    found = reproduce(open_workspace(heard=tell_fence(), doing=doing), model, number)
     emit(output, view.data(found), lambda: view.text(found))
     return Exit.OK if found.reaches(level) else Exit.NO

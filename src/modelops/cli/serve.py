@@ -108,7 +108,7 @@ def command(
             "no-routing-table",
             f"there is no routing table {table}",
             exit=Exit.FILES,
-            hint=f"`modelops reconcile {environment}` writes it",
+            hint=_tables(folder.parent, environment),
         )
     blobs = _store(store)
     grpc_port = _grpc_port(grpc_port)
@@ -135,6 +135,15 @@ def command(
     )
     said = _addresses(environment, host, service.port, service.grpc_port)
     service.run(lambda: None if found else note(said))
+
+
+def _tables(runtime: Path, environment: str) -> str:
+    """Return which environments have a routing table here, and what writes one."""
+    from modelops.spec.routing import FILE_NAME
+
+    known = ", ".join(sorted(each.parent.name for each in runtime.glob(f"*/{FILE_NAME}")))
+    here = f"there are tables of: {known}; " if known else ""
+    return f"{here}`modelops reconcile {environment}` writes this one, if it is an environment"
 
 
 def _grpc_port(wanted: int | None) -> int | None:

@@ -109,7 +109,8 @@ def _tried(
     require_known(wanted, present, workspace.code(revision, model))
     require_sound(workspace, graph, workspace.repository.head(), model)
     many = jobs or at_once(spec.training.threads, spec.training.memory_mib << 20)
-    note(f"{len(wanted)} variants of {model}, the model as it is among them, {min(many, len(wanted))} at once")
+    word = "variant" if len(wanted) == 1 else "variants"
+    note(f"{len(wanted)} {word} of {model}, the model as it is among them, {min(many, len(wanted))} at once")
     done: list[None] = []
 
     def tell(one: Tried) -> None:

@@ -152,11 +152,16 @@ def judgement(reader: Reader, path: Path, columns: Columns, policy: Resource[Gat
     _require_apart(columns)
     task = columns.task or _task(rows.table, columns)
     model = _model(rows, columns, task)
-    target = encode(rows.table, model.data, task)
-    found = _predictions(rows, columns, task, target, columns.score)
-    stable = None
-    if columns.stable_score is not None:
-        stable = _predictions(rows, replace(columns, label=None), task, target, columns.stable_score)
+    try:
+        target = encode(rows.table, model.data, task)
+        found = _predictions(rows, columns, task, target, columns.score)
+        stable = None
+        if columns.stable_score is not None:
+            stable = _predictions(rows, replace(columns, label=None), task, target, columns.stable_score)
+    except ModelOpsError as error:
+        # What is wrong is a value of the file, which knows no lines: its row is in the message.
+        told = [replace(one, location=one.location or Location(rows.file)) for one in error.problems]
+        raise ModelOpsError(*told, exit=error.exit) from None
     frame = rows.table.take(pa.array(target.rows)).to_pandas()
     subject = Subject(
         model=model,

@@ -75,6 +75,7 @@ class Workspace:
     clock: Clock
     dirty: bool = False
     heard: Callable[[Held], None] = lambda held: None
+    doing: Callable[[str], None] = lambda what: None
     _specs: Specs | None = None
     _settings: Settings | None = None
     _trusted: dict[tuple[str, frozenset[str]], TrustChain | None] = field(default_factory=dict)
@@ -411,13 +412,14 @@ def open_workspace(
     *,
     dirty: bool = False,
     heard: Callable[[Held], None] = lambda held: None,
+    doing: Callable[[str], None] = lambda what: None,
 ) -> Workspace:
     """Find the repository around a folder and open it; a ``dirty`` one goes by the files as they lie on the disk.
 
-    ``heard`` is told how far the fence held whenever code of the repository ran.
+    ``heard`` is told how far the fence held whenever code of the repository ran, ``doing`` what takes long just now.
     """
     repository = Repository.discover(start or Path.cwd(), warn=warn)
-    return Workspace(repository, environ, clock_from(environ), dirty=dirty, heard=heard)
+    return Workspace(repository, environ, clock_from(environ), dirty=dirty, heard=heard, doing=doing)
 
 
 def model_entry(graph: Graph, name: str) -> ModelEntry:

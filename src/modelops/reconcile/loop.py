@@ -170,6 +170,7 @@ def reconcile(
             if action is None:
                 break
             say(describe(action))
+            workspace.doing(describe(action))
             try:
                 done.append(_apply(workspace, seen, action, texts))
             except ModelOpsError as error:

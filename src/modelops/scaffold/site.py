@@ -75,7 +75,8 @@ def open_site(directory: Path | None, undo: ExitStack) -> Site:
     try:
         make_folder(start, undo)
     except OSError as error:
-        raise failure("cannot-write", f"{start} cannot be made: {error.strerror}", exit=Exit.WORLD) from None
+        said = f"{start} cannot be made: {error.strerror}"
+        raise failure("cannot-write", said, exit=Exit.WORLD, hint="name another folder") from None
     return _tidy(Site(_repository_at(start, directory is None, undo), undo))
 
 

@@ -118,6 +118,7 @@ def build(
     refused: ModelOpsError | None = None,
     terms: Terms = Terms(),
     crew: Crew | None = None,
+    doing: Callable[[str], None] = lambda what: None,
 ) -> Build:
     """Return the build of a request: from the store if somebody trusted signed it there, else trained now.
 
@@ -125,7 +126,8 @@ def build(
     ``ledger`` the run ledger, to which every call adds one run, and one more for a stored build that was refused.
     Nothing is stored by a build that fails. ``trust`` says whose signature counts; without it the store is not asked.
     ``signer`` is called when training has ended. With ``refused``, the reason, the stored build is not looked at again.
-    ``terms`` say what the fence around the training code must keep. Builds of one ``crew`` end together.
+    ``terms`` say what the fence around the training code must keep. Builds of one ``crew`` end together. ``doing`` is
+    told what a new build has come to.
     """
     inputs = inputs_digest(request)
     found: Stored | None = None
@@ -139,7 +141,7 @@ def build(
             note("cached", found.record)
             return Build(found.record, found.making, found.key)
         record, making = _trained(
-            request, inputs, materialise, read, store, scratch, ledger, clock, environment, signer, terms, crew
+            request, inputs, materialise, read, store, scratch, ledger, clock, environment, signer, terms, crew, doing
         )
         note("ok", record)
     if tracking.configured(environment):
@@ -195,15 +197,18 @@ def _trained(
     signer: Callable[[], Signer | None],
     terms: Terms,
     crew: Crew | None,
+    doing: Callable[[str], None],
 ) -> tuple[BuildRecord, Making]:
     _require_syntax(request)
-    started = clock()
+    started, name = clock(), request.model.name
+    doing(f"{name}: reading {request.snapshot.spec.rows:,} rows of {request.snapshot.name}")
     parts = divided(request, read(materialise()))
     with folder_for_a_build(scratch) as folder:
         _prepare(request, parts, folder, terms)
         training = request.model.spec.training
         environment = clean_environment(folder / "training", training.threads, platform.machine())
         entrypoint = f"{PurePosixPath(request.model.path).parent}/{training.entrypoint}"
+        doing(f"{name}: training on {len(parts.train):,} rows, then measuring on {len(parts.test):,}")
         try:
             run_worker(folder, environment, training.timeout_seconds, entrypoint, terms, crew)
         finally:
@@ -212,6 +217,7 @@ def _trained(
         files = {path: (folder / "artifact" / path).read_bytes() for path in result["files"]}
         search, carried = _said(Search, result["search"]), _said(Importance, result["importance"])
         scores = np.load(folder / "scores.npy", allow_pickle=False)
+    doing(f"{name}: keeping what was trained")
     record, holdout = _measured(request, inputs, parts, put_artifact(store, files), files, scores, search, carried)
     threads = result["threads"]
     making = circumstances(request, inputs, started=started, finished=clock(), threads=threads, environment=outside)

@@ -3,8 +3,9 @@
 They are laid out with the templates, styles and pictures of the dashboard, and say what the views of the reports say.
 """
 
+from modelops.dashboard.reports.auditing import audited
 from modelops.dashboard.reports.building import built
 from modelops.dashboard.reports.monitoring import monitored
 from modelops.dashboard.reports.simulating import simulated
 
-__all__ = ["built", "monitored", "simulated"]
+__all__ = ["audited", "built", "monitored", "simulated"]

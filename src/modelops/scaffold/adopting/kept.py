@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,27 +16,28 @@ from modelops.scaffold.adopting.found import Fit
 from modelops.scaffold.adopting.tables import frame_of
 from modelops.scaffold.adopting.values import Column, Data, Expression, Unknown, literal
 
-__all__ = ["read_kept"]
+__all__ = ["fitted", "read_kept"]
 
 _MOST_BYTES = 512 << 20
 
 
-def read_kept(path: Path, data: Data, label: str | None) -> Fit:
+def read_kept(path: Path, data: Data, label: str | None, called: str | None = None) -> Fit:
     """Return what a skops file says of an estimator: its class and parameters, and the columns that it was fitted on.
 
     Errors: ``unreadable-model`` for what is no skops file; ``untrusted-types`` where it holds types of which reading
     would run code that is not scikit-learn's; ``label-unread`` where nobody said what it predicts; ``code-in-model``
-    where its parameters are functions.
+    where its parameters are functions. ``called`` is what it is named in them, its path by default.
     """
+    name = called or str(path)
     import skops.io
 
     from modelops.artifacts.allowed import ALLOWED_TYPES
 
     if path.stat().st_size > _MOST_BYTES:
-        raise failure("unreadable-model", f"{path} has more than {_MOST_BYTES:,} bytes")
+        raise failure("unreadable-model", f"{name} has more than {_MOST_BYTES:,} bytes")
     if label is None:
         raise failure(
-            "label-unread", f"{path} does not say which column it predicts", exit=Exit.USAGE, hint="say --label NAME"
+            "label-unread", f"{name} does not say which column it predicts", exit=Exit.USAGE, hint="say --label NAME"
         )
     try:
         with warnings.catch_warnings():
@@ -44,7 +45,7 @@ def read_kept(path: Path, data: Data, label: str | None) -> Fit:
             untrusted = sorted(set(skops.io.get_untrusted_types(file=path)) - ALLOWED_TYPES)
             if untrusted:
                 raise failure(
-                    "untrusted-types", f"{path} holds {', '.join(untrusted[:5])}: reading it would run code of others",
+                    "untrusted-types", f"{name} holds {', '.join(untrusted[:5])}: reading it would run code of others",
                     hint="adopt the notebook or script that made it",
                 )  # fmt: skip
             estimator = skops.io.load(path, trusted=sorted(ALLOWED_TYPES))
@@ -61,29 +62,44 @@ def read_kept(path: Path, data: Data, label: str | None) -> Fit:
         EOFError,
         zlib.error,
     ) as error:
-        raise failure("unreadable-model", f"{path} cannot be read as a skops file: {error}") from None
-    node = _code_of(estimator, path)
-    table = frame_of(data)
+        raise failure("unreadable-model", f"{name} cannot be read as a skops file: {error}") from None
     names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    return fitted(
+        called or path.stem,
+        _code_of(estimator, name),
+        data,
+        names,
+        label,
+        expected=getattr(estimator, "n_features_in_", None),
+    )
+
+
+def fitted(
+    called: str, node: ast.expr, data: Data, names: Sequence[str], label: str, *, expected: int | None = None
+) -> Fit:
+    """Return the fit of a construction to columns of some data: the named ones, else all but the label.
+
+    Without names ``expected`` is how many there are to be. Errors: ``features-unread``, ``unknown-column``.
+    """
+    table = frame_of(data)
     names = names or [name for name in data.kinds if name != label]
-    expected = getattr(estimator, "n_features_in_", len(names))
-    if len(names) != expected:
+    if expected is not None and len(names) != expected:
         raise failure(
             "features-unread",
-            f"{path} was fitted on {expected} columns without names, and {data.path} has {len(names)}",
+            f"{called} was fitted on {expected} columns without names, and {data.path} has {len(names)}",
             hint="keep the features and the label alone in the data, in the order of training",
         )  # fmt: skip
-    features = table.only(names)
+    features = table.only(list(names))
     if isinstance(features, Unknown):
-        raise failure("features-unread", f"{path} was fitted on other columns than {data.path} has: {features.why}")
+        raise failure("features-unread", f"{called} was fitted on other columns than {data.path} has: {features.why}")
     if label not in table.columns:
         raise failure("unknown-column", f"--label {label!r} is not a column of {data.path}", exit=Exit.USAGE)
     expression = Expression(node, sum(1 for _ in ast.walk(node)))
     target = Column(table, label, table.columns[label])
-    return Fit(path.stem, expression, features, target, Place(None, 0))
+    return Fit(called, expression, features, target, Place(None, 0))
 
 
-def _code_of(value: Any, path: Path) -> ast.expr:
+def _code_of(value: Any, called: str) -> ast.expr:
     """Return the construction of an estimator or of one of its parameters, without what its class has by default."""
     import numpy as np
     from sklearn.base import BaseEstimator
@@ -91,21 +107,21 @@ def _code_of(value: Any, path: Path) -> ast.expr:
     if isinstance(value, BaseEstimator):
         plain = _defaults(type(value))
         options = [
-            ast.keyword(name, _code_of(each, path))
+            ast.keyword(name, _code_of(each, called))
             for name, each in value.get_params(deep=False).items()
             if name not in plain or not _same(plain[name], each)
         ]
         return ast.Call(ast.Name(id=_public(type(value))), [], options)
     if isinstance(value, list):
-        return ast.List([_code_of(each, path) for each in value], ast.Load())
+        return ast.List([_code_of(each, called) for each in value], ast.Load())
     if isinstance(value, tuple):
-        return ast.Tuple([_code_of(each, path) for each in value], ast.Load())
+        return ast.Tuple([_code_of(each, called) for each in value], ast.Load())
     if isinstance(value, Mapping):
-        return ast.Dict([_code_of(key, path) for key in value], [_code_of(each, path) for each in value.values()])
+        return ast.Dict([_code_of(key, called) for key in value], [_code_of(each, called) for each in value.values()])
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiubUO":
-        return _code_of(value.tolist(), path)
+        return _code_of(value.tolist(), called)
     if isinstance(value, np.generic):
-        return _code_of(value.item(), path)
+        return _code_of(value.item(), called)
     if isinstance(value, float) and value != value:
         return ast.Name(id="numpy.nan")
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -115,7 +131,7 @@ def _code_of(value: Any, path: Path) -> ast.expr:
     if isinstance(value, type) and value.__module__ == "numpy":
         return ast.Name(id=f"numpy.{value.__name__}")
     raise failure(
-        "code-in-model", f"{path}: a parameter is a {type(value).__name__}, which no construction can be written of",
+        "code-in-model", f"{called}: a parameter is a {type(value).__name__}, which no construction can be written of",
         hint="adopt the notebook or script that made it",
     )  # fmt: skip
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from modelops.scaffold.adopting.assembling import Assembled, assembled, chosen, 
 from modelops.scaffold.adopting.cells import Code, Gap, read_code
 from modelops.scaffold.adopting.following import follow
 from modelops.scaffold.adopting.found import Fit, Followed
-from modelops.scaffold.adopting.kept import read_kept
+from modelops.scaffold.adopting.kept import fitted, read_kept
+from modelops.scaffold.adopting.logged import construction
 from modelops.scaffold.adopting.opening import open_as_read, reader_of
 from modelops.scaffold.adopting.tables import frame_of
+from modelops.scaffold.adopting.tracked import PREFIX, Tracked, is_tracked, name_of, tracked
 from modelops.scaffold.adopting.values import NOTHING, Data, Expression, Table, Unknown, Value
 from modelops.scaffold.adopting.writing import gap_line, training_code
 from modelops.scaffold.model import Written
@@ -50,10 +53,16 @@ class Asked:
     risk: str = "limited"
     owner: str | None = None
 
+    @property
+    def called(self) -> str:
+        """What the source is called where it is spoken of."""
+        return str(self.source) if str(self.source).startswith(PREFIX) else self.source.resolve().name
+
 
 def name_from(source: Path) -> str:
-    """Return a model's name from the name of a file."""
-    return re.sub(r"[^a-z0-9]+", "-", source.stem.lower()).strip("-")[:63].strip("-") or "model"
+    """Return a model's name from the name of a file, or from what MLflow calls it."""
+    called = name_of(source) if is_tracked(source) else source.stem
+    return re.sub(r"[^a-z0-9]+", "-", called.lower()).strip("-")[:63].strip("-") or "model"
 
 
 def require_readable(source: Path) -> None:
@@ -61,6 +70,8 @@ def require_readable(source: Path) -> None:
 
     Errors: ``pickled-model``, ``not-adoptable``, ``no-such-file``.
     """
+    if is_tracked(source):
+        return
     ending = source.suffix.lower()
     if ending in _PICKLES:
         raise failure(
@@ -73,14 +84,16 @@ def require_readable(source: Path) -> None:
     if ending not in (*_CODE, ".skops"):
         raise failure(
             "not-adoptable", f"{source} is neither a notebook, a script nor a skops file", exit=Exit.USAGE,
-            hint="adopt a .ipynb, .py or .skops file; a table: modelops init --model NAME --data FILE --target COLUMN",
+            hint="adopt a .ipynb, .py or .skops file, or what MLflow has, as mlflow:runs/RUN; a table: "
+            "modelops init --model NAME --data FILE --target COLUMN",
         )  # fmt: skip
 
 
 def adopt(site: Site, asked: Asked, result: Result) -> None:
-    """Propose a model from what a file says; nothing in it is run."""
+    """Propose a model from what a file says, or MLflow; nothing in it is run."""
     try:
-        order = _proposed(site, asked, result)
+        with _tracked(asked.source) as kept:
+            order = _proposed(site, asked, result, kept)
     except RecursionError:
         raise failure(
             "unreadable-code", f"{asked.source} nests estimators or literals too deeply to be read",
@@ -89,10 +102,54 @@ def adopt(site: Site, asked: Asked, result: Result) -> None:
     add_model(site, order, result)
 
 
-def _proposed(site: Site, asked: Asked, result: Result) -> Order:
+@contextmanager
+def _tracked(source: Path) -> Iterator[Tracked | None]:
+    """Fetch what MLflow has of a source, None for one that is a file."""
+    if not is_tracked(source):
+        yield None
+        return
+    with tracked(source) as found:
+        yield found
+
+
+def _from_tracked(kept: Tracked, asked: Asked, opener: _Opener) -> Fit:
+    """Return the fit of a model that MLflow has: from its file of skops, else from what its run logged of it."""
+    data = opener.given()
+    label = asked.label
+    if label is None:
+        left = [name for name in data.kinds if name not in kept.inputs]
+        if not kept.inputs or len(left) != 1:
+            why = "it has no signature"
+            if kept.inputs:
+                why = f"of {data.path} does not go in: {', '.join(left) or 'nothing'}"
+            raise failure(
+                "label-unread", f"{kept.name} does not say which column it predicts: {why}", exit=Exit.USAGE,
+                hint="say --label NAME",
+            )  # fmt: skip
+        (label,) = left
+    if kept.kept is not None:
+        return read_kept(kept.kept, data, label, kept.name)
+    if kept.kind is None:
+        script = f"; it was logged by {kept.script}" if kept.script else ""
+        raise failure(
+            "pickled-model",
+            f"{kept.name} is kept as a pickle, which is never opened, and its run has no estimator_class{script}",
+            hint="adopt the notebook or script that made it; or log it where you trust it with mlflow.autolog(), or "
+            "by mlflow.sklearn.log_model(…, serialization_format='skops')",
+        )  # fmt: skip
+    return fitted(kept.name, construction(kept.kind, kept.parameters), data, kept.inputs, label)
+
+
+def _proposed(site: Site, asked: Asked, result: Result, kept: Tracked | None) -> Order:
     """Return what is written of a file, and tell what was found in it."""
-    opener = _Opener(asked)
-    if asked.source.suffix.lower() == ".skops":
+    if kept is not None and asked.data is None:
+        asked = replace(asked, data=kept.file)
+    opener = _Opener(asked, kept)
+    if kept is not None:
+        code = Code(kept.name)
+        fit = _from_tracked(kept, asked, opener)
+        found = Followed(fits=[fit], measured=list(kept.measured))
+    elif asked.source.suffix.lower() == ".skops":
         code = Code(asked.source.name)
         fit = read_kept(asked.source, opener.given(), asked.label)
         found = Followed(fits=[fit])
@@ -122,17 +179,22 @@ def _tell(
     asked: Asked, fit: Fit, data: Data, made: Assembled, found: Followed, metric: str | None, result: Result
 ) -> None:
     where = f" ({fit.place})" if fit.place.line else ""
-    told = {"estimator": f"{made.estimator}{where}, with {len(made.parameters)} parameters in model.yaml"}
+    told = {"estimator": f"{made.estimator}{where}, with {_many(len(made.parameters))} in model.yaml"}
     told["data"] = f"{data.path}, {data.rows:,} rows"
     if found.parted:
         told["test part"] = f"{_share(found):.0%} of the rows ({found.parted[-1].place})"
     if found.measured:
         names = ", ".join(dict.fromkeys(each.name for each in found.measured))
         judged = f"; the gate judges by {metric}" if metric else "; every build measures the usual metrics of the task"
-        told["measured"] = f"{names} ({found.measured[-1].place}){judged}"
-    result.adopted = asked.source.name
+        last = found.measured[-1].place
+        told["measured"] = f"{names}{f' ({last})' if last.line else ''}{judged}"
+    result.adopted = asked.called
     result.inferred = told
     result.cannot = [*made.remarks, *map(gap_line, made.gaps)]
+
+
+def _many(parameters: int) -> str:
+    return f"{parameters} parameter{'' if parameters == 1 else 's'}"
 
 
 def _order(
@@ -146,7 +208,7 @@ def _order(
     )
     decimal, sheet = reading.get("decimal"), reading.get("sheet_name")
     written = Written(
-        training_code(asked.source.name, made),
+        training_code(asked.called, made),
         made.parameters,
         made.seed,
         _share(found) if found.parted else None,
@@ -233,15 +295,17 @@ def _table(fit: Fit, asked: Asked, opener: _Opener) -> tuple[Table, tuple[Gap, .
 class _Opener:
     """Opens the data that code reads: where it says, seen from its own folder, or where the command line says."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: Asked, kept: Tracked | None = None) -> None:
         self.asked = asked
+        self.kept = kept
         self.opened: dict[tuple[str, str], Data | Unknown] = {}
 
     def given(self) -> Data:
         """Return the data that the command line named, read plainly."""
         if self.asked.data is None:
+            named = f": {', '.join(self.kept.data)} is no file here" if self.kept is not None and self.kept.data else ""
             raise failure(
-                "no-data", f"{self.asked.source} does not say what it was trained on", exit=Exit.USAGE,
+                "no-data", f"{self.asked.source} does not say what it was trained on{named}", exit=Exit.USAGE,
                 hint="say --data FILE --label NAME",
             )  # fmt: skip
         found = self._read(self.asked.data, reader_of(self.asked.data), {})

@@ -23,7 +23,7 @@ from modelops.spec.kinds.release import WaiverUse
 from modelops.views.proofs.branch import met, unapproved_line
 from modelops.views.proofs.prediction_log import proof_rows, reasons_rows
 from modelops.views.proofs.trust import contradiction_text
-from modelops.views.terminal import colored, table
+from modelops.views.terminal import colored, table, uncolored
 
 
 def text(answer: PredictionAnswer | ReleaseAnswer | EnvironmentAnswer) -> str:
@@ -38,7 +38,7 @@ def data(answer: PredictionAnswer | ReleaseAnswer | EnvironmentAnswer) -> Any:
     return to_dict(answer)
 
 
-_GIVEN = "time given by the environment: signed for a test or a demonstration"
+GIVEN = "time given by the environment: signed for a test or a demonstration"
 
 
 def _facts(rows: list[tuple[str, object]]) -> str:
@@ -61,29 +61,37 @@ def _approvals_text(approvals: tuple[Any, ...] | list[Any]) -> str:
     return plain(", ".join(f"{one['login']} ({one['submittedAt']})" for one in said)) or "nobody"
 
 
-def _promotion_text(promotion: PromotionAnswer | None) -> str:
-    if promotion is None:
-        return colored("MISSING", "red", bold=True) + ": no promotion record says why this environment ran it"
+def promotion_lines(promotion: PromotionAnswer) -> list[str]:
+    """Return who let a release into an environment, and how the trials that it began have ended."""
     pull = promotion.pull_request
     how = f"pull request #{pull.number} by {pull.author}, head {pull.head[:12]}" if pull else promotion.path
     lines = [
         plain(f"{promotion.name}: {how}, {promotion.promoted_at}"),
-        f"  approved by {_approvals_text(promotion.approvals)}",
+        f"approved by {_approvals_text(promotion.approvals)}",
     ]
-    lines += [f"  because {plain(promotion.reason)}"] if promotion.reason else []
-    lines += [f"  {_GIVEN}"] if promotion.clock_given else []
-    lines += [f"  {_waiver_text(one)}" for one in promotion.waivers]
-    lines += [f"  rollout {plain(one.get('outcome'))}: {plain(one.get('reason'))}" for one in promotion.outcomes]
-    return "\n".join([*lines, f"  record {_trust_text(promotion.trust)}"])
+    lines += [f"because {plain(promotion.reason)}"] if promotion.reason else []
+    lines += [GIVEN] if promotion.clock_given else []
+    lines += [waiver_text(one) for one in promotion.waivers]
+    return lines + [f"rollout {plain(one.get('outcome'))}: {plain(one.get('reason'))}" for one in promotion.outcomes]
 
 
-def _retired_text(retired: Retirement) -> str:
+UNPROMOTED = "no promotion record says why this environment ran it"
+
+
+def _promotion_text(promotion: PromotionAnswer | None) -> str:
+    if promotion is None:
+        return colored("MISSING", "red", bold=True) + f": {UNPROMOTED}"
+    lines = [*promotion_lines(promotion), f"record {_trust_text(promotion.trust)}"]
+    return "\n  ".join(lines)
+
+
+def retired_text(retired: Retirement) -> str:
     """Return how a model left main, and as what it goes on."""
     then = f"; it goes on as {retired.successor}" if retired.successor else ""
     return f"{retired.time} by {retired.author} in {retired.commit[:12]} ({retired.subject}){then}"
 
 
-def _waiver_text(waiver: WaiverUse) -> str:
+def waiver_text(waiver: WaiverUse) -> str:
     """Return an exception: from what, until when, by whom, and why."""
     by = ", ".join(waiver.granted_by)
     said = f"waived: {waiver.of} until {waiver.expires} by {waiver.name} of {waiver.commit[:12]}, granted by {by}"
@@ -112,10 +120,11 @@ def _made(made: Making | None) -> list[tuple[str, object]]:
     ]
 
 
-def _of_release(answer: ReleaseAnswer, *, promotions: bool = True) -> str:
+def release_facts(answer: ReleaseAnswer) -> list[tuple[str, object]]:
+    """Return what a release was made of and who let it in, as names and values; a name goes on where it is empty."""
     code, data = answer.code, answer.data
     span = f", {data.first} to {data.last}" if data.first else ""
-    rows: list[tuple[str, object]] = [
+    return [
         ("release", f"{answer.model} {answer.release}"),
         ("artifact", f"{answer.artifact} ({answer.engine})"),
         ("code", f"commit {code.commit}, tree {code.tree}"),
@@ -123,86 +132,111 @@ def _of_release(answer: ReleaseAnswer, *, promotions: bool = True) -> str:
         ("data", f"{data.snapshot}, {data.rows:,} rows{span}"),
         ("", data.root),
         ("owner", f"{data.owner}; upstream: {', '.join(data.upstream) or '-'}" if data.owner else "missing"),
-        ("", f"signature {_trust_text(data.signature)}" if data.signature else "unsigned"),
+        ("", f"signature {uncolored(_trust_text(data.signature))}" if data.signature else "unsigned"),
         ("environment", answer.environment_lock),
         *_made(answer.made),
         ("change", _model_approval_text(answer)),
         ("branch", met(answer.approval.get("line")) if answer.approval is not None else "not in the evidence"),
-        *([("retired", _retired_text(answer.retired))] if answer.retired is not None else []),
+        *([("retired", retired_text(answer.retired))] if answer.retired is not None else []),
         *([("also called", ", ".join(answer.names))] if answer.names else []),
     ]
-    metrics = table(
-        ("METRIC", "VALUE", "LOWER", "UPPER", "N", "METHOD"),
-        [
-            (
-                *(m.name, _number(m.value), _number(m.lower), _number(m.upper)),
-                *(m.n if m.effective is None else rows_counted(m.n, m.effective), m.method),
-            )
-            for m in answer.metrics
-        ],
-    )
-    gates = table(
-        ("GATE", "VERDICT", "VALUE", "LOWER", "UPPER", "LIMIT", "N"),
-        [
-            (
-                *(f"{v.policy}/{v.gate}", v.verdict + (" (waived)" if v.waived else " (blocks)" if v.blocking else "")),
-                *(_number(v.value), _number(v.lower), _number(v.upper), _number(v.limit)),
-                "-" if v.n is None else v.n,
-            )
-            for v in answer.verdicts
-        ],
-    )
-    waived = [_waiver_text(v.waiver) for v in answer.verdicts if v.waiver is not None]
-    waived += map(_waiver_text, answer.waivers)
-    waived += [plain(f"protects nothing: {v.policy}/{v.gate}, {v.toothless}") for v in answer.verdicts if v.toothless]
+
+
+def metric_rows(answer: ReleaseAnswer) -> list[tuple[object, ...]]:
+    """Return a row for each metric: its value, the bounds of its interval, on how many rows and by which method."""
+    return [
+        (
+            *(m.name, _number(m.value), _number(m.lower), _number(m.upper)),
+            *(m.n if m.effective is None else rows_counted(m.n, m.effective), m.method),
+        )
+        for m in answer.metrics
+    ]
+
+
+def gate_rows(answer: ReleaseAnswer) -> list[tuple[object, ...]]:
+    """Return a row for each gate: its verdict, the value with its bounds, the limit and on how many rows."""
+    return [
+        (
+            *(f"{v.policy}/{v.gate}", v.verdict + (" (waived)" if v.waived else " (blocks)" if v.blocking else "")),
+            *(_number(v.value), _number(v.lower), _number(v.upper), _number(v.limit)),
+            "-" if v.n is None else v.n,
+        )
+        for v in answer.verdicts
+    ]
+
+
+def gate_lines(answer: ReleaseAnswer) -> list[str]:
+    """Return what was let through, by which exception, and which gates protect nothing."""
+    waived = [waiver_text(v.waiver) for v in answer.verdicts if v.waiver is not None]
+    waived += map(waiver_text, answer.waivers)
+    return waived + [
+        plain(f"protects nothing: {v.policy}/{v.gate}, {v.toothless}") for v in answer.verdicts if v.toothless
+    ]
+
+
+def behind_lines(answer: ReleaseAnswer) -> list[str]:
+    """Return the numbers behind the verdicts."""
+    return [f"{key}: {line}" for key, found in answer.details.items() for line in details_lines(found)]
+
+
+def _of_release(answer: ReleaseAnswer, *, promotions: bool = True) -> str:
+    metrics = table(("METRIC", "VALUE", "LOWER", "UPPER", "N", "METHOD"), metric_rows(answer))
+    gates = table(("GATE", "VERDICT", "VALUE", "LOWER", "UPPER", "LIMIT", "N"), gate_rows(answer))
+    waived, behind = gate_lines(answer), behind_lines(answer)
     gates += "\n\n" + "\n".join(waived) if waived else ""
-    behind = [f"{key}: {line}" for key, found in answer.details.items() for line in details_lines(found)]
     if answer.weight is not None:
         metrics += f"\n{plain(weight_sentence(answer.weight))}"
-    parts = [_facts(rows), metrics, gates, *(["\n".join(["behind the verdicts", *behind])] if behind else [])]
+    parts = [_facts(release_facts(answer)), metrics, gates]
+    parts += ["\n".join(["behind the verdicts", *behind])] if behind else []
     if promotions:
         told = "\n".join(_promotion_text(one) for one in answer.promotions) or "promoted nowhere"
         parts.append(f"promotions\n{told}")
-    given = [_GIVEN] if answer.clock_given else []
+    given = [GIVEN] if answer.clock_given else []
     parts += ["\n".join(map(unapproved_line, answer.unapproved))] if answer.unapproved else []
     of = "evidence" if promotions else f"evidence of release {answer.release}"
     return "\n\n".join([*parts, *given, f"{of} {_trust_text(answer.trust)}"])
 
 
-def _of_prediction(answer: PredictionAnswer) -> str:
-    features = ", ".join(f"{name}={value}" for name, value in answer.features.items())
+def prediction_facts(answer: PredictionAnswer) -> list[tuple[str, object]]:
+    """Return what was asked and answered, but for the features, as names and values."""
     truth = f"{answer.truth} (arrived {answer.truth_time})" if answer.truth is not None else "has not arrived"
     result = f"failed with status {answer.status}: {answer.error}" if answer.status >= 500 else str(answer.label)
-    rows: list[tuple[str, object]] = [
+    return [
         ("prediction", answer.id),
         ("asked", f"{answer.time} in {answer.environment}" + (f", entity {answer.entity}" if answer.entity else "")),
-        ("features", features or "-"),
         ("answer", f"{result}, score {_number(answer.score)}"),
         ("truth", truth),
         ("by", f"{answer.model} release {answer.release}, {answer.arm}, step {answer.step}"),
         ("log", answer.log),
     ]
+
+
+def _of_prediction(answer: PredictionAnswer) -> str:
+    features = ", ".join(f"{name}={value}" for name, value in answer.features.items())
+    rows = prediction_facts(answer)
+    rows.insert(2, ("features", features or "-"))
     if answer.proof is not None and answer.proof.reexplained is not None:
         rows += reasons_rows(answer.proof.reexplained)
     made_by = answer.made_by
     about = [_of_release(made_by, promotions=False)] if made_by else []
     parts = [_facts(rows), f"promotion\n{_promotion_text(answer.promotion)}", *about]
-    return "\n\n".join([*parts, f"what the evidence covers\n{_facts(_covered(answer))}"])
+    return "\n\n".join([*parts, f"what the evidence covers\n{_facts(covered(answer))}"])
 
 
-def _covered(answer: PredictionAnswer) -> list[tuple[str, object]]:
+def covered(answer: PredictionAnswer) -> list[tuple[str, object]]:
     """Return which parts of an answer are signed, which are chained, and which were recomputed."""
     promotion = answer.promotion.trust if answer.promotion is not None else None
     rows: list[tuple[str, object]] = [
-        ("release", f"signed, with its approval: {_word(answer.trust)}"),
-        ("promotion", f"signed: {_word(promotion)}" if promotion is not None else "MISSING"),
+        ("release", f"signed, with its approval: {word(answer.trust)}"),
+        ("promotion", f"signed: {word(promotion)}" if promotion is not None else "MISSING"),
     ]
     rows += [("", plain(problem)) for problem in answer.trust.problems] if answer.made_by is None else []
     unproven = ("row", "the evidence does not cover the logged answer")
     return [*rows, *(proof_rows(answer.proof) if answer.proof is not None else [unproven])]
 
 
-def _word(trust: Trust) -> str:
+def word(trust: Trust) -> str:
+    """Return whether a record is proven, and by whose keys."""
     return f"verified, by {', '.join(trust.keys)}" if trust.ok else f"NOT PROVEN ({trust.status})"
 
 
@@ -213,7 +247,7 @@ def _of_environment(answer: EnvironmentAnswer) -> str:
     parts = [head]
     for model in answer.models:
         lines = [model.model, *(f"  {name}: {_there_text(arm)}" for name, arm in model.arms.items())]
-        lines += [f"  retired later: {plain(_retired_text(model.retired))}"] if model.retired else []
+        lines += [f"  retired later: {plain(retired_text(model.retired))}"] if model.retired else []
         lines += [f"  denied: {', '.join(map(str, model.denied))}"] if model.denied else []
         lines += [f"  as it was before its file could not be read: {plain(model.unread)}"] if model.unread else []
         lines += [f"  {unapproved_line(model.unapproved)}"] if model.unapproved is not None else []
@@ -230,7 +264,7 @@ def _contradiction(one: Contradicted) -> str:
 def _there_text(arm: ReleaseThere) -> str:
     promotion = _promotion_text(arm.promotion).replace("\n", "\n    ")
     head = f"release {arm.release}, artifact {arm.artifact or 'missing'}"
-    head += "".join(f"\n    {_waiver_text(v.waiver)}" for v in arm.waived if v.waiver)
+    head += "".join(f"\n    {waiver_text(v.waiver)}" for v in arm.waived if v.waiver)
     told = f"{head}\n    {promotion}\n    evidence {_trust_text(arm.trust)}"
     set_by = arm.unrecorded
     if set_by is None:

@@ -21,14 +21,14 @@ def text(answer: LogAnswer) -> str:
     """Return what going through a log found, for a terminal; the verdict last."""
     parts = [f"prediction log of {plain(answer.environment)}\n{plain(answer.log)}", _parts(answer)]
     if answer.dropped:
-        parts.append("\n".join(["dropped by rule", *map(_dropped, answer.dropped)]))
+        parts.append("\n".join(["dropped by rule", *(f"  {dropped_text(one)}" for one in answer.dropped)]))
     if answer.sample is not None:
-        parts.append("\n".join(_sample(answer.sample)))
+        parts.append("\n".join(sample_lines(answer.sample)))
     if answer.flaws:
         wrong = [f"  {flaw_text(flaw)}" for flaw in answer.flaws[:_SHOWN]]
         more = [f"  and {len(answer.flaws) - _SHOWN} more"] if len(answer.flaws) > _SHOWN else []
         parts.append("\n".join(["what is wrong", *wrong, *more]))
-    return "\n\n".join([*parts, "\n".join(_verdict(answer))]).rstrip()
+    return "\n\n".join([*parts, "\n".join(verdict_lines(answer))]).rstrip()
 
 
 def data(answer: LogAnswer) -> Any:
@@ -36,40 +36,47 @@ def data(answer: LogAnswer) -> Any:
     return to_dict(answer)
 
 
-def _parts(answer: LogAnswer) -> str:
-    if not answer.parts:
-        return "the log holds nothing"
-    rows = [
+def part_rows(answer: LogAnswer) -> list[tuple[object, ...]]:
+    """Return a row for each file of a log: its rows, how many are sealed, its labels, and when it was sealed."""
+    return [
         (part.name, part.rows, part.sealed_rows if part.chained else "not chained", part.labels, part.sealed_at or "-")
         for part in answer.parts
     ]
-    return table(("FILE", "ROWS", "SEALED", "LABELS", "SEALED AT"), rows)
 
 
-def _dropped(one: Dropped) -> str:
+def _parts(answer: LogAnswer) -> str:
+    if not answer.parts:
+        return "the log holds nothing"
+    return table(("FILE", "ROWS", "SEALED", "LABELS", "SEALED AT"), part_rows(answer))
+
+
+def dropped_text(one: Dropped) -> str:
+    """Return what a part held that was dropped by rule, and by which rule."""
     span = f", {_when(one.first)} to {_when(one.last)}" if one.first is not None else ""
     unproven = "" if one.link else "; they were not chained, or flawed already"
     rows = f"rows 1 to {one.rows:,}" if one.rows else "no rows"
     at = plain(one.dropped_at)
-    return f"  {plain(one.name)}: {rows}{span}, dropped {at} as older than {one.kept_days:g} days{unproven}"
+    return f"{plain(one.name)}: {rows}{span}, dropped {at} as older than {one.kept_days:g} days{unproven}"
 
 
 def _when(seconds: float | None) -> str:
     return "-" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _sample(sample: Sample) -> Iterator[str]:
+def sample_lines(sample: Sample, limit: int | None = _SHOWN) -> Iterator[str]:
+    """Yield what answering some rows once more found, and the rows that are answered otherwise now."""
     yield (
         f"answered once more: {_many(sample.rows, 'row')} (seed {sample.seed}): {sample.equal} equal, "
         f"{sample.close} within 1e-6, {len(sample.different)} different, {len(sample.impossible)} could not be"
     )
-    for id, reason in sample.different[:_SHOWN]:
+    for id, reason in sample.different[:limit]:
         yield f"  {colored('DIFFERENT', 'red', bold=True)} {plain(id)}: {plain(reason)}"
     for reason in sorted({reason for _, reason in sample.impossible}):
         yield f"  not for {sum(reason == each for _, each in sample.impossible)}: {plain(reason)}"
 
 
-def _verdict(answer: LogAnswer) -> Iterator[str]:
+def verdict_lines(answer: LogAnswer) -> Iterator[str]:
+    """Yield whether the log is what was written, how far that is sealed, and of what nothing is shown."""
     if not answer.ok:
         said = "the log is not what was written" if answer.flaws else "the log contradicts the releases"
         yield colored("NOT PROVEN", "red", bold=True) + f": {said}"
@@ -173,10 +180,10 @@ def reasons_rows(found: Reexplained) -> list[tuple[str, object]]:
     parts = logged.get("contributions")
     if found.status == "none" or not isinstance(parts, Mapping):
         return [("reasons", f"asked for, and none were given: {found.reason}")]
-    errors = _numbers(logged.get("errors"))
+    errors = numbers(logged.get("errors"))
     of = f" of {logged['label']}" if "label" in logged else ""
     head = f"{logged.get('scale')}{of}: {_short(logged.get('baseline'))} on average, {_short(logged.get('value'))} here"
-    sizes = _numbers(parts)
+    sizes = numbers(parts)
     order = sorted(parts, key=lambda name: -abs(sizes.get(name, 0.0)))
     rows: list[tuple[str, object]] = [("reasons", f"{head}; {logged.get('method')}, {logged.get('background')} rows")]
     for name in order[:_REASONS]:
@@ -186,7 +193,7 @@ def reasons_rows(found: Reexplained) -> list[tuple[str, object]]:
     return [*rows, ("", f"{more} more, see --output json")] if more > 0 else rows
 
 
-def _numbers(value: object) -> dict[str, float]:
+def numbers(value: object) -> dict[str, float]:
     """Return what are finite numbers among what was logged under names; a log that was edited may hold anything."""
     return {
         str(name): number

@@ -22,7 +22,7 @@ from modelops.views.proofs import waivers
 from modelops.views.reports.groups import Compared, compared
 from modelops.views.reports.sections import Section, Table, sections_lines
 
-__all__ = ["Part", "carried", "data", "markdown", "parts", "tables_of"]
+__all__ = ["Part", "answered", "carried", "data", "markdown", "parts", "tables_of"]
 
 Drawn = Mapping[str, Curves | str]
 """By model: the curves of its answers, or why there are none."""
@@ -102,7 +102,7 @@ def _part(found: Built, curves: Curves | str) -> Part:
     sections = (
         _metrics(found),
         _gates(found),
-        _answers(curves),
+        answered(curves),
         _importance(judged.record.importance),
         _groups(groups),
         _data(found),
@@ -158,7 +158,7 @@ def _gates(found: Built) -> Section:
     return Section("gates", "Gates", tuple(lines), (Table("What every gate found", headers, rows),))
 
 
-def _answers(curves: Curves | str) -> Section:
+def answered(curves: Curves | str) -> Section:
     """Return how a model answers, in tables that say what its pictures show."""
     if isinstance(curves, str):
         return Section("answers", "How it answers", (f"No curves: {curves}.",))

@@ -41,4 +41,6 @@ def sections_lines(sections: Iterable[Section], heading: str = "###") -> Iterato
             yield ""
             yield from (f"- {escape(line)}" for line in section.lines)
         for each in section.tables:
-            yield from ("", f"{escape(each.title)}:", "", table([escape(head) for head in each.headers], each.rows))
+            # A report cuts no cell: it is what is kept.
+            rows = [[escape(cell) for cell in row] for row in each.rows]
+            yield from ("", f"{escape(each.title)}:", "", table([escape(head) for head in each.headers], rows))
