@@ -26,6 +26,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "robustness": {"maximum": 0.1, "metric": "accuracy"},
     "shap": {"maximum": 0.05, "features": ["children"], "proxiesOf": ["sex"], "agreement": 0.5},
     "slices": {"metric": "accuracy", "minimum": 0.5, "columns": ["sex", "region"]},
+    "stability": {"maximum": 0.1},
 }
 KEYS = plugins.keys("gates")
 
