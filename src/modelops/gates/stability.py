@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.stats import chi2, t
+from scipy.stats import chi2
 
 from modelops.gates import Answers, Need, Subject, Verdict
 from modelops.gates._parts.findings import at_most, no_data
 from modelops.metrics import COMPARABLE, MetricName, Predictions, greater_is_better, measure, undefined
 from modelops.metrics.catalog import metric as metric_of
 from modelops.spec.meta import OpenShare, Strict
-from modelops.statistics.intervals import ratio_interval, student, wilson
+from modelops.statistics.intervals import mean_interval, ratio_interval, student, wilson
 from modelops.statistics.weighted import trials
 
 __all__ = ["NEEDS", "Params", "decided", "evaluate", "spread", "vacuous"]
@@ -212,10 +212,12 @@ def decided(
 
     Notes
     -----
-    Seeds are drawn, and so are rows. With :math:`w` the half width of the interval over rows, of the mean of each row
-    over the seeds, and :math:`s` that of Student's over the means of the seeds with k - 1 degrees of freedom, it is
-    :math:`\sqrt{w^2 + s^2}` wide on either side (Zou and Donner's variance recovered from limits). What seeds and rows
-    do together is in both, so that it is rather too wide. Seeds that do something rare may be missing among few.
+    Seeds are drawn, and so are rows. On either side, with :math:`w` the width of the interval over rows, of the mean
+    of each row over the seeds, and :math:`s` that of ``mean_interval`` over the means of the seeds, it is
+    :math:`\sqrt{w^2 + s^2}` wide (Zou and Donner's variance recovered from limits). What seeds and rows do together
+    is in both, so that it is rather too wide. Means of few seeds of a skewed law are below its mean too often: of 5
+    seeds that differ by a gamma law of shape 4, 4 % of the bounds of ``s`` alone are. Seeds that do something rare may
+    be missing.
 
     References
     ----------
@@ -226,7 +228,7 @@ def decided(
     --------
     >>> changes = np.zeros((5, 100)); changes[:, :8] = 1.0; changes[0, 8:12] = 1.0
     >>> [round(bound, 4) for bound in decided(changes, 0.95)]
-    [0.088, 0.0411, 0.1632]
+    [0.088, 0.0411, 0.1888]
     """
     rows = changes.mean(axis=0)
     n = float(len(rows))
@@ -240,8 +242,8 @@ def decided(
         value = float(rows.mean())
         below, above = student(rows, level)
     each = np.average(changes, axis=1, weights=weight)
-    half = float(t.ppf((1 + level) / 2, len(each) - 1) * each.std(ddof=1)) / math.sqrt(len(each))
-    lower, upper = value - math.hypot(value - below, half), value + math.hypot(above - value, half)
+    low, high = mean_interval(each, level)
+    lower, upper = value - math.hypot(value - below, value - low), value + math.hypot(above - value, high - value)
     return value, max(0.0, lower), upper
 
 
