@@ -12,7 +12,7 @@ import pytest
 
 from audit.test_audit import MODEL, Project, history, log_rows, project, row
 from modelops import audit
-from modelops.artifacts import Artifact
+from modelops.artifacts import Artifact, open_artifact
 from modelops.audit import Asked
 from modelops.audit.case import SIGNATURE, SUMS, case_files, write_case
 from modelops.audit.records import Records
@@ -21,6 +21,7 @@ from modelops.clock import parse_instant, wall_clock
 from modelops.errors import ModelOpsError
 from modelops.spec.kinds.trust_policy import Revocation, TrustPolicySpec
 from modelops.spec.yaml.dump import dump
+from modelops.stores.oci_layout import OciLayout
 from releases.release_facts import make_signer, trust_in
 
 __all__ = ["history", "project"]
@@ -40,7 +41,7 @@ def held(folder: Path) -> list[tuple[str, int]]:
     found = []
     for line in (folder / "README.txt").read_text(encoding="utf-8").splitlines():
         words = line.split()
-        if words[:1] in (["openssl"], ["sha256sum"]):
+        if words[:1] in (["openssl"], ["sha256sum"], ["model_signing"]) and shutil.which(words[0]):
             found.append((line.strip(), subprocess.run(words, cwd=folder, capture_output=True).returncode))
     return found
 
@@ -71,6 +72,36 @@ def test_a_case_that_was_changed_does_not_hold(project: Project, tmp_path: Path,
     data[len(data) // 2] ^= 1
     (folder / path).write_bytes(bytes(data))
     assert any(code for _, code in held(folder))
+
+
+def test_the_command_for_the_files_of_the_model_is_there(project: Project, tmp_path: Path) -> None:
+    """A case with the model says how OpenSSF's tool checks its files, with the key that signed them; others do not."""
+    folder = written(project, tmp_path / "case", artifact=model_of(project))
+    bundle = f"records/models/{MODEL}/releases/1/model.sigstore.json"
+    command = f"  model_signing verify key artifact --public_key keys/local.pem --signature {bundle}"
+    assert command in (folder / "README.txt").read_text(encoding="utf-8").splitlines()
+    assert (folder / bundle).is_file()
+    without = written(project, tmp_path / "without")
+    assert "model_signing verify" not in (without / "README.txt").read_text(encoding="utf-8")
+
+
+@tools
+@pytest.mark.skipif(shutil.which("model_signing") is None, reason="the OpenSSF tool model_signing is not installed")
+def test_a_case_with_its_model_is_checked_by_three_tools_of_others(project: Project, tmp_path: Path) -> None:
+    """openssl, sha256sum and model_signing find everything in order, and each that a file of the model was changed."""
+    folder = written(project, tmp_path / "case", artifact=model_of(project))
+    results = held(folder)
+    assert {line.split()[0] for line, _ in results} == {"openssl", "sha256sum", "model_signing"}
+    assert [line for line, code in results if code] == []
+    changed = next(path for path in sorted((folder / "artifact").rglob("*")) if path.is_file())
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    assert {line.split()[0] for line, code in held(folder) if code} == {"sha256sum", "model_signing"}
+
+
+def model_of(project: Project) -> Artifact:
+    """Return the files of the model as the store has them."""
+    store = OciLayout(project.root.parent / "store")
+    return open_artifact(store, project.records[1].artifact.digest)
 
 
 def test_a_case_is_written_whole_and_over_nothing(project: Project, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ import modelops.gates.poisoning
 import modelops.gates.robustness
 import modelops.gates.shap
 import modelops.gates.slices
+import modelops.gates.stability
 import modelops.logs.docker
 import modelops.logs.exported
 import modelops.logs.folder
@@ -130,6 +131,7 @@ gates_poisoning: Gate = modelops.gates.poisoning
 gates_robustness: Gate = modelops.gates.robustness
 gates_shap: Gate = modelops.gates.shap
 gates_slices: Gate = modelops.gates.slices
+gates_stability: Gate = modelops.gates.stability
 
 # logs
 logs_docker: LogModule = modelops.logs.docker

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dashboard.reading import for_everybody, read
 from modelops import documents
 from modelops.audit import Asked
 from modelops.cli import main
@@ -21,6 +22,8 @@ from modelops.data.datasheet import QUESTIONS
 from modelops.digests import digest_bytes
 from modelops.documents import Facts, Paper
 from modelops.documents.annex_iv import technical_documentation
+from modelops.documents.atlas import navigator_layer
+from modelops.documents.card import signed_card
 from modelops.documents.changes import change_record
 from modelops.documents.datasheet import datasheet
 from modelops.documents.ml_bom import ml_bom
@@ -29,11 +32,15 @@ from modelops.errors import ModelOpsError
 from modelops.evidence import Making
 from modelops.repository import Repository
 from modelops.repository.history import Person
+from modelops.spec.kinds.access_policy import AccessPolicySpec, ApiKey, Budget
 from modelops.spec.kinds.data_snapshot import Answer
 from modelops.spec.kinds.dossier import DossierSpec, Level, Risk
+from modelops.spec.kinds.environment import EnvironmentSpec
 from modelops.spec.kinds.gate_policy import Gate, GatePolicySpec
-from modelops.spec.law import annex_iv
+from modelops.spec.kinds.monitor import MonitorSpec, Performance
+from modelops.spec.law import annex_iv, law
 from modelops.spec.load import load_resource
+from modelops.spec.meta import Plugin
 from modelops.spec.yaml.dump import dump
 from modelops.stores.oci_layout import OciLayout
 from modelops.training.request import spec_digest
@@ -330,11 +337,12 @@ def test_the_verb_writes_what_was_asked_or_nothing(world: World, monkeypatch, ca
     out = capsys.readouterr().out
     assert out.startswith("# Datasheet of q1")
     assert "**Missing:**" in out
-    for wrong in (("annex-iv", "x.pdf"), ("ml-bom", "x.md")):
-        assert run("document", wrong[0], MODEL, "1", "-o", str(tmp_path / wrong[1])) == 2
+    assert run("document", "annex-iv", MODEL, "1", "-o", str(tmp_path / "x.pdf")) == 2
+    capsys.readouterr()
     assert run("document", "annex-iv", MODEL, "9") == 2
+    assert f"{MODEL} has no release 9 at main" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.glob("*.*")) == ["annex.json"]
-    assert set(KINDS) == {*documents.PAPERS, documents.BILL}
+    assert set(KINDS) == set(documents.PAPERS)
     assert load_resource(dump("Dossier", MODEL, DossierSpec()), f"{HOME}/dossier.yaml").spec == DossierSpec()
 
 
@@ -345,3 +353,122 @@ def test_markdown_says_nothing_as_markup(world: World) -> None:
     assert "<img" not in text
     assert "[a](" not in text
     assert "@ana" not in text
+
+
+def of(world: World, kind: str) -> Paper:
+    return documents.PAPERS[kind](facts(world))
+
+
+@pytest.mark.parametrize(
+    ("kind", "items", "closes"),
+    [
+        ("instructions", 12, "b-vii"),
+        ("post-market-plan", 8, "73"),
+        ("fria", 8, "1b"),
+        ("nist-ai-rmf", 72, "GOVERN 2.3"),
+    ],
+)
+def test_items_of_laws_are_answered_or_open(world: World, kind: str, items: int, closes: str) -> None:
+    """Each item is there, in order, with statements that have sources or a gap; an answer closes its own gap alone."""
+    before = of(world, kind)
+    assert [one.id for one in before.sections] == [item.id for item in law(kind).items]
+    assert len(before.sections) == items
+    assert all(one.statements or one.tables or one.gaps for one in before.sections)
+    assert all(one.source for part in before.sections for one in [*part.statements, *part.tables])
+    needed = {item.id for item in law(kind).items if item.people == "required"}
+    assert {gap.partition(":")[0] for gap in before.gaps if "nobody answered it" in gap} == needed
+    world.write(DossierSpec(answers={kind: {closes: "It is\n  so."}}))
+    after = of(world, kind)
+    assert {gap.partition(":")[0] for gap in set(before.gaps) - set(after.gaps)} == {closes}
+    assert set(after.gaps) < set(before.gaps)
+    assert said(after, closes).endswith("It is so.")
+
+
+def test_what_is_measured_stands_in_the_documents_that_ask_for_it(world: World) -> None:
+    """Accuracy and groups in the instructions, limits of logs in the plan, the same oversight wherever it is asked."""
+    monitored = MonitorSpec(performance=Performance(metric="recall", minimum=0.7))
+    world.commit(
+        "2026-05-01T00:00:00Z",
+        {
+            f"{HOME}/monitor.yaml": dump("Monitor", MODEL, monitored),
+            "policies/environments/production.yaml": dump(
+                "Environment", "production", EnvironmentSpec(target=Plugin(type="local"), log_days=30)
+            ),
+        },
+    )
+    world.write(DossierSpec(answers={"instructions": {"d": "An analyst may undo every hold."}}))
+    use = of(world, "instructions")
+    assert section(use, "b-ii").tables[0].rows[0][:2] == ("roc-auc", "0.9123")
+    assert [one.title for one in section(use, "b-v").tables] == ["Groups", "quality/parity", "quality/segments"]
+    plan = of(world, "post-market-plan")
+    assert "recall has the minimum 0.7" in said(plan, "72.2-compliance")
+    assert "12: logs of production are kept for 30 days, and Article 19 asks for six months" in plan.gaps
+    for kind, item in (("fria", "1e"), ("nist-ai-rmf", "MAP 3.5")):
+        assert "An analyst may undo every hold." in said(of(world, kind), item)
+
+
+def test_controls_count_where_they_are_shown(world: World) -> None:
+    """A technique has a score by its controls; a gate that was not there or did not pass, a bare package, is none."""
+    paper = of(world, "atlas")
+    layer = json.loads(navigator_layer(facts(world)))
+    scores = {one["techniqueID"]: one["score"] for one in layer["techniques"]}
+    assert set(scores) == {one.id for one in paper.sections}
+    assert (layer["domain"], layer["versions"]["layer"]) == ("atlas-atlas", "4.3")
+    assert scores["AML.T0024.000"] == 0
+    assert any("AML.T0024.000: no control is shown: no gate membership judged it" in gap for gap in paper.gaps)
+    assert scores["AML.T0058"] == 100
+    assert "the gate quality/noise says inconclusive" in section(paper, "AML.T0015").gaps[0]
+    assert "1 of 2 packages are pinned without a hash, scipy among them" in section(paper, "AML.T0010.001").asks
+    budget = AccessPolicySpec(
+        keys=(
+            ApiKey(name="shop", sha256="a" * 64, budget=Budget(rows=1000)),
+            ApiKey(name="look", sha256="b" * 64, scopes=("admin",)),
+        )
+    )
+    environment = EnvironmentSpec(target=Plugin(type="local"), access="callers")
+    world.commit(
+        "2026-05-01T00:00:00Z",
+        {
+            "policies/environments/production.yaml": dump("Environment", "production", environment),
+            "policies/access/callers.yaml": dump("AccessPolicy", "callers", budget),
+        },
+    )
+    limited = {one["techniqueID"]: one["score"] for one in json.loads(navigator_layer(facts(world)))["techniques"]}
+    assert (scores["AML.T0024.002"], limited["AML.T0024.002"]) == (0, 100)
+
+
+def test_the_card_is_the_signed_one(world: World) -> None:
+    """As Markdown it is the file of the release, byte for byte; as a document it has its metadata and metrics."""
+    card = world.repository.read("main", f"{HOME}/releases/1/MODEL_CARD.md")
+    assert signed_card(facts(world)) == card
+    paper = of(world, "model-card")
+    fields = dict(section(paper, "metadata").tables[0].rows)
+    assert fields["pipeline_tag"] == "tabular-classification"
+    assert json.loads(fields["model-index"])[0]["name"] == f"{MODEL}-1"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_document_has_three_forms_that_say_the_same_gaps(world: World, kind: str, monkeypatch, tmp_path) -> None:
+    """Markdown, JSON and a page that loads nothing and runs nothing, whatever people wrote: no markup of theirs."""
+    evil = "<script>alert(1)</script>"
+    world.write(
+        DossierSpec(
+            provider=evil,
+            annex_iv={"1b": evil},
+            answers={"fria": {"1b": evil}, "instructions": {"d": evil}, "nist-ai-rmf": {"GOVERN 2.3": evil}},
+            risks=(RISK.model_copy(update={"description": evil, "measures": (evil,)}),),
+        )
+    )
+    monkeypatch.chdir(world.root)
+    for ending in ("html", "md", "json"):
+        assert run("document", kind, MODEL, "1", "-o", str(tmp_path / f"one.{ending}")) == 0
+    page = (tmp_path / "one.html").read_text()
+    assert "<script" not in page
+    assert "src=" not in page
+    found = read(page)
+    for_everybody(found)
+    text = " ".join(found.text.split())
+    for gap in of(world, kind).gaps[:5]:
+        assert " ".join(gap.split())[:40] in text
+    assert evil not in (tmp_path / "one.md").read_text()
+    json.loads((tmp_path / "one.json").read_text())

@@ -414,3 +414,105 @@ def test_membership_that_cannot_be_judged(whole, said):
     """Few rows, an unsteady model and rows without a label are no data."""
     found = run("membership", {}, whole)
     assert (found.verdict, said in found.reason) == ("no-data", True), found.reason
+
+
+def retrained(whole, answers):
+    """Return the subject whose training with the k-th seed gives the answers that a function says of k."""
+    turns = iter(range(100))
+    return replace(whole, retrain=lambda seed, seconds: answers(next(turns)))
+
+
+def changing(whole, *shares):
+    """Return what trains models of which the k-th gives another label to the k-th share of the rows, at random."""
+
+    def answers(turn: int) -> Answers:
+        other = np.random.default_rng(turn).random(len(whole.holdout)) < shares[turn % len(shares)]
+        score = np.where(other, 1 - whole.holdout.y_score, whole.holdout.y_score)
+        return Answers(np.where(other, 1 - whole.holdout.y_pred, whole.holdout.y_pred), score)
+
+    return retrained(whole, answers)
+
+
+def test_other_seeds_decide_alike_or_not():
+    """The share of other labels decides with its interval over seeds and rows; one odd seed makes it wide."""
+    whole = subject(2000)
+    even = run("stability", {"maximum": 0.08}, changing(whole, 0.05))
+    assert even.verdict == "pass"
+    assert even.value == pytest.approx(0.05, abs=0.006)
+    assert even.lower < 0.05 < even.upper < 0.07
+    assert "5 seeds, which show with 95 % what 45% of all seeds do" in even.reason
+    odd = run("stability", {"maximum": 0.08}, changing(whole, 0.01, 0.01, 0.01, 0.01, 0.21))
+    assert odd.value == pytest.approx(0.05, abs=0.01)
+    assert (odd.verdict, odd.upper > 0.15) == ("inconclusive", True)
+    assert [row["changed"] > 0.1 for row in odd.details["seeds"]] == [False] * 4 + [True]
+    assert run("stability", {"maximum": 0.02}, changing(whole, 0.05)).verdict == "fail"
+
+
+def test_the_spread_of_a_metric_between_seeds_is_that_of_chi_squared():
+    """Accuracies of 3 seeds have the standard deviation and the bounds that a table gives; the candidate is placed."""
+    whole = subject(1000)
+    own = whole.holdout.y_pred == whole.holdout.y_true
+
+    def losing(turn: int) -> Answers:
+        wrong = np.flatnonzero(own)[: 10 * turn]
+        labels = whole.holdout.y_pred.copy()
+        labels[wrong] = 1 - labels[wrong]
+        return Answers(labels, np.where(labels == whole.holdout.y_pred, whole.holdout.y_score, labels))
+
+    params = {"metric": "accuracy", "maximum": 0.08, "seeds": 3}
+    found = run("stability", params, retrained(whole, losing))
+    # 2 degrees of freedom: 7.3778 and 0.050636.
+    assert (found.value, found.lower, found.upper) == pytest.approx((0.01, 0.005207, 0.062847), rel=1e-3)
+    assert found.verdict == "pass"
+    assert found.details["worseThanCandidate"] == 2
+
+
+@pytest.mark.parametrize(("params", "word"), [({}, "no-data"), ({"whenSame": "pass"}, "pass")])
+def test_a_model_that_ignores_its_seed_is_told(params, word):
+    """Equal answers of all seeds show nothing, and pass only where the policy says that nothing is left to chance."""
+    found = run("stability", {"maximum": 0.1} | params, changing(subject(200), 0.0))
+    assert found.verdict == word
+    assert (
+        "5 seeds give the same answers: the training does not depend on chance, or ignores its `seed`" in found.reason
+    )
+    assert found.details["same"] is True
+
+
+def test_a_candidate_that_no_seed_gives_again_is_told():
+    """Where all seeds agree and the candidate does not, it is not what its code makes here."""
+    whole = subject(200)
+    flipped = Answers(1 - whole.holdout.y_pred, 1 - whole.holdout.y_score)
+    found = run("stability", {"maximum": 0.1, "whenSame": "pass"}, retrained(whole, lambda turn: flipped))
+    assert (found.verdict, "cannot be made again here" in found.reason) == ("no-data", True)
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ("train.py was still training after 2 seconds", "fails: train.py was still training after 2 seconds"),
+        (Answers(np.full(200, np.nan), np.full(200, np.nan)), "are not finite numbers"),
+        (Answers(np.ones(200), np.ones((200, 3))), "answers (200, 3) numbers"),
+    ],
+)
+def test_a_seed_that_gives_no_model_is_no_data(answers, said):
+    """A training that fails, or answers no number, is told with its seed."""
+    found = run("stability", {"maximum": 0.1}, retrained(subject(200), lambda turn: answers))
+    assert (found.verdict, said in found.reason) == ("no-data", True)
+    assert "the seed" in found.reason
+
+
+def test_more_seeds_than_time_is_told_after_the_first(monkeypatch):
+    """Who trains for 4 s a seed is not trained 5 times within 10 s; how long it takes is said."""
+    now = [0.0]
+    monkeypatch.setattr("modelops.gates.stability.perf_counter", lambda: now[0])
+    whole = subject(200)
+    asked: list[int] = []
+
+    def slow(seed: int, seconds: float) -> Answers:
+        asked.append(seed)
+        now[0] += 4.0
+        return Answers(whole.holdout.y_pred, whole.holdout.y_score)
+
+    found = run("stability", {"maximum": 0.1, "seconds": 10}, replace(whole, retrain=slow))
+    assert (found.verdict, len(asked)) == ("no-data", 1)
+    assert "took 4 s a seed, and 5 seeds have 10 s" in found.reason

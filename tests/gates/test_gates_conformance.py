@@ -9,6 +9,7 @@ from modelops.conformance import gates
 from modelops.conformance.loans import subject
 from modelops.errors import ModelOpsError
 from modelops.gates import Verdict
+from modelops.spec.kinds.gate_policy import COLUMNS
 
 EXAMPLES: dict[str, dict[str, object]] = {
     "calibration": {"maximum": 0.4},
@@ -25,6 +26,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "poisoning": {},
     "robustness": {"maximum": 0.1, "metric": "accuracy"},
     "shap": {"maximum": 0.05, "features": ["children"], "proxiesOf": ["sex"], "agreement": 0.5},
+    "stability": {"maximum": 0.1},
     "slices": {"metric": "accuracy", "minimum": 0.5, "columns": ["sex", "region"]},
 }
 KEYS = plugins.keys("gates")
@@ -33,6 +35,17 @@ KEYS = plugins.keys("gates")
 def test_every_gate_has_an_example():
     """A new gate file must be added to this suite."""
     assert set(KEYS) == set(EXAMPLES)
+
+
+NAMING = {"column", "columns", "directions", "features", "immutable", "missing", "proxiesOf"}
+"""Parameters of these names name columns."""
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_what_names_columns_is_known_where_specs_are_checked(key):
+    """Each parameter of a gate that names columns is in the table by which models are held against their policies."""
+    fields = plugins.load("gates", key).Params.model_fields
+    assert NAMING & {field.alias or name for name, field in fields.items()} == set(COLUMNS.get(key, {}))
 
 
 @pytest.mark.parametrize("check", gates.CHECKS, ids=lambda check: check.__name__)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelops.errors import Exit, ModelOpsError
+from modelops.errors import Exit, ModelOpsError, Problem
 from modelops.spec.graph import Graph, build_graph, check_immutable
 from modelops.spec.kinds.data_snapshot import Source
 from modelops.spec.load import load_resource
@@ -51,6 +51,42 @@ def test_a_valid_repository_becomes_a_graph() -> None:
     assert entry.model.spec.serving.threshold == 0.3
     assert graph.environments["staging"].spec.order == 1
     assert graph.warnings == ()
+
+
+GATE_COLUMNS = [
+    ("slices", "metric: accuracy, minimum: 0.8, columns: [country, chanel]", "unknown-column", "'chanel'"),
+    ("fairness", "metric: demographic-parity, column: sex, maximum: 0.1", "unknown-column", "'sex'"),
+    ("monotonicity", "directions: {amonut: increasing}, maximum: 0.01", "unknown-feature", "'amonut'"),
+    ("robustness", "maximum: 0.1, columns: [age_group]", "unknown-feature", "'age_group'"),
+    ("evasion", "minimum: 0.1, immutable: [hours]", "unknown-feature", "'hours'"),
+    ("drift", "columns: [amonut]", "unknown-feature", "'amonut'"),
+    ("data-quality", "missing: {hours: 0.5}", "unknown-feature", "'hours'"),
+    ("shap", "features: [sex], maximum: 0.1", "unknown-column", "'sex'"),
+    ("permutation-importance", "proxiesOf: [sex], maximum: 0.1", "unknown-column", "'sex'"),
+    ("slices", "metric: accuracy, minimum: 0.8, columns: [country, age_group]", None, ""),
+    ("permutation-importance", "features: [age_group], maximum: 0.1", None, ""),
+]
+
+
+@pytest.mark.parametrize(("gate", "params", "code", "named"), GATE_COLUMNS)
+def test_columns_that_gates_name_are_held_against_the_models_data(gate, params, code, named) -> None:
+    """What neither features nor snapshot have is told with the gate and its line, unless the gate lets no data by."""
+
+    def swept(block: str = "") -> list[Problem]:
+        gate_line = f"    - {{name: asked, type: {gate}, params: {{{params}}}{block}}}\n"
+        head = "apiVersion: modelops/v1\nkind: GatePolicy\nmetadata:\n  name: standard\nspec:\n  gates:\n"
+        files = {**world(), GATES: (head + gate_line).encode()}
+        specs = [path for path in files if path.endswith((".yaml", ".yml"))]
+        return sweep(specs, files.__getitem__, every_path=frozenset(files)).problems
+
+    if code is None:
+        assert swept() == []
+        return
+    (problem,) = swept()
+    assert (problem.code, problem.dotted) == (code, "spec.gates[0]")
+    assert named in problem.message
+    assert f"the gate 'asked' names ({GATES}:7)" in problem.message
+    assert swept(", block: [fail]") == []
 
 
 @pytest.mark.parametrize("name", ["monitor.yaml", "rollout.yaml"])

@@ -16,9 +16,9 @@ from modelops.spec.kinds.gate_policy import Gate, GatePolicySpec
 from modelops.spec.kinds.release import CodeReference, DataReference, ReleaseSpec, VerdictRecord
 from modelops.spec.load import load_resource
 from modelops.spec.yaml.dump import dump
-from modelops.training import judging, looks, record_digest, subject
+from modelops.training import judging, looks, record_digest, retrained, subject
 from modelops.training.judging import LATENCY_ROWS, latency_sample
-from training.building_blocks import Workshop, people
+from training.building_blocks import TRAIN, Workshop, people
 
 Built = tuple[Workshop, BuildRecord]
 ABSENT = "sha256:" + "0" * 64
@@ -217,3 +217,33 @@ def test_a_pause_of_the_machine_is_no_property_of_the_artifact(built: Built, mon
             return predictor.predict_columns(single)
 
     assert np.quantile(latency_sample(Interrupted(), arrays, rows=60), 0.99) < 0.02
+
+
+BY_SEED = TRAIN.replace(
+    "    columns =",
+    "    if seed == parameters.get('refused'):\n        raise ValueError('this seed brings no luck')\n    columns =",
+).replace("random_state=seed", "subsample=0.3, random_state=seed")
+
+
+def test_a_build_is_trained_again_with_another_seed(workshop: Workshop) -> None:
+    """Its own seed gives its own answers, another one other ones; what fails says why; no look is counted."""
+    request = workshop.request(BY_SEED, training__parameters={"refused": 5})
+    record = workshop.build(request)
+    counted = looks(workshop.ledger, record.model, record.data_root)
+    found = subject(
+        request,
+        record,
+        rows=workshop.divided,
+        store=workshop.store,
+        retrain=lambda parts, seed, seconds: retrained(request, parts, seed, seconds, scratch=workshop.root / "again"),
+    )(("predictions", "retraining"))
+    own, other = found.retrain(3, 60.0), found.retrain(4, 60.0)
+    assert not isinstance(own, str)
+    np.testing.assert_allclose(own.scores, found.holdout.y_score, atol=1e-9)
+    np.testing.assert_array_equal(own.labels, found.holdout.y_pred)
+    assert not isinstance(other, str)
+    assert other.scores.shape == own.scores.shape
+    assert np.abs(other.scores - own.scores).max() > 0.01
+    assert "this seed brings no luck" in str(found.retrain(5, 60.0))
+    assert looks(workshop.ledger, record.model, record.data_root) == counted
+    assert list((workshop.root / "again").iterdir()) == []

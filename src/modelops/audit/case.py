@@ -1,7 +1,7 @@
 """One case as files that a third party checks with tools of its own: what was answered, its records, and signatures.
 
 ``sha256sum`` checks the files against a list, ``openssl`` the signature of that list and those of all statements, which
-are laid out as the bytes that were signed. Nothing of modelops is needed.
+are laid out as the bytes that were signed, OpenSSF's ``model_signing`` those of a model. Nothing of modelops is needed.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def case_files(
     files |= {f"keys/{key.name}.pem": key.public_key.encode() for key in policy.keys}
     if artifact is not None:
         files |= {f"artifact/{path}": data for path, data in artifact.files.items()}
+        checks += _of_the_model(files, answer, policy)
     files["README.txt"] = _README.format(
         id=answer.id,
         time=format_instant(now),
@@ -160,6 +161,20 @@ def _proofs(files: Mapping[str, bytes], names: Mapping[str, str]) -> tuple[dict[
                     key = f"keys/{names[keyid]}.pem"
                     checks.append(f"openssl dgst -sha256 -verify {key} -signature {name} proofs/{number:02}.signed")
     return found, checks
+
+
+def _of_the_model(files: Mapping[str, bytes], answer: PredictionAnswer, policy: TrustPolicySpec) -> list[str]:
+    """Return the command of OpenSSF model signing that checks the model's files; none where no key here signed them."""
+    bundle = f"records/{ReleaseFiles(answer.model, answer.release).signature}"
+    try:
+        hint = json.loads(files[bundle])["verificationMaterial"]["publicKey"]["hint"]
+    except (ValueError, KeyError, TypeError):
+        # What cannot be read is among the records as it is.
+        return []
+    signed_by = [key.name for key in policy.keys if hashlib.sha256(key.public_key.encode()).hexdigest() == hint]
+    return [
+        f"model_signing verify key artifact --public_key keys/{name}.pem --signature {bundle}" for name in signed_by[:1]
+    ]
 
 
 def _pretty(value: object) -> bytes:

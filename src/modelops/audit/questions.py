@@ -158,7 +158,7 @@ def release(
         raise failure("unknown-model", f"there is no model {model!r} {looked}", exit=Exit.USAGE, hint=hint)
     numbers = ", ".join(map(str, numbered))
     hint = f"it has: {numbers}" if numbers else "it has no release yet"
-    raise failure("unknown-release", f"{path} does not exist {looked}", exit=Exit.USAGE, hint=hint)
+    raise failure("unknown-release", f"{model} has no release {number} {looked}", exit=Exit.USAGE, hint=hint)
 
 
 def environment(

@@ -301,6 +301,9 @@ def judged_build(
         champion=champion.spec if champion is not None else None,
         champion_profile=reference.spec.profile if reference is not None else None,
         champion_rows=_rows_of(workspace, places, name, champion, reference),
+        retrain=lambda parts, seed, seconds: training.retrained(
+            wanted, parts, seed, seconds, scratch=workspace.state / "scratch", terms=workspace.terms(places)
+        ),
     )
     findings = tuple(found for policy in asked for found in judge(policy, subject_of))
     said = [one for policy in asked for one in disagreements(policy, findings, made.record.metrics)]

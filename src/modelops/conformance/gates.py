@@ -19,7 +19,7 @@ from modelops.gates import Answers, Explained, Gate, Need, Subject, Verdict
 __all__ = ["CHECKS", "check"]
 
 Params = Mapping[str, object]
-_MEASURED: tuple[Need, ...] = ("predictions", "latency", "predictor", "reasons")
+_MEASURED: tuple[Need, ...] = ("predictions", "latency", "predictor", "reasons", "retraining")
 
 
 def check(gate: Gate, params: Params) -> None:
@@ -81,6 +81,7 @@ def check_numbers_that_are_none(gate: Gate, params: Params) -> None:
         latency=np.full(500, np.nan),
         predict=lambda rows: Answers(np.full(len(rows), np.nan), np.full(len(rows), np.nan)),
         explain=lambda rows: Explained(np.full((len(rows), 3), np.nan), "sampled", "probability", np.nan),
+        retrain=lambda seed, seconds: Answers(nan, nan),
     )
     found = _judged(gate, params, broken)
     reads_rows_only = found.verdict == "pass" and "rows" in gate.NEEDS and found == _judged(gate, params, whole)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from modelops.gates import Answers, Explained, Subject
+from modelops.gates import Answers, Explained, Retrain, Subject
 from modelops.metrics import Predictions
 from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.kinds.model import Feature, ModelData, ModelSpec, Task
@@ -75,6 +75,18 @@ def explain(test: pd.DataFrame) -> Explained:
     return Explained(contributions, "additive", "log-odds", 0.0)
 
 
+def retraining(test: pd.DataFrame) -> Retrain:
+    """Return what trains the candidate again: its answers are a little other ones with every seed."""
+
+    def retrain(seed: int, seconds: float) -> Answers:
+        own = predictions(test)
+        odds = np.log(own.y_score / (1 - own.y_score)) + np.random.default_rng(seed).normal(0, 0.05, len(test))
+        score = 1 / (1 + np.exp(-odds))
+        return Answers((score >= 0.5).astype(float), score)
+
+    return retrain
+
+
 def subject(n: int = 800, **changes: object) -> Subject:
     """Return a good candidate with every part that a gate may need, n rows to train and n to test."""
     train, test = rows(n, 1), rows(n, 2, start=n)
@@ -98,6 +110,7 @@ def subject(n: int = 800, **changes: object) -> Subject:
         unreadable="",
         explain=explain,
         champion_explain=explain,
+        retrain=retraining(test),
     )
     return replace(whole, **changes)  # type: ignore[arg-type]  # the names are the subject's
 

@@ -11,13 +11,27 @@ from modelops.errors import Exit, ModelOpsError, failure
 from modelops.project.retired import lineage
 from modelops.repository import Repository
 from modelops.spec.kinds import AnyResource
+from modelops.spec.kinds.access_policy import AccessPolicySpec
 from modelops.spec.kinds.data_snapshot import DataSnapshotSpec
 from modelops.spec.kinds.dossier import DossierSpec
+from modelops.spec.kinds.environment import EnvironmentSpec
 from modelops.spec.kinds.gate_policy import GatePolicySpec
 from modelops.spec.kinds.model import ModelSpec
 from modelops.spec.kinds.monitor import MonitorSpec
 from modelops.spec.kinds.rollout_plan import RolloutPlanSpec
-from modelops.spec.layout import DOSSIER, GATE_POLICY, LOCK, MODEL, MONITOR, RELEASE, ROLLOUT, SNAPSHOT
+from modelops.spec.layout import (
+    ACCESS,
+    DOSSIER,
+    ENVIRONMENT,
+    GATE_POLICY,
+    LOCK,
+    MODEL,
+    MONITOR,
+    RELEASE,
+    ROLLOUT,
+    SNAPSHOT,
+    ReleaseFiles,
+)
 from modelops.spec.load import load_resource
 from modelops.training.request import spec_digest
 
@@ -30,7 +44,8 @@ class Facts:
 
     ``model``, ``snapshot``, ``policies`` and ``lock`` are of the commit that it was built from; a snapshot or lock that
     is not the one that the evidence binds is none. ``dossier``, ``rollout`` and ``monitor`` are of the branch's tip:
-    ``release.revision``. Earlier releases come oldest first.
+    ``release.revision``; so are the ``environments`` that the release was promoted to, and ``access``, who may call
+    those of them that do not let everybody. ``card`` is the signed model card. Earlier releases come oldest first.
     """
 
     release: ReleaseAnswer
@@ -42,6 +57,9 @@ class Facts:
     dossier: DossierSpec
     rollout: RolloutPlanSpec | None
     monitor: MonitorSpec | None
+    environments: Mapping[str, EnvironmentSpec]
+    access: Mapping[str, AccessPolicySpec]
+    card: bytes
     earlier: tuple[ReleaseAnswer, ...]
 
     @property
@@ -96,6 +114,10 @@ def gather(repository: Repository, model: str, number: int, *, branch: str, aske
     lock = then.read(LOCK) or b""
     policies = {name: found.spec for name in spec.spec.gates if (found := then.load(GATE_POLICY.path(None, name)))}
     dossier = now.load(DOSSIER.path(answer.model))
+    places = sorted({one.environment for one in answer.promotions if one.trust.ok})
+    environments = {name: found.spec for name in places if (found := now.load(ENVIRONMENT.path(None, name)))}
+    asked_for = {name: one.access for name, one in environments.items() if one.access is not None}
+    access = {name: found.spec for name, key in asked_for.items() if (found := now.load(ACCESS.path(None, key)))}
     rollout, monitor = now.load(ROLLOUT.path(answer.model)), now.load(MONITOR.path(answer.model))
     return Facts(
         release=answer,
@@ -107,6 +129,9 @@ def gather(repository: Repository, model: str, number: int, *, branch: str, aske
         dossier=dossier.spec if dossier is not None else DossierSpec(),
         rollout=rollout.spec if rollout is not None else None,
         monitor=monitor.spec if monitor is not None else None,
+        environments=environments,
+        access=access,
+        card=now.read(ReleaseFiles(answer.model, answer.release).card) or b"",
         earlier=tuple(_earlier(repository, answer, branch, asked)),
     )
 

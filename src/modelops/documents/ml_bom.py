@@ -13,11 +13,13 @@ from typing import Any
 from urllib.parse import quote
 
 from modelops.documents.facts import Facts
+from modelops.documents.paper import Paper, Section, Table
+from modelops.documents.said import about, unapproved
 from modelops.locks.pins import HASH, pins_of
 from modelops.spec.kinds.dossier import Risk
 from modelops.spec.kinds.release import VerdictRecord
 
-__all__ = ["ml_bom"]
+__all__ = ["bill_paper", "ml_bom"]
 
 SPEC_VERSION = "1.7"
 _MODEL, _DATA = "model", "data"
@@ -45,6 +47,63 @@ def ml_bom(facts: Facts) -> bytes:
         "serialNumber": f"urn:uuid:{made}",
     }
     return json.dumps(whole, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def bill_paper(facts: Facts) -> Paper:
+    """Return what the bill says for people: the model, its metrics, its data and its packages, each with its hashes."""
+    bill = json.loads(ml_bom(facts))
+    model, (data, *packages) = bill["metadata"]["component"], bill["components"]
+    card = model["modelCard"]
+    metrics = tuple(
+        (one["type"], one.get("slice", "-"), one["value"], *_interval(one))
+        for one in card["quantitativeAnalysis"]["performanceMetrics"]
+    )
+    files = tuple((one["name"], _hashes(one)) for one in data.get("components", ()))
+    rows = tuple((one["name"], one["version"], _hashes(one)) for one in packages)
+    bare = [row[0] for row in rows if row[2] == "-"]
+    sections = [
+        Section(
+            "model", "Model", tables=[_table("Model", ("name", "version", "sha-256"), ((*_named(model),),), facts)]
+        ),
+        Section(
+            "metrics",
+            "Metrics",
+            tables=[_table("Metrics", ("metric", "slice", "value", "lower", "upper"), metrics, facts)],
+        ),
+        Section(
+            "data",
+            "Data",
+            tables=[_table(f"Files of {data['name']}", ("file", "sha-256"), files, facts)] if files else [],
+            gaps=() if files else ("the snapshot that the evidence binds is not in the repository",),
+        ),
+        Section(
+            "packages",
+            "Packages",
+            tables=[_table("Packages", ("package", "version", "sha-256"), rows, facts)] if rows else [],
+            gaps=(f"{len(bare)} of {len(rows)} packages have no hash, {bare[0]} among them",) if bare else (),
+        ),
+    ]
+    extra = unapproved(facts)
+    head = [*about(facts), ("serial number", bill["serialNumber"]), ("format", f"CycloneDX {bill['specVersion']}")]
+    return Paper("ml-bom", f"Bill of materials of {facts.name}", head, [*sections, *([extra] if extra else [])])
+
+
+def _table(title: str, headers: tuple[str, ...], rows: tuple[tuple[str, ...], ...], facts: Facts) -> Table:
+    return Table(title, headers, rows, facts.evidence)
+
+
+def _named(one: Mapping[str, Any]) -> tuple[str, str, str]:
+    return one["name"], one["version"], _hashes(one)
+
+
+def _hashes(one: Mapping[str, Any]) -> str:
+    found = [each["content"] for each in one.get("hashes", ())]
+    return found[0] if len(found) == 1 else f"{len(found)} files, each by its hash" if found else "-"
+
+
+def _interval(one: Mapping[str, Any]) -> tuple[str, str]:
+    found = one.get("confidenceInterval", {})
+    return found.get("lowerBound", "-"), found.get("upperBound", "-")
 
 
 def _metadata(facts: Facts) -> dict[str, Any]:

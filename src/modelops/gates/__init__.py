@@ -38,13 +38,23 @@ __all__ = [
     "Gate",
     "Need",
     "Predict",
+    "Retrain",
     "Subject",
     "Verdict",
     "bind",
 ]
 
 Need = Literal[
-    "rows", "predictions", "champion", "profile", "latency", "predictor", "importance", "previous", "reasons"
+    "rows",
+    "predictions",
+    "champion",
+    "profile",
+    "latency",
+    "predictor",
+    "importance",
+    "previous",
+    "reasons",
+    "retraining",
 ]
 PARTS: Mapping[str, Need] = {
     "train": "rows",
@@ -62,6 +72,7 @@ PARTS: Mapping[str, Need] = {
     "unreadable": "previous",
     "explain": "reasons",
     "champion_explain": "reasons",
+    "retrain": "retraining",
 }
 """Which need gives which part of a subject; all others are there for every gate."""
 _UNNAMED: Any = object()
@@ -110,6 +121,8 @@ class Explained:
 Predict = Callable[["pd.DataFrame"], Answers]
 Explain = Callable[["pd.DataFrame"], "Explained | str"]
 """Explains rows, or says why it cannot."""
+Retrain = Callable[[int, float], "Answers | str"]
+"""Trains with another seed within so many seconds, and answers the test rows; or says why it cannot."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,8 @@ class Subject:
     None when there is no stable release, or when they cannot be read, which ``unreadable`` then explains.
     reasons: ``explain`` says why the served artifact scores rows of the columns of ``test`` as it does, and
     ``champion_explain`` the stable release's; that is None when there is no stable release.
+    retraining: ``retrain`` trains the candidate again with another seed, and gives that model's answers to the test
+    rows, coded and ordered as ``holdout``.
     """
 
     model: ModelSpec
@@ -151,6 +166,7 @@ class Subject:
     unreadable: str = _UNNAMED
     explain: Explain = _UNNAMED
     champion_explain: Explain | None = _UNNAMED
+    retrain: Retrain = _UNNAMED
 
     def __getattribute__(self, name: str) -> Any:
         value = object.__getattribute__(self, name)

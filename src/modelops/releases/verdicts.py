@@ -110,7 +110,7 @@ Outcome = Literal["passed", "waived", "undecided", "failed"]
 _BESIDE = frozenset(
     {
         "data-quality", "drift", "evasion", "fairness", "latency", "membership", "monotonicity",
-        "permutation-importance", "poisoning", "robustness", "shap",
+        "permutation-importance", "poisoning", "robustness", "shap", "stability",
     }
 )  # fmt: skip
 """Gates that ask something else than how good a model is."""

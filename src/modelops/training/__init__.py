@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modelops.training.building import Build, build, divided
+    from modelops.training.building import Build, build, divided, retrained
     from modelops.training.judging import subject
     from modelops.training.ledger import Run, looks, runs
     from modelops.training.rechecking import recheck
@@ -26,6 +26,7 @@ __all__ = [
     "recheck",
     "record_digest",
     "reference",
+    "retrained",
     "runs",
     "spec_digest",
     "subject",
@@ -44,6 +45,7 @@ _PLACES = {
     "recheck": "rechecking",
     "record_digest": "stored",
     "reference": "stored",
+    "retrained": "building",
     "runs": "ledger",
     "spec_digest": "request",
     "subject": "judging",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import time
@@ -40,7 +41,7 @@ from modelops.training.supervise import Crew, clean_environment, run_worker
 from modelops.training.target import Target, encode
 from modelops.training.weights import require_classes, weights
 
-__all__ = ["Build", "Read", "build", "divided", "expected_record", "scored_predictions"]
+__all__ = ["Build", "Read", "build", "divided", "expected_record", "retrained", "scored_predictions"]
 
 Array = np.ndarray[Any, Any]
 _MODEL_BYTES = 4 << 30
@@ -226,6 +227,26 @@ def _trained(
     return record, making
 
 
+def retrained(
+    request: BuildRequest, parts: Divided, seed: int, seconds: float, *, scratch: Path, terms: Terms = Terms()
+) -> Predictions:
+    """Train a model as a request has it but with another seed, and return what it answers to the test rows.
+
+    The split, the fence and all limits are those of the build; ``seconds`` is a limit beside the model's own. Nothing
+    is stored, and the run ledger counts no look at the test rows: what comes of it can be chosen by nobody.
+    """
+    training = request.model.spec.training
+    limit = max(1, min(training.timeout_seconds, math.floor(seconds)))
+    with folder_for_a_build(scratch) as folder:
+        _prepare(request, parts, folder, terms, seed=seed, timeout=limit)
+        environment = clean_environment(folder / "training", training.threads, platform.machine())
+        entrypoint = f"{PurePosixPath(request.model.path).parent}/{training.entrypoint}"
+        run_worker(folder, environment, limit, entrypoint, terms)
+        signature = Signature.parse((folder / "artifact" / package.SIGNATURE).read_bytes())
+        scores = np.load(folder / "scores.npy", allow_pickle=False)
+    return scored_predictions(request, parts, signature, scores)
+
+
 def _said(kind: type[_S], said: Any) -> _S | None:
     """Read what training says of itself; its process ran the model's code, so nothing in it is trusted."""
     try:
@@ -257,8 +278,18 @@ def _require_syntax(request: BuildRequest) -> None:
         ) from None
 
 
-def _prepare(request: BuildRequest, parts: Divided, folder: Path, terms: Terms) -> None:
-    """Write what the worker needs: the request, the rows of both parts, and the code in the child's own folder."""
+def _prepare(
+    request: BuildRequest,
+    parts: Divided,
+    folder: Path,
+    terms: Terms,
+    seed: int | None = None,
+    timeout: int | None = None,
+) -> None:
+    """Write what the worker needs: the request, the rows of both parts, and the code in the child's own folder.
+
+    ``seed`` and ``timeout`` take the place of those that the request has for training.
+    """
     spec = request.model.spec
     child = folder / "training"
     _write_code({path: data for path, data in request.code.items() if path not in request.withheld}, child / "code")
@@ -295,9 +326,9 @@ def _prepare(request: BuildRequest, parts: Divided, folder: Path, terms: Terms) 
         "scratch": str(child),
         "entrypoint": training.entrypoint,
         "parameters": training.parameters,
-        "seed": training.seed,
+        "seed": training.seed if seed is None else seed,
         "threads": training.threads,
-        "timeout": training.timeout_seconds,
+        "timeout": training.timeout_seconds if timeout is None else timeout,
         "bounds": bounds.dump(),
         "withheld": dict(request.withheld),
         "task": spec.task,

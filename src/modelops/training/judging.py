@@ -15,7 +15,7 @@ from modelops.artifacts import BuildRecord, Predictor, columns, load_predictor, 
 from modelops.artifacts.frame import unquoted
 from modelops.artifacts.pandas_columns import feature_columns
 from modelops.artifacts.predictor import class_indices
-from modelops.errors import ModelOpsError, failure
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.gates import Answers, Explained, Need, Subject
 from modelops.metrics import Predictions
 from modelops.reasons import explainer_of
@@ -52,16 +52,17 @@ def subject(
     champion: ReleaseSpec | None = None,
     champion_profile: Mapping[str, Summary] | None = None,
     champion_rows: Callable[[], pa.Table] = lambda: pa.table({}),
+    retrain: Callable[[Divided, int, float], Predictions] | None = None,
 ) -> Callable[[Collection[Need]], Subject]:
     """Return the function that gives the gates of a build their subject, with the parts that they need.
 
     ``rows`` gives the snapshot's rows as the split divides them. A part is computed when first needed, and once. The
     candidate's predictions are those that were stored with the build; the champion's are computed now, by its released
     artifact, on the same rows; ``champion_rows`` reads the snapshot that it was trained on, where that is another one.
-    Latency is measured on this machine.
+    ``retrain`` trains on divided rows with another seed, within so many seconds. Latency is measured on this machine.
     """
     spec, snapshot = request.model.spec, request.snapshot.spec
-    parts = _Parts(request, record, rows, store, champion, champion_rows)
+    parts = _Parts(request, record, rows, store, champion, champion_rows, retrain)
     bare = Subject(
         model=spec,
         declared_columns={column.name: column.type for column in snapshot.columns},
@@ -93,6 +94,8 @@ def subject(
                 stable = None if champion is None else champion.artifact.digest
                 told = None if stable is None else partial(parts.explain, stable)
                 return {"explain": partial(parts.explain, record.artifact.digest), "champion_explain": told}
+            case "retraining":
+                return {"retrain": parts.retrain}
 
     def with_parts(needs: Collection[Need]) -> Subject:
         return bare.with_parts({name: value for need in needs for name, value in part(need).items()})
@@ -111,9 +114,10 @@ class _Parts:
         store: Store,
         champion: ReleaseSpec | None,
         champion_rows: Callable[[], pa.Table],
+        retrain: Callable[[Divided, int, float], Predictions] | None,
     ) -> None:
         self._request, self._record, self._rows, self._store = request, record, rows, store
-        self._champion, self._champion_rows = champion, champion_rows
+        self._champion, self._champion_rows, self._retrain = champion, champion_rows, retrain
 
     @cached_property
     def _divided(self) -> Divided:
@@ -201,6 +205,18 @@ class _Parts:
         # A feature that this artifact does not take contributes nothing to it.
         both = np.column_stack([values[:, of[name]] if name in of else np.zeros(len(values)) for name in names])
         return Explained(both, found[0].method, found[0].scale, max(each.gap for each in found))
+
+    def retrain(self, seed: int, seconds: float) -> Answers | str:
+        """Train with another seed; what the training code does wrong is told, what the machine does is an error."""
+        if self._retrain is None:
+            return "nothing can be trained here"
+        try:
+            found = self._retrain(self._divided, seed, seconds)
+        except ModelOpsError as error:
+            if error.exit is Exit.WORLD:
+                raise
+            return unquoted(error.first)
+        return Answers(found.y_pred, found.y_score)
 
     @cached_property
     def latency(self) -> Array:

@@ -11,7 +11,7 @@ from modelops.errors import Problem
 from modelops.spec import layout
 from modelops.spec.around import Around
 from modelops.spec.explain import nearest
-from modelops.spec.law import annex_iv
+from modelops.spec.law import ANNEX_IV, asked_of_people
 from modelops.spec.meta import Name, Strict
 from modelops.spec.resource import Resource, at
 
@@ -29,6 +29,7 @@ def _said(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_said), Field(min_length=1)]
+Document = Literal["fria", "instructions", "nist-ai-rmf", "post-market-plan"]
 Likelihood = Literal["rare", "unlikely", "possible", "likely", "frequent"]
 Severity = Literal["negligible", "minor", "serious", "critical"]
 
@@ -66,22 +67,27 @@ class Risk(Strict):
 class DossierSpec(Strict):
     """The spec of a Dossier: it changes no model, so nothing is trained again for it.
 
-    ``annexIv`` are answers to the items of Annex IV of the EU AI Act by their numbers, such as ``1b``; an item that
-    does not apply is answered with why it does not. An item that nobody answered is a gap, which documents list.
+    ``annexIv`` are answers to the items of Annex IV of the EU AI Act by their numbers, such as ``1b``; ``answers`` are
+    those to the items of other documents, by document and item. An item that does not apply is answered with why it
+    does not. An item that nobody answered is a gap, which documents list.
     """
 
     provider: Text | None = Field(default=None, description="who places the system on the market, with an address")
     annex_iv: dict[str, Text] = {}
+    answers: dict[Document, dict[str, Text]] = {}
     risks: tuple[Risk, ...] = ()
 
 
 def problems(dossier: Resource[DossierSpec], around: Around) -> Iterator[Problem]:
     """Yield answers that nothing asks for, risks that are named twice, and gates that the model does not have."""
-    items = [item.id for item in annex_iv().items] if dossier.spec.annex_iv else []
-    for name in dossier.spec.annex_iv:
-        if name not in items:
-            hint = nearest(name, items, "items")
-            yield at(dossier, f"spec.annexIv.{name}", "unknown-item", f"Annex IV has no item {name!r}", hint)
+    asked_for = {(ANNEX_IV, "Annex IV", "spec.annexIv"): dossier.spec.annex_iv}
+    asked_for |= {(kind, kind, f"spec.answers.{kind}"): given for kind, given in dossier.spec.answers.items()}
+    for (kind, called, where), given in asked_for.items():
+        items = asked_of_people(kind) if given else ()
+        for name in given:
+            if name not in items:
+                hint = nearest(name, items, "items")
+                yield at(dossier, f"{where}.{name}", "unknown-item", f"{called} has no item {name!r}", hint)
     names = [risk.name for risk in dossier.spec.risks]
     asked = around.folder.of("Model").get(around.folder.name)
     for index, risk in enumerate(dossier.spec.risks):

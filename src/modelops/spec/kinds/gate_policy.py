@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -34,6 +34,36 @@ class GatePolicySpec(Strict):
 
     description: str = ""
     gates: Annotated[tuple[Gate, ...], Shelf("gates")] = Field(min_length=1)
+
+
+Role = Literal["column", "feature"]
+COLUMNS: Mapping[str, Mapping[str, Role]] = {
+    "data-quality": {"missing": "feature"},
+    "drift": {"columns": "feature"},
+    "evasion": {"immutable": "feature"},
+    "fairness": {"column": "column", "columns": "column"},
+    "monotonicity": {"directions": "feature"},
+    "permutation-importance": {"features": "column", "proxiesOf": "column"},
+    "robustness": {"columns": "feature"},
+    "shap": {"features": "column", "proxiesOf": "column"},
+    "slices": {"columns": "column"},
+}
+"""Which parameters of which gates name columns of a model's rows, or its features: a text, a list, or the keys of one.
+
+A table here, as gates are slow to import, and every model of a repository is held against its policies.
+"""
+
+
+def named(gate: Gate) -> Iterator[tuple[str, Role, str]]:
+    """Yield the columns and features that a gate's parameters name, each with its dotted place below the gate."""
+    for key, role in COLUMNS.get(gate.type, {}).items():
+        given = gate.params.get(key)
+        if isinstance(given, str):
+            yield f"params.{key}", role, given
+        elif isinstance(given, Mapping):
+            yield from ((f"params.{key}.{name}", role, name) for name in given if isinstance(name, str))
+        elif isinstance(given, list | tuple):
+            yield from ((f"params.{key}[{at}]", role, name) for at, name in enumerate(given) if isinstance(name, str))
 
 
 def problems(policy: Resource[GatePolicySpec], around: Around) -> Iterator[Problem]:

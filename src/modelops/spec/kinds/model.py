@@ -14,6 +14,7 @@ from modelops.spec.around import Around
 from modelops.spec.explain import nearest, show
 from modelops.spec.kinds.data_snapshot import RARER, Column, DataSnapshotSpec
 from modelops.spec.kinds.data_source import deciding
+from modelops.spec.kinds.gate_policy import named
 from modelops.spec.kinds.outcomes import BusinessObjective
 from modelops.spec.layout import in_model
 from modelops.spec.meta import (
@@ -226,6 +227,7 @@ def problems(model: Resource[ModelSpec], around: Around) -> Iterator[Problem]:
     snapshot = folder.of("DataSnapshot").get(spec.data.snapshot)
     if snapshot is not None:
         yield from _column_problems(model, snapshot)
+        yield from _gate_problems(model, snapshot, around)
     elif not around.known.has("DataSnapshot", folder.name, spec.data.snapshot):
         names = around.known.all("DataSnapshot", folder.name)
         hint = nearest(spec.data.snapshot, names, "snapshots") if names else "take one: modelops data snapshot"
@@ -371,6 +373,29 @@ def _column_problems(model: Resource[ModelSpec], snapshot: Resource[DataSnapshot
     if balance and data.positive is not None and not _is_label(data.positive, balance):
         said = f"{show(data.positive)} is not a label of {data.target!r}"
         yield at(model, "spec.data.positive", "bad-positive", said, nearest(str(data.positive), balance, "labels"))
+
+
+def _gate_problems(
+    model: Resource[ModelSpec], snapshot: Resource[DataSnapshotSpec], around: Around
+) -> Iterator[Problem]:
+    """Yield the columns that gates of the model name and its data do not have: they would end in no data, and block.
+
+    One policy judges many models, so a gate that lets no data by may name what only some of them have.
+    """
+    features = {feature.name for feature in model.spec.data.features}
+    known = {"feature": features, "column": features | {column.name for column in snapshot.spec.columns}}
+    for index, name in enumerate(model.spec.gates):
+        policy = around.policies.of("GatePolicy").get(name)
+        for place, gate in enumerate(policy.spec.gates if policy is not None else ()):
+            for dotted, role, column in named(gate) if "no-data" in gate.block else ():
+                if column in known[role]:
+                    continue
+                assert policy is not None, "its gates are looked at"
+                where = policy.where(f"spec.gates[{place}].{dotted}")
+                of = "the model" if role == "feature" else f"the snapshot {snapshot.name!r}"
+                said = f"{of} has no {role} {column!r}, which the gate {gate.name!r} names ({where.path}:{where.line})"
+                code = "unknown-feature" if role == "feature" else "unknown-column"
+                yield at(model, f"spec.gates[{index}]", code, said, nearest(column, known[role], f"{role}s"))
 
 
 def _weight_problems(model: Resource[ModelSpec], columns: dict[str, Column], snapshot: str) -> Iterator[Problem]:
