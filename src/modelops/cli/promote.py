@@ -30,6 +30,7 @@ def command(
     model: str | None, environment: str, number: int | None, challenger: bool, due: bool, yes: bool, output: str
 ) -> int:
     """Open the pull request that makes a release of MODEL the candidate of an environment."""
+    from modelops.governance.judged import desired
     from modelops.governance.proposals import propose
     from modelops.project.workspace import environment as seat_of
     from modelops.project.workspace import model_entry, open_workspace
@@ -43,9 +44,9 @@ def command(
         return _propose_due(environment, yes, output)
     assert model is not None
     # What does not exist is told before anybody is asked.
-    graph = workspace.desired()[1]
-    seat_of(graph, environment)
+    _, graph = desired(workspace)
     model_entry(graph, model)
+    seat_of(graph, environment)
     confirm(f"Open a pull request that promotes {model} to {environment}?", yes)
     proposal = propose(workspace, Seat(model, environment), number, view.markdown, challenger=challenger, say=note)
     emit(output, view.data(proposal), view.text(proposal))
