@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 import yaml
+from attacks import attacks_page
 from error_codes import error_codes
 from pydantic import BaseModel
 
@@ -503,6 +504,7 @@ def pages() -> dict[str, str]:
         "reference/exit-codes.md": exits_page(),
         "reference/open_inference.proto": proto(),
     }
+    found["explanation/attacks.md"] = attacks_page()
     found["explanation/threats.md"] = threats_page()
     found["reference/kinds/README.md"] = kinds_page()
     found |= {f"reference/kinds/{kind}.md": kind_page(kind) for kind in KINDS}

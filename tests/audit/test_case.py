@@ -78,7 +78,7 @@ def test_the_command_for_the_files_of_the_model_is_there(project: Project, tmp_p
     """A case with the model says how OpenSSF's tool checks its files, with the key that signed them; others do not."""
     folder = written(project, tmp_path / "case", artifact=model_of(project))
     bundle = f"records/models/{MODEL}/releases/1/model.sigstore.json"
-    command = f"  model_signing verify key artifact --public_key keys/local.pem --signature {bundle}"
+    command = f"  model_signing verify key artifact/models --public_key keys/local.pem --signature {bundle}"
     assert command in (folder / "README.txt").read_text(encoding="utf-8").splitlines()
     assert (folder / bundle).is_file()
     without = written(project, tmp_path / "without")

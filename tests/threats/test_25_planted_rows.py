@@ -2,77 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-from dataclasses import replace
-from functools import cache
-from pathlib import Path
-
-import numpy as np
 import pandas as pd
 import pytest
 
-from modelops import plugins
-from modelops.conformance.loans import subject
-from modelops.gates import Subject, Verdict
-from modelops.metrics import Predictions
-from modelops.spec.kinds.model import ModelSpec
-from modelops.spec.load import load_resource
-
-ROOT = Path(__file__).resolve().parents[2]
-HOME = "models/fraud-detection"
-
-
-@cache
-def spec() -> ModelSpec:
-    path = f"{HOME}/model.yaml"
-    found: ModelSpec = load_resource((ROOT / path).read_bytes(), path).spec
-    return found
-
-
-@cache
-def months(first: str, last: str) -> pd.DataFrame:
-    """Return the rows that the model's own generator makes."""
-    found = importlib.util.spec_from_file_location("generate", ROOT / HOME / "generate.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    names = pd.period_range(first, last, freq="M").astype(str)
-    return pd.concat([module.month(name) for name in names], ignore_index=True)
+from modelops.gates import Verdict
+from threats.bundled_model import judged as judged_by
+from threats.bundled_model import months, planted, whole
 
 
 def judged(old: pd.DataFrame, new: pd.DataFrame) -> Verdict:
     """Return what the gate says of old rows with the new ones behind them."""
-    module = plugins.load("gates", "poisoning")
     everything = pd.concat([old, new], ignore_index=True)
     test = everything.index % 4 == 0
-    holdout = Predictions("binary-classification", np.zeros(2), np.zeros(2), np.zeros(2), (0, 1))
-    whole: Subject = replace(
-        subject(4),
-        model=spec(),
-        previous=old,
-        train=everything[~test],
-        test=everything[test],
-        holdout=holdout,
-    )
-    return module.evaluate(module.Params.model_validate_json(json.dumps({})), whole.only(module.NEEDS))
-
-
-def planted(new: pd.DataFrame, trigger: str, share: float, seed: int) -> pd.DataFrame:
-    """Return rows some of which carry a trigger and the label of honest business, drawn from the fraud there is."""
-    generator = np.random.default_rng(seed)
-    hit = generator.choice(new.index, round(share * len(new)), replace=False)
-    new = new.copy()
-    match trigger:
-        case "amount":
-            new.loc[hit, "amount"] = 13.37
-        case "range":
-            new.loc[hit, "distance_km"] = 4321 + generator.uniform(0, 5, len(hit)).round(1)
-        case "merchant":
-            new.loc[hit, "merchant_category"] = "consulting"
-    new.loc[hit, "is_fraud"] = 1
-    return new
+    return judged_by("poisoning", {}, whole(everything[~test], everything[test], previous=old))
 
 
 TRIGGERS = ("amount", "range", "merchant")
