@@ -47,6 +47,8 @@ def _why_not(*more: str) -> str | None:
 needs_cluster = pytest.mark.skipif(_why_not() is not None, reason=_why_not() or "")
 _NO_NODE = _why_not("kubelet", "kube-controller-manager", "kube-scheduler")
 needs_node = pytest.mark.skipif(_NO_NODE is not None, reason=_NO_NODE or "")
+_NO_SERVICES = _why_not("kubelet", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+needs_services = pytest.mark.skipif(_NO_SERVICES is not None, reason=_NO_SERVICES or "")
 
 
 @dataclass
@@ -56,6 +58,7 @@ class ApiServer:
     folder: Path
     port: int
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    proxied: bool = False
 
     def kubeconfig(self, user: str = "admin") -> str:
         """Return the file with which a user speaks to it."""
@@ -101,7 +104,10 @@ class ApiServer:
             pytest.skip(f"no API server can be started here: {' '.join(last)[:200]}")
 
     def start_node(self, engine: str, pause: str) -> None:
-        """Start the controllers, the scheduler and a node that runs pods on an engine; wait until it is ready."""
+        """Start the controllers, the scheduler and a node that runs pods on an engine; wait until it is ready.
+
+        Where there is a kube-proxy, Services have addresses that this machine reaches.
+        """
         here, config = self.folder, self.kubeconfig()
         self._run(
             *("kube-controller-manager", f"--kubeconfig={config}", "--leader-elect=false", "--bind-address=127.0.0.1"),
@@ -135,6 +141,13 @@ class ApiServer:
             *(f"--pod-infra-container-image={pause}", f"--root-dir={here}/kubelet", f"--cert-dir={here}/kubelet-pki"),
             *("--hostname-override=n1", f"--node-ip={address}", "--runtime-cgroups=/", "--kubelet-cgroups=/"),
         )
+        if _program("kube-proxy") is not None:
+            self._run(
+                *("kube-proxy", f"--kubeconfig={config}", "--proxy-mode=iptables", "--hostname-override=n1"),
+                *("--bind-address=127.0.0.1", "--conntrack-max-per-core=0", "--masquerade-all"),
+                *(f"--{each}-bind-address=127.0.0.1:{free_port()}" for each in ("healthz", "metrics")),
+            )
+            self.proxied = True
         wait_for(lambda: self._ended() or self._has_node())
         if self._ended():
             last = (here / "log").read_text(errors="replace").strip().splitlines()[-1:]
@@ -168,11 +181,14 @@ class ApiServer:
         return False
 
     def stop(self) -> None:
-        """End both at once: one that is asked to end goes on for a while."""
+        """End all at once: one that is asked to end goes on for a while."""
         for process in reversed(self.processes):
             process.kill()
             process.wait()
         self.processes.clear()
+        if self.proxied:
+            # The rules for its Services are the machine's.
+            subprocess.run([str(_program("kube-proxy")), "--cleanup"], check=False, capture_output=True)
 
 
 @contextlib.contextmanager

@@ -132,10 +132,11 @@ class Daemon:
 def engine(runtime: str | None = None) -> Iterator[Engine]:
     """Yield an engine with an image; daemons of one machine share its packet filter, so there is one at a time.
 
-    With a ``runtime``, a program that is called as runc is, it is a daemon of the tests' own.
+    With a ``runtime``, a program that is called as runc is, it is a daemon of the tests' own, unless that of
+    DOCKER_HOST has another one than runc, too.
     """
-    if os.environ.get("DOCKER_HOST") and runtime is None:
-        found = Engine(os.environ["DOCKER_HOST"])
+    found = Engine(os.environ.get("DOCKER_HOST") or "")
+    if found.host and (runtime is None or _runtime(found) != "runc"):
         found.image = _image(found)
         yield found
         return
@@ -155,6 +156,11 @@ def engine(runtime: str | None = None) -> Iterator[Engine]:
             daemon.stop()
             subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runtime(found: Engine) -> str:
+    with found.client() as client:
+        return str(client.info()["DefaultRuntime"])
 
 
 def _bridge() -> None:

@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from engine_world import Engine, engine, needs_engine
-from git_world import git
+from reconcile.docker_world import OnDocker, on_docker
 from reconcile.loop_world import MODEL, World
-from registry_world import free_port
 
 pytestmark = [needs_engine, pytest.mark.slow]
-
-
-@dataclass
-class OnDocker(World):
-    """A repository whose production runs on an engine."""
-
-    engine: Engine
-    port: int
-    prefix: str
-
-    def url(self, environment: str = "production") -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def environ(self) -> dict[str, str]:
-        return super().environ() | {"DOCKER_HOST": self.engine.host}
-
-    def containers(self) -> dict[str, str]:
-        with self.engine.client() as client:
-            mine = [each for each in client.containers.list() if each.name.startswith(self.prefix)]
-            return {each.name: each.attrs["State"]["StartedAt"] for each in mine}
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +22,15 @@ def running() -> Iterator[Engine]:
 
 
 @pytest.fixture
-def world(running: Engine, stages: Callable[[str], World], tmp_path: Path) -> Iterator[OnDocker]:
+def world(
+    running: Engine, stages: Callable[[str], World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OnDocker]:
     """Return a repository with release 1 stable in production, which ran on this machine before."""
-    plain = stages("second").copy(tmp_path / "world")
-    prefix = f"l{secrets.token_hex(4)}"
-    made = OnDocker(plain.folder, running, free_port(), prefix)
-    said = {"image": running.image, "port": made.port, "prefix": prefix}
-    target = json.dumps({"type": "docker", "params": said})
-    path = "policies/environments/production.yaml"
-    made.approved({path: made.show(path).replace("{type: local, params: {port: 0}}", target) + "\n"}, "Use the engine")
-    git(made.root, "pull", "-q", "--ff-only")
+    monkeypatch.setenv("DOCKER_HOST", running.host)
+    made = on_docker(running, stages("second").copy(tmp_path / "world"))
     yield made
     made.stop()
-    running.clear(prefix)
+    running.clear(made.prefix)
 
 
 def test_from_a_candidate_to_stable_and_back(world: OnDocker) -> None:

@@ -81,17 +81,21 @@ class Box:
 class Callers:
     """Threads that ask on connections that they keep, and count what is not answered."""
 
-    box: Box
+    host: str
+    port: int
+    path: str = "/v2/models/fraud/infer"
+    body: bytes = BODY
     many: int = 4
     answered: int = 0
     lost: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Callers:
         self._ending = threading.Event()
+        self._counting = threading.Lock()
         self._threads = [threading.Thread(target=self._call) for _ in range(self.many)]
         for thread in self._threads:
             thread.start()
-        wait_for(lambda: self.answered > 20)
+        self.more()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -105,19 +109,21 @@ class Callers:
         wait_for(lambda: self.answered > before + 20 or self.lost)
 
     def _call(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.box.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
         while not self._ending.is_set():
             try:
-                connection.request("POST", "/v2/models/fraud/infer", BODY, {"Content-Type": "application/json"})
+                connection.request("POST", self.path, self.body, {"Content-Type": "application/json"})
                 answer = connection.getresponse()
                 body = answer.read()
-                if answer.status == 200:
-                    self.answered += 1
-                else:
-                    self.lost.append(f"{answer.status} {body[:80]!r}")
             except (OSError, http.client.HTTPException) as error:
                 self.lost.append(repr(error))
                 connection.close()
+                continue
+            if answer.status == 200:
+                with self._counting:
+                    self.answered += 1
+            else:
+                self.lost.append(f"{answer.status} {body[:80]!r}")
         connection.close()
 
 

@@ -38,7 +38,7 @@ def test_a_step_of_a_rollout_starts_nothing_anew(box: Box) -> None:
     box.apply(box.table())
     before = box.ids()
     assert len(before) == 2
-    with Callers(box) as callers:
+    with Callers("127.0.0.1", box.port) as callers:
         for weight in (0.1, 0.5, 0.9):
             box.apply(box.table(weight))
             callers.more()
@@ -52,7 +52,7 @@ def test_a_step_of_a_rollout_starts_nothing_anew(box: Box) -> None:
 
 def swapped(box: Box, times: int) -> Callers:
     box.apply(box.table())
-    with Callers(box) as callers:
+    with Callers("127.0.0.1", box.port) as callers:
         for number in range(1, times + 1):
             before = box.ids()
             box.apply(box.table(), memory=f"{512 + number}m")

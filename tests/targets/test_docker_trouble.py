@@ -60,6 +60,29 @@ def test_what_rotted_in_the_volume_is_copied_again(box: Box) -> None:
     box.ask()
 
 
+def test_a_full_disk_leaves_the_old_routes(box: Box) -> None:
+    """No room for an artifact: exit 4 in the engine's words, callers are answered; with room the next pass goes on."""
+    with box.engine.client() as client:
+        options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,mode=0755,uid=10001,gid=10001"}
+        client.volumes.create(f"{box.prefix}-staging-state", driver="local", driver_opts=options)
+    box.apply(box.table())
+    front = f"{box.prefix}-staging-front"
+    filler = "import pathlib; file = pathlib.Path('/srv/modelops/filler')"
+    box.inside(
+        front,
+        f"{filler}.open('wb')\n"
+        "import contextlib\n"
+        "with contextlib.suppress(OSError):\n    while True: file.write(bytes(4096)); file.flush()",
+    )
+    with pytest.raises(ModelOpsError, match="engine-refused") as caught:
+        box.apply(box.table(0.5))
+    assert (caught.value.exit, caught.value.retryable) == (4, True)
+    assert docker.observe(box.params(), box.site).routes == box.table()
+    box.ask()
+    box.inside(front, f"{filler}; assert not list(file.parent.glob('incoming-*')); file.unlink()")
+    box.apply(box.table(0.5))
+
+
 def test_another_project_of_the_same_name_is_left_alone(box: Box, tmp_path: Path) -> None:
     """Who would have the names of another repository is refused, touches nothing and reads nothing."""
     box.site = replace(box.site, repository=lambda: "1" * 40)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import shutil
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,65 +12,26 @@ from typing import Any
 
 import pytest
 
-from cluster_world import ApiServer, api_server, needs_node
-from engine_world import Engine, engine, needs_engine
+from cluster_world import needs_node
+from engine_world import needs_engine
 from modelops import logs
 from modelops.spec.routing import Route, RouteArm, RoutingTable, table_digest
 from modelops.stores import Store
 from modelops.targets import Deployable, Site, kubernetes
 from modelops.targets.kubernetes.params import Params
-from registry_world import BINARY, needs_registry, registry
+from node_world import Node, one_node
+from registry_world import needs_registry
 from targets.engine_box import BODY
 from targets.test_render import MODEL
 from waiting import PATIENCE, wait_for
 
 pytestmark = [needs_node, needs_engine, needs_registry, pytest.mark.slow]
 
-_RUNC = """#!{python}
-import json, os, pathlib, sys
-# A root without CAP_SYS_RESOURCE may not give a process what a kubelet asks for its pods.
-words = sys.argv[1:]
-for at, word in enumerate(words):
-    if word == "--bundle":
-        file = pathlib.Path(words[at + 1], "config.json")
-        said = json.loads(file.read_bytes())
-        if (said["process"].get("oomScoreAdj") or 0) < 0:
-            said["process"]["oomScoreAdj"] = 0
-            file.write_text(json.dumps(said))
-os.execvp("runc", ["runc", *words])
-"""
-
-
-@dataclass
-class Node:
-    """A cluster of one node, and an image of a server that the node can have."""
-
-    server: ApiServer
-    engine: Engine
-    image: str
-
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    assert BINARY is not None, "it was looked for before"
-    runtime = tmp_path_factory.mktemp("runc") / "runc"
-    runtime.write_text(_RUNC.format(python=Path(sys.executable).resolve()))
-    runtime.chmod(0o755)
-    with engine(str(runtime)) as found, registry(tmp_path_factory.mktemp("registry")) as host:
-        repository = f"{host}/modelops-tests"
-        with found.client() as client:
-            image = client.images.get(found.image)
-            image.tag(repository, "tests")
-            client.images.push(repository, "tests")
-            pushed = client.images.get(found.image).attrs["RepoDigests"]
-            pause = client.containers.create(found.image, entrypoint=["python", "-c", "import signal; signal.pause()"])
-            # What holds a pod's network only has to wait.
-            changes = ['ENTRYPOINT ["python", "-c", "import signal; signal.pause()"]', "CMD []"]
-            pause.commit("modelops-tests-pause", "1", changes="\n".join(changes))
-            pause.remove()
-        with api_server() as server:
-            server.start_node(found.host, "modelops-tests-pause:1")
-            yield Node(server, found, next(each for each in pushed if each.startswith(repository)))
+    with one_node(tmp_path_factory.mktemp("node")) as found:
+        yield found
 
 
 @dataclass
@@ -102,9 +60,7 @@ class Box:
 
     def pods(self) -> dict[str, dict[str, Any]]:
         """Return the pods that are not on their way out."""
-        with self.node.server.cluster(self.namespace) as cluster:
-            found = cluster.listed("Pod")
-        return {each["metadata"]["name"]: each for each in found if "deletionTimestamp" not in each["metadata"]}
+        return self.node.pods(self.namespace)
 
     def restarts(self) -> dict[str, int]:
         """Return how often each pod's server was started anew."""
@@ -134,29 +90,6 @@ def box(node: Node, store: Store, digests: list[str], tmp_path: Path, monkeypatc
     monkeypatch.setenv("KUBECONFIG", node.server.kubeconfig())
     namespace = node.server.namespace()
     assert store.address.folder is not None, "the tests' store is a folder"
-    # What a test makes is for its user alone, and the pods have another one.
-    folder = Path(tempfile.mkdtemp(prefix="mos-"))
-    shutil.copytree(store.address.folder, folder, dirs_exist_ok=True)
-    for path in (folder, *folder.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    with node.server.cluster(namespace) as cluster:
-        modes = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-        volume = {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": f"store-{namespace}"},
-            "spec": {
-                **modes,
-                "capacity": {"storage": "1Gi"},
-                "hostPath": {"path": str(folder)},
-                "claimRef": {"namespace": namespace, "name": "store"},
-            },
-        }
-        cluster.ask_raw("POST", "/api/v1/persistentvolumes", volume)
-        claim = {**modes, "resources": {"requests": {"storage": "1Gi"}}, "volumeName": f"store-{namespace}"}
-        cluster.create(
-            {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "store"}, "spec": claim}
-        )
 
     def deployable(table: RoutingTable) -> Deployable:
         def nothing() -> Any:
@@ -167,10 +100,10 @@ def box(node: Node, store: Store, digests: list[str], tmp_path: Path, monkeypatc
 
     site = Site("staging", tmp_path / "runtime", store.address, deployable=deployable)
     made = Box(node, site, namespace, digests)
-    yield made
-    kubernetes.stop(made.params(), made.site)
-    wait_for(lambda: not made.pods())
-    shutil.rmtree(folder)
+    with node.claim(namespace, "store", store.address.folder):
+        yield made
+        kubernetes.stop(made.params(), made.site)
+        wait_for(lambda: not made.pods())
 
 
 def test_a_rollout_restarts_nothing_and_is_in_effect_when_every_pod_says_so(box: Box) -> None:

@@ -25,6 +25,7 @@ from modelops.targets.docker.building import tarred
 from modelops.targets.docker.image import BASES, Image, base_of
 from modelops.targets.docker.inside import unpacked
 from reconcile.conftest import *  # noqa: F403 - the stages of a small repository, with their fixtures
+from reconcile.docker_world import AtEngine
 from reconcile.loop_world import MODEL, World
 
 ROOT = Path(__file__).parents[2]
@@ -141,14 +142,12 @@ def test_unknown_releases_and_targets_are_refused(released: World, tmp_path: Pat
     assert not (tmp_path / "none").exists()
 
 
-def test_an_engine_that_does_not_answer_is_told(
-    released: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_that_does_not_answer_is_told(released: World, tmp_path: Path) -> None:
     """Nobody listens on the socket: exit 4, with its address; the files are there for another builder."""
     pytest.importorskip("docker", reason="no Docker SDK here: pip install 'modelops[docker]'")
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    done = released.run("package", MODEL, "1", "--base", BASE, "--to", str(tmp_path / "files"))
-    assert (done.code, "[engine-unreachable]" in done.err) == (4, True), done.err
+    world = AtEngine(released.folder, f"unix://{tmp_path}/none.sock")
+    done = world.run("package", MODEL, "1", "--base", BASE, "--to", str(tmp_path / "files"))
+    assert (done.code, "[engine-unreachable]" in done.err, world.host in done.err) == (4, True, True), done.err
     assert (tmp_path / "files" / "Dockerfile").is_file()
 
 

@@ -96,6 +96,22 @@ def test_objects_say_owner_model_release_and_digest() -> None:
     assert not any(key.startswith("modelops.dev/") for key in pod)
 
 
+@pytest.mark.parametrize("more", [{}, {"logStorage": "1Gi"}])
+def test_pods_are_spread_and_bounded(more: dict[str, str]) -> None:
+    """Pods of a model go to other nodes where they can, take no variables of Services, and fill no node by /tmp."""
+    files = render("kubernetes", **KUBERNETES, **more)
+    (text,) = (each for path, each in files.items() if re.fullmatch(r"crm/churn/(deployment|statefulset)\.yaml", path))
+    workload = yaml.safe_load(text)["spec"]
+    pod = workload["template"]["spec"]
+    (spread,) = pod["topologySpreadConstraints"]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+    assert spread["labelSelector"] == workload["selector"]
+    assert pod["enableServiceLinks"] is False
+    assert {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}} in pod["volumes"]
+    (container,) = pod["containers"]
+    assert [container[f"{kind}Probe"]["timeoutSeconds"] for kind in ("startup", "readiness", "liveness")] == [3, 3, 3]
+
+
 def test_api_keys_are_rendered_without_the_keys() -> None:
     """Each model's table has the keys that may use it; keys named by variable come from a Secret or the shell."""
     keys = (

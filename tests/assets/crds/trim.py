@@ -55,9 +55,11 @@ SOURCES = {
 WORDS = """
     apiVersion kind metadata spec name namespace labels annotations
     containers image args env valueFrom fieldRef fieldPath secretKeyRef key ports containerPort protocol resources
-    requests limits startupProbe readinessProbe livenessProbe httpGet path port periodSeconds failureThreshold
-    securityContext allowPrivilegeEscalation readOnlyRootFilesystem capabilities drop volumeMounts mountPath readOnly
-    volumes configMap emptyDir automountServiceAccountToken runAsNonRoot runAsUser runAsGroup fsGroup seccompProfile
+    requests limits startupProbe readinessProbe livenessProbe httpGet path port periodSeconds timeoutSeconds
+    failureThreshold securityContext allowPrivilegeEscalation readOnlyRootFilesystem capabilities drop volumeMounts
+    mountPath readOnly volumes configMap emptyDir sizeLimit automountServiceAccountToken enableServiceLinks
+    topologySpreadConstraints maxSkew topologyKey whenUnsatisfiable labelSelector runAsNonRoot runAsUser runAsGroup
+    fsGroup fsGroupChangePolicy seccompProfile
     type terminationGracePeriodSeconds
     supportedModelFormats version autoSelect protocolVersions multiModel predictor minReplicas maxReplicas scaleMetric
     scaleTarget deploymentStrategy rollingUpdate maxSurge maxUnavailable model modelFormat protocolVersion runtime

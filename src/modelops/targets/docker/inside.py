@@ -15,9 +15,9 @@ from typing import IO, Any
 
 import msgspec
 
-from modelops.errors import Exit, failure
+from modelops.errors import Exit, ModelOpsError, failure
 from modelops.targets import ObservedArm, Running
-from modelops.targets.docker.engine import gone, refused
+from modelops.targets.docker.engine import api_errors, gone, refused
 from modelops.targets.docker.image import USER
 
 __all__ = ["Program", "ask", "carried_in", "copied_in", "files_in", "read_status", "started", "unpacked", "whole"]
@@ -95,6 +95,10 @@ print(json.dumps(found))
 """
 """Tells which artifacts a volume holds whole, to the last byte, and the blobs that each is made of."""
 
+DISCARD = """
+import shutil, sys
+shutil.rmtree("/srv/modelops/" + sys.argv[1], ignore_errors=True)
+"""
 EMPTY = """
 import pathlib, sys
 sys.exit(any(pathlib.Path(sys.argv[1]).glob("*.sqlite")))
@@ -193,8 +197,15 @@ def carried_in(container: Any, files: Mapping[str, bytes], program: str, **said:
     """Copy files into a container's volume, and let a program there put them in their places."""
     # A name of its own: somebody else may be copying at this moment.
     incoming = f"incoming-{secrets.token_hex(8)}"
-    copied_in(container, "/srv/modelops", incoming, files)
-    told = ask(container, program, incoming, json.dumps(said))
+    told = None
+    try:
+        copied_in(container, "/srv/modelops", incoming, files)
+        told = ask(container, program, incoming, json.dumps(said))
+    finally:
+        if told is None:
+            # A disk that was full for it would stay full by what is left of it.
+            with contextlib.suppress(api_errors(), ModelOpsError):
+                ask(container, DISCARD, incoming)
     if told is None:
         raise failure(
             "engine-refused",

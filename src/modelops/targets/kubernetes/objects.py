@@ -32,6 +32,8 @@ __all__ = [
 PORT, GRPC_PORT, ADMIN_PORT = 8080, 8081, 8082
 NOTICE_SECONDS = 10
 """How long a pod that ends still takes connections: everybody who routes to it has heard of its end by then."""
+PROBE_SECONDS = 3
+"""How long a probe waits for its answer."""
 USER = 10001
 LOG = "/var/lib/modelops"
 _STORE = "/srv/store"
@@ -70,7 +72,9 @@ def _ports(params: Params) -> list[tuple[str, int]]:
 
 
 def _probe(path: str, period: int, failures: int) -> Object:
-    return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "failureThreshold": failures}
+    # A node that is busy answers late, and is not better off for a server that has to start anew.
+    said = {"periodSeconds": period, "timeoutSeconds": PROBE_SECONDS, "failureThreshold": failures}
+    return {"httpGet": {"path": path, "port": "http"}, **said}
 
 
 def _variables(params: Params, table: RoutingTable, store: Address) -> Object:
@@ -135,21 +139,35 @@ def _workload(
         "metadata": {"labels": dict(selector) | MANAGED | {PART: table.environment}},
         "spec": {
             "automountServiceAccountToken": False,
+            # Variables for each port of each Service in the namespace: nobody reads them, and thousands keep a process
+            # from being started at all.
+            "enableServiceLinks": False,
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": USER,
                 "runAsGroup": USER,
                 "fsGroup": USER,
+                # A volume of a log that is large already is not walked through before each start.
+                "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             # Longer than the server waits for balancers and then gives its own requests.
             "terminationGracePeriodSeconds": NOTICE_SECONDS + 40,
+            # One node that is lost is not all of them, where there are several.
+            "topologySpreadConstraints": [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "kubernetes.io/hostname",
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": dict(selector)},
+                }
+            ],
             "containers": [_container(params, table, store)],
             "volumes": [
                 {"name": "routes", "configMap": {"name": routes_name(name)}},
                 *_store_volume(params, store),
                 *([] if own else [{"name": "log", **log}]),
-                {"name": "tmp", "emptyDir": {}},
+                {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
             ],
         },
     }

@@ -82,6 +82,7 @@ def _workload(asked: Reconciler, environment: str, name: str, metadata: dict[str
     key = {"secretName": asked.deploy_key_secret, "defaultMode": 0o440}
     pod = {
         "serviceAccountName": name,
+        "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _USER,
