@@ -225,9 +225,9 @@ class World:
     def run(self, *words: str, root: Path | None = None) -> Answer:
         """Run a verb in this process as its command line does."""
         out, err = io.StringIO(), io.StringIO()
-        before = dict(os.environ)
+        before, inside = dict(os.environ), self.environ()
         os.environ.clear()
-        os.environ.update(self.environ())
+        os.environ.update(inside)
         code: object = 0
         try:
             with contextlib.chdir(root or self.root), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

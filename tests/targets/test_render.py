@@ -107,7 +107,7 @@ def test_pods_are_spread_and_bounded(more: dict[str, str]) -> None:
     assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
     assert spread["labelSelector"] == workload["selector"]
     assert pod["enableServiceLinks"] is False
-    assert {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}} in pod["volumes"]
+    assert {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}} in pod["volumes"]
     (container,) = pod["containers"]
     assert [container[f"{kind}Probe"]["timeoutSeconds"] for kind in ("startup", "readiness", "liveness")] == [3, 3, 3]
 

@@ -167,7 +167,8 @@ def _workload(
                 {"name": "routes", "configMap": {"name": routes_name(name)}},
                 *_store_volume(params, store),
                 *([] if own else [{"name": "log", **log}]),
-                {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+                # Models that are functions, and some of CatBoost, are unpacked there.
+                {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
             ],
         },
     }
