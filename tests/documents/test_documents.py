@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -435,6 +436,22 @@ def test_controls_count_where_they_are_shown(world: World) -> None:
     )
     limited = {one["techniqueID"]: one["score"] for one in json.loads(navigator_layer(facts(world)))["techniques"]}
     assert (scores["AML.T0024.002"], limited["AML.T0024.002"]) == (0, 100)
+
+
+def test_a_gate_that_passed_counts_where_its_policy_blocks_what_fails(world: World) -> None:
+    """A verdict that passed blocks nothing itself; the gate does, unless its policy lets every fault by."""
+    found = facts(world)
+    record = found.release.verdicts[0]
+    passed = record.model_copy(
+        update={"policy": "behaviour", "gate": "members", "type": "membership", "verdict": "pass", "blocking": False}
+    )
+    release = dataclasses.replace(found.release, verdicts=(passed,))
+    for block, score in ((("fail", "no-data"), True), ((), False)):
+        gate = Gate(name="members", type="membership", block=block)
+        policies = {"behaviour": GatePolicySpec(gates=(gate,))}
+        layer = json.loads(navigator_layer(dataclasses.replace(found, release=release, policies=policies)))
+        scores = {one["techniqueID"]: one["score"] for one in layer["techniques"]}
+        assert (scores["AML.T0024.000"] == 100) is score
 
 
 def test_the_card_is_the_signed_one(world: World) -> None:

@@ -516,3 +516,23 @@ def test_more_seeds_than_time_is_told_after_the_first(monkeypatch):
     found = run("stability", {"maximum": 0.1, "seconds": 10}, replace(whole, retrain=slow))
     assert (found.verdict, len(asked)) == ("no-data", 1)
     assert "took 4 s a seed, and 5 seeds have 10 s" in found.reason
+
+
+def test_a_training_that_is_cut_by_the_gates_own_limit_is_told_as_that(monkeypatch):
+    """It is not the code of the training that failed: the gate asked for more than it gave time for."""
+    now = [0.0]
+    monkeypatch.setattr("modelops.gates.stability.perf_counter", lambda: now[0])
+
+    def cut(seed: int, seconds: float) -> str:
+        now[0] += seconds
+        return f"train.py was still training after {seconds:g} seconds"
+
+    found = run("stability", {"maximum": 0.1, "seconds": 10}, replace(subject(200), retrain=cut))
+    assert found.verdict == "no-data"
+    assert "0 of 5 seeds were trained within 10 s: ask for fewer seeds, or give them more seconds" in found.reason
+
+
+def test_a_share_that_cannot_be_exceeded_is_no_verdict():
+    """Of labels no more than all change."""
+    found = run("stability", {"maximum": 1.0}, changing(subject(200), 1.0))
+    assert (found.verdict, "it cannot fail" in found.reason) == ("no-data", True)

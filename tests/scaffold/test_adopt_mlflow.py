@@ -6,11 +6,13 @@ import ast
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,7 @@ from modelops.cli import cli
 from modelops.errors import Exit, ModelOpsError
 from modelops.repository import Repository
 from modelops.scaffold.adopting.logged import construction
+from modelops.scaffold.adopting.tracked import Tracked, _logged
 from modelops.spec.graph import build_graph
 from modelops.spec.kinds.model import ModelSpec
 from scaffold.test_adopt import customers
@@ -186,6 +189,42 @@ def test_what_cannot_be_had_is_refused_by_name(begun: Path, monkeypatch: pytest.
     assert "modelops[mlflow]" in told
 
 
+@pytest.mark.parametrize("line", ["utc_time_created: 2024-13-45", "x: !!float a", "x: " + "9" * 5000])
+def test_values_that_are_none_are_told_as_unreadable(begun: Path, line: str) -> None:
+    """A description with a date that does not exist, or a number that is none, is nobody's crash."""
+    (begun / "odd").mkdir()
+    (begun / "odd" / "MLmodel").write_text(f"{line}\nflavors: {{sklearn: {{}}}}\n")
+    assert refused("../odd", "--data", "../customers.csv")[:2] == ("unreadable-model", Exit.FILES)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "a%2fb", "a?b", "x" * 300])
+def test_what_a_description_names_is_a_file_of_its_folder(begun: Path, name: str) -> None:
+    """A name that means something else in a folder, or in an address, is not fetched."""
+    described(begun / "away", name, "skops")
+    code, exit, _ = refused("../away", "--data", "../customers.csv", "--label", "churned")
+    assert (code, exit) == ("unreadable-model", Exit.FILES)
+
+
+def test_a_run_names_data_of_this_repository_alone(tmp_path: Path) -> None:
+    """Who writes to a run does not choose which file elsewhere on this machine becomes the data of a model."""
+    inside, outside = tmp_path / "here", tmp_path / "payroll.csv"
+    inside.mkdir()
+    for path in (outside, inside / "rows.csv"):
+        path.write_text("a\n1\n")
+    (inside / "link.csv").symlink_to(outside)
+    elsewhere = (outside.as_uri(), str(outside), str(inside / "link.csv"), "http://[x", "s3://b/rows.csv", "x" * 5000)
+    assert Tracked("m", data=elsewhere).file(inside) is None
+    assert Tracked("m", data=(*elsewhere, str(inside / "rows.csv"))).file(inside) == inside / "rows.csv"
+
+
+@pytest.mark.parametrize("tag", [None, "x", "{}", "[{}]", "[1]", '[{"artifact_path": 1}]'])
+def test_tags_that_are_not_of_mlflow_say_nothing(tag: str | None) -> None:
+    """Anybody may write a tag of any name."""
+    tags = {} if tag is None else {"mlflow.log-model.history": tag}
+    entity = SimpleNamespace(data=SimpleNamespace(tags=tags), outputs=None)
+    assert list(_logged(SimpleNamespace(get_run=lambda run: entity), "r")) == []
+
+
 LOGS = """
 import sys
 import mlflow
@@ -227,7 +266,8 @@ def test_runs_and_registered_models_of_a_real_mlflow_are_adopted(begun: Path) ->
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    said = ended(sys.executable, "-c", LOGS, str(begun / "customers.csv"))
+    rows = shutil.copy(begun / "customers.csv", begun / "work" / "customers.csv")
+    said = ended(sys.executable, "-c", LOGS, str(rows))
     run, by_hand = said.splitlines()[-1].split()
     program = (sys.executable, "-m", "modelops", "adopt")
     for number, source in enumerate(

@@ -14,7 +14,7 @@ import modelops
 from modelops.cli import cli
 
 SOURCE = Path(modelops.__file__).parent
-_OTHERS = re.compile(r"\b(git|docker|pip|uv|kubectl|cosign|gh|conda|skopeo|oras|curl|python)\b[^`;:]*$")
+_OTHERS = re.compile(r"\b(git|docker|pip|uv|kubectl|cosign|gh|conda|skopeo|oras|curl|python|model_signing)\b[^`;:]*$")
 """Programs whose options are their own."""
 _ALONE = frozenset({"--hash", "--format", "--no-deps", "--repo", "--method", "--input"})
 """Options of other programs that are written without these: of lines of a lock, git's log, pip and gh."""

@@ -172,8 +172,10 @@ def _of_the_model(files: Mapping[str, bytes], answer: PredictionAnswer, policy: 
         # What cannot be read is among the records as it is.
         return []
     signed_by = [key.name for key in policy.keys if hashlib.sha256(key.public_key.encode()).hexdigest() == hint]
-    verify = "model_signing verify key artifact/models"
-    return [f"{verify} --public_key keys/{name}.pem --signature {bundle}" for name in signed_by[:1]]
+    return [
+        f"model_signing verify key artifact/models --public_key keys/{name}.pem --signature {bundle}"
+        for name in signed_by[:1]
+    ]
 
 
 def _pretty(value: object) -> bytes:

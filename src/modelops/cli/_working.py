@@ -75,7 +75,7 @@ _line: _Line | None = None
 def working(what: str) -> Iterator[None]:
     """Show on a terminal ``what`` is being done, from a second on; where nobody looks, nothing is written."""
     global _line
-    if _line is not None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if _line is not None or sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield
         return
     _line = _Line(sys.stderr, what)

@@ -80,6 +80,9 @@ def log_command(
     from modelops.project.workspace import open_workspace
     from modelops.views.proofs import prediction_log as view
 
+    if sample and seed is None:
+        # A report says how the same rows are asked for again.
+        seed = click.get_current_context().params["seed"] = secrets.randbelow(1 << 32)
     workspace = open_workspace()
     here = exported_logs(workspace, exported) or logs_here(workspace)
     known = next((one for one in here if one.environment == name), None)
@@ -91,7 +94,7 @@ def log_command(
         known,
         branch=workspace.branch,
         sample=sample or 0,
-        seed=secrets.randbelow(1 << 32) if seed is None else seed,
+        seed=seed or 0,
         rescorer=audit.Rescorer(lambda: workspace.store),
         asked=asked,
     )

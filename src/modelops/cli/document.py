@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 from modelops.cli.output import as_json, note, report_file, save
 from modelops.errors import Exit
+from modelops.markup import escaped_in_json, shown
 
 if TYPE_CHECKING:
     from modelops.documents import Facts, Paper
@@ -65,8 +67,11 @@ def command(kind: str, model: str, number: int, output: Path | None, complete: b
     facts = documents.gather(workspace.repository, model, number, branch=workspace.branch, asked=asked)
     paper = documents.PAPERS[kind](facts)
     text = _text(kind, facts, paper, ending)
+    if ending == ".json":
+        text = escaped_in_json(text)
     if output is None:
-        click.echo(text, nl=False)
+        # The signed card is told byte by byte, but no command of it reaches a terminal.
+        click.echo(shown(text) if sys.stdout.isatty() else text, nl=False)
     else:
         save(output, text)
     note(view.gaps_text(paper))

@@ -96,11 +96,14 @@ _GATES = ("champion", "data-quality", "drift", "evasion", "membership", "monoton
 
 
 def _gate(kind: str, facts: Facts) -> Shown:
-    """A gate is in force where it passed and blocks: what it found is in the evidence."""
+    """A gate is in force where it passed and its policy blocks what fails it: what it found is in the evidence."""
     found = [one for one in facts.release.verdicts if one.type == kind]
     if not found:
         return f"no gate {kind} judged it"
-    held = [one for one in found if one.verdict == "pass" and one.blocking and not one.toothless]
+    blocks = {
+        (name, gate.name) for name, policy in facts.policies.items() for gate in policy.gates if "fail" in gate.block
+    }
+    held = [one for one in found if one.verdict == "pass" and (one.policy, one.gate) in blocks and not one.toothless]
     if not held:
         return f"the gate {found[0].policy}/{found[0].gate} says {found[0].verdict}, or does not block"
     return Statement(f"gate {held[0].policy}/{held[0].gate}: {held[0].reason}", facts.evidence)

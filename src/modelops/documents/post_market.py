@@ -25,7 +25,7 @@ def _system(facts: Facts) -> Told:
     yield Statement(f"Owner: {facts.model.owner}; risk tier: {facts.model.risk}", facts.spec_source)
     places = ", ".join(facts.environments)
     if places:
-        yield Statement(f"In service in {places}", "signed promotion records")
+        yield Statement(f"Was put into service in {places}", "signed promotion records")
 
 
 def _place(facts: Facts) -> Told:

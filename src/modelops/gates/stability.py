@@ -37,7 +37,8 @@ class Params(Strict):
     """How much may depend on the seed that the candidate happened to be trained with.
 
     The model is trained again with ``seeds`` other seeds, drawn at random and the same each time, on the same training
-    rows, behind the same fence and with the same limits, all within ``seconds``. The seed of the split stays.
+    rows, behind the same fence and with the same limits, all trained within ``seconds``; keeping each and asking it has
+    the limits of any build. The seed of the split stays.
 
     Without a ``metric``, ``maximum`` bounds the share of test rows that a model of another seed gives another label
     than the candidate; for regression the mean absolute change of the answer, as a share of the standard deviation of
@@ -80,6 +81,10 @@ class _Trained:
 def evaluate(params: Params, subject: Subject) -> Verdict:
     """Train again with other seeds, compare the answers to the test rows, and judge the bound of what differs."""
     own, n = subject.holdout, len(subject.holdout)
+    if params.metric is None and own.task != "regression" and params.maximum >= 1:
+        return no_data(
+            f"the share of labels that change is never above 1: with a maximum of {params.maximum:g} it cannot fail", n
+        )
     if n < params.minimum_rows:
         return no_data(f"{n} test rows are fewer than {params.minimum_rows}", n)
     if not (np.isfinite(own.y_score).all() and np.isfinite(own.y_pred).all()):
@@ -119,6 +124,9 @@ def _trained_again(params: Params, subject: Subject) -> list[_Trained] | str:
             return f"{said}: ask for fewer seeds, or give them more seconds"
         answers = subject.retrain(seed, left)
         if isinstance(answers, str):
+            if perf_counter() - began >= params.seconds:
+                done = f"{len(found)} of {params.seeds} seeds were trained within {params.seconds:g} s"
+                return f"{done}: ask for fewer seeds, or give them more seconds"
             return f"training with the seed {seed} fails: {answers}"
         told = _told(answers, subject.holdout, seed)
         if isinstance(told, str):
@@ -158,7 +166,7 @@ def _same(params: Params, own: Predictions, trained: Sequence[_Trained], n: int)
 
 def _flat(own: Predictions) -> str | None:
     """Return why changes of answers have no unit, None where they have one or need none."""
-    if own.task == "regression" and own.y_score.std() == 0:
+    if own.task == "regression" and own.y_score.std() <= _SAME * max(1.0, float(np.abs(own.y_score).max())):
         return "the answers to all test rows are the same"
     return None
 

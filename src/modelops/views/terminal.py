@@ -41,7 +41,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def _room() -> int | None:
     """Return how many characters a line of the terminal has, None where nothing is."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return None
     # Slow to import, and most of what is printed is read by programs.
     import shutil

@@ -143,7 +143,7 @@ def _from_tracked(kept: Tracked, asked: Asked, opener: _Opener) -> Fit:
 def _proposed(site: Site, asked: Asked, result: Result, kept: Tracked | None) -> Order:
     """Return what is written of a file, and tell what was found in it."""
     if kept is not None and asked.data is None:
-        asked = replace(asked, data=kept.file)
+        asked = replace(asked, data=kept.file(site.root))
     opener = _Opener(asked, kept)
     if kept is not None:
         code = Code(kept.name)
@@ -303,7 +303,7 @@ class _Opener:
     def given(self) -> Data:
         """Return the data that the command line named, read plainly."""
         if self.asked.data is None:
-            named = f": {', '.join(self.kept.data)} is no file here" if self.kept is not None and self.kept.data else ""
+            named = f": {', '.join(self.kept.data)} is no file of this repository" if self.kept is not None and self.kept.data else ""
             raise failure(
                 "no-data", f"{self.asked.source} does not say what it was trained on{named}", exit=Exit.USAGE,
                 hint="say --data FILE --label NAME",

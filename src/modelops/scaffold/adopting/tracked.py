@@ -25,6 +25,8 @@ _SOURCE = re.compile(
     r"mlflow:/*(?:runs/+(?P<run>[A-Za-z0-9_-]+)(?:/+(?P<path>.+?))?|models/+(?P<name>[^/@]+)(?:/+(?P<version>\d+)|@(?P<alias>[^/]+)))/*"
 )
 _DESCRIPTION = "MLmodel"
+_FILE = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
+"""A name of a file that is the same in a folder and in an address."""
 _MOST_BYTES = 1 << 20
 _PARTS = re.compile(r"^(test|val|valid|validation|eval|evaluation|holdout)_")
 
@@ -46,11 +48,13 @@ class Tracked:
     data: tuple[str, ...] = ()
     script: str | None = None
 
-    @property
-    def file(self) -> Path | None:
-        """The first of the files that it says it was trained on which is there."""
-        found = (_local(each) for each in self.data)
-        return next((path for path in found if path is not None and path.is_file()), None)
+    def file(self, within: Path) -> Path | None:
+        """Return the first of the files that it says it was trained on which is there, ``within`` a folder.
+
+        Whoever may write to a run chooses what it names, and does not choose a file elsewhere on this machine.
+        """
+        inside, found = within.resolve(), map(_local, self.data)
+        return next((path for path in found if path is not None and path.is_relative_to(inside)), None)
 
 
 def is_tracked(source: Path) -> bool:
@@ -144,8 +148,19 @@ def _logged(client: Any, run: str) -> Iterator[tuple[str, str]]:
     for one in outputs.model_outputs if outputs is not None else ():
         model = client.get_logged_model(one.model_id)
         yield model.name, model.artifact_location
-    for one in json.loads(entity.data.tags.get("mlflow.log-model.history") or "[]"):
-        yield one["artifact_path"], f"runs:/{run}/{one['artifact_path']}"
+    for one in _listed(entity.data.tags.get("mlflow.log-model.history")):
+        path = one.get("artifact_path") if isinstance(one, dict) else None
+        if isinstance(path, str):
+            yield path, f"runs:/{run}/{path}"
+
+
+def _listed(text: str | None) -> list[Any]:
+    """Return the list that a text is in JSON; anybody may write a tag, and what is none of MLflow's says nothing."""
+    try:
+        found = json.loads(text or "[]")
+    except ValueError:
+        return []
+    return found if isinstance(found, list) else []
 
 
 def _described(path: Path) -> Mapping[str, Any]:
@@ -154,8 +169,10 @@ def _described(path: Path) -> Mapping[str, Any]:
         if path.stat().st_size > _MOST_BYTES:
             raise failure("unreadable-model", f"{path.name} has more than {_MOST_BYTES:,} bytes")
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise failure("unreadable-model", f"{path.name} cannot be read: {str(error).splitlines()[0]}") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        # Dates and numbers that are none are a ValueError of their own.
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise failure("unreadable-model", f"{path.name} cannot be read: {said}") from None
     flavors = found.get("flavors") if isinstance(found, dict) else None
     if not isinstance(flavors, dict) or not isinstance(flavors.get("sklearn"), dict):
         known = ", ".join(sorted(map(str, flavors))) if isinstance(flavors, dict) else "nothing"
@@ -173,8 +190,8 @@ def _skops(described: Mapping[str, Any]) -> str | None:
     file = flavor.get("pickled_model")
     if flavor.get("serialization_format") != "skops" or not isinstance(file, str):
         return None
-    if Path(file).name != file:
-        raise failure("unreadable-model", f"{_DESCRIPTION} names a file outside of its folder: {file!r}")
+    if not _FILE.fullmatch(file):
+        raise failure("unreadable-model", f"{_DESCRIPTION} names what is no file of its folder: {file!r}")
     return file
 
 
@@ -236,8 +253,10 @@ def _sources(inputs: Sequence[Any]) -> Iterator[str]:
 
 
 def _local(place: str) -> Path | None:
-    """Return the file of this machine that a place names, if it is one."""
-    parts = urlsplit(place)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
-    return Path(place) if not parts.scheme else None
+    """Return the file of this machine that a place names, if there is one."""
+    try:
+        parts = urlsplit(place)
+        path = Path(unquote(parts.path) if parts.scheme == "file" else place)
+        return path.resolve() if parts.scheme in ("", "file") and path.is_file() else None
+    except (OSError, ValueError):
+        return None

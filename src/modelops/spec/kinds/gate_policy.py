@@ -38,8 +38,6 @@ class GatePolicySpec(Strict):
 
 Role = Literal["column", "feature"]
 COLUMNS: Mapping[str, Mapping[str, Role]] = {
-    "data-quality": {"missing": "feature"},
-    "drift": {"columns": "feature"},
     "evasion": {"immutable": "feature"},
     "fairness": {"column": "column", "columns": "column"},
     "monotonicity": {"directions": "feature"},
@@ -50,6 +48,7 @@ COLUMNS: Mapping[str, Mapping[str, Role]] = {
 }
 """Which parameters of which gates name columns of a model's rows, or its features: a text, a list, or the keys of one.
 
+Those whose gates judge what there is of what is named, ``data-quality`` and ``drift``, may be of other models.
 A table here, as gates are slow to import, and every model of a repository is held against its policies.
 """
 
