@@ -244,6 +244,8 @@ class PredictionLog:
                 batch = lanes.take()
                 if not batch or not (written := self._commit(batch)):
                     break
+            # Who is told is not held, with all that was asked, until somebody asks again.
+            batch = []
             if closing and (not written or not (lanes.single or lanes.large)):
                 self._give_up()
                 self._files.close()

@@ -65,18 +65,25 @@ class _Mirror:
 
     def _run(self) -> None:
         while (copy := self.queue.get()) is not None:
-            copy.started = perf_counter()
-            arm, bound = copy.arm, None
-            try:
-                bound = arm.binder.bind(copy.work.request, copy.work.model.known)
-                _, copy.scores, copy.labels = arm.predict(bound)
-            except MODEL_ERRORS as error:
-                copy.error = sanitized(error)
-                # What nobody answers is no error of a shadow either, and without an answer there is no pair.
-                if bound is not None and copy.work.error is not None:
-                    copy.refused = callers_fault(arm.binder.names, arm.reach, bound, error) is not None
-            copy.finished = perf_counter()
+            _ask(copy)
             self.done.append(copy)
+            # What was asked is not held until somebody asks again.
+            copy = None
+
+
+def _ask(copy: _Copy) -> None:
+    """Let a shadow answer a request as well."""
+    copy.started = perf_counter()
+    arm, bound = copy.arm, None
+    try:
+        bound = arm.binder.bind(copy.work.request, copy.work.model.known)
+        _, copy.scores, copy.labels = arm.predict(bound)
+    except MODEL_ERRORS as error:
+        copy.error = sanitized(error)
+        # What nobody answers is no error of a shadow either, and without an answer there is no pair.
+        if bound is not None and copy.work.error is not None:
+            copy.refused = callers_fault(arm.binder.names, arm.reach, bound, error) is not None
+    copy.finished = perf_counter()
 
 
 class Mirrors:

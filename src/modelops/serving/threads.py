@@ -46,6 +46,8 @@ class Threads:
         try:
             while (job := self._jobs.get()) is not None:
                 self._one(*job)
+                # What was asked is not held until somebody asks again.
+                job = None
         finally:
             # A defect ends its thread, which prints the traceback; the next call starts another.
             self._missing += 1

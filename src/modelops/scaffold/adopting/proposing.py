@@ -303,7 +303,8 @@ class _Opener:
     def given(self) -> Data:
         """Return the data that the command line named, read plainly."""
         if self.asked.data is None:
-            named = f": {', '.join(self.kept.data)} is no file of this repository" if self.kept is not None and self.kept.data else ""
+            places = ", ".join(self.kept.data) if self.kept is not None else ""
+            named = f": {places} is no file of this repository" if places else ""
             raise failure(
                 "no-data", f"{self.asked.source} does not say what it was trained on{named}", exit=Exit.USAGE,
                 hint="say --data FILE --label NAME",
