@@ -110,13 +110,22 @@ def _fetched(asked: re.Match[str], source: str, folder: Path) -> Tracked:
             described = _described(Path(fetch(artifact_uri=f"{address}/{_DESCRIPTION}", dst_path=str(folder))))
             file = _skops(described)
             kept = Path(fetch(artifact_uri=f"{address}/{file}", dst_path=str(folder))) if file is not None else None
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ImportError, ValueError, *_of_databases()) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise failure(
             "mlflow-unreachable", f"MLflow does not give {source}: {reason}", exit=Exit.WORLD,
             hint="MLFLOW_TRACKING_URI says where it is; `mlflow runs list` and `mlflow models` show what it has",
         ) from None  # fmt: skip
     return _of(source, described, kept, run)
+
+
+def _of_databases() -> tuple[type[Exception], ...]:
+    """Return what MLflow lets through of a database that it cannot use, where it has the library for one."""
+    try:
+        from sqlalchemy.exc import SQLAlchemyError
+    except ModuleNotFoundError:
+        return ()
+    return (SQLAlchemyError,)
 
 
 def _address(client: Any, asked: re.Match[str]) -> tuple[str | None, str | None]:
