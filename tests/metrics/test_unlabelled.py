@@ -99,9 +99,12 @@ def test_several_classes_have_an_accuracy_and_nothing_else() -> None:
 
 @pytest.mark.slow
 def test_a_model_of_the_loss_follows_harder_rows_and_its_interval_holds() -> None:
-    """The error of a regression that grows with a feature is estimated for a window of larger values."""
+    """The error of a regression that grows with a feature is estimated for a window of larger values.
+
+    The interval leaves out what the fit of the model of the loss misses, and is too narrow by that, as the docs say.
+    """
     inside = 0
-    for seed in range(10):
+    for seed in range(40):
         rng = np.random.default_rng(seed)
         x, now = rng.uniform(0, 1, 2000), rng.uniform(0.5, 1, 2000)
         found = estimate_by_loss("mae", np.abs(rng.normal(0, 1 + x)), x[:, None], now[:, None], 0.95)
@@ -109,7 +112,7 @@ def test_a_model_of_the_loss_follows_harder_rows_and_its_interval_holds() -> Non
         real = (2 / np.pi) ** 0.5 * 1.75
         assert found.value == pytest.approx(real, rel=0.1)
         inside += found.lower <= real <= found.upper
-    assert inside >= 7
+    assert inside >= 30
 
 
 def test_the_root_of_a_squared_error_is_in_the_unit_of_the_target() -> None:

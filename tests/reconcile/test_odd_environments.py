@@ -46,6 +46,7 @@ def strange(stages: Callable[[str], World], tmp_path: Path) -> Iterator[World]:
     world.stop()
 
 
+@pytest.mark.slow
 def test_a_path_beyond_ascii_comes_up_without_utf8_without_home_and_with_a_tight_umask(strange: World) -> None:
     """The server is known by its folder, however each side spells it: started in one locale, seen in the other."""
     tight = ("sh", "-c", 'umask 077; exec "$@"', "sh")
