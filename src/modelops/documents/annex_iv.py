@@ -20,7 +20,7 @@ __all__ = ["technical_documentation"]
 def technical_documentation(facts: Facts) -> Paper:
     """Return a section for each item; what it asks for and neither evidence nor people say is a gap."""
     title = f"Technical documentation of {facts.name} (EU AI Act, Annex IV)"
-    return answered(ANNEX_IV, title, facts, _SAID, facts.dossier.annex_iv, "spec.annexIv")
+    return answered(ANNEX_IV, title, facts, _SAID)
 
 
 def _instructions(facts: Facts) -> Told:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from modelops.documents.facts import Facts
 from modelops.documents.paper import Paper, Section, Statement, Table
 from modelops.documents.said import about, from_people, unapproved
-from modelops.spec.law import Item, law
+from modelops.spec.law import ANNEX_IV, Item, law
 
 __all__ = ["Told", "answered"]
 
@@ -15,15 +15,17 @@ Told = Iterator[Statement | Table | str]
 """What evidence and specs say of an item, and as texts what they should say and do not."""
 
 
-def answered(
-    kind: str, title: str, facts: Facts, said: Mapping[str, Callable[[Facts], Told]], people: Mapping[str, str], at: str
-) -> Paper:
+def answered(kind: str, title: str, facts: Facts, said: Mapping[str, Callable[[Facts], Told]]) -> Paper:
     """Return a section for each item of a law; what it asks for and neither evidence nor people say is a gap.
 
-    ``said`` has what evidence and specs say by item, ``people`` what people answered; ``at`` is where in the dossier
-    they do.
+    ``said`` has what evidence and specs say by item; what people answered is in the dossier.
     """
-    asked = law(kind)
+    asked, dossier = law(kind), facts.dossier
+    if kind == ANNEX_IV:
+        people, at = dossier.annex_iv, "spec.annexIv"
+    else:
+        people = next((given for asking, given in dossier.answers.items() if asking == kind), {})
+        at = f"spec.answers.{kind}"
     sections: Sequence[Section] = [_section(item, facts, said, people, at) for item in asked.items]
     extra = unapproved(facts)
     head = [*about(facts), ("asked by", asked.name)]

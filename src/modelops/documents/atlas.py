@@ -11,12 +11,12 @@ from typing import Any
 
 from modelops.documents.facts import Facts
 from modelops.documents.paper import Paper, Section, Statement
-from modelops.documents.said import about, unapproved
+from modelops.documents.said import about, unapproved, unwatched
 from modelops.documents.told import monitor_source
 from modelops.locks.pins import pins_of
 from modelops.spec.kinds.access_policy import ApiKey
 from modelops.spec.law import Technique, atlas
-from modelops.spec.layout import ACCESS, LOCK, MONITOR
+from modelops.spec.layout import ACCESS, LOCK
 
 __all__ = ["atlas_map", "navigator_layer", "threats"]
 
@@ -158,7 +158,7 @@ def _data_formats(facts: Facts) -> Shown:
 def _keyed(facts: Facts, has: Callable[[ApiKey], bool], what: str) -> Shown:
     """Return whether in every environment each key that may ask the model has something."""
     if not facts.environments:
-        return "it is in service nowhere"
+        return "it was put into service nowhere"
     for name in facts.environments:
         policy = facts.access.get(name)
         if policy is None:
@@ -186,7 +186,7 @@ def _budgets(facts: Facts) -> Shown:
 
 def _monitored(facts: Facts) -> Shown:
     if facts.monitor is None:
-        return f"nothing watches it: there is no {MONITOR.path(facts.release.model)}"
+        return unwatched(facts)
     scores = ", ".join(sorted({one.type for one in facts.monitor.drift}))
     return Statement(f"its answers are watched by {scores}", monitor_source(facts))
 

@@ -20,7 +20,7 @@ KIND: Final = "fria"
 def rights_assessment(facts: Facts) -> Paper:
     """Return a section for each thing that the assessment has to say; what only the deployer knows is a gap."""
     title = f"Fundamental rights impact assessment for {facts.name} (EU AI Act, Article 27)"
-    return answered(KIND, title, facts, _SAID, facts.dossier.answers.get(KIND, {}), f"spec.answers.{KIND}")
+    return answered(KIND, title, facts, _SAID)
 
 
 def _processes(facts: Facts) -> Told:

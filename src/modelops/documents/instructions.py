@@ -19,7 +19,7 @@ KIND: Final = "instructions"
 def instructions(facts: Facts) -> Paper:
     """Return a section for each thing that instructions for use have to say."""
     title = f"Instructions for use of {facts.name} (EU AI Act, Article 13)"
-    return answered(KIND, title, facts, _SAID, facts.dossier.answers.get(KIND, {}), f"spec.answers.{KIND}")
+    return answered(KIND, title, facts, _SAID)
 
 
 def _provider(facts: Facts) -> Told:

@@ -20,7 +20,7 @@ KIND: Final = "nist-ai-rmf"
 def nist_map(facts: Facts) -> Paper:
     """Return a section for each of the 72 subcategories."""
     title = f"{facts.name} and the NIST AI Risk Management Framework"
-    return answered(KIND, title, facts, _SAID, facts.dossier.answers.get(KIND, {}), f"spec.answers.{KIND}")
+    return answered(KIND, title, facts, _SAID)
 
 
 def _tier(facts: Facts) -> Told:

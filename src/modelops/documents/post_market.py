@@ -18,7 +18,7 @@ KIND: Final = "post-market-plan"
 def post_market_plan(facts: Facts) -> Paper:
     """Return a section for each thing that the plan has to say."""
     title = f"Post-market monitoring plan of {facts.name} (EU AI Act, Article 72)"
-    return answered(KIND, title, facts, _SAID, facts.dossier.answers.get(KIND, {}), f"spec.answers.{KIND}")
+    return answered(KIND, title, facts, _SAID)
 
 
 def _system(facts: Facts) -> Told:

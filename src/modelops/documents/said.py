@@ -9,8 +9,9 @@ from modelops.audit import ReleaseAnswer
 from modelops.documents.facts import Facts
 from modelops.documents.paper import Section, Statement, Table
 from modelops.spec.kinds.release import VerdictRecord
+from modelops.spec.layout import MONITOR
 
-__all__ = ["about", "approvers", "gates_table", "metrics_table", "number", "unapproved"]
+__all__ = ["about", "approvers", "gates_table", "metrics_table", "number", "unapproved", "unwatched"]
 
 
 def about(facts: Facts) -> list[tuple[str, str]]:
@@ -77,3 +78,8 @@ def unapproved(facts: Facts) -> Section | None:
 def from_people(text: str, source: str) -> Statement:
     """Return what people wrote, as it is."""
     return Statement(" ".join(text.split()), source)
+
+
+def unwatched(facts: Facts) -> str:
+    """Return that nothing watches a model in service, which is a gap wherever it is asked for."""
+    return f"nothing watches it: there is no {MONITOR.path(facts.release.model)}"

@@ -10,7 +10,7 @@ from modelops.documents.datasheet import datasheet
 from modelops.documents.facts import Facts
 from modelops.documents.paper import Statement, Table
 from modelops.documents.risks import risk_gaps
-from modelops.documents.said import approvers, gates_table, metrics_table, number
+from modelops.documents.said import approvers, gates_table, metrics_table, number, unwatched
 from modelops.locks.pins import pins_of
 from modelops.spec.layout import ENVIRONMENT, GATE_POLICY, LOCK, MONITOR, ROLLOUT
 
@@ -240,7 +240,7 @@ def after(facts: Facts) -> Told:
     """Yield how it is watched."""
     monitor = facts.monitor
     if monitor is None:
-        yield f"nothing watches it: there is no {MONITOR.path(facts.release.model)}"
+        yield unwatched(facts)
         return
     scores = ", ".join(sorted({one.type for one in monitor.drift}))
     yield Statement(f"Drift scores: {scores or 'none'}", monitor_source(facts))
@@ -255,7 +255,7 @@ def watched(facts: Facts) -> Told:
     """Yield what is collected of its answers, their labels and their numbers after it is in service."""
     monitor, source = facts.monitor, monitor_source(facts)
     if monitor is None:
-        yield f"nothing watches it: there is no {MONITOR.path(facts.release.model)}"
+        yield unwatched(facts)
         return
     least = f"{monitor.minimum_requests} requests at least"
     yield Statement(f"Each look takes the last {monitor.window_days:g} days of logged answers, {least}", source)
@@ -278,7 +278,7 @@ def limited(facts: Facts) -> Told:
     """Yield which limits its time in service has, and what happens beyond them."""
     monitor, source = facts.monitor, monitor_source(facts)
     if monitor is None:
-        yield f"nothing watches it: there is no {MONITOR.path(facts.release.model)}"
+        yield unwatched(facts)
         return
     performance = monitor.performance
     if performance is not None:
