@@ -268,6 +268,18 @@ def pinned(processor: int, command: list[str], **options: Any) -> subprocess.Pop
     return process
 
 
+def unpinned(pid: int) -> bool:
+    """Let every thread of a process and of what it started run anywhere; False where they were never held."""
+    with suppress(AttributeError, OSError, ValueError):
+        every = range(os.cpu_count() or 1)
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), every)
+            for child in (task / "children").read_text(encoding="utf-8").split():
+                os.sched_setaffinity(int(child), every)
+        return len(every) > 1
+    return False
+
+
 @contextmanager
 def server(command: list[str], port: int) -> Any:
     process = pinned(0, command)
@@ -361,7 +373,7 @@ def swap(port: int, tables: list[dict[str, Any]], runtime: Path, seconds: float,
     print(f"  four swaps under load: {r['count']} answers, {r['errors']} lost, p99 {r['p99']:.2f} ms", flush=True)
 
 
-def beside(port: int, seconds: float, body: Path, rows: list[float]) -> None:
+def beside(port: int, seconds: float, body: Path, rows: list[float], where: str) -> None:
     """Say what becomes of requests of one row while another caller sends batches, one behind the other."""
     from serving.served_models import tensor
 
@@ -392,8 +404,8 @@ def beside(port: int, seconds: float, body: Path, rows: list[float]) -> None:
     stop.set()
     sender.join()
     print(
-        f"  single rows: p99 {alone['p99']:.2f} ms alone, {crowded['p99']:.2f} ms beside batches of {count} rows "
-        f"({sent.count(200)} of {len(sent)} answered), p50 {alone['p50']:.2f} and {crowded['p50']:.2f}",
+        f"  single rows, server on {where}: p99 {alone['p99']:.2f} ms alone, {crowded['p99']:.2f} ms beside batches of "
+        f"{count} rows ({crowded['p99'] - alone['p99']:+.2f} ms; {sent.count(200)} of {len(sent)} answered), p50 {alone['p50']:.2f} and {crowded['p50']:.2f}",
         flush=True,
     )
 
@@ -490,7 +502,10 @@ def main(seconds: float, mlserver: str | None) -> None:
                 ratios = ", ".join(f"{calls[c]['cpu'] / found[c]['cpu']:.2f} at {c}" for c in (1, 16, 64))
                 print(f"  CPU over gRPC in times that over HTTP: {ratios}", flush=True)
                 swap(port, tables, runtime, seconds, bodies["matrix"])
-                beside(port, seconds, bodies["matrix"], np.random.default_rng(0).normal(size=FEATURES).tolist())
+                row = np.random.default_rng(0).normal(size=FEATURES).tolist()
+                beside(port, seconds, bodies["matrix"], row, "one processor")
+                if unpinned(process.pid):
+                    beside(port, seconds, bodies["matrix"], row, "all processors")
             compare(found, results)
 
 

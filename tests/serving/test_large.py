@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
 import random
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from modelops.serving.forms import TENSORS, Form, Takes
 from modelops.serving.http import Request
 from modelops.serving.offers.records import INVOCATIONS, RECORDS
 from modelops.serving.protocol import InferRequest
+from modelops.serving.threads import BEHIND, Threads
 from serving.served_models import Running, tensor
 from waiting import wait_for
 
@@ -164,6 +167,34 @@ def test_what_reads_may_be_killed() -> None:
     assert other != pid
     own.close()
     assert children() == before
+
+
+def test_what_is_slow_comes_after_what_is_quick() -> None:
+    """The process that reads and the threads of large requests step back; a single row waits for neither."""
+    before = children()
+    own = Reader()
+    try:
+        await_process(own)
+        (pid,) = children() - before
+        usual = os.getpriority(os.PRIO_PROCESS, os.getpid())
+        assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, usual + 2 * BEHIND)
+        assert os.sched_getscheduler(pid) == os.SCHED_BATCH
+    finally:
+        own.close()
+
+    def seen() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    async def asked() -> tuple[int, int]:
+        quick, slow = Threads(1, "quick"), Threads(1, "slow", behind=True)
+        try:
+            return await quick.run(seen), await slow.run(seen)
+        finally:
+            quick.close()
+            slow.close()
+
+    assert asyncio.run(asked()) == (usual, min(19, usual + BEHIND))
+    assert seen() == usual
 
 
 def test_nobody_waits_for_the_process_that_reads_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

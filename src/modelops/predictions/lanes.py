@@ -16,7 +16,7 @@ from modelops.predictions.writer import Label
 
 __all__ = ["PART_ROWS", "Entry", "Lanes", "Queued", "parts_of", "tell"]
 
-PART_ROWS = 24
+PART_ROWS = 16
 """Rows of a large request that are one transaction: so long may a single row have to wait for it."""
 LARGEST_BATCH = 4096
 

@@ -7,7 +7,6 @@ server does something else between two of them.
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from modelops.serving.asking.later import defect
 from modelops.serving.forms import Form, Takes, body_of
 from modelops.serving.http import Request
 from modelops.serving.protocol import STEP, InferRequest, RequestedOutput, Tensor, header_length
+from modelops.serving.threads import BEHIND, step_back
 
 __all__ = ["APART_BYTES", "Reader"]
 
@@ -81,6 +81,8 @@ class Reader:
             env=guard_environment(),
             start_new_session=True,
         )
+        # Its imports as well.
+        step_back(self._process.pid, 2 * BEHIND)
         return self._process
 
     def _asked(self, process: subprocess.Popen[bytes], form: Form, request: Request, model: Takes) -> InferRequest:
@@ -153,10 +155,6 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # The server drains; its end is the end of the standard input.
         signal.signal(number, signal.SIG_IGN)
-    # Who answers single rows comes first.
-    os.nice(5)
-    with contextlib.suppress(AttributeError, OSError):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     forms = {form.apart: form for form in (TENSORS, RECORDS)}
     with contextlib.suppress(EOFError, BrokenPipeError):
         _send(sys.stdout.buffer, [_UP])

@@ -83,7 +83,7 @@ class Inference:
         self._clock = clock
         self._waits = waits
         self._offer = offer
-        self._preparing = Threads(1, "preparing")
+        self._preparing = Threads(1, "preparing", behind=True)
         self._reader = Reader()
         self._predicting: dict[tuple[str, str, _Lane], Threads] = {}
         self._random: list[str] = []
@@ -200,7 +200,8 @@ class Inference:
             for name, digest, size in tuple(self._predicting):
                 if name == model.name and digest not in present:
                     self._predicting.pop((name, digest, size)).close()
-            found = self._predicting[key] = Threads(2 if lane == "small" else 1, f"{model.name}-{work.arm.version}")
+            count, name = 2 if lane == "small" else 1, f"{model.name}-{work.arm.version}"
+            found = self._predicting[key] = Threads(count, name, behind=lane != "small")
         return found
 
     def _abandoned(self, work: Work, job: asyncio.Future[None], *, stuck: bool) -> None:
