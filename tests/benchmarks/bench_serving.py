@@ -405,7 +405,8 @@ def beside(port: int, seconds: float, body: Path, rows: list[float], where: str)
     sender.join()
     print(
         f"  single rows, server on {where}: p99 {alone['p99']:.2f} ms alone, {crowded['p99']:.2f} ms beside batches of "
-        f"{count} rows ({crowded['p99'] - alone['p99']:+.2f} ms; {sent.count(200)} of {len(sent)} answered), p50 {alone['p50']:.2f} and {crowded['p50']:.2f}",
+        f"{count} rows ({crowded['p99'] - alone['p99']:+.2f} ms; {sent.count(200)} of {len(sent)} answered), "
+        f"p50 {alone['p50']:.2f} and {crowded['p50']:.2f}",
         flush=True,
     )
 
