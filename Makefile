@@ -14,18 +14,20 @@ demo: $(STAMP)
 
 # TESTS leaves some of them out or names some, as pytest takes it.
 TESTS ?=
+# CI adds the stories, beside the other tests, so that no processor waits for the end of the longest one.
+MARKS ?= not slow and not benchmark
 # Tests wait for servers and git half of their time, so there are more processes than cores. What lies beside each
 # other shares what is expensive to make: each process begins with a part of its own.
 PYTEST = $(BIN)/python -m pytest --dist worksteal -n $(shell "$(PYTHON)" -c 'import os; print(os.cpu_count() * 3 // 2)')
 
 test: $(STAMP)
-	$(PYTEST) -m "not slow and not benchmark" $(TESTS)
+	$(PYTEST) -m "$(MARKS)" $(TESTS)
 
 test-all: $(STAMP)
 	$(PYTEST) -m "not benchmark"
 
 tutorial: $(STAMP)
-	$(PYTEST) tests/docs/test_tutorial.py tests/docs/test_demo.py -m slow
+	$(PYTEST) -m story tests/docs
 
 ENGINE := tests/workflows/engine
 $(ENGINE)/node_modules/.package-lock.json: $(ENGINE)/package-lock.json

@@ -20,6 +20,7 @@ def test_a_folder_that_cannot_be_made_is_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.story
 def test_the_demonstration(tmp_path: Path) -> None:
     """All seven chapters come true, and git says how they ended: release 2 is stable, release 3 is denied."""
     command = [sys.executable, "-m", "modelops", "demo", "--keep", str(tmp_path / "demo")]

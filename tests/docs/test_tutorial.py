@@ -132,6 +132,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 @pytest.mark.slow
+@pytest.mark.story
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("bash")), reason="the tutorial needs bash and curl")
 def test_a_reader_who_types_the_tutorial_gets_what_it_shows(shell: Shell, tmp_path: Path) -> None:
     """Every command ends with 0 unless the next one is `echo $?`, and prints the lines that the page shows."""
@@ -184,6 +185,7 @@ def test_the_first_hour_is_told_once(
 
 
 @pytest.mark.slow
+@pytest.mark.story
 def test_a_reader_who_types_the_readme_gets_what_it_shows(shell: Shell, tmp_path: Path) -> None:
     """From the file to an answer in staging, but for the numbers, which are those of other machines."""
     with nobodys_configuration(tmp_path):
@@ -200,6 +202,7 @@ def test_a_reader_who_types_the_readme_gets_what_it_shows(shell: Shell, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.story
 @pytest.mark.parametrize("folder", ["", "ml/churn"])
 def test_what_init_prints_can_be_typed_anywhere(shell: Shell, tmp_path: Path, folder: str) -> None:
     """On a branch of another name, without a word about the remote, and in a folder of a repository of others.

@@ -61,6 +61,7 @@ def fetch(world: World, store: Path, code: int = 0) -> str:
     return done.out or done.err
 
 
+@pytest.mark.slow
 def test_a_machine_without_the_store_compares_with_what_was_fetched(proposed: World, tmp_path: Path) -> None:
     """What is stable is fetched, the same twice; with it alone a clone judges the change against stable."""
     store = tmp_path / "stable"

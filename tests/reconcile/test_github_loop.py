@@ -170,6 +170,7 @@ def test_whoever_asks_later_asks_no_forge(world: OnGitHub) -> None:
     assert world.served.seen == []
 
 
+@pytest.mark.slow
 def test_a_token_that_has_expired_stops_nothing_for_good(world: OnGitHub) -> None:
     """A token that has expired is told with exit 4, and nothing is changed; afterwards it goes on."""
     world.merge(world.propose(world.tuned("0.6"), "again", "Tune").number)

@@ -39,6 +39,7 @@ def finish(process: subprocess.Popen[str]) -> str:
     return out
 
 
+@pytest.mark.slow
 def test_equal_inputs_are_released_once(live: Live) -> None:
     """Two clones that release the same change at once make one release; both leave with success."""
     world = live("changed")

@@ -69,6 +69,7 @@ def test_a_path_beyond_ascii_comes_up_without_utf8_without_home_and_with_a_tight
     assert local.servers(Place("production", strange.runtime())) == []
 
 
+@pytest.mark.slow
 def test_training_releasing_and_auditing_work_there(strange: World) -> None:
     """The other verbs that start processes or keep paths do so in the same folder and locale."""
     strange.change_model([("C: 1.0", "C: 0.5"), ("Who leaves.", TITLE)], "softer")
@@ -228,6 +229,7 @@ def hundred_models(world: World) -> None:
     world.approved(files, "A hundred models")
 
 
+@pytest.mark.slow
 def test_a_hundred_models_need_no_hundred_files(live: Live) -> None:
     """The number of open files does not grow with the number of models."""
     world = live("promoted")

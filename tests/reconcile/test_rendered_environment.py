@@ -159,6 +159,7 @@ def test_nothing_is_stopped_outside_of_the_runtimes(seen: World) -> None:
     assert "unknown-environment" in done.err
 
 
+@pytest.mark.slow
 def test_what_ends_with_its_job_proves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a runner that is thrown away nothing is started, and so nothing is concluded from what goes with it."""
     monkeypatch.setattr(World, "environ", _hosted(World.environ))

@@ -92,6 +92,7 @@ def test_what_changed_meanwhile_is_written_into_the_pull_request(live: Live) -> 
     assert message(world.reconcile()).startswith("Ready")
 
 
+@pytest.mark.slow
 def test_harm_while_a_person_is_asked_sends_the_traffic_back(live: Live) -> None:
     """The judge goes on looking until the pull request is merged; then it is closed."""
     world = begun(live, "third", 3, "  onSuccess: pull-request\n")

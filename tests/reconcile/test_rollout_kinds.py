@@ -66,6 +66,7 @@ def test_blue_green_switches_back(live: Live) -> None:
     assert world.deployment()["denied"][0]["release"] == 3
 
 
+@pytest.mark.slow
 def test_an_experiment_with_a_challenger(live: Live) -> None:
     """Three arms answer, each of its own entities; the failing one is taken out, denied at the end, and recorded."""
     world = begun(live, "third", 2, strategy=AB_TEST)

@@ -75,6 +75,7 @@ def test_abort_withdraws_and_denies(live: Live) -> None:
     assert world.tip() == before
 
 
+@pytest.mark.slow
 def test_a_first_candidate_can_be_withdrawn(live: Live) -> None:
     """Where nothing was ever stable, an abort leaves nothing deployed, and the release denied."""
     world = live("released")

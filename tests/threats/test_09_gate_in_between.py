@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from git_world import git
 from reconcile.conftest import configuration, stages  # noqa: F401
 from reconcile.loop_world import MODEL, World
@@ -23,6 +25,7 @@ def test_a_gate_that_was_weak_while_the_code_was_touched_judges_nothing(strict: 
     assert "ranks fail" in refused(world)
 
 
+@pytest.mark.slow
 def test_a_gate_that_was_weak_while_a_change_was_merged_does_not_judge_it(strict: Strict):  # noqa: F811
     """The change is approved, the gate before it was nobody's: it counts as it stands now, as it was approved."""
     world = strict()

@@ -36,6 +36,7 @@ def test_a_build_is_an_artifact_with_metrics_of_rows_it_has_not_seen(built: Buil
     assert sum(record.score_profile.counts) == 60
 
 
+@pytest.mark.slow
 def test_little_memory_is_enough_for_the_onnx_model(workshop: Workshop) -> None:
     """What reads and exports the model asks for the memory that it needs, not for its limit."""
     record = workshop.build(workshop.request(training__memoryMib=512))
@@ -97,7 +98,10 @@ def test_runs_are_recorded_with_parameters_and_metrics(built: Built) -> None:
     assert runs(workshop.ledger, "another") == ()
 
 
-@pytest.mark.parametrize("part", ["record", "artifact", "holdout"])
+@pytest.mark.parametrize(
+    "part",
+    ["record", *(pytest.param(part, marks=pytest.mark.slow) for part in ("artifact", "holdout"))],
+)
 def test_a_changed_byte_in_a_cached_build_is_not_believed(built: Built, tmp_path: Path, part: str) -> None:
     """A cache hit is verified to the last byte before it is believed; what was changed is named and built again."""
     workshop, record = built

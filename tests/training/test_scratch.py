@@ -62,6 +62,7 @@ def test_a_killed_build_leaves_no_process_and_its_folder_to_the_next(tmp_path: P
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_terminated_command_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On SIGTERM a build, and a command that makes data, end with all they started; the exit code says interrupted."""

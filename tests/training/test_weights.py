@@ -51,6 +51,7 @@ def test_a_weighted_build_trains_and_is_measured_by_weight(weighing: Workshop) -
     assert unweighted.weight is None
 
 
+@pytest.mark.slow
 def test_weights_that_are_all_alike_make_the_unweighted_model(weighing: Workshop) -> None:
     """Whatever their unit: same artifact but for its inputs, same metrics, no word of weights in them."""
     weighing.table = weighing.table.append_column("same", pa.array(np.full(weighing.table.num_rows, 50.0)))

@@ -197,6 +197,7 @@ def verbs_tell_what_the_ledger_has(place: Place) -> None:
     place.run("runs", "compare", str(first), "--by", "nothing", code=2)
 
 
+@pytest.mark.slow
 def test_variants_are_tried_compared_and_made_a_branch(place: Place) -> None:
     """The whole way of one set of variants; each step is a function above, whose docstring says what holds."""
     each_variant_is_a_run_held_against_the_model_as_it_is(place)
