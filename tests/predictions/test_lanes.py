@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelops.predictions import PredictionLog, Row, count, examine, log
-from modelops.predictions.lanes import PART_ROWS, Entry, Lanes, parts_of
+from modelops.predictions.lanes import CALM_ROWS, CALM_SECONDS, PART_ROWS, Entry, Lanes, parts_of
 from waiting import wait_for
 
 
@@ -30,6 +30,9 @@ def test_who_comes_while_a_part_is_written_waits_for_no_other_part() -> None:
             lanes.add(make_row(f"early{number}"), 1)
             assert lanes.take() == [make_row(f"early{number}")]
         rows = [make_row(f"large{at}") for at in range(8 * PART_ROWS)]
+        single = Entry([make_row("waited for")], (), lambda *_: None)
+        lanes.add(single, 1)
+        assert lanes.take() == [single]
         lanes.add_large(parts_of(rows, None, None), len(rows))
         for number in range(4):
             part = lanes.take()
@@ -43,8 +46,29 @@ def test_who_comes_while_a_part_is_written_waits_for_no_other_part() -> None:
         assert lanes.take() == [make_row("first")]
 
 
+def test_where_nobody_waits_the_disk_gets_many_rows_at_once() -> None:
+    """Parts are short for whoever waits; else a commit for each would be slower than the rows come."""
+    lanes, now = Lanes(1 << 20), [100.0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modelops.predictions.lanes.time", SimpleNamespace(monotonic=lambda: now[0]))
+        for at in range(100):
+            lanes.add_large(parts_of([make_row(f"{at}.{row}") for row in range(25)], None, None), 25)
+        rows = sum(each.size for each in lanes.take() if isinstance(each, Entry))
+        assert CALM_ROWS - 25 < rows <= CALM_ROWS
+        # A buffered row is no reason to hurry; one that is waited for is, for as long as more of them are to come.
+        lanes.add(make_row("buffered"), 1)
+        assert [type(each) for each in lanes.take()] == [Row]
+        assert sum(each.size for each in lanes.take() if isinstance(each, Entry)) > CALM_ROWS - 25
+        lanes.add(Entry([make_row("waited for")], (), lambda *_: None), 1)
+        lanes.take()
+        assert sum(each.size for each in lanes.take() if isinstance(each, Entry)) <= PART_ROWS
+        now[0] += CALM_SECONDS + 0.1
+        assert sum(each.size for each in lanes.take() if isinstance(each, Entry)) > CALM_ROWS - 25
+
+
 def test_a_disk_that_refuses_a_part_has_those_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for a large request is told once, how many of its rows are not there, and nothing is torn."""
+    monkeypatch.setattr("modelops.predictions.lanes.CALM_ROWS", PART_ROWS)
     path = tmp_path / "predictions"
     rows = [make_row(f"large{at}") for at in range(2 * PART_ROWS + 10)]
     told: list[Any] = []

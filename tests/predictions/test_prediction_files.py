@@ -84,6 +84,7 @@ def test_a_file_that_has_grown_is_followed_by_another(tmp_path: Path) -> None:
 
 def test_a_large_request_waits_for_the_disk_with_its_last_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts before the last are not synced one by one; where they end a file, that is synced before the next begins."""
+    monkeypatch.setattr("modelops.predictions.lanes.CALM_ROWS", PART_ROWS)
     path, synced = tmp_path / "predictions", []
     rows = [make_row(f"r{number}", features="x" * 20_000) for number in range(5 * PART_ROWS)]
     original, transaction = os.fsync, writer._transaction
@@ -120,6 +121,7 @@ def test_the_parts_before_one_that_fails_are_on_disk_when_that_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     """Who waits hears how many rows are lost; the others are synced by then, though no last part did that."""
+    monkeypatch.setattr("modelops.predictions.lanes.CALM_ROWS", PART_ROWS)
     path, synced = tmp_path / "predictions", []
     rows = [make_row(f"r{number}") for number in range(PART_ROWS + 1)]
     if wrong == "row":

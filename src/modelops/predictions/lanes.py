@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -17,7 +19,11 @@ from modelops.predictions.writer import Label
 __all__ = ["PART_ROWS", "Entry", "Lanes", "Queued", "parts_of", "tell"]
 
 PART_ROWS = 16
-"""Rows of a large request that are one transaction: so long may a single row have to wait for it."""
+"""Rows of large requests that are one transaction where single rows are waited for: so long may one wait for them."""
+CALM_ROWS = 512
+"""Rows of large requests that are one transaction where nobody waits: the disk keeps up with ten times as many."""
+CALM_SECONDS = 1.0
+"""How long after the last single row that was waited for nobody is expected to wait."""
 LARGEST_BATCH = 4096
 
 Told = Callable[[Any, ModelOpsError | None], object]
@@ -69,6 +75,7 @@ class Lanes:
         self.lock = threading.Lock()
         self._put = self._taken = 0
         self._large_next = False
+        self._waited = -math.inf
 
     def reserve(self, rows: int) -> None:
         """Keep room for rows that will come, or raise ``log-full``."""
@@ -91,6 +98,8 @@ class Lanes:
             self.depth += rows
             self._put += 1
             self.single.append(entry)
+            if isinstance(entry, Entry) and entry.told is not None:
+                self._waited = time.monotonic()
 
     def add_large(self, entries: Sequence[Entry], rows: int) -> None:
         """Queue something that others need not wait for; feedback knows what was queued before it."""
@@ -139,9 +148,10 @@ class Lanes:
         first = queue.popleft()
         taken: list[Queued] = [first]
         rows, day = len(first.rows), day_of(first.time)
+        most = CALM_ROWS if time.monotonic() - self._waited > CALM_SECONDS else PART_ROWS
         while queue and bool(queue[0].rows) == bool(rows) and queue[0].after <= self._taken:
             rows += len(queue[0].rows)
-            if rows > PART_ROWS or (queue[0].rows and day_of(queue[0].time) != day):
+            if rows > most or (queue[0].rows and day_of(queue[0].time) != day):
                 break
             taken.append(queue.popleft())
         return taken
