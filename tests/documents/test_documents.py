@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib
 import json
+import pkgutil
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from modelops.documents.atlas import navigator_layer
 from modelops.documents.card import signed_card
 from modelops.documents.changes import change_record
 from modelops.documents.datasheet import datasheet
+from modelops.documents.lineage import lineage_paper, open_lineage
 from modelops.documents.ml_bom import ml_bom
 from modelops.documents.risks import risk_register
 from modelops.errors import ModelOpsError
@@ -282,6 +285,97 @@ def test_the_bill_has_model_data_and_packages_by_hash(world: World) -> None:
     assert hashed == {"numpy": 1, "scipy": 0, "pandas": 0}
     depends = found["dependencies"][0]["dependsOn"]
     assert set(depends) == {one["bom-ref"] for one in found["components"]}
+
+
+def facets_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every facet of an event, wherever it is."""
+    if isinstance(value, dict):
+        if "_schemaURL" in value:
+            yield value
+        value = list(value.values())
+    for one in value if isinstance(value, list) else ():
+        yield from facets_in(one)
+
+
+def test_the_lineage_is_what_openlineage_calls_one(world: World) -> None:
+    """Its own client takes every event and facet, by the versions of the schemas that they name, and knows no other."""
+    v2 = pytest.importorskip("openlineage.client.event_v2", reason="needs openlineage-python")
+    generated = importlib.import_module("openlineage.client.generated")
+    known = {}
+    for module in pkgutil.iter_modules(generated.__path__):
+        for one in vars(importlib.import_module(f"{generated.__name__}.{module.name}")).values():
+            if isinstance(one, type) and hasattr(one, "_get_schema"):
+                known[one._get_schema()] = one
+    events = json.loads(open_lineage(facts(world)))
+    for event in events:
+        job = v2.Job(event["job"]["namespace"], event["job"]["name"])
+        if event["schemaURL"].endswith("/JobEvent"):
+            taken = v2.JobEvent(eventTime=event["eventTime"], job=job, producer=event["producer"])
+        else:
+            kind, run = v2.RunState(event["eventType"]), v2.Run(event["run"]["runId"])
+            taken = v2.RunEvent(
+                eventTime=event["eventTime"], run=run, job=job, eventType=kind, producer=event["producer"]
+            )
+        assert taken.schemaURL == event["schemaURL"]
+        found = list(facets_in(event))
+        assert found
+        for facet in found:
+            fields = {name: value for name, value in facet.items() if not name.startswith("_")}
+            assert known[facet["_schemaURL"]](**fields)._schemaURL == facet["_schemaURL"]
+
+
+def test_the_lineage_joins_systems_data_release_and_environments(world: World) -> None:
+    """What comes out of a step goes into the next under the same name; times are those of the evidence."""
+    one, again = open_lineage(facts(world)), open_lineage(facts(world))
+    assert one == again
+    events = json.loads(one)
+    told = [
+        (
+            event["job"]["name"].removeprefix(MODEL),
+            event.get("eventType"),
+            event["eventTime"],
+            [each["name"] for each in event["inputs"]],
+            [each["name"] for each in event["outputs"]],
+        )
+        for event in events
+    ]
+    data, artifact, served = (f"{MODEL}/{name}" for name in ("data/q1", "releases/1", "environments/production"))
+    upstream = list(snapshot_spec().source.upstream)
+    begun, ended, promoted = MAKING.started, MAKING.finished, facts(world).promotions[0].promoted_at
+    assert told == [
+        (".data", None, begun, upstream, [data]),
+        (".train", "START", begun, [data], []),
+        (".train", "COMPLETE", ended, [data], [artifact]),
+        (".promote.production", "START", promoted, [artifact], []),
+        (".promote.production", "COMPLETE", promoted, [artifact], [served]),
+    ]
+    assert len({event["run"]["runId"] for event in events[1:]}) == 2
+    root = world.repository.log(revision="main")[-1].id
+    names = {(each["namespace"]) for event in events for each in (event["job"], *event["inputs"], *event["outputs"])}
+    assert names == {f"modelops:{root}"}
+    tests = {each["name"]: each["status"] for each in events[2]["run"]["facets"]["test"]["tests"]}
+    assert tests == {
+        "quality/recall": "pass",
+        "quality/parity": "pass",
+        "quality/segments": "pass",
+        "quality/noise": "skip",
+    }
+
+
+def test_what_the_evidence_does_not_say_is_in_no_event(world: World) -> None:
+    """A release of an older version does not say when it was made: the promotions are told, the gap is named."""
+    found = facts(world)
+    older = dataclasses.replace(found, release=dataclasses.replace(found.release, made=None))
+    assert {event["job"]["name"] for event in json.loads(open_lineage(older))} == {f"{MODEL}.promote.production"}
+    assert any("when it was trained is not in its evidence" in gap for gap in lineage_paper(older).gaps)
+    nowhere = dataclasses.replace(found, snapshot=None)
+    assert "not in the repository" in " ".join(lineage_paper(nowhere).gaps)
+    assert json.loads(open_lineage(nowhere))[0]["job"]["name"] == f"{MODEL}.train"
+    path = f"{HOME}/promotions/production-1.yaml"
+    world.commit("2026-05-02T00:00:00Z", {path: world.repository.read("main", path).replace(b"ben", b"eve")})
+    broken = facts(world)
+    assert json.loads(open_lineage(broken))[-1]["job"]["name"] == f"{MODEL}.train"
+    assert any("production-1 is not proven" in gap for gap in lineage_paper(broken).gaps)
 
 
 def test_a_release_that_is_not_proven_has_no_documents(world: World) -> None:

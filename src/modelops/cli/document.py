@@ -22,6 +22,7 @@ KINDS = (
     "datasheet",
     "fria",
     "instructions",
+    "lineage",
     "ml-bom",
     "model-card",
     "nist-ai-rmf",
@@ -50,8 +51,9 @@ def command(kind: str, model: str, number: int, output: Path | None, complete: b
 
     annex-iv, instructions, post-market-plan, fria: technical documentation, Articles 13, 72 and 27 of the EU AI Act;
     atlas: attacks and the controls that are shown, as JSON a layer of ATLAS Navigator; change-record: who wrote,
-    approved and tested each change; datasheet: of the data; ml-bom: as JSON CycloneDX 1.7; model-card: as Markdown the
-    signed one; nist-ai-rmf: its 72 subcategories; risk-register: risks with what gates measured of them.
+    approved and tested each change; datasheet: of the data; lineage: where it comes from, as JSON events of
+    OpenLineage; ml-bom: as JSON CycloneDX 1.7; model-card: as Markdown the signed one; nist-ai-rmf: its 72
+    subcategories; risk-register: risks with what gates measured of them.
 
     Nothing is made up: what neither evidence nor people say is listed as a gap. Without a file it goes to standard
     output as Markdown, ml-bom as JSON.

@@ -12,6 +12,7 @@ from modelops.documents.datasheet import datasheet
 from modelops.documents.facts import Facts, gather
 from modelops.documents.fria import rights_assessment
 from modelops.documents.instructions import instructions
+from modelops.documents.lineage import lineage_paper, open_lineage
 from modelops.documents.ml_bom import bill_paper, ml_bom
 from modelops.documents.nist import nist_map
 from modelops.documents.paper import Paper, Section, Statement, Table
@@ -27,6 +28,7 @@ PAPERS: Mapping[str, Callable[[Facts], Paper]] = {
     "datasheet": datasheet,
     "fria": rights_assessment,
     "instructions": instructions,
+    "lineage": lineage_paper,
     "ml-bom": bill_paper,
     "model-card": card_paper,
     "nist-ai-rmf": nist_map,
@@ -36,6 +38,7 @@ PAPERS: Mapping[str, Callable[[Facts], Paper]] = {
 """The documents by kind, as people read them."""
 OWN_FORMS: Mapping[tuple[str, str], Callable[[Facts], bytes]] = {
     ("atlas", ".json"): navigator_layer,
+    ("lineage", ".json"): open_lineage,
     ("ml-bom", ".json"): ml_bom,
     ("model-card", ".md"): signed_card,
 }

@@ -46,6 +46,7 @@ class Facts:
     is not the one that the evidence binds is none. ``dossier``, ``rollout`` and ``monitor`` are of the branch's tip:
     ``release.revision``; so are the ``environments`` that the release was promoted to, and ``access``, who may call
     those of them that do not let everybody. ``card`` is the signed model card. Earlier releases come oldest first.
+    ``root`` is the first commit of the branch's own line, which no other repository has, and the project's folder.
     """
 
     release: ReleaseAnswer
@@ -61,6 +62,7 @@ class Facts:
     access: Mapping[str, AccessPolicySpec]
     card: bytes
     earlier: tuple[ReleaseAnswer, ...]
+    root: str
 
     @property
     def name(self) -> str:
@@ -118,6 +120,7 @@ def gather(repository: Repository, model: str, number: int, *, branch: str, aske
     environments = {name: found.spec for name in places if (found := now.load(ENVIRONMENT.path(None, name)))}
     asked_for = {name: one.access for name, one in environments.items() if one.access is not None}
     access = {name: found.spec for name, key in asked_for.items() if (found := now.load(ACCESS.path(None, key)))}
+    first = repository.log(revision=answer.revision, first_parent=True)[-1]
     rollout, monitor = now.load(ROLLOUT.path(answer.model)), now.load(MONITOR.path(answer.model))
     return Facts(
         release=answer,
@@ -133,6 +136,7 @@ def gather(repository: Repository, model: str, number: int, *, branch: str, aske
         access=access,
         card=now.read(ReleaseFiles(answer.model, answer.release).card) or b"",
         earlier=tuple(_earlier(repository, answer, branch, asked)),
+        root="/".join([first.id, *([repository.folder] if repository.folder else [])]),
     )
 
 
