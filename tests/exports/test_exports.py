@@ -424,6 +424,11 @@ def test_a_dashboard_has_a_row_for_each_model() -> None:
     assert {chart["datasource"]["uid"] for chart in charts} == {"metrics"}
     assert {query["datasource"]["uid"] for chart in charts for query in chart["targets"]} == {"metrics"}
     assert len(dashboard["uid"]) <= 40
+    # What Grafana's schema of a time series asks for, and its own editor writes.
+    for options in (panel["options"] for panel in panels if panel["type"] == "timeseries"):
+        assert set(options) == {"legend", "tooltip"}
+        assert set(options["legend"]) == {"calcs", "displayMode", "placement", "showLegend"}
+        assert set(options["tooltip"]) == {"mode", "sort"}
     long = json.loads(next(iter(exported("grafana", View("e" * 63, ())).values())))
     assert len(long["uid"]) <= 40
 

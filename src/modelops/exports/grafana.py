@@ -181,7 +181,10 @@ def _chart(
             },
             "overrides": [],
         },
-        "options": {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True}},
+        "options": {
+            "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True},
+            "tooltip": {"mode": "multi", "sort": "desc"},
+        },
         "targets": [
             {"refId": chr(ord("A") + place), "datasource": source, "expr": expression, "legendFormat": legend}
             for place, (expression, legend) in enumerate(queries)
