@@ -9,7 +9,9 @@ import json
 import pkgutil
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+import types
+import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -287,18 +289,42 @@ def test_the_bill_has_model_data_and_packages_by_hash(world: World) -> None:
     assert set(depends) == {one["bom-ref"] for one in found["components"]}
 
 
-def facets_in(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every facet of an event, wherever it is."""
-    if isinstance(value, dict):
-        if "_schemaURL" in value:
-            yield value
-        value = list(value.values())
-    for one in value if isinstance(value, list) else ():
-        yield from facets_in(one)
+def taken(kind: Any, value: Any) -> Any:
+    """Build a class of OpenLineage's client from JSON, with all that lies in it; what it does not know is an error."""
+    if isinstance(kind, types.UnionType):
+        (kind,) = [one for one in kind.__args__ if one is not type(None)]
+    if typing.get_origin(kind) is list:
+        assert isinstance(value, list)
+        return [taken(kind.__args__[0], one) for one in value]
+    if not hasattr(kind, "_get_schema"):
+        if kind in (str, int, float, bool):
+            assert isinstance(value, kind), (kind, value)
+        return value
+    hints = typing.get_type_hints(kind)
+    fields = {name: one for name, one in value.items() if not name.startswith("_")}
+    assert set(fields) <= set(hints)
+    return kind(**{name: taken(hints[name], one) for name, one in fields.items()})
+
+
+KEYS = {
+    "run": {
+        "processing_engine": "ProcessingEngineRunFacet",
+        "executionParameters": "ExecutionParametersRunFacet",
+        "test": "TestRunFacet",
+    },
+    "job": {"documentation": "DocumentationJobFacet", "jobType": "JobTypeJobFacet", "ownership": "OwnershipJobFacet"},
+    "dataset": {
+        "schema": "SchemaDatasetFacet",
+        "version": "DatasetVersionDatasetFacet",
+        "ownership": "OwnershipDatasetFacet",
+    },
+    "input": {"inputStatistics": "InputStatisticsInputDatasetFacet"},
+}
+"""The keys that the facets' schemas demand, by place."""
 
 
 def test_the_lineage_is_what_openlineage_calls_one(world: World) -> None:
-    """Its own client takes every event and facet, by the versions of the schemas that they name, and knows no other."""
+    """Its own client takes every event and facet, by the versions and keys of their schemas, and knows no other."""
     v2 = pytest.importorskip("openlineage.client.event_v2", reason="needs openlineage-python")
     generated = importlib.import_module("openlineage.client.generated")
     known = {}
@@ -306,22 +332,38 @@ def test_the_lineage_is_what_openlineage_calls_one(world: World) -> None:
         for one in vars(importlib.import_module(f"{generated.__name__}.{module.name}")).values():
             if isinstance(one, type) and hasattr(one, "_get_schema"):
                 known[one._get_schema()] = one
-    events = json.loads(open_lineage(facts(world)))
-    for event in events:
-        job = v2.Job(event["job"]["namespace"], event["job"]["name"])
-        if event["schemaURL"].endswith("/JobEvent"):
-            taken = v2.JobEvent(eventTime=event["eventTime"], job=job, producer=event["producer"])
-        else:
-            kind, run = v2.RunState(event["eventType"]), v2.Run(event["run"]["runId"])
-            taken = v2.RunEvent(
-                eventTime=event["eventTime"], run=run, job=job, eventType=kind, producer=event["producer"]
+    seen = set()
+
+    def facets(place: str, found: Mapping[str, Any]) -> dict[str, Any]:
+        for key, facet in found.items():
+            seen.add(key)
+            assert facet["_schemaURL"].endswith(f"/{KEYS[place][key]}")
+            assert taken(known[facet["_schemaURL"]], facet)._schemaURL == facet["_schemaURL"]
+        return dict(found)
+
+    for event in json.loads(open_lineage(facts(world))):
+        job = v2.Job(event["job"]["namespace"], event["job"]["name"], facets("job", event["job"]["facets"]))
+        told = {"eventTime": event["eventTime"], "producer": event["producer"], "job": job}
+        told["inputs"] = [
+            v2.InputDataset(
+                one["namespace"],
+                one["name"],
+                facets("dataset", one.get("facets", {})),
+                inputFacets=facets("input", one.get("inputFacets", {})),
             )
-        assert taken.schemaURL == event["schemaURL"]
-        found = list(facets_in(event))
-        assert found
-        for facet in found:
-            fields = {name: value for name, value in facet.items() if not name.startswith("_")}
-            assert known[facet["_schemaURL"]](**fields)._schemaURL == facet["_schemaURL"]
+            for one in event["inputs"]
+        ]
+        told["outputs"] = [
+            v2.OutputDataset(one["namespace"], one["name"], facets("dataset", one.get("facets", {})))
+            for one in event["outputs"]
+        ]
+        if event["schemaURL"].endswith("/JobEvent"):
+            made = v2.JobEvent(**told)
+        else:
+            run = v2.Run(event["run"]["runId"], facets("run", event["run"].get("facets", {})))
+            made = v2.RunEvent(eventType=v2.RunState(event["eventType"]), run=run, **told)
+        assert made.schemaURL == event["schemaURL"]
+    assert seen == set().union(*KEYS.values())
 
 
 def test_the_lineage_joins_systems_data_release_and_environments(world: World) -> None:
@@ -351,8 +393,9 @@ def test_the_lineage_joins_systems_data_release_and_environments(world: World) -
     ]
     assert len({event["run"]["runId"] for event in events[1:]}) == 2
     root = world.repository.log(revision="main")[-1].id
-    names = {(each["namespace"]) for event in events for each in (event["job"], *event["inputs"], *event["outputs"])}
-    assert names == {f"modelops:{root}"}
+    placed = [each for event in events for each in (event["job"], *event["inputs"], *event["outputs"])]
+    assert {each["namespace"] for each in placed if each["name"] not in upstream} == {f"modelops:{root}"}
+    assert {each["namespace"] for each in placed if each["name"] in upstream} == {"modelops-source"}
     tests = {each["name"]: each["status"] for each in events[2]["run"]["facets"]["test"]["tests"]}
     assert tests == {
         "quality/recall": "pass",
@@ -360,6 +403,56 @@ def test_the_lineage_joins_systems_data_release_and_environments(world: World) -
         "quality/segments": "pass",
         "quality/noise": "skip",
     }
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "on_trial", "types"),
+    [
+        ((), False, ["START", "COMPLETE"]),
+        ((), True, ["START"]),
+        (("paused",), True, ["START"]),
+        (("paused", "resumed", "succeeded"), False, ["START", "COMPLETE"]),
+        (("overridden",), False, ["START", "COMPLETE"]),
+        (("failed",), False, ["START", "FAIL"]),
+        (("withdrawn",), False, ["START", "ABORT"]),
+    ],
+)
+def test_a_promotion_ends_as_its_rollout_did(world: World, outcomes: tuple[str, ...], on_trial: bool, types) -> None:
+    """What failed on trial was never in service; two environments at one time are two runs."""
+    found = facts(world)
+    (one,) = found.release.promotions
+    said = tuple({"outcome": word, "at": "2026-01-07T00:00:00Z"} for word in outcomes)
+    tried = dataclasses.replace(one, outcomes=said)
+    other = dataclasses.replace(
+        one, name="staging-1", environment="staging", file=one.file.replace("production", "staging")
+    )
+    both = dataclasses.replace(
+        found,
+        release=dataclasses.replace(found.release, promotions=(tried, other)),
+        on_trial=frozenset({"production"} if on_trial else ()),
+    )
+    events = [event for event in json.loads(open_lineage(both)) if ".promote." in event["job"]["name"]]
+    runs = {event["job"]["name"].rpartition(".")[2]: event["run"]["runId"] for event in events}
+    assert len(set(runs.values())) == 2
+    mine = [event for event in events if event["run"]["runId"] == runs["production"]]
+    assert [event["eventType"] for event in mine] == types
+    assert [bool(event["outputs"]) for event in mine] == [kind == "COMPLETE" for kind in types]
+    if outcomes and types[1:]:
+        assert mine[-1]["eventTime"] == "2026-01-07T00:00:00Z"
+    rows = section(lineage_paper(both), "steps").tables[0].rows
+    assert rows[2][-1].startswith("on trial" if on_trial else outcomes[-1] if outcomes else "at once")
+
+
+def test_a_gate_that_stops_nothing_is_a_warning(world: World) -> None:
+    """The severity says what a failure does to the run, and the description why it does not do more."""
+    found = facts(world)
+    first = found.release.verdicts[0]
+    toothless = first.model_copy(update={"gate": "t", "blocking": True, "toothless": "it blocks nothing"})
+    blocking = first.model_copy(update={"gate": "b", "blocking": True, "toothless": ""})
+    both = dataclasses.replace(found, release=dataclasses.replace(found.release, verdicts=(toothless, blocking)))
+    tests = json.loads(open_lineage(both))[2]["run"]["facets"]["test"]["tests"]
+    assert [one["severity"] for one in tests] == ["warn", "error"]
+    assert tests[0]["description"].endswith("holds nothing up: it blocks nothing")
 
 
 def test_what_the_evidence_does_not_say_is_in_no_event(world: World) -> None:

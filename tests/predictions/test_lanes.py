@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from modelops.predictions import PredictionLog, Row, count, examine, log
-from modelops.predictions.lanes import CALM_ROWS, CALM_SECONDS, PART_ROWS, Entry, Lanes, parts_of
+from modelops.predictions.lanes import (
+    BEHIND_ROWS,
+    CALM_BYTES,
+    CALM_ROWS,
+    CALM_SECONDS,
+    PART_ROWS,
+    Entry,
+    Lanes,
+    parts_of,
+)
 from waiting import wait_for
 
 
@@ -62,8 +71,21 @@ def test_where_nobody_waits_the_disk_gets_many_rows_at_once() -> None:
         lanes.add(Entry([make_row("waited for")], (), lambda *_: None), 1)
         lanes.take()
         assert sum(each.size for each in lanes.take() if isinstance(each, Entry)) <= PART_ROWS
+        # What falls behind all the same would never be written: then even these wait a little.
+        many = parts_of([make_row(f"more{at}") for at in range(BEHIND_ROWS + CALM_ROWS)], None, None)
+        lanes.add_large(many, BEHIND_ROWS + CALM_ROWS)
+        assert sum(each.size for each in lanes.take() if isinstance(each, Entry)) > CALM_ROWS - 25
         now[0] += CALM_SECONDS + 0.1
         assert sum(each.size for each in lanes.take() if isinstance(each, Entry)) > CALM_ROWS - 25
+
+
+def test_a_transaction_of_large_rows_is_not_long() -> None:
+    """It ends with so many bytes of features, so that who comes meanwhile waits no longer than for many small rows."""
+    lanes = Lanes(65_536)
+    wide = [make_row(f"r{at}")._replace(features="x" * 4096) for at in range(CALM_ROWS)]
+    lanes.add_large(parts_of(wide, None, None), len(wide))
+    taken = [each for each in lanes.take() if isinstance(each, Entry)]
+    assert sum(each.size for each in taken) == CALM_BYTES // 4096
 
 
 def test_a_disk_that_refuses_a_part_has_those_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

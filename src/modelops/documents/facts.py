@@ -21,6 +21,7 @@ from modelops.spec.kinds.monitor import MonitorSpec
 from modelops.spec.kinds.rollout_plan import RolloutPlanSpec
 from modelops.spec.layout import (
     ACCESS,
+    DEPLOYMENT,
     DOSSIER,
     ENVIRONMENT,
     GATE_POLICY,
@@ -46,7 +47,8 @@ class Facts:
     is not the one that the evidence binds is none. ``dossier``, ``rollout`` and ``monitor`` are of the branch's tip:
     ``release.revision``; so are the ``environments`` that the release was promoted to, and ``access``, who may call
     those of them that do not let everybody. ``card`` is the signed model card. Earlier releases come oldest first.
-    ``root`` is the first commit of the branch's own line, which no other repository has, and the project's folder.
+    ``root`` is the first commit of the branch's own line, which forks alone share, and the project's folder.
+    ``on_trial`` are the environments whose candidate the release is at the tip.
     """
 
     release: ReleaseAnswer
@@ -63,6 +65,7 @@ class Facts:
     card: bytes
     earlier: tuple[ReleaseAnswer, ...]
     root: str
+    on_trial: frozenset[str]
 
     @property
     def name(self) -> str:
@@ -136,8 +139,14 @@ def gather(repository: Repository, model: str, number: int, *, branch: str, aske
         access=access,
         card=now.read(ReleaseFiles(answer.model, answer.release).card) or b"",
         earlier=tuple(_earlier(repository, answer, branch, asked)),
+        on_trial=frozenset(name for name in places if _candidate(now, answer.model, name) == answer.release),
         root="/".join([first.id, *([repository.folder] if repository.folder else [])]),
     )
+
+
+def _candidate(now: _Files, model: str, environment: str) -> int | None:
+    deployment = now.load(DEPLOYMENT.path(model, environment))
+    return None if deployment is None else deployment.spec.candidate
 
 
 def _earlier(repository: Repository, answer: ReleaseAnswer, branch: str, asked: Asked) -> Iterable[ReleaseAnswer]:

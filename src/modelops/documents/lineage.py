@@ -1,7 +1,8 @@
 """What a release comes from and where it went: for people, and as events of OpenLineage for tools that draw it.
 
-The specification is at openlineage.io. Every event is a function of signed evidence and files: its time is that of what
-it tells, and the ids of runs are made of what they say, so that to send them twice changes nothing.
+The specification is at openlineage.io. Every event is a function of signed evidence and files, and of the version that
+writes it: its time is that of what it tells, and the ids of runs are made of what they say, so that to send them twice
+changes nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modelops import __version__
+from modelops.audit import PromotionAnswer
 from modelops.documents.facts import Facts
 from modelops.documents.paper import Paper, Section, Table
 from modelops.documents.said import about, unapproved
@@ -35,8 +37,20 @@ _VERSIONS = {
     "TestRunFacet": "1-0-1",
 }
 """Versions of the facets' schemas; each may change by itself."""
+_SYSTEMS = "modelops-source"
+"""The namespace of the systems that data come from, as people call them: no name of theirs is one of a release."""
 _STATUS = {"pass": "pass", "fail": "fail"}
 """What the verdicts of gates are called there; of one that said neither there is no result, as if it was skipped."""
+_AT_ONCE = "at once"
+_ENDS = {
+    _AT_ONCE: "COMPLETE",
+    "succeeded": "COMPLETE",
+    "overridden": "COMPLETE",
+    "failed": "FAIL",
+    "aborted": "ABORT",
+    "withdrawn": "ABORT",
+}
+"""What the ends of promotions are called there."""
 
 Json = dict[str, Any]
 
@@ -44,10 +58,10 @@ Json = dict[str, Any]
 def open_lineage(facts: Facts) -> bytes:
     """Return the events as one JSON array: how the data came, the training with its gates, and every promotion.
 
-    Where the evidence does not say when it was made, there is no event of the training.
+    Where the evidence does not say when it was made, there is no event of its data and its training.
     """
     events = [*_data(facts), *_training(facts), *_promotions(facts)]
-    return json.dumps(events, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(events, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def lineage_paper(facts: Facts) -> Paper:
@@ -56,10 +70,16 @@ def lineage_paper(facts: Facts) -> Paper:
     sources = snapshot.source.upstream if snapshot is not None else ()
     kept = f"data {release.data.snapshot}"
     steps = [
-        ("taken", ", ".join(sources) or "-", kept, "-"),
-        ("trained", f"{kept}, code {release.code.commit[:12]}", f"release {release.release}", _when(facts)),
+        ("taken", ", ".join(sources) or "-", kept, "-", "-"),
+        ("trained", f"{kept}, code {release.code.commit[:12]}", f"release {release.release}", _when(facts), "released"),
         *(
-            ("promoted", f"release {one.release}", f"{release.model} in {one.environment}", one.promoted_at)
+            (
+                "promoted",
+                f"release {one.release}",
+                f"{release.model} in {one.environment}",
+                one.promoted_at,
+                " ".join(dict.fromkeys(_ended(facts, one))) if one.outcomes else _ended(facts, one)[0],
+            )
             for one in release.promotions
             if one.trust.ok
         ),
@@ -70,9 +90,9 @@ def lineage_paper(facts: Facts) -> Paper:
     elif not sources:
         gaps.append(f"the snapshot {release.data.snapshot} names nothing that its data come from (source.upstream)")
     if release.made is None:
-        gaps.append("when it was trained is not in its evidence, so the events leave the training out")
+        gaps.append("when it was trained is not in its evidence, so no event tells of its data and training")
     gaps += [f"{one.name} is not proven, and left out" for one in release.promotions if not one.trust.ok]
-    table = Table("Steps", ("step", "from", "to", "when"), tuple(steps), facts.evidence)
+    table = Table("Steps", ("step", "from", "to", "when", "how it ended"), tuple(steps), facts.evidence)
     extra = unapproved(facts)
     head = [*about(facts), ("namespace", _namespace(facts)), ("format", "OpenLineage 2-0-2")]
     sections = [Section("steps", "Steps", tables=[table], gaps=gaps), *([extra] if extra else [])]
@@ -96,7 +116,7 @@ def _data(facts: Facts) -> Iterable[Json]:
     yield {
         **_event("JobEvent", facts.release.made.started),
         "job": _job(facts, f"{facts.release.model}.data", f"Takes the snapshot {facts.release.data.snapshot}.", "DATA"),
-        "inputs": [_dataset(facts, source) for source in facts.snapshot.source.upstream],
+        "inputs": [{"namespace": _SYSTEMS, "name": source} for source in facts.snapshot.source.upstream],
         "outputs": [_dataset(facts, name, facets=_data_facets(facts, facts.snapshot))],
     }
 
@@ -128,21 +148,31 @@ def _training(facts: Facts) -> Iterable[Json]:
 
 
 def _promotions(facts: Facts) -> Iterable[Json]:
-    """Yield a run for each proven promotion: the environment holds what was released."""
+    """Yield a run for each proven promotion; the environment holds the release where it did not fail on trial."""
     release = facts.release
     for one in release.promotions:
         if not one.trust.ok:
             continue
         called = f"Puts a release of {release.model} into service in {one.environment}."
         told = {
-            "run": {"runId": _run_id(facts, "promote", one.path, one.promoted_at)},
+            "run": {"runId": _run_id(facts, "promote", one.file)},
             "job": _job(facts, f"{release.model}.promote.{one.environment}", called, "PROMOTION"),
             "inputs": [_dataset(facts, _artifact_name(facts), facets=_artifact_facets(facts))],
         }
-        served = _dataset(facts, f"{release.model}/environments/{one.environment}", facets=_artifact_facets(facts))
-        # It is over in the moment in which it is decided; a run is told to begin all the same.
+        word, at = _ended(facts, one)
         yield {**_event("RunEvent", one.promoted_at), "eventType": "START", **told, "outputs": []}
-        yield {**_event("RunEvent", one.promoted_at), "eventType": "COMPLETE", **told, "outputs": [served]}
+        if word in _ENDS:
+            served = _dataset(facts, f"{release.model}/environments/{one.environment}", facets=_artifact_facets(facts))
+            outputs = [served] if _ENDS[word] == "COMPLETE" else []
+            yield {**_event("RunEvent", at), "eventType": _ENDS[word], **told, "outputs": outputs}
+
+
+def _ended(facts: Facts, one: PromotionAnswer) -> tuple[str, str]:
+    """Return how a promotion ended and when: at once, where it began no trial."""
+    for outcome in reversed(one.outcomes):
+        if outcome.get("outcome") in _ENDS:
+            return str(outcome["outcome"]), str(outcome.get("at") or one.promoted_at)
+    return ("on trial" if one.environment in facts.on_trial else _AT_ONCE), one.promoted_at
 
 
 def _event(kind: str, time: str) -> Json:
@@ -198,12 +228,18 @@ def _artifact_facets(facts: Facts) -> Json:
 
 
 def _test(one: VerdictRecord) -> Json:
+    said = [one.reason]
+    if one.waived and one.waiver is not None:
+        said.append(f"waived by {one.waiver.name}")
+    if one.toothless:
+        said.append(f"holds nothing up: {one.toothless}")
     found: Json = {
         "name": f"{one.policy}/{one.gate}",
         "status": _STATUS.get(one.verdict, "skip"),
-        "severity": "error" if one.blocking else "warn",
+        # There an error is what stops the run, and a warning lets it go on.
+        "severity": "error" if one.blocking and not one.waived and not one.toothless else "warn",
         "type": one.type,
-        "description": one.reason,
+        "description": "; ".join(said),
     }
     if one.limit is not None:
         found["expected"] = _text(one.limit)

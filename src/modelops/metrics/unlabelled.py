@@ -271,7 +271,8 @@ def estimate_by_loss(
     -----
     The mean loss is that of the fitted model on the window. Its variance is that of these values over the window, and
     that of the fit: the jackknife's over ten random groups of the holdout, with Student's t of nine degrees of freedom.
-    So the interval is wide where the window lies in a corner of the holdout, of which few rows tell.
+    So the interval is wide where the window lies in a corner of the holdout, of which few rows tell. What trees pull
+    from a corner towards its neighbours is not in it, nor are heavy tails that the holdout does not show.
 
     References
     ----------

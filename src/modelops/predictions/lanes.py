@@ -21,9 +21,13 @@ __all__ = ["PART_ROWS", "Entry", "Lanes", "Queued", "parts_of", "tell"]
 PART_ROWS = 16
 """Rows of large requests that are one transaction where single rows are waited for: so long may one wait for them."""
 CALM_ROWS = 512
-"""Rows of large requests that are one transaction where nobody waits: the disk keeps up with ten times as many."""
+"""Rows of large requests that are one transaction where nobody waits, or too many do: two to three times as fast."""
+CALM_BYTES = 256 << 10
+"""So many bytes of features are enough for one transaction, however few rows they are."""
 CALM_SECONDS = 1.0
 """How long after the last single row that was waited for nobody is expected to wait."""
+BEHIND_ROWS = 2048
+"""With more rows of large requests in the queue it falls behind, and single rows wait for larger parts."""
 LARGEST_BATCH = 4096
 
 Told = Callable[[Any, ModelOpsError | None], object]
@@ -147,11 +151,12 @@ class Lanes:
         queue = self.large
         first = queue.popleft()
         taken: list[Queued] = [first]
-        rows, day = len(first.rows), day_of(first.time)
-        most = CALM_ROWS if time.monotonic() - self._waited > CALM_SECONDS else PART_ROWS
+        rows, size, day = len(first.rows), _bytes(first), day_of(first.time)
+        calm = time.monotonic() - self._waited > CALM_SECONDS or len(queue) * PART_ROWS > BEHIND_ROWS
+        most = CALM_ROWS if calm else PART_ROWS
         while queue and bool(queue[0].rows) == bool(rows) and queue[0].after <= self._taken:
-            rows += len(queue[0].rows)
-            if rows > most or (queue[0].rows and day_of(queue[0].time) != day):
+            rows, size = rows + len(queue[0].rows), size + _bytes(queue[0])
+            if rows > most or size > CALM_BYTES or (queue[0].rows and day_of(queue[0].time) != day):
                 break
             taken.append(queue.popleft())
         return taken
@@ -178,10 +183,14 @@ class Lanes:
         return failure("log-full", f"the prediction log {reason}", exit=Exit.WORLD, hint="try again", retryable=True)
 
 
+def _bytes(entry: Entry) -> int:
+    return sum(len(row.features) for row in entry.rows)
+
+
 def parts_of(rows: Sequence[Row], told: Told | None, loop: asyncio.AbstractEventLoop | None) -> list[Entry]:
     """Return the parts of a large request; who waits is told once, when what becomes of each of them is known.
 
-    Each part is a transaction of its own: where a disk refuses one, those before it are written. The outcome is how
+    No part is torn by a transaction: where a disk refuses one, those before it are written. The outcome is how
     many rows are not, with the first error.
     """
     parts = [rows[start : start + PART_ROWS] for start in range(0, len(rows), PART_ROWS)]

@@ -159,8 +159,8 @@ class PredictionLog:
     ) -> None:
         """Queue rows of one time; on the running loop it is told when they are on disk, or why they are not.
 
-        More than ``PART_ROWS`` are several transactions, and a disk that refuses one of them has taken those before; it
-        is told how many rows are not there. Of fewer all are there or none.
+        More than ``PART_ROWS`` may be several transactions, and a disk that refuses one of them has taken those before;
+        it is told how many rows are not there. Of fewer all are there or none.
         """
         loop, room = asyncio.get_running_loop(), 0 if reserved else len(rows)
         if len(rows) <= PART_ROWS:

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import queue
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from modelops.errors import Exit, ModelOpsError, failure
 
-__all__ = ["BEHIND", "Threads", "step_back"]
+__all__ = ["Threads"]
 
-BEHIND = 5
-"""By how much what is slow steps back from what is quick: as little as helps, as it may hold the interpreter's lock."""
 _Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]] | None
 
 
 class Threads:
     """Daemon threads, started with the first call. A call whose waiter has gone before its turn is not made.
 
-    ``finished`` counts the calls that came back. Those that are ``behind`` come after the event loop where both could
-    run.
+    ``finished`` counts the calls that came back.
     """
 
-    def __init__(self, count: int, name: str, *, behind: bool = False) -> None:
+    def __init__(self, count: int, name: str) -> None:
         self.finished = 0
-        self._behind = behind
         self._count = self._missing = count
         self._name = name
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
@@ -49,8 +43,6 @@ class Threads:
             self._jobs.put(None)
 
     def _work(self) -> None:
-        if self._behind:
-            step_back(threading.get_native_id())
         try:
             while (job := self._jobs.get()) is not None:
                 self._one(*job)
@@ -74,17 +66,6 @@ class Threads:
             # Nobody waits any more when the loop is closed, which it may be at any moment.
             with contextlib.suppress(RuntimeError):
                 future.get_loop().call_soon_threadsafe(_settle, future, result, error)
-
-
-def step_back(task: int, by: int = BEHIND) -> None:
-    """Let a thread or a process come after those of the server that answer single rows, where both could run.
-
-    Only Linux knows that of a thread.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, task, min(19, os.getpriority(os.PRIO_PROCESS, os.getpid()) + by))
-            os.sched_setscheduler(task, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _settle(future: asyncio.Future[Any], result: object, error: ModelOpsError | None) -> None:

@@ -7,6 +7,7 @@ server does something else between two of them.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import signal
 import subprocess
@@ -24,12 +25,13 @@ from modelops.serving.asking.later import defect
 from modelops.serving.forms import Form, Takes, body_of
 from modelops.serving.http import Request
 from modelops.serving.protocol import STEP, InferRequest, RequestedOutput, Tensor, header_length
-from modelops.serving.threads import BEHIND, step_back
 
-__all__ = ["APART_BYTES", "Reader"]
+__all__ = ["APART_BYTES", "BEHIND", "Reader"]
 
 APART_BYTES = 256 << 10
 """So much text is read in about a millisecond; more is read apart."""
+BEHIND = 10
+"""By how much the process that reads is nicer than the server."""
 _MEANT = (b"content-encoding", b"inference-header-content-length")
 _LENGTH = 8
 _UP = b"up"
@@ -79,10 +81,11 @@ class Reader:
             stdout=subprocess.PIPE,
             bufsize=-1,
             env=guard_environment(),
-            start_new_session=True,
+            # A signal from the terminal is not for it. A session of its own could be scheduled as a group of its own,
+            # in which it comes after nobody.
+            process_group=0,
         )
-        # Its imports as well.
-        step_back(self._process.pid, 2 * BEHIND)
+        _step_back(self._process.pid)
         return self._process
 
     def _asked(self, process: subprocess.Popen[bytes], form: Form, request: Request, model: Takes) -> InferRequest:
@@ -103,6 +106,14 @@ class Reader:
         outputs = found["outputs"]
         asked = None if outputs is None else [RequestedOutput(*each) for each in outputs]
         return InferRequest(tensors, found["id"], found["parameters"], asked)
+
+
+def _step_back(pid: int) -> None:
+    """Let a process come after the server, which answers single rows meanwhile, from its imports on."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + BEHIND))
+    with contextlib.suppress(AttributeError, OSError):
+        os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _has_spoken(process: subprocess.Popen[bytes]) -> bool:

@@ -83,7 +83,7 @@ class Inference:
         self._clock = clock
         self._waits = waits
         self._offer = offer
-        self._preparing = Threads(1, "preparing", behind=True)
+        self._preparing = Threads(1, "preparing")
         self._reader = Reader()
         self._predicting: dict[tuple[str, str, _Lane], Threads] = {}
         self._random: list[str] = []
@@ -200,8 +200,7 @@ class Inference:
             for name, digest, size in tuple(self._predicting):
                 if name == model.name and digest not in present:
                     self._predicting.pop((name, digest, size)).close()
-            count, name = 2 if lane == "small" else 1, f"{model.name}-{work.arm.version}"
-            found = self._predicting[key] = Threads(count, name, behind=lane != "small")
+            found = self._predicting[key] = Threads(2 if lane == "small" else 1, f"{model.name}-{work.arm.version}")
         return found
 
     def _abandoned(self, work: Work, job: asyncio.Future[None], *, stuck: bool) -> None:
