@@ -348,13 +348,13 @@ def test_the_lineage_is_what_openlineage_calls_one(world: World) -> None:
             v2.InputDataset(
                 one["namespace"],
                 one["name"],
-                facets("dataset", one.get("facets", {})),
+                facets=facets("dataset", one.get("facets", {})),
                 inputFacets=facets("input", one.get("inputFacets", {})),
             )
             for one in event["inputs"]
         ]
         told["outputs"] = [
-            v2.OutputDataset(one["namespace"], one["name"], facets("dataset", one.get("facets", {})))
+            v2.OutputDataset(one["namespace"], one["name"], facets=facets("dataset", one.get("facets", {})))
             for one in event["outputs"]
         ]
         if event["schemaURL"].endswith("/JobEvent"):
