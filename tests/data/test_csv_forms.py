@@ -120,9 +120,13 @@ MARKS = [
     ("a point where commas separate", ",", {"x": ["3.835", "6.471"]}, [3.835, 6.471]),
     ("a fraction of its own", ";", {"x": ["3.835", "0.647"]}, [3.835, 0.647]),
     ("a long number of its own", ";", {"x": ["3.835", "1778"]}, [3.835, 1778.0]),
+    ("grouped in some rows", ";", {"x": ["3.835", "1778"], "y": ["39,00", "6,25"]}, None),
+    ("grouped in some rows, commas that separate", ",", {"x": ['"3,835"', "1778"]}, None),
+    ("a fraction unlike its neighbours'", ";", {"x": ["3.835", "177.5"], "y": ["39,00", "6,25"]}, [3.835, 177.5]),
     ("two groups", ";", {"x": ["3.835.000", "1.778"]}, [3835000, 1778]),
     ("a group and a fraction", "\t", {"x": ["-1.778,25", "647"]}, [-1778.25, 647.0]),
     ("groups by spaces", ";", {"x": ["1 778", "12\u00a0647"], "y": ["1,5", "2"]}, [1778, 12647]),
+    ("groups by spaces only", ";", {"x": ["1 778", "647"], "y": ["1,5", "2"]}, [1778, 647]),
     ("groups by apostrophes", ";", {"x": ["1'778.5", "647"]}, [1778.5, 647.0]),
     ("nothing", ";", {"x": ["3.835", "647"]}, None),
     ("two files in one", ";", {"x": ["3.835", "647"], "y": ["1,5", "2"], "z": ["1.5", "2"]}, None),
@@ -155,6 +159,8 @@ def test_a_person_says_which_mark_is_the_decimal_one(project: Project) -> None:
     project.write({"d/a.csv": "k;x\n1;3.835\n2;647\n"})
     assert project.rows(project.take(decimal=",")).column("x").to_pylist() == [3835, 647]
     assert project.rows(project.take(decimal=".")).column("x").to_pylist() == [3.835, 647.0]
+    project.write({"e/a.csv": "k;x\n1;3.835\n2;1778\n"})
+    assert project.rows(project.take(folder="e", decimal=",")).column("x").to_pylist() == [3835, 1778]
     with pytest.raises(ModelOpsError) as caught:
         project.take(types={"x": "number"})
     assert caught.value.first.code == "ambiguous-numbers"
@@ -262,6 +268,12 @@ def test_a_value_that_is_not_of_the_declared_type_is_named(project: Project) -> 
 TARGETS = [
     ("absent", "a,b\n1,2\n", "target-absent", "a.csv has no target 'y'"),
     ("constant", "a,y\n1,no\n2,no\n", "target-constant", "'no' in every row of a.csv"),
+    (
+        "constant but for none",
+        "a,y\n1,x\n2,NA\n",
+        "target-constant",
+        "in 1 rows of a.csv and missing in the other 1",
+    ),
     ("all missing", "a,y\n1,\n2,NA\n", "target-missing", "all 2 rows of a.csv miss the target 'y'"),
 ]
 

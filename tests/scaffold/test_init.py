@@ -615,6 +615,25 @@ def test_unusable_data_is_refused_and_leaves_no_model(
     assert not Path("models").exists()
 
 
+def test_a_word_that_is_half_as_frequent_as_a_label_may_be_one(initialised: Init) -> None:
+    """None beside Low and High is asked about, and said to be a label it is one; a few missing labels are none."""
+    path = Path.cwd().parent / "grades.csv"
+    words = ["Low", "High", "None"]
+    rows = [f"{number},{number * 7 % 13},{words[number * 5 % 11 % 3]}" for number in range(300)]
+    path.write_text("\n".join(["k,a,grade", *rows]) + "\n")
+    words_of = ("--model", "grades", "--data", path, "--target", "grade")
+    (problem,) = error_of(initialised, *words_of).problems
+    assert problem.code == "target-unusable"
+    assert "'None' in" in problem.message
+    assert problem.hint == "say --missing grade= for a label, --missing grade=None for none"
+    assert not Path("models").exists()
+    initialised(*words_of, "--missing", "grade=")
+    assert set(graph_here().models["grades"].snapshots["initial"].spec.balance) == set(words)
+    path.write_text(path.read_text().replace("None", "Low") + "300,1,None\n" * 3)
+    initialised("--model", "few", *words_of[2:])
+    assert set(graph_here().models["few"].snapshots["initial"].spec.balance) == {"Low", "High"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

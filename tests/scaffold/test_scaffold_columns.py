@@ -47,6 +47,14 @@ def test_a_column_gets_the_type_that_its_values_show(values: list[object], expec
     assert finding(values).type == expected
 
 
+@pytest.mark.parametrize("values", [repeat("EU", None), repeat("x", ""), repeat(True, None)])
+def test_whether_a_text_is_there_tells_rows_apart(values: list[object]) -> None:
+    """A mark in some rows, and a category beside a word that means missing, are features that may be missing."""
+    found = finding(values)
+    assert (found.type, found.nullable) == ("category", True)
+    assert "whether it has one is what a model sees" in found.said
+
+
 @pytest.mark.parametrize(
     ("values", "name", "remark"),
     [
@@ -54,7 +62,8 @@ def test_a_column_gets_the_type_that_its_values_show(values: list[object], expec
         ([float("nan")] * N, "c", "every value is missing"),
         ([""] * N, "c", "every value is missing"),
         (repeat("same"), "c", "one value only"),
-        (repeat("same", None), "c", "one value only"),
+        (repeat(7, None), "c", "one value only, and none in"),
+        (["mark"] * 2 + [None] * N, "c", "one value only, and none in 100 rows"),
         (repeat(7), "c", "one value only"),
         ([[1], [2]] * (N // 2), "c", "not flat"),
         ([{"a": 1}, {"a": 2}] * (N // 2), "c", "not flat"),

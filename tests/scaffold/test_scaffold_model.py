@@ -244,7 +244,7 @@ def test_the_quality_gate_allows_what_the_data_is_like() -> None:
         {
             "colour": ["red", "blue"] * 100,
             "gap": [None, None, None, 1.0, 2.0] * 40,
-            "churned": [0, 1, 1, 0, 1] * 40,
+            "churned": [0, 1, 1, 0, 1, 1, 0, 0, 1, 0] * 20,
         }
     )
     path = "policies/gates/churn.yaml"

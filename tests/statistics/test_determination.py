@@ -74,6 +74,63 @@ def test_a_number_made_of_columns_is_found() -> None:
     assert found(total + generator.normal(0, 0.1, n), casual=part, registered=total - part) == []
 
 
+def test_the_last_of_a_set_of_indicators_is_told_with_the_others() -> None:
+    """Two of three give the label of every row; the third, which is what they leave, tells one label as well."""
+    generator = np.random.default_rng(3)
+    label = generator.integers(0, 3, 400) * 1.0
+    columns = {f"is{kind}": (label == kind) * 1.0 for kind in range(3)}
+    (found,) = determining({"x": generator.normal(size=400), **columns}, label, classes=True)
+    assert set(found.columns) == set(columns)
+
+
+@pytest.mark.parametrize("classes", [False, True])
+def test_a_copy_with_missing_values_is_found_in_the_rows_that_have_one(classes: bool) -> None:
+    """A few cells that are empty make no copy honest, and the rows are told of which it is said."""
+    generator = np.random.default_rng(5)
+    target = generator.integers(0, 2, 500) * 1.0 if classes else generator.normal(size=500)
+    copy = np.where(generator.random(500) < 0.05, np.nan, 3 * target)
+    (found,) = determining({"x": generator.normal(size=500), "copy": copy}, target, classes=classes)
+    assert found.columns == ("copy",)
+    assert found.where(500) == f"in all {int(np.isfinite(copy).sum())} rows that have a value"
+    honest = np.where(generator.random(500) < 0.6, np.nan, generator.integers(0, 3, 500))
+    assert determining({"honest": honest}, target, classes=classes) == ()
+
+
+def test_a_coarser_form_of_a_number_is_found() -> None:
+    """Ranges, ranks, rounded values and flags of the target never fall where it rises; what is near it once does."""
+    generator = np.random.default_rng(6)
+    price = generator.lognormal(12, 0.4, 600).round(-2)
+
+    def found(values, target=price):
+        return [(one.columns, one.how) for one in determining({"of": values}, target, classes=False)]
+
+    order = [(("of",), "order")]
+    bands = np.array(["cheap", "fair", "dear"], dtype=object)
+    assert found(bands[np.digitize(price, [120_000, 200_000])]) == order
+    assert found(np.log10(price).round(2)) == found(-np.floor(price / 1000)) == found((price > 250_000) * 1.0) == order
+    swapped = np.floor(price / 20_000)
+    swapped[[int(price.argmin()), int(price.argmax())]] = swapped[[int(price.argmax()), int(price.argmin())]]
+    assert found(swapped) == found(generator.permutation(swapped)) == []
+    events = generator.poisson(0.3, 600) * 1.0
+    assert found((events > 0) * 1.0, events) == order
+    rare = (generator.random(600) < 0.02) * 1.0
+    assert found(rare, (generator.random(600) < 0.005) * 7.0 * (1 - rare)) == []
+
+
+def test_a_sum_or_a_product_may_be_rounded_to_cents() -> None:
+    """A gross amount of a net one and postage, and a price of an area and a price per square metre, are found."""
+    generator = np.random.default_rng(7)
+    net, post = generator.uniform(5, 500, 400).round(2), generator.uniform(2, 30, 400).round(2)
+    area, price = generator.uniform(30, 200, 400).round(1), generator.uniform(9e4, 8e5, 400).round(-2)
+    x = generator.normal(size=400)
+    gross = ((net + post) * 1.19).round(2)
+    (found,) = determining({"x": x, "net": net, "post": post}, gross, classes=False)
+    assert set(found.columns) == {"net", "post"}
+    (found,) = determining({"x": x, "area": area, "each": (price / area).round(0)}, price, classes=False)
+    assert set(found.columns) == {"area", "each"}
+    assert determining({"x": x, "net": net, "post": post}, gross + generator.normal(0, 2, 400), classes=False) == ()
+
+
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_digits, load_breast_cancer, load_diabetes])
 def test_honest_data_is_not_accused(load) -> None:
     """Columns that separate well but not by definition are no copies."""

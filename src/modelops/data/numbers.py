@@ -215,23 +215,26 @@ class Shape:
             if len(marks) > 1:
                 self.fractions.add(cast("Decimal", marks[1]))
 
-    def written(self, decimal: Decimal | None) -> Written | None:
-        """Return how the column is written, given the file's decimal mark if it is known; None where two ways fit."""
-        readings = [way for way in self._readings() if decimal in (None, way.decimal)]
-        if not readings:
-            # What the column shows by itself counts more than what its neighbours do.
-            readings = list(self._readings())
+    def written(self, decimal: Decimal | None, *, told: bool = False) -> Written | None:
+        """Return how the column is written, given the file's decimal mark if it is known; None where two ways fit.
+
+        What the column shows by itself counts more than what its neighbours do, but 1778 beside 1.778 shows little: in
+        a file of decimal commas some rows may be grouped and others not. If a person has ``told`` the mark, they are.
+        """
+        readings = [way for way in self._readings(decimal, told=told) if decimal in (None, way.decimal)]
+        if not readings and (decimal is None or self.fractions or _OTHER[decimal] not in self.either):
+            readings = list(self._readings(None, told=False))
         return readings[0] if len(readings) == 1 else None
 
-    def _readings(self) -> Iterable[Written]:
+    def _readings(self, known: Decimal | None, *, told: bool) -> Iterable[Written]:
         for decimal in get_args(Decimal):
             other = _OTHER[decimal]
             groups = self.groups | ({other} & self.either)
             if self.fractions - {decimal} or decimal in groups or len(groups) > 1:
                 continue
-            if self._long and other in groups:
+            if self._long and other in groups and not told:
                 continue  # who groups 1.778 writes no 1778
-            if not self.fractions and not self.either and not groups & {".", ","} and decimal == ",":
+            if not self.fractions and not self.either and not groups & {".", ","} and decimal == "," != known:
                 continue  # nothing speaks of a fraction
             yield Written(decimal, next(iter(groups), None))
 

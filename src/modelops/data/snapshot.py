@@ -367,9 +367,17 @@ def _require_usable_target(measured: Measured, forms: Mapping[str, ColumnForm], 
         )
     if column.distinct == 1:
         value = next(iter(measured.balance), column.minimum)
+        rows = f"every row of {path}, from row 1 to row {measured.rows}"
+        hint = "there is nothing to learn from one label"
+        if column.missing:
+            rows = f"{measured.rows - column.missing:,} rows of {path} and missing in the other {column.missing:,}"
+            told = (
+                "" if column.type != "category" else f", or say --missing '{target}=' if a word that stands there does"
+            )
+            hint = f"{hint}: if no label means another one, write a word there{told}"
         raise failure(
             "target-constant",
-            f"the target {target!r} is {show(value)} in every row of {path}, from row 1 to row {measured.rows}",
+            f"the target {target!r} is {show(value)} in {rows}",
             location=Location(path),
-            hint="there is nothing to learn from one label",
+            hint=hint,
         )

@@ -426,7 +426,7 @@ def _numbers(
 ) -> ColumnForm:
     """Return the form of a column of numbers with marks."""
     wanted = asked.types.get(name)
-    written = shape.written(decimal)
+    written = shape.written(decimal, told=asked.decimal is not None)
     if written is None:
         if wanted not in ("number", "integer"):
             return ColumnForm("category")
@@ -445,7 +445,7 @@ def _numbers(
 
 def _dressed(table: RawTable, asked: Asked, name: str, dress: Dress, decimal: Decimal | None) -> ColumnForm:
     """Return the form of a column of numbers with a unit or brackets around; they are numbers, whole or not."""
-    around, inner = dress.written, dress.inner.written(decimal)
+    around, inner = dress.written, dress.inner.written(decimal, told=asked.decimal is not None)
     assert around is not None
     before = written_as(asked.formats.get(name, ""))
     if inner is None and before is not None and (before.unit, before.brackets) == (around.unit, around.brackets):

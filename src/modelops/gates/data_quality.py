@@ -236,8 +236,7 @@ def _answers(params: Params, subject: Subject, train: Columns, test: Columns) ->
     for found in determining(columns, target[known], classes=classes):
         copies |= set(found.columns)
         why = [f"{name}: {features[name].known_at_prediction}" for name in found.columns]
-        where = "in most rows of a label" if found.how == "presence" else f"in all {n} rows"
-        what = f"{found} {subject.model.data.target} {where}"
+        what = f"{found} {subject.model.data.target} {found.where(n)}"
         if all(features[name].known_at_prediction for name in found.columns):
             yield Verdict("pass", f"{what}{_KNOWN} ({'; '.join(why)})", 1.0, n=n)
         else:

@@ -31,7 +31,7 @@ def without_answers(table: pa.Table, target: Target, found: Sequence[Finding]) -
     reasons: dict[str, str] = {}
     for one in determining(columns, codes[known], classes=target.task != "regression"):
         for name in one.columns:
-            reasons[name] = f"{one} {target.name} in all {int(known.sum())} rows, so it holds the answer; {WAY_BACK}"
+            reasons[name] = f"{one} {target.name} {one.where(int(known.sum()))}, so it holds the answer; {WAY_BACK}"
     return [
         replace(finding, type=None, remark=reasons[finding.name]) if finding.name in reasons else finding
         for finding in found

@@ -47,7 +47,9 @@ _PROTECTED = re.compile(
     re.IGNORECASE,
 )
 _AMOUNT = re.compile(r"[-+]?[€$£¥]? ?[-+]?\d{1,3}(?:[,.' \u00a0]?\d{3})*(?:[.,]\d+)? ?[%€$£¥]?")
-_AMOUNTS = re.compile(r"\D{0,6}\d{1,3}(?:[,.'\u2019 \u00a0\u202f]?\d{3})*[.,]\d{1,2}\D{0,6}")
+_AMOUNTS = re.compile(
+    r"\D{0,6}\d{1,3}(?:[,.'\u2019 \u00a0\u202f]?\d{3})*[.,](?:\d{1,2}\D{0,6}|[-\u2013\u2014]{1,2}|\d+[eE][+-]?\d+)"
+)
 """Fractions with anything around them: they are measures, however they are written, and name no row."""
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?")
 _OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T]\d{1,2}:\d{2}.*)?")
@@ -101,9 +103,20 @@ def examine(name: str, values: pa.ChunkedArray) -> Finding:
         return out("every value is missing")
     distinct = pc.count_distinct(values, mode="only_valid").as_py()
     if distinct == 1:
-        return out("it has one value only")
+        return _one_value(name, values, missing)
     finding = _of_values(name, values, nullable, distinct, distinct / present)
     return _proven(finding if finding.type is not None else replace(finding, keeps=_natural(values)), values)
+
+
+def _one_value(name: str, values: pa.ChunkedArray, missing: int) -> Finding:
+    """Return what a column of one value is: whether a text is there at all tells rows apart, as a word would."""
+    if missing == 0:
+        return Finding(name, None, False, "it has one value only")
+    few = min(missing, len(values) - missing)
+    if not (_is_text(values.type) or pa.types.is_boolean(values.type)) or few < max(SHARED, 0.01 * len(values)):
+        return Finding(name, None, True, f"it has one value only, and none in {missing:,} rows", keeps=_natural(values))
+    said = f"one value, or none in {missing:,} rows: whether it has one is what a model sees"
+    return Finding(name, "category", True, said, said=said)
 
 
 def _of_values(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, share: float) -> Finding:
@@ -282,7 +295,7 @@ def _text(name: str, values: pa.ChunkedArray, nullable: bool, distinct: int, sha
         return Finding(name, None, nullable, remark, identifies)
 
     if not words or len(words) == 1:
-        return out("it has one value only" if words else "every value is missing")
+        return _one_value(name, values, _missing(values)) if words else out("every value is missing")
     if looks_boolean(words):
         return Finding(name, "boolean", nullable, f"written as {' and '.join(sorted(map(_show, words))[:2])}")
     if all(_ISO_DATE.fullmatch(word.strip()) for word in words):

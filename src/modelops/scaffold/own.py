@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast, get_args
@@ -23,6 +24,7 @@ from modelops.spec.layout import PROJECT
 from modelops.spec.load import load_resource
 from modelops.spec.locations import folder, refusal
 from modelops.spec.meta import FeatureType, Risk
+from modelops.spec.texts.words import PAIRS
 from modelops.spec.yaml.dump import dump
 from modelops.spec.yaml.edit import append
 
@@ -79,6 +81,8 @@ def add_model(site: Site, order: Order, result: Result) -> None:
     )  # fmt: skip
     first = _take(site, opened, asked)
     result.warnings += _unmet(order.missing or (), first)
+    if order.missing is None:
+        _require_labels(order.target, first)
     table = _read(site, first)
     wish = Wish(
         name=order.model, target=order.target, snapshot=SNAPSHOT, owner=owner, source=opened.label,
@@ -120,6 +124,24 @@ def _unmet(words: Sequence[str], spec: DataSnapshotSpec) -> list[str]:
         hint = "leave it out, or write it as the data does"
         raise failure("bad-missing", said, exit=Exit.USAGE, hint=hint)
     return unmet
+
+
+def _require_labels(target: str, spec: DataSnapshotSpec) -> None:
+    """Refuse words among labels that mean missing elsewhere, and are half as frequent as a label: they may be one."""
+    column = next(column for column in spec.columns if column.name == target)
+    labels = {word.lower() for word in spec.balance}
+    if column.type != "category" or not labels or any(labels <= pair for pair in PAIRS):
+        return
+    words = {word: count for word, count in column.missing_as.items() if 2 * count >= min(spec.balance.values())}
+    if words:
+        shown = " and ".join(f"{word!r} in {count:,} rows" for word, count in list(words.items())[:3])
+        told = " ".join(f"--missing {shlex.quote(f'{target}={word}')}" for word in column.missing_as)
+        raise failure(
+            "target-unusable",
+            f"target {target!r} says {shown}: it may be a label, or mean that there is none",
+            exit=Exit.USAGE,
+            hint=f"say --missing {shlex.quote(target + '=')} for a label, {told} for none",
+        )
 
 
 def _sign(site: Site, model: str, result: Result) -> list[str]:

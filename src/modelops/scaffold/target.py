@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from modelops.data.numbers import Shape
 from modelops.errors import Exit, failure
 from modelops.spec.kinds.model import Task
 from modelops.spec.meta import Scalar
@@ -142,11 +144,24 @@ def _task(name: str, type_: pa.DataType, counts: dict[Any, int], rows: int) -> t
     if whole and _counts_something(counts):
         return "regression", f"whole numbers from {min(counts)} to {max(counts)} of which the large are rare: a count"
     if distinct > MOST_CLASSES or (not whole and rows < 2 * distinct):
+        _require_one_reading(name, counts)
         raise failure(
             "target-unusable", f"target {name!r} has {distinct} different texts in {rows} rows: too many for classes",
             hint=f"group them into at most {MOST_CLASSES} classes, or name another target",
         )  # fmt: skip
     return "multiclass-classification", f"{distinct} different values"
+
+
+def _require_one_reading(name: str, counts: dict[Any, int]) -> None:
+    """Refuse numbers of which nothing says whether a mark in them is the decimal one."""
+    shape = Shape()
+    shape.see(pa.array(map(str, counts), pa.string()))
+    if shape.marked and shape.example:
+        ways = f"{shape.example.replace(',', '.')} or {re.sub('[.,]', '', shape.example)}"
+        raise failure(
+            "target-unusable", f"target {name!r} holds numbers that two readings fit: {shape.example!r} is {ways}",
+            hint="say which mark is the decimal one: --decimal . or --decimal ,",
+        )  # fmt: skip
 
 
 def _counts_something(counts: dict[int, int]) -> bool:

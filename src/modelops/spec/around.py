@@ -91,4 +91,7 @@ class Around:
     def release_hint(self) -> str:
         """Return the releases that the model has, as a hint."""
         names = sorted((name for name in self.known.all("Release", self.folder.name) if name.isdigit()), key=int)
-        return f"releases: {', '.join(names[-12:])}" if names else "this model has no release yet: modelops release"
+        if names:
+            return f"releases: {', '.join(names[-12:])}"
+        # A renamed model has none either: releases stay under the name that they were signed for.
+        return "this model has no release of its own yet: write null until it has one, by modelops release"

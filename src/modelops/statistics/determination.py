@@ -28,20 +28,25 @@ _DIFFERENT = 100
 """Different rows from which on copies of them count for nothing."""
 _SCREENED = 4000
 """Rows that a pair or a sum is tried on before all rows are."""
-_EXACT = 1e-7
-"""The largest residual of a sum that is the target, in its standard deviations: what rounding leaves."""
+_LEAST_PRESENT = 0.2
+"""Share of the rows that have a value from which on a rule for these rows alone is looked for."""
+_EXACT = 1e-3
+"""The largest residual of a sum that is the target, in its standard deviations: what rounding to cents leaves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Determined:
     """Columns from which every row's target follows, and how: ``alone``, ``sum``, ``difference`` or ``together``.
 
-    ``presence`` tells the target of some rows only: those with a value, or those without, all have one label.
-    ``beginning`` and ``length`` are those of a text that is hardly ever the same.
+    ``presence`` tells the target of some rows only: those with a value, or those without, all have one label. ``where
+    present`` determines it in the rows with a value, which are ``rows`` and not all. ``order`` is a coarser form of a
+    number: it never falls where the target rises, or never rises. ``beginning`` and ``length`` are those of a text that
+    is hardly ever the same.
     """
 
     columns: tuple[str, ...]
     how: str
+    rows: int | None = None
 
     def __str__(self) -> str:
         names = " and ".join(self.columns)
@@ -50,9 +55,20 @@ class Determined:
                 return f"whether {names} has a value tells"
             case "beginning" | "length":
                 return f"the {self.how} of {names} alone determines"
-            case "alone":
+            case "alone" | "where present":
                 return f"{names} alone determines"
+            case "order":
+                return f"{names} alone has the order of"
         return f"{names} together determine" if self.how == "together" else f"the {self.how} of {names} determines"
+
+    def where(self, n: int) -> str:
+        """Say in which of the ``n`` rows that have a target it is so."""
+        match self.how:
+            case "presence":
+                return "in most rows of a label"
+            case "where present" | "order" if self.rows is not None and self.rows < n:
+                return f"in all {self.rows} rows that have a value"
+        return f"in all {n} rows"
 
 
 def determining(columns: Mapping[str, Array], target: Array, *, classes: bool) -> tuple[Determined, ...]:
@@ -79,8 +95,11 @@ def determining(columns: Mapping[str, Array], target: Array, *, classes: bool) -
     It counts if writing it down takes 20 bits less than writing down the labels, given how often each occurs, and one
     bit less for each doubling of the rules tried: labels in random order meet one of them with a chance below one in a
     million (the number of rules of a length divided by the number of orders). So it needs some thirty rows, and no
-    large sample. Numbers are determined by a column of the same order, by one whose repeated values always come with
-    the same number, and by an exact sum or product of columns.
+    large sample. Numbers are determined by a column of the same order or of a coarser one, such as their ranges, by one
+    whose repeated values always come with the same number, and by an exact sum or product of columns. Where no rule
+    holds for a column with missing values, those are tried that hold wherever it has one, if a fifth of the rows has.
+    Sums and products may be rounded: no row is off by more than a thousandth of the target's standard deviation.
+    A number that follows from the columns of a sum is told with them: the last of a set of indicators is one.
 
     Rows that are equal in every column are looked at once where a hundred different ones are left: a copy of a row is
     no second witness. In coarse data, of which few rows differ, equal rows are different cases.
@@ -106,17 +125,86 @@ def determining(columns: Mapping[str, Array], target: Array, *, classes: bool) -
     found: list[Determined] = []
     looks = max(1, len(columns))
     for name, values in columns.items():
-        if _labels_follow(values, codes, looks) if classes else _numbers_follow(values, codes, looks):
-            found.append(Determined((name,), "alone"))
-        elif classes and _tells_by_presence(values, codes, looks):
-            found.append(Determined((name,), "presence"))
-        elif classes and (part := _telling_part(values, codes, looks)):
-            found.append(Determined((name,), part))
+        if (one := _single(name, values, codes, classes=classes, looks=looks)) is not None:
+            found.append(one)
     left = {name: values for name, values in columns.items() if not any(name in one.columns for one in found)}
     for one in [*(_pairs(left, codes) if classes else ()), *_sums(left, codes, classes=classes)]:
         if not any(name in other.columns for other in found for name in one.columns):
-            found.append(one)
+            found.append(_with_its_own(one, left))
     return tuple(found)
+
+
+def _single(name: str, values: Array, codes: Array, *, classes: bool, looks: int) -> Determined | None:
+    """Return how one column determines the target, None where it does not."""
+    follow = _labels_follow if classes else _numbers_follow
+    if follow(values, codes, looks):
+        return Determined((name,), "alone")
+    if classes and _tells_by_presence(values, codes, looks):
+        return Determined((name,), "presence")
+    if classes and (part := _telling_part(values, codes, looks)):
+        return Determined((name,), part)
+    present = values != "" if values.dtype == object else ~np.isnan(values)
+    rows = int(present.sum())
+    if rows < max(2, _LEAST_PRESENT * len(values)):
+        return None
+    if rows < len(values) and follow(values[present], _codes_of(codes[present], classes=classes), looks):
+        return Determined((name,), "where present", rows)
+    if not classes and _in_its_order(values[present], codes[present]) >= _BITS + math.log2(looks):
+        return Determined((name,), "order", rows)
+    return None
+
+
+def _codes_of(target: Array, *, classes: bool) -> Array:
+    codes: Array = np.unique(target, return_inverse=True)[1] if classes else target
+    return codes
+
+
+def _in_its_order(values: Array, target: Array) -> float:
+    """Return the bits that it says if values never fall, or never rise, where the target rises; 0 if one does.
+
+    Texts are put in the order of their means. Among rows of one target any order of the values is as good.
+    """
+    if values.dtype == object:
+        places = np.unique(values.astype(str), return_inverse=True)[1]
+        means = np.bincount(places, weights=target) / np.bincount(places)
+        values, ways = np.argsort(np.argsort(means))[places].astype(np.float64), math.lgamma(len(means) + 1)
+    else:
+        ways = math.log(2)
+    order = np.lexsort((values, target))
+    ranked, wanted = values[order], target[order]
+    firsts = np.flatnonzero(np.r_[True, wanted[1:] != wanted[:-1]])
+    lows, highs = np.minimum.reduceat(ranked, firsts), np.maximum.reduceat(ranked, firsts)
+    if not ((highs[:-1] <= lows[1:]).all() or (lows[:-1] >= highs[1:]).all()):
+        return 0.0
+    alike = np.flatnonzero(np.r_[True, (wanted[1:] != wanted[:-1]) | (ranked[1:] != ranked[:-1])])
+    free = _factorials(np.diff(np.r_[firsts, len(order)])) - _factorials(np.diff(np.r_[alike, len(order)]))
+    return _orders(np.unique(values, return_counts=True)[1]) - free / math.log(2) - ways / math.log(2)
+
+
+def _factorials(counts: Array) -> float:
+    """Return the logarithm of the product of the factorials."""
+    return sum(
+        times * math.lgamma(count + 1.0) for count, times in zip(*np.unique(counts, return_counts=True), strict=True)
+    )
+
+
+def _with_its_own(one: Determined, columns: Mapping[str, Array]) -> Determined:
+    """Return a finding of several columns with those that are a weighted sum of them and hold as much."""
+    made = _numeric(columns)
+    parts = {name: made[name] for name in one.columns if name in made}
+    if len(parts) < len(one.columns):
+        return one
+    own = [name for name in made if name not in one.columns and _exact(parts, made[name])]
+    return Determined((*one.columns, *own), "together") if own else one
+
+
+def _numeric(columns: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the columns that are numbers throughout, and not one only."""
+    return {
+        name: values.astype(np.float64)
+        for name, values in columns.items()
+        if values.dtype != object and np.isfinite(values).all() and np.ptp(values) > 0
+    }
 
 
 def _without_copies(columns: Mapping[str, Array], target: Array) -> tuple[Mapping[str, Array], Array]:
@@ -268,11 +356,7 @@ def _some(codes: Array) -> Array:
 
 def _sums(columns: Mapping[str, Array], target: Array, *, classes: bool) -> Iterator[Determined]:
     """Yield the columns whose weighted sum, or product, is the target in every row."""
-    numbers = {
-        name: values.astype(np.float64)
-        for name, values in columns.items()
-        if values.dtype != object and np.isfinite(values).all() and np.ptp(values) > 0
-    }
+    numbers = _numeric(columns)
     if len(target) < 3 * (len(numbers) + 2) or len(numbers) < 2:
         return
     if classes:
@@ -285,29 +369,36 @@ def _sums(columns: Mapping[str, Array], target: Array, *, classes: bool) -> Iter
     some = _exact(numbers, target)
     if not some and (target > 0).all():
         positive = {name: np.log(values) for name, values in numbers.items() if (values > 0).all()}
-        some = _exact({name: values for name, values in positive.items() if np.ptp(values) > 0}, np.log(target))
+        some = _exact({name: one for name, one in positive.items() if np.ptp(one) > 0}, np.log(target), product=True)
     if some:
         yield Determined(some, "together")
 
 
-def _exact(columns: Mapping[str, Array], target: Array) -> tuple[str, ...]:
-    """Return the fewest columns found whose weighted sum with a constant is the target; none where there are none."""
+def _exact(columns: Mapping[str, Array], target: Array, *, product: bool = False) -> tuple[str, ...]:
+    """Return the fewest columns found whose weighted sum with a constant is the target; none where there are none.
+
+    Of a ``product`` columns and target are logarithms.
+    """
     rows = np.linspace(0, len(target) - 1, min(_SCREENED, len(target))).astype(int)
     names = list(columns)
-    if not names or not _fits(columns, names, target, rows):
+    if not names or not _fits(columns, names, target, rows, product=product):
         return ()
     for name in list(names):
         without = [other for other in names if other != name]
-        if without and _fits(columns, without, target, rows):
+        if without and _fits(columns, without, target, rows, product=product):
             names = without
-    return tuple(names) if _fits(columns, names, target, np.arange(len(target))) else ()
+    return tuple(names) if _fits(columns, names, target, np.arange(len(target)), product=product) else ()
 
 
-def _fits(columns: Mapping[str, Array], names: Sequence[str], target: Array, rows: Array) -> bool:
+def _fits(columns: Mapping[str, Array], names: Sequence[str], target: Array, rows: Array, *, product: bool) -> bool:
     given = np.column_stack([_standard(columns[name])[rows] for name in names] + [np.ones(len(rows))])
-    wanted = _standard(target)[rows]
-    weights = np.linalg.lstsq(given, wanted, rcond=None)[0]
-    return bool(np.abs(given @ weights - wanted).max() <= _EXACT)
+    wanted = target[rows] - target.mean()
+    made = given @ np.linalg.lstsq(given, wanted, rcond=None)[0]
+    if product:
+        # Rounding leaves as much of a small product as of a large one.
+        made, wanted = np.exp(made), np.exp(wanted)
+    scale = float(np.exp(target - target.mean()).std() if product else target.std()) or 1.0
+    return bool(np.abs(made - wanted).max() <= _EXACT * scale)
 
 
 def _standard(values: Array) -> Array:
