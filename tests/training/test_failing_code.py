@@ -124,6 +124,8 @@ def test_every_other_way_to_fail_has_its_code(workshop: Workshop, code: str, exp
     problem = failing(workshop, code)
     assert problem.code == expected
     assert says in problem.message
+    if expected == "prediction-failed":
+        assert "ColumnTransformer" in str(problem.hint)
 
 
 @pytest.mark.parametrize(
