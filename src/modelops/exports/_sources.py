@@ -18,7 +18,7 @@ def _inside(path: str) -> str:
 
 Folder = Annotated[
     str,
-    Field(pattern=r"^[^/\s]\S*$", description="a folder below the root of the repository"),
+    Field(pattern=r"^[^/\s](.*\S)?$", description="a folder below the root of the repository"),
     AfterValidator(_inside),
 ]
 Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9]\S*$", description="without spaces")]
