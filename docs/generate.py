@@ -120,6 +120,12 @@ TYPE_TEXTS = {
     "path below models/, kebab-case segments": "model name",
     "sha256: and 64 hexadecimal digits": "digest",
     "full git object id": "git object id",
+    "as a part of a DNS name: lower-case letters, digits, hyphens and dots": "object name",
+    "as registry.example.com/modelops@sha256:…": "pinned image",
+    "cores, as 500m or 2": "text",
+    "bytes, as 512Mi or 2G": "text",
+    "a folder below the root of the repository": "text",
+    "without spaces": "text",
 }
 MEANINGS: Mapping[str, str] = yaml.safe_load((DOCS / "meanings.yaml").read_text(encoding="utf-8"))
 KIND_TEXTS = {

@@ -250,6 +250,11 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
         ('{send: {type: file, params: {path: ""}}}', 7, "path"),
         ('{send: {type: file, params: {path: "a\\0b"}}}', 7, "path"),
         ("{send: {type: pager}}", 7, "'pager' is not one of the alerts"),
+        (
+            "{send: {type: alertmanager, params: {url: 'https://a.example/api/v2/alerts'}}}",
+            7,
+            "url ends before /api/v2",
+        ),
         ("{send: {type: file}, environments: [moon]}", 7, "there is no environment 'moon'"),
         ("{send: {type: file}, events: [stall]}", 7, "'stall'"),
         ("{send: {type: file}, atMostEvery: 0}", 7, "atMostEvery"),

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
 
 from modelops import exports, plugins
@@ -467,3 +468,28 @@ def test_flux_applies_what_its_source_holds() -> None:
     assert apply["spec"]["path"] == "./deploy/production"
     (bare,) = exported("flux").values()
     assert "secretRef" not in next(yaml.safe_load_all(bare))["spec"]
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("argo-cd", {"repository": ""}),
+        ("argo-cd", {"repository": "models"}),
+        ("argo-cd", {"path": "/deploy"}),
+        ("argo-cd", {"path": "deploy/../.."}),
+        ("argo-cd", {"revision": ""}),
+        ("argo-cd", {"server": "cluster"}),
+        ("argo-cd", {"project": "My Project"}),
+        ("flux", {"path": "../deploy"}),
+        ("flux", {"branch": "a branch"}),
+        ("kserve", {"minimumReplicas": 5, "maximumReplicas": 2}),
+        ("kserve", {"memory": "512MB"}),
+    ],
+)
+def test_what_the_other_tool_could_not_take_is_refused(key: str, wrong: dict[str, Any]) -> None:
+    """Where the manifests lie and how many pods there are is checked here, not by a controller an hour later."""
+    params = plugins.load("exports", key).Params
+    right = GIVEN[key]
+    params.model_validate_json(json.dumps(right))
+    with pytest.raises(ValidationError):
+        params.model_validate_json(json.dumps({**right, **wrong}))

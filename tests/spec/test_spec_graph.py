@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from modelops.errors import Exit, ModelOpsError, Problem
+from modelops.spec.around import Metrics
 from modelops.spec.graph import Graph, build_graph, check_immutable
 from modelops.spec.kinds.data_snapshot import Source
 from modelops.spec.load import load_resource
@@ -15,7 +16,11 @@ GATES = "policies/gates/standard.yaml"
 DEPLOYMENT = "apiVersion: modelops/v1\nkind: Deployment\nmetadata:\n  name: staging\nspec:\n"
 
 
-def told(files: dict[str, bytes], metrics: frozenset[str] | None = None) -> list[tuple[str, str, str | None]]:
+_BINARY = ("binary-classification",)
+METRICS = {"recall": _BINARY, "roc-auc": _BINARY, "rmse": ("regression",)}
+
+
+def told(files: dict[str, bytes], metrics: Metrics | None = None) -> list[tuple[str, str, str | None]]:
     """Return (code, place, dotted) of every problem; the sweep over folders must find the same."""
     try:
         problems = build_graph(files, metrics, paths=files.keys()).refused
@@ -23,7 +28,7 @@ def told(files: dict[str, bytes], metrics: frozenset[str] | None = None) -> list
         problems = error.problems if error.exit is Exit.FILES else ()
     assert problems
     specs = [path for path in files if path.endswith((".yaml", ".yml"))]
-    swept = sweep(specs, files.__getitem__, every_path=frozenset(files), metric_names=metrics and (lambda: metrics))
+    swept = sweep(specs, files.__getitem__, every_path=frozenset(files), metrics=metrics and (lambda: metrics))
     assert sorted(map(str, swept.problems)) == sorted(map(str, problems))
     assert all(problem.message for problem in problems)
     return [(problem.code, str(problem.location), problem.dotted) for problem in problems]
@@ -155,6 +160,7 @@ OTHER_CASES = [
     ),
     (f"{FOLDER}/monitor.yaml", "type: psi", "type: psy", "unknown-plugin", "7:18", "spec.drift[0].type"),
     (f"{FOLDER}/monitor.yaml", "recall", "recal", "unknown-metric", "8:25", "spec.performance.metric"),
+    (f"{FOLDER}/monitor.yaml", "recall", "rmse", "metric-not-for-task", "8:25", "spec.performance.metric"),
     (f"{FOLDER}/monitor.yaml", ", minimum: 0.6", "", "missing-limit", "8:16", "spec.performance"),
     (GATES, "type: metric", "type: metrik", "unknown-plugin", "8:27", "spec.gates[0].type"),
     (GATES, "minimum: 0.85", "minimun: 0.85", "unknown-key", "8:70", "spec.gates[0].params.minimun"),
@@ -211,7 +217,7 @@ OTHER_CASES = [
 def test_each_mistake_elsewhere_has_its_line(path: str, old: str, new: str, code: str, place: str, dotted: str) -> None:
     """A mistake in any other file, plugin parameters and rules included, is reported at its own line."""
     where = f"{FOLDER}/model.yaml" if code == "rule-failed" else path
-    assert (code, f"{where}:{place}", dotted) in told(changed(path, old, new), frozenset({"recall", "roc-auc"}))
+    assert (code, f"{where}:{place}", dotted) in told(changed(path, old, new), METRICS)
 
 
 DEPLOYMENTS = [
@@ -267,7 +273,7 @@ def _broken() -> dict[str, bytes]:
 
 def test_references_of_a_file_are_checked_although_it_is_not_valid() -> None:
     """Wrong values and wrong references of one file come in one pass; what follows from a wrong value is not said."""
-    found = [(code, dotted) for code, _, dotted in told(_broken(), frozenset({"recall"}))]
+    found = [(code, dotted) for code, _, dotted in told(_broken(), METRICS)]
     for expected in [
         ("unknown-value", "spec.risk"),
         ("unknown-value", "spec.data.features[0].type"),
@@ -442,7 +448,13 @@ def test_a_monitor_names_one_score_or_several() -> None:
         assert build_graph(changed := files | {path: files[path].replace(listed, text)}, paths=changed).refused == ()
     for text, expected in (
         (b"drift: {type: psi, params: {bin: 5}}", ("unknown-key", "spec.drift.params.bin")),
-        (b"drift: {type: psi, bins: 5}", ("wrong-type", "spec.drift")),
+        (b"drift: {type: psi, bins: 5}", ("unknown-key", "spec.drift.bins")),
+        (b"drift: {type: jensen_shannon}", ("bad-value", "spec.drift.type")),
+        (b"drift: {type: psi, params: {warn: 0.3}}", ("bad-value", "spec.drift.params")),
+        (b"drift: {type: wasserstein, params: {alert: 0.4, warn: 0.5}}", ("bad-value", "spec.drift.params")),
+        (b"drift: {}", ("missing-key", "spec.drift")),
+        (b"drift: psi", ("wrong-type", "spec.drift")),
+        (b"drift: [psi]", ("wrong-type", "spec.drift[0]")),
         (b"drift: []", ("bad-value", "spec.drift")),
         (b"drift: [{type: psi}, {type: psi}]", ("score-twice", "spec.drift[1]")),
         (b"reference: {of: traffic}", ("reference-time", "spec.reference")),

@@ -390,6 +390,9 @@ def test_a_registry_without_tls_says_what_to_write(host: str) -> None:
         {"registry": "ghcr.io", "repository": "a", "usernameVariable": "X"},
         {"registry": "ghcr.io", "repository": "a", "password": "x"},
         {"registry": "ghcr.io\n", "repository": "a"},
+        {"registry": "ghcr.io:65536", "repository": "a"},
+        {"registry": "ghcr.io:0", "repository": "a"},
+        {"registry": "ghcr.io", "repository": "a:latest"},
     ],
 )
 def test_wrong_parameters_are_refused(given: dict[str, object]) -> None:

@@ -186,6 +186,16 @@ def test_equal_inputs_render_equal_bytes(key: str, params: dict[str, object]) ->
         ("kubernetes", {"storeClaim": "artifacts"}),
         ("kubernetes", {"image": "modelops:latest", "storeClaim": "artifacts"}),
         ("kubernetes", {**KUBERNETES, "replicas": 3}),
+        ("kubernetes", {**KUBERNETES, "image": "registry.example/Models@sha256:" + "a" * 64}),
+        ("kubernetes", {**KUBERNETES, "cpu": "half"}),
+        ("kubernetes", {**KUBERNETES, "cpu": -1}),
+        ("kubernetes", {**KUBERNETES, "cpu": 0}),
+        ("kubernetes", {**KUBERNETES, "cpu": True}),
+        ("kubernetes", {**KUBERNETES, "memory": "512MB"}),
+        ("kubernetes", {**KUBERNETES, "memory": "512m"}),
+        ("kubernetes", {**KUBERNETES, "logStorage": "0Gi"}),
+        ("kubernetes", {**KUBERNETES, "minimumReplicas": 5, "maximumReplicas": 2}),
+        ("kubernetes", {**KUBERNETES, "storeClaim": "My_Claim"}),
         ("docker", {"base": "python:3.12"}),
         ("docker", {"store": "$(rm -rf /)"}),
         ("local", {"port": 70000}),
@@ -195,6 +205,13 @@ def test_wrong_parameters_are_refused(key: str, params: dict[str, object]) -> No
     """Missing, unpinned, unknown and unsafe parameters do not validate."""
     with pytest.raises(ValidationError):
         render(key, **params)
+
+
+def test_amounts_may_be_numbers_and_names_of_objects_have_dots() -> None:
+    """As in Kubernetes itself: half a core is 0.5 or 500m, and a Secret's name is one of DNS, of several labels."""
+    more = {"cpu": 0.5, "memory": 536870912, "keySecret": "keys.of.models"}
+    pod = kubernetes(desired(), **more)["crm/churn/deployment.yaml"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"]["requests"] == {"cpu": "0.5", "memory": "536870912"}
 
 
 def test_the_dockerfile_is_pinned_and_unprivileged() -> None:

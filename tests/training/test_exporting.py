@@ -46,6 +46,19 @@ NEIGHBOURS = """make_pipeline(
         ColumnTransformer([("numbers", KNNImputer(), numbers), words], sparse_threshold=0),
         LogisticRegression(max_iter=500),
     )"""
+PARALLEL = """
+from multiprocessing.pool import ThreadPool
+
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import GridSearchCV
+
+
+def train(features, target, parameters, seed):
+    with ThreadPool(2) as pool:
+        assert pool.map(abs, [-1, 2]) == [1, 2]
+    forest = RandomForestClassifier(n_estimators=5, random_state=seed, n_jobs=2)
+    return GridSearchCV(forest, {"max_depth": [2, 3]}, cv=2, n_jobs=2).fit(features.fillna(0), target)
+"""
 
 
 def test_a_search_with_a_threshold_is_built(workshop: Workshop) -> None:
@@ -121,3 +134,11 @@ def test_no_failure_of_an_exporter_is_one_of_the_build(tmp_path: Path, work: Cal
 def test_what_an_exporter_returns_arrives(tmp_path: Path, export: Export) -> None:
     """Bytes, difference and reason are those that it returned, and this process goes on."""
     assert apart(lambda: export, tmp_path, PATIENCE, 256 << 20) == export
+
+
+def test_work_in_parallel_is_work_of_threads(workshop: Workshop) -> None:
+    """``n_jobs`` of a search and of its estimator, ``threads`` of the spec and pools of threads need no semaphores."""
+    features = ({"name": "amount", "type": "number"}, {"name": "age", "type": "number"})
+    record = workshop.build(workshop.request(PARALLEL, data__features=features, training__threads=2))
+    assert record.search is not None
+    assert record.search.candidates == 2

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from modelops.errors import ModelOpsError, Problem
@@ -33,6 +36,8 @@ def train(features, target, parameters, seed):
     model.n_features_in_ = 1
     return model
 """
+
+SVM = LinearSVC()
 
 
 class Booster:
@@ -119,6 +124,8 @@ def test_every_other_way_to_fail_has_its_code(workshop: Workshop, code: str, exp
     problem = failing(workshop, code)
     assert problem.code == expected
     assert says in problem.message
+    if expected == "prediction-failed":
+        assert "ColumnTransformer" in str(problem.hint)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +134,10 @@ def test_every_other_way_to_fail_has_its_code(workshop: Workshop, code: str, exp
         (Ridge().fit([[1], [2]], [0, 1]), "not-an-estimator", "Ridge"),
         (LogisticRegression, "not-an-estimator", "returned"),
         (LogisticRegression(), "not-fitted", "unfitted"),
-        (LinearSVC().fit([[1], [2]], [0, 1]), "no-probabilities", "LinearSVC"),
+        (LinearSVC().fit([[1], [2]], [0, 1]), "no-probabilities", "LinearSVC has no predict_proba"),
+        (make_pipeline(SVM).fit([[1], [2]], [0, 1]), "no-probabilities", "LinearSVC has no predict_proba; it is"),
+        (FixedThresholdClassifier(SVM).fit([[1], [2]], [0, 1]), "no-probabilities", "LinearSVC has no predict_proba"),
+        (VotingClassifier([("a", SVM)]).fit([[1], [2]], [0, 1]), "no-probabilities", "VotingClassifier has no predict"),
         (LogisticRegression().fit([[1], [2]], [0, 2]), "wrong-classes", "[0, 2]"),
         (Booster(), "not-an-estimator", "returned Booster"),
         (print, "not-an-estimator", "builtin_function_or_method"),

@@ -9,11 +9,13 @@ told again for ``lastsHours`` counts as over there.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelops.alerts import Incident, Sending
 from modelops.alerts._posting import Place, deliver
@@ -35,6 +37,12 @@ class Params(Place):
     lasts_hours: float = Field(
         default=50.0, gt=0, le=2160, description="hours; longer than the pause between two passes or looks"
     )
+
+    @model_validator(mode="after")
+    def _above_the_api(self) -> Self:
+        if self.url is not None and re.search(r"/api/v[0-9]+(/|$)", self.url):
+            raise ValueError("url ends before /api/v2, which is added")
+        return self
 
 
 def send(params: Params, incident: Incident, sending: Sending, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -82,7 +82,10 @@ _BY_MODULE = {
 
 ALLOWED_TYPES = CHECKED_TYPES | {f"{module}.{name}" for module, names in _BY_MODULE.items() for name in names.split()}
 
-_FUNCTIONS = "use functions of scikit-learn and numpy, or declare the column in the snapshot instead"
+_FUNCTIONS = (
+    "use what scikit-learn and numpy have, such as FunctionTransformer(numpy.log1p) and lists of columns, or make the "
+    "column when the data is made; code that has to run is declared: `runtime: {type: python}` under spec.training"
+)
 _BRUTE = "use metric='minkowski' with p=1 or p=2, or algorithm='brute'"
 
 _OTHER = "this part of scikit-learn cannot be kept as data; choose another estimator"

@@ -5,13 +5,13 @@ Missing values, and categories that the reference does not list, are bins of the
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelops.drift import Score
 from modelops.drift._directions import of_bins
-from modelops.drift._levels import Limits, judged
+from modelops.drift._levels import Limits, judged, require_order
 from modelops.errors import failure
 from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.meta import OpenShare, Strict
@@ -36,6 +36,11 @@ class BinnedParams(Strict):
     alert: Annotated[float, Field(gt=0)] = 0.25
     minimum: Annotated[int, Field(ge=1)] = 200
     significance: OpenShare = 0.01
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> Self:
+        require_order(self)
+        return self
 
 
 def fit(params: BinnedParams, summary: Summary) -> Summary:

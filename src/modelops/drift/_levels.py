@@ -8,7 +8,7 @@ from typing import Protocol
 from modelops.drift import Level, Score
 from modelops.statistics.chance import Chance
 
-__all__ = ["Limits", "judged", "significance"]
+__all__ = ["Limits", "judged", "require_order", "significance"]
 
 
 class Limits(Protocol):
@@ -30,6 +30,12 @@ class Limits(Protocol):
 def significance(params: Limits) -> float:
     """Return the chance of any level without drift over everything that is scored together."""
     return params.significance
+
+
+def require_order(params: Limits) -> None:
+    """Refuse limits by which a window would be an alert before it is a warning."""
+    if params.warn > params.alert:
+        raise ValueError(f"warn, {params.warn:g}, is above alert, {params.alert:g}")
 
 
 def judged(

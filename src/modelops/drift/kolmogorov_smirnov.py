@@ -18,14 +18,14 @@ Probability Letters 82, 636-644.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelops.drift import Kind, Score
 from modelops.drift._bins import require_same_bins
 from modelops.drift._directions import of_bins
-from modelops.drift._levels import judged, significance
+from modelops.drift._levels import judged, require_order, significance
 from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.chance import Chance, kolmogorov_chance
@@ -49,6 +49,11 @@ class Params(Strict):
     alert: Annotated[float, Field(gt=0, le=1)] = 0.2
     minimum: Annotated[int, Field(ge=1)] = 200
     significance: OpenShare = 0.01
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> Self:
+        require_order(self)
+        return self
 
 
 def fit(params: Params, summary: Summary) -> Summary:

@@ -26,15 +26,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelops.drift import Kind, Score
 from modelops.drift._directions import of_numbers
-from modelops.drift._levels import judged, significance
+from modelops.drift._levels import judged, require_order, significance
 from modelops.errors import failure
 from modelops.spec.kinds.data_snapshot import Summary
 from modelops.spec.meta import OpenShare, Strict
@@ -65,6 +65,11 @@ class Params(Strict):
     alert: Annotated[float, Field(gt=0)] = 0.5
     minimum: Annotated[int, Field(ge=1)] = 200
     significance: OpenShare = 0.01
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> Self:
+        require_order(self)
+        return self
 
 
 @dataclass(frozen=True, slots=True)

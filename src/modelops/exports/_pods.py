@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelops.errors import Exit, failure
 from modelops.exports import View
@@ -15,8 +15,8 @@ from modelops.spec.routing import Route, RouteArm
 from modelops.targets import Deployable
 from modelops.targets.kubernetes.names import ENVIRONMENT, MANAGED, MODEL, name_of, release_name
 from modelops.targets.kubernetes.objects import Object, manifests, objects_of, routes_name
+from modelops.targets.kubernetes.params import Bytes, Cores, ObjectName, Pinned, require_order
 from modelops.targets.kubernetes.params import Params as Target
-from modelops.targets.kubernetes.params import Pinned, Quantity
 
 __all__ = [
     "Object",
@@ -38,21 +38,27 @@ _LASTING = {*MANAGED, ENVIRONMENT, MODEL, "modelops.dev/owner"}
 class Pods(Strict):
     """What pods run, as in the target kubernetes.
 
-    ``namespace`` is that of the objects. ``keySecret`` is the Secret with the API keys that git names by variable.
-    ``storeSecret`` is the Secret with the credentials of the store.
+    ``image`` is the server's image, pinned by its digest. ``namespace`` is that of the objects. ``keySecret`` is the
+    Secret with the API keys that git names by variable. ``storeSecret`` is the Secret with the credentials of the
+    store.
     """
 
-    image: Pinned = Field(description="the server's image, pinned by its digest")
+    image: Pinned
     namespace: Name = "models"
     ingress_namespace: Name | None = Field(None, description="namespace that may call; their own if not said")
     monitoring_namespace: Name | None = Field(None, description="namespace of a Prometheus, which may ask as well")
-    key_secret: Name = "modelops-api-keys"  # noqa: S105 - the name of a Secret
-    store_secret: Name = "modelops-store"  # noqa: S105 - the name of a Secret
-    cpu: Quantity = Field("500m", description="CPU request of a pod")
-    memory: Quantity = Field("512Mi", description="memory request and limit of a pod")
+    key_secret: ObjectName = "modelops-api-keys"  # noqa: S105 - the name of a Secret
+    store_secret: ObjectName = "modelops-store"  # noqa: S105 - the name of a Secret
+    cpu: Cores = Field("500m", description="CPU request of a pod")
+    memory: Bytes = Field("512Mi", description="memory request and limit of a pod")
     minimum_replicas: int = Field(2, ge=1, description="pods at rest")
     maximum_replicas: int = Field(6, ge=1, description="pods under load")
     target_cpu_percent: int = Field(70, ge=1, le=100, description="CPU use at which pods are added")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        require_order(self.minimum_replicas, self.maximum_replicas)
+        return self
 
     def target(self) -> Target:
         """Return them as parameters of the target kubernetes."""

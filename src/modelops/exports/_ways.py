@@ -12,6 +12,7 @@ from modelops.exports import View
 from modelops.exports._pods import Object, name_of
 from modelops.spec.layout import dns_label
 from modelops.spec.meta import Name, Strict
+from modelops.targets.kubernetes.params import ObjectName
 
 __all__ = ["Host", "Way", "host_of", "http_route", "match_of", "parent_of", "service_ref"]
 
@@ -26,9 +27,9 @@ class Way(Strict):
     routes belong to.
     """
 
-    gateway: Name
+    gateway: ObjectName
     gateway_namespace: Name | None = Field(None, description="its namespace; that of the objects if not said")
-    section: Name | None = Field(None, description="one listener of it; all if not said")
+    section: ObjectName | None = Field(None, description="one listener of it; all if not said")
     hostnames: tuple[Host, ...] = Field((), description="under which names all models are asked; any if not said")
     domain: Host | None = Field(None, description="what follows the name of each model in a host name of its own")
 

@@ -6,12 +6,13 @@ With `clusters` it is an ApplicationSet, which makes an Application in each clus
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from modelops.exports import View
+from modelops.exports._sources import Folder, Revision
 from modelops.spec.layout import RENDERED, dns_label
 from modelops.spec.meta import Name, Strict
 
@@ -27,12 +28,12 @@ class Params(Strict):
     HTTPRoutes are left as they are, for those whose weights another controller moves, such as Argo Rollouts.
     """
 
-    repository: str
-    path: str
-    revision: str = "main"
+    repository: Annotated[str, Field(pattern=r"^((https?|ssh|oci)://|[A-Za-z0-9._-]+@)[A-Za-z0-9][^\s]*$")]
+    path: Folder
+    revision: Revision = "main"
     namespace: Name = "models"
-    server: str = "https://kubernetes.default.svc"
-    project: str = "default"
+    server: Annotated[str, Field(pattern=r"^https?://[^\s/]")] = "https://kubernetes.default.svc"
+    project: Name = "default"
     argo_namespace: Name = "argocd"
     automated: bool = True
     clusters: dict[str, str] = {}

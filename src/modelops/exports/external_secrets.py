@@ -16,6 +16,7 @@ from pydantic import Field
 from modelops.exports import View
 from modelops.spec.layout import dns_label
 from modelops.spec.meta import Name, Strict
+from modelops.targets.kubernetes.params import ObjectName
 
 __all__ = ["Params", "files"]
 
@@ -31,14 +32,14 @@ class Params(Strict):
     the credentials of the store, as the target kubernetes names it.
     """
 
-    store: Name
+    store: ObjectName
     store_kind: Literal["SecretStore", "ClusterSecretStore"] = Field("ClusterSecretStore", description="which it is")
     prefix: Key | None = Field(
         None, description="what keys begin with, before the name of a variable; the environment and a slash if not said"
     )
     namespace: Name = "models"
-    key_secret: Name = "modelops-api-keys"  # noqa: S105 - the name of a Secret
-    store_secret: Name = "modelops-store"  # noqa: S105 - the name of a Secret
+    key_secret: ObjectName = "modelops-api-keys"  # noqa: S105 - the name of a Secret
+    store_secret: ObjectName = "modelops-store"  # noqa: S105 - the name of a Secret
     refresh: Duration = Field("1h", description="how often values are fetched again")
 
 

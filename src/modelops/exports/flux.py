@@ -12,8 +12,10 @@ import yaml
 from pydantic import Field, model_validator
 
 from modelops.exports import View
+from modelops.exports._sources import Folder, Revision
 from modelops.spec.layout import dns_label
 from modelops.spec.meta import Digest, Name, Strict
+from modelops.targets.kubernetes.params import ObjectName
 
 __all__ = ["Params", "files"]
 
@@ -35,14 +37,14 @@ class Params(Strict):
     """
 
     repository: Annotated[str, Field(pattern=r"^(https?|ssh|oci)://")]
-    path: str
-    branch: str = "main"
+    path: Folder
+    branch: Revision = "main"
     tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")] | None = None
     digest: Digest | None = None
     insecure: bool = False
     namespace: Name = "models"
     flux_namespace: Name = "flux-system"
-    secret: Name | None = None
+    secret: ObjectName | None = None
     interval: Duration = "1m"
     leave_routes: bool = False
 

@@ -31,6 +31,7 @@ from modelops.spec.layout import dns_label
 from modelops.spec.meta import Name, OpenShare, Strict
 from modelops.statistics.budgets import HOURS, PAIRS, factor
 from modelops.targets.kubernetes.names import ENVIRONMENT, MANAGED, PART
+from modelops.targets.kubernetes.params import ObjectName
 
 __all__ = ["Params", "files"]
 
@@ -68,7 +69,7 @@ class Params(Strict):
     targets: tuple[Address, ...] = ()
     namespace: Name = "models"
     labels: dict[str, str] = Field({}, description="labels by which an operator's Prometheus chooses its objects")
-    metrics_secret: Name | None = Field(
+    metrics_secret: ObjectName | None = Field(
         None, description="the Secret whose entry `key` is an API key with the scope admin, where access is limited"
     )
     scheme: Literal["http", "https"] = "http"

@@ -6,9 +6,10 @@ import contextlib
 import os
 import resource
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from modelops.fence import landlock, seccomp
 from modelops.fence.bounds import Bounds
@@ -33,6 +34,8 @@ def become_stranger(user: int, needed: Iterable[str]) -> None:
 def close(bounds: Bounds, read: Roots, held: Held) -> Held:
     """Limit, restrict and filter this process for good, and return what held; what the kernel lacks is said there."""
     _limit(bounds, held)
+    if not bounds.programs:
+        _lock_threads_alone()
     if not LINUX:
         return replace(held, plain=True)
     drop_capabilities()
@@ -42,6 +45,24 @@ def close(bounds: Bounds, read: Roots, held: Held) -> Held:
     if bounds.offers("seccomp"):
         held = _filtered(bounds, held)
     return held
+
+
+def _lock_threads_alone() -> None:
+    """Make the locks of ``multiprocessing`` such that hold among threads: one process needs no others.
+
+    Its pools of threads, and so every estimator with ``n_jobs``, would ask the system for named semaphores, which lie
+    in memory that others see as well.
+    """
+    import multiprocessing.context
+    import multiprocessing.dummy
+
+    for name in ("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier"):
+        of_threads = getattr(multiprocessing.dummy, name)
+        setattr(multiprocessing.context.BaseContext, name, _without_context(of_threads))
+
+
+def _without_context(of_threads: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda _, *arguments, **named: of_threads(*arguments, **named)
 
 
 def _landlocked(bounds: Bounds, read: Sequence[str], held: Held) -> Held:

@@ -64,10 +64,10 @@ def _reader(root: Path) -> Callable[[str], bytes]:
     return lambda path: read_regular(base, path, size_limit(path), too_large)
 
 
-def _metric_names() -> frozenset[str]:
-    from modelops.metrics import NAMES
+def _metrics() -> Mapping[str, tuple[str, ...]]:
+    from modelops.metrics import METRICS
 
-    return frozenset(NAMES)
+    return {name: metric.tasks for name, metric in METRICS.items()}
 
 
 def _models(paths: Iterable[str]) -> set[str]:
@@ -91,7 +91,7 @@ def check(root: Path, wanted: tuple[str, ...] = (), today: str = "", *, change: 
         specs = _folders_of(specs, wanted)
     read = _reader(root) if change is None else change.read(root)
     models = _models(every)
-    findings = sweep(specs, read, metric_names=_metric_names, every_path=every, models=models, today=today)
+    findings = sweep(specs, read, metrics=_metrics, every_path=every, models=models, today=today)
     _add_hidden(findings, read, every)
     # Specs have no place for one, and reading all of them once more would cost as much as checking them.
     findings.problems += secrets_in((path for path in every if not _is_spec(path)), read)
@@ -240,7 +240,7 @@ def check_since(root: Path, revision: str, today: str = "") -> Findings:
         findings = sweep(
             specs,
             change.read(root),
-            metric_names=_metric_names,
+            metrics=_metrics,
             every_path=frozenset(every),
             only=change.paths,
             models=_models(change.among(walk(root, "models", []))) if waived else (),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from modelops.spec.resource import AnyResource
 
-__all__ = ["Around", "Collection", "Folder", "Known", "collect"]
+__all__ = ["Around", "Collection", "Folder", "Known", "Metrics", "collect"]
+
+Metrics = Mapping[str, tuple[str, ...]]
+"""The tasks of each metric, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Known:
     """
 
     names: frozenset[tuple[str, str | None, str]]
-    metrics: frozenset[str] | None = None
+    metrics: Metrics | None = None
     paths: frozenset[str] | None = None
     locations: tuple[str, ...] | None = None
     models: frozenset[str] = frozenset()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -38,7 +38,7 @@ def show(value: Any, dotted: str = "") -> str:
     word = {True: "true", False: "false", None: "null"}.get(value) if isinstance(value, bool) or value is None else None
     text = word or (f"a list of {len(value)}" if isinstance(value, tuple | list) else repr(value))
     if isinstance(value, dict):
-        text = f"a mapping of {', '.join(map(repr, list(value)[:3]))}"
+        text = "an empty mapping" if not value else f"a mapping of {', '.join(map(repr, list(value)[:3]))}"
     return text if len(text) <= 60 else text[:57] + "…"
 
 
@@ -70,7 +70,7 @@ def _inside(annotation: Any, part: str | int) -> Any:
         found = (_inside(choice, part) for choice in arguments)
         return next((item for item in found if item is not Any), Any)
     if origin in (tuple, list) and arguments:
-        return arguments[0]
+        return arguments[0] if isinstance(part, int) else _inside(arguments[0], part)
     if origin is dict:
         return arguments[1]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -98,13 +98,19 @@ def _written(value: Any, location: tuple[str | int, ...]) -> tuple[tuple[str | i
         in_list = isinstance(value, tuple | list) and isinstance(part, int) and part < len(value)
         if in_list or (isinstance(value, dict) and part in value):
             value = items[part]
+        elif isinstance(value, dict) and part == 0:
+            # One stands for a list of one.
+            continue
         else:
             break
         path.append(part)
     return tuple(path), value
 
 
-def _type_hint(expected: str, value: Any) -> str | None:
+def _type_hint(expected: str, value: Any, annotation: Any) -> str | None:
+    of_list = expected == "a list"
+    if isinstance(value, str) and "type" in _keys(_inside(annotation, 0) if of_list else annotation):
+        return f"write `[{{type: {value}}}]`" if of_list else f"write `{{type: {value}}}`"
     if expected == "a text" and isinstance(value, int | float | bool):
         text = str(value).lower() if isinstance(value, bool) else value
         return f'quote it: "{text}"'
@@ -125,7 +131,7 @@ def _complaint(error: Any, value: Any, dotted: str, annotation: Any) -> tuple[st
         return "unknown-value", f"{quoted} is not allowed", nearest(str(value), allowed)
     if kind.endswith("_type") or kind == "none_required":
         expected = _TYPES.get(kind.removesuffix("_type"), kind)
-        return "wrong-type", f"{quoted} is not {expected}", _type_hint(expected, value)
+        return "wrong-type", f"{quoted} is not {expected}", _type_hint(expected, value, annotation)
     if kind == "string_pattern_mismatch":
         description = _description(annotation)
         return "bad-value", f"{quoted} has the wrong form", description or f"it must match {context['pattern']}"
@@ -150,10 +156,17 @@ def _annotation_at(model: type[BaseModel], path: Iterable[str | int]) -> Any:
     return annotation
 
 
+def _record(model: type[BaseModel], path: tuple[str | int, ...]) -> Any:
+    """Return the annotation of the mapping that the last part of a path is a key of; one stands for a list of one."""
+    annotation = _annotation_at(model, path[:-1])
+    listed = typing.get_origin(annotation) in (tuple, list) and isinstance(path[-1], str)
+    return _inside(annotation, 0) if listed else annotation
+
+
 def _raw_annotation(model: type[BaseModel], path: tuple[str | int, ...]) -> Any:
     """Return the annotation with the metadata that pydantic moves into the field."""
     annotation = _annotation_at(model, path)
-    owner = _annotation_at(model, path[:-1]) if path else None
+    owner = _record(model, path) if path else None
     if isinstance(owner, type) and issubclass(owner, BaseModel):
         field = next((item for name, item in owner.model_fields.items() if path[-1] in (item.alias, name)), None)
         if field is not None and field.description:
@@ -163,10 +176,15 @@ def _raw_annotation(model: type[BaseModel], path: tuple[str | int, ...]) -> Any:
 
 def _unknown_key(model: type[BaseModel], path: tuple[str | int, ...]) -> tuple[str, str, str]:
     key = str(path[-1])
-    known = _keys(_annotation_at(model, path[:-1]))
+    known = _keys(_record(model, path))
     camel = to_camel(key)
     hint = f"keys are camelCase: {camel!r}" if camel in known and camel != key else nearest(key, known, "keys here")
     return "unknown-key", f"{key!r} is not a key here", hint
+
+
+def _length(found: Any, context: Mapping[str, Any]) -> int:
+    """Return how many items a list was given; one stands for a list of one."""
+    return 1 if isinstance(found, dict) and context.get("field_type") != "Dictionary" else len(found)
 
 
 def explain(
@@ -195,7 +213,7 @@ def explain(
             code, message, hint = _unknown_key(model, path)
             problems.setdefault(dotted, Problem(code, message, where, dotted, hint))
             continue
-        if detail["type"] == "too_short" and len(found) >= detail["ctx"]["min_length"]:
+        if detail["type"] == "too_short" and _length(found, detail["ctx"]) >= detail["ctx"]["min_length"]:
             # Its items are wrong, not missing; each has its own Problem.
             continue
         told = _complaint(detail, found, dotted, _raw_annotation(model, path))

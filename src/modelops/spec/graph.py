@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, get_args
 
 from modelops.errors import Location, ModelOpsError, Problem
-from modelops.spec.around import Around, Collection, Folder, Known, collect
+from modelops.spec.around import Around, Collection, Folder, Known, Metrics, collect
 from modelops.spec.judging import Judge
 from modelops.spec.kinds import IMMUTABLE_KINDS, KINDS, PLACES, AnyResource, place, problems_of
 from modelops.spec.kinds.gate_policy import Gate
@@ -67,7 +67,7 @@ class Examined:
 
 def examine(
     files: Mapping[str, bytes],
-    metric_names: frozenset[str] | None = None,
+    metrics: Metrics | None = None,
     paths: Names[str] | None = None,
     *,
     rules_used: Names[str] = (),
@@ -82,7 +82,7 @@ def examine(
     collection = collect(loaded.resources.values())
     every = None if paths is None else frozenset(paths)
     names = identities(files)
-    known = Known(names, metric_names, every, data_locations(collection), models_in(names) | frozenset(models))
+    known = Known(names, metrics, every, data_locations(collection), models_in(names) | frozenset(models))
     for folder in collection.folders.values():
         problems += folder_problems(folder, collection, known)
     for draft in loaded.drafts:
@@ -108,16 +108,16 @@ def examine(
 
 def build_graph(
     files: Mapping[str, bytes],
-    metric_names: frozenset[str] | None = None,
+    metrics: Metrics | None = None,
     *,
     paths: Names[str] | None = None,
 ) -> Graph:
     """Return the graph of a repository's files, or raise one error that carries every problem.
 
-    ``metric_names`` are the metrics that a monitor may watch (unchecked when None). ``paths`` are all paths of the
+    ``metrics`` are those that a monitor may watch (unchecked when None). ``paths`` are all paths of the
     repository, where known, so that files which are only named (training code, evidence) can be missed.
     """
-    examined = examine(files, metric_names, paths)
+    examined = examine(files, metrics, paths)
     if examined.hard:
         raise ModelOpsError(*examined.problems)
     return examined.graph({})

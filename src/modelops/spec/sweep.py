@@ -17,7 +17,7 @@ from typing import Any
 
 from modelops.clock import parse_instant
 from modelops.errors import Exit, Location, ModelOpsError, Problem, failure
-from modelops.spec.around import Collection, Folder, Known, collect
+from modelops.spec.around import Collection, Folder, Known, Metrics, collect
 from modelops.spec.graph import (
     data_locations,
     draft_problems,
@@ -31,7 +31,7 @@ from modelops.spec.graph import (
 from modelops.spec.judging import Judge, rule_of
 from modelops.spec.kinds import place
 from modelops.spec.kinds.alert_policy import unknown_owners
-from modelops.spec.kinds.monitor import unknown_metric
+from modelops.spec.kinds.monitor import metric_problems
 from modelops.spec.layout import ENVIRONMENT, POLICIES
 from modelops.spec.load import load_all, load_resource
 from modelops.spec.meta import Plugin
@@ -105,12 +105,12 @@ class _Work:
     known: Known
     judge: Judge
     findings: Findings
-    metric_names: Callable[[], frozenset[str]] | None = None
+    metrics: Callable[[], Metrics] | None = None
     policies: Collection = field(default_factory=Collection)
 
     def with_metrics(self) -> Known:
         """Return the known names with those of the metrics, which are slow to import and seldom needed here."""
-        return replace(self.known, metrics=self.metric_names()) if self.metric_names else self.known
+        return replace(self.known, metrics=self.metrics()) if self.metrics else self.known
 
     def load(self, paths: Iterable[str]) -> dict[str, bytes]:
         files = {}
@@ -158,7 +158,9 @@ def _watched(collection: Collection) -> Iterator[Named]:
     for folder in collection.folders.values():
         monitor = folder.only("Monitor")
         if monitor is not None and monitor.spec.performance is not None:
-            yield "metrics", monitor.spec.performance.metric, "{}", monitor.path, "spec.performance.metric"
+            model = folder.only("Model")
+            task = json.dumps({"task": model.spec.task if model is not None else None})
+            yield "metrics", monitor.spec.performance.metric, task, monitor.path, "spec.performance.metric"
 
 
 _KEPT = "kept logs"
@@ -180,7 +182,7 @@ def sweep(
     paths: Iterable[str],
     read: Read,
     *,
-    metric_names: Callable[[], frozenset[str]] | None = None,
+    metrics: Callable[[], Metrics] | None = None,
     every_path: frozenset[str] | None = None,
     only: frozenset[str] | None = None,
     processes: int | None = None,
@@ -190,7 +192,7 @@ def sweep(
     """Return every problem of a repository.
 
     ``paths`` are its YAML files below ``models/`` and ``policies/``, read one by one with ``read``. ``every_path`` are
-    all paths, for files that are only named; ``metric_names`` gives the metrics that a monitor may watch. With
+    all paths, for files that are only named; ``metrics`` gives the metrics that a monitor may watch. With
     ``only``, what lies beyond the specs (parameters of plugins, metrics) is checked for these files alone. ``models``
     are those there are beside the ones whose files are given. ``today`` is the day by which waivers are judged.
     """
@@ -208,7 +210,7 @@ def sweep(
     judge.assume(loaded.broken)
     for severity, problem in judge.judge(loaded.resources.values(), {}):
         (findings.problems if severity == "error" else findings.warnings).append(problem)
-    work = _Work(read, folders, known, judge, findings, metric_names, collection)
+    work = _Work(read, folders, known, judge, findings, metrics, collection)
 
     def check_policies() -> None:
         for shelf, plugin, resource, dotted in plugins_named(collection):
@@ -219,7 +221,7 @@ def sweep(
                 findings.warnings += policy_warnings(policy)
 
     _share(work, check_policies, processes or os.cpu_count() or 1)
-    findings.problems += _late_parameters(findings.named, read, only, metric_names)
+    findings.problems += _late_parameters(findings.named, read, only, metrics)
     findings.problems += _late_logs(findings.named, read)
     for severity, problem in _late_plans(findings.named, read, only):
         (findings.problems if severity == "error" else findings.warnings).append(problem)
@@ -344,7 +346,7 @@ def _late_parameters(
     named: Iterable[Named],
     read: Read,
     only: frozenset[str] | None,
-    metric_names: Callable[[], frozenset[str]] | None,
+    metrics: Callable[[], Metrics] | None,
 ) -> Iterator[Problem]:
     """Yield the problems of what models' folders name beyond the specs, each distinct set checked once."""
     sets: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
@@ -353,10 +355,10 @@ def _late_parameters(
             sets.setdefault((shelf, kind, params), []).append((path, dotted))
     for (shelf, kind, params), places in sets.items():
         if shelf == "metrics":
-            known = metric_names() if metric_names is not None else frozenset({kind})
-            if kind not in known:
+            if metrics is not None:
+                task, catalog = json.loads(params)["task"], metrics()
                 for path, _ in places:
-                    yield unknown_metric(load_resource(read(path), path), kind, known)
+                    yield from metric_problems(load_resource(read(path), path), kind, task, catalog)
             continue
         plugin = Plugin(type=kind, params=json.loads(params))
         for path, dotted in places:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 from urllib.parse import urlencode, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from modelops.errors import Exit, ModelOpsError, failure
 from modelops.spec.address import is_loopback
@@ -40,6 +40,13 @@ _CHUNK = 1 << 20
 _MAXIMUM_IN_MEMORY = 4 << 30
 
 
+def _with_a_port(registry: str) -> str:
+    port = re.search(r":([0-9]+)$", registry)
+    if port is not None and not 1 <= int(port[1]) <= 65535:
+        raise ValueError(f"there is no port {port[1]}: ports are 1 to 65535")
+    return registry
+
+
 class Params(Strict):
     """Which repository of which registry; all models share it, told apart by their tags.
 
@@ -47,10 +54,21 @@ class Params(Strict):
     without TLS needs ``insecure``, unless it is on this machine's loopback.
     """
 
-    registry: Annotated[str, Field(pattern=r"^([A-Za-z0-9]+([.-]+[A-Za-z0-9]+)*|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$")]
+    registry: Annotated[
+        str,
+        Field(
+            pattern=r"^([A-Za-z0-9]+([.-]+[A-Za-z0-9]+)*|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$",
+            description="host of the registry without https://, with its port where it is not that of HTTPS",
+        ),
+        AfterValidator(_with_a_port),
+    ]
     repository: Annotated[
         str,
-        Field(pattern=r"^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$", max_length=255),
+        Field(
+            pattern=r"^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$",
+            max_length=255,
+            description="repository that holds the artifacts of all models, in lower case and without a tag",
+        ),
     ]
     username_variable: _Variable | None = None
     password_variable: _Variable | None = None

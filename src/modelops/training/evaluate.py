@@ -251,6 +251,14 @@ def _with_engine(signature: Signature, export: Export) -> Signature:
     return signature.model_copy(update=changes)
 
 
+_OF_COLUMNS = ("feature names", "features, but", "could not convert string", "non-numeric")
+_OTHER_COLUMNS = (
+    "what train does to the columns before it fits is no part of the model: make it a step of a pipeline, as a "
+    "ColumnTransformer, and fit that on the features as they are passed"
+)
+_OTHER_VALUES = "serving would meet such rows too; impute missing values and allow unknown categories"
+
+
 def _scored(score: Score, rows: Mapping[str, Array]) -> Array:
     """Return the scores of the test rows; an estimator that refuses a row or answers no number fails the build."""
     with warnings.catch_warnings():
@@ -262,7 +270,7 @@ def _scored(score: Score, rows: Mapping[str, Array]) -> Array:
             raise failure(
                 "prediction-failed",
                 f"the estimator refuses the test rows: {text[0] if text else type(error).__name__}",
-                hint="serving would meet such rows too; impute missing values and allow unknown categories",
+                hint=_OTHER_COLUMNS if any(word in str(error) for word in _OF_COLUMNS) else _OTHER_VALUES,
             ) from None
     bad = ~np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
     if bad.any():

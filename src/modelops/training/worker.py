@@ -290,11 +290,7 @@ def require_estimator(estimator: Any, request: dict[str, Any]) -> None:
     if task == "regression":
         return
     if not hasattr(estimator, "predict_proba"):
-        raise failure(
-            "no-probabilities",
-            f"{type(estimator).__name__} has no predict_proba",
-            hint="wrap it in CalibratedClassifierCV or choose another estimator",
-        )
+        raise _without_probabilities(estimator)
     expected = [0, 1] if task == "binary-classification" else request["classes"]
     found = np.asarray(getattr(estimator, "classes_", [])).tolist()
     if [str(label) for label in found] != [str(label) for label in expected]:
@@ -303,6 +299,25 @@ def require_estimator(estimator: Any, request: dict[str, Any]) -> None:
             f"the estimator knows the classes {found[:10]!r}, the data has {expected[:10]!r}",
             hint="fit on the target as it is passed; a class without a training row needs another split",
         )
+
+
+def _without_probabilities(estimator: Any) -> ModelOpsError:
+    """Return the error of a classifier without probabilities, which names the part that has none."""
+    of = type(estimator).__name__
+    while (inner := _answering(estimator)) is not None and not hasattr(inner, "predict_proba"):
+        estimator = inner
+    name = type(estimator).__name__
+    where = "" if name == of else f"; it is what {of} answers by"
+    hint = f"make {name} with voting='soft'" if name == "VotingClassifier" else f"wrap {name} in CalibratedClassifierCV"
+    return failure(
+        "no-probabilities", f"{name} has no predict_proba{where}", hint=f"{hint}, or choose another estimator"
+    )
+
+
+def _answering(estimator: Any) -> Any:
+    """Return the part of a pipeline or of a wrapper that its answers come from, None where it answers itself."""
+    steps = getattr(estimator, "steps", None)
+    return steps[-1][1] if steps else getattr(estimator, "estimator_", None)
 
 
 def name_classes(estimator: Any, asked: Asked, features: pd.DataFrame, target: pd.Series[Any]) -> None:

@@ -29,7 +29,13 @@ class Params(Strict):
     alone counts. Without ``apiUrl`` it is GITHUB_API_URL, which Actions sets, else GitHub's own.
     """
 
-    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$")]
+    repository: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$",
+            description="the repository, as OWNER/NAME",
+        ),
+    ]
     api_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._/-]*)?$")] | None = None
     token_variable: _Variable | None = None
 

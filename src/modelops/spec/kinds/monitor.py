@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from modelops.errors import Problem
 from modelops.spec import layout
-from modelops.spec.around import Around
+from modelops.spec.around import Around, Metrics
 from modelops.spec.explain import nearest
 from modelops.spec.meta import LONGEST_DAYS, OpenShare, Plugin, Shelf, Strict
 from modelops.spec.resource import AnyResource, Resource, at
@@ -186,7 +186,7 @@ class Retraining(Strict):
 
 def _listed(value: Any) -> Any:
     """Return one score as a list of one: version 0.1.0 took a single one and wrote it without a list."""
-    return (value,) if isinstance(value, dict) and {"type"} <= set(value) <= {"type", "params"} else value
+    return (value,) if isinstance(value, dict) else value
 
 
 class MonitorSpec(Strict):
@@ -223,9 +223,10 @@ def problems(monitor: Resource[MonitorSpec], around: Around) -> Iterator[Problem
     performance = monitor.spec.performance
     if performance is None:
         return
-    if around.known.metrics is not None and performance.metric not in around.known.metrics:
-        yield unknown_metric(monitor, performance.metric, around.known.metrics)
     model = around.folder.only("Model")
+    if around.known.metrics is not None:
+        task = model.spec.task if model is not None else None
+        yield from metric_problems(monitor, performance.metric, task, around.known.metrics)
     if performance.detectors and model is not None and model.spec.task == "regression":
         said = "the detectors take wrong answers, and errors of a regression have no bound"
         yield at(monitor, "spec.performance.detectors", "detector-unbounded", said, "remove `detectors`")
@@ -329,7 +330,13 @@ def _without_weights(monitor: Resource[MonitorSpec], around: Around) -> Iterator
         yield at(monitor, "spec.retraining", "retraining-unweighted", said, hint)
 
 
-def unknown_metric(monitor: AnyResource, metric: str, known: frozenset[str]) -> Problem:
-    """Return the Problem of a monitor that watches a metric which does not exist."""
-    hint = nearest(metric, known, "metrics")
-    return at(monitor, "spec.performance.metric", "unknown-metric", f"there is no metric {metric!r}", hint)
+def metric_problems(monitor: AnyResource, metric: str, task: str | None, known: Metrics) -> Iterator[Problem]:
+    """Yield the Problem of a monitor that watches a metric which does not exist, or not for what the model predicts."""
+    where = "spec.performance.metric"
+    if metric not in known:
+        hint = nearest(metric, known, "metrics")
+        yield at(monitor, where, "unknown-metric", f"there is no metric {metric!r}", hint)
+    elif task is not None and task not in known[metric]:
+        own = [name for name, tasks in known.items() if task in tasks]
+        said = f"{metric} is not defined for {task}"
+        yield at(monitor, where, "metric-not-for-task", said, nearest(metric, own, "metrics"))

@@ -2,16 +2,72 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from modelops.spec.meta import Name, Origin, Strict
 
-__all__ = ["Params", "Pinned", "Quantity", "Reconciler"]
+__all__ = ["Bytes", "Cores", "ObjectName", "Params", "Pinned", "Reconciler", "require_order"]
 
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
-Pinned = Annotated[str, Field(pattern=r"^[^@\s]+@sha256:[0-9a-f]{64}$")]
+
+def _as_text(value: Any) -> Any:
+    """Kubernetes takes a number for a quantity as well: 0.5 is 500m."""
+    return f"{value}" if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _some(quantity: str) -> str:
+    if not quantity.strip("0.kmMGTPi"):
+        raise ValueError("it should be above 0")
+    return quantity
+
+
+def _text_or_number(pattern: str, said: str) -> WithJsonSchema:
+    text = {"type": "string", "pattern": pattern, "description": said}
+    return WithJsonSchema({"anyOf": [text, {"type": "number", "exclusiveMinimum": 0}]})
+
+
+_CORES, _CORES_SAID = r"^[0-9]+(\.[0-9]+)?m?$", "cores, as 500m or 2"
+_BYTES, _BYTES_SAID = r"^[0-9]+(\.[0-9]+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$", "bytes, as 512Mi or 2G"
+_HOST, _PART = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+
+Cores = Annotated[
+    str,
+    Field(pattern=_CORES, description=_CORES_SAID),
+    BeforeValidator(_as_text),
+    AfterValidator(_some),
+    _text_or_number(_CORES, _CORES_SAID),
+]
+Bytes = Annotated[
+    str,
+    Field(pattern=_BYTES, description=_BYTES_SAID),
+    BeforeValidator(_as_text),
+    AfterValidator(_some),
+    _text_or_number(_BYTES, _BYTES_SAID),
+]
+Pinned = Annotated[
+    str,
+    Field(
+        pattern=rf"^({_HOST}(:[0-9]+)?/)?{_PART}(/{_PART})*(:{_TAG})?@sha256:[0-9a-f]{{64}}$",
+        description="as registry.example.com/modelops@sha256:…",
+    ),
+]
+ObjectName = Annotated[
+    str,
+    Field(
+        pattern=rf"^{_LABEL}(\.{_LABEL})*$",
+        max_length=253,
+        description="as a part of a DNS name: lower-case letters, digits, hyphens and dots",
+    ),
+]
+
+
+def require_order(minimum: int, maximum: int) -> None:
+    """Refuse fewer pods under load than at rest."""
+    if minimum > maximum:
+        raise ValueError(f"minimumReplicas, {minimum}, is more than maximumReplicas, {maximum}")
 
 
 class Reconciler(Strict):
@@ -25,11 +81,11 @@ class Reconciler(Strict):
     image: Pinned
     repository: Annotated[str, Field(pattern=r"^(https://|ssh://|git@)[A-Za-z0-9][^\s]*$")]
     branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")] = "main"
-    secret: Name | None = None
-    deploy_key_secret: Name | None = None
+    secret: ObjectName | None = None
+    deploy_key_secret: ObjectName | None = None
     interval_seconds: Annotated[int, Field(ge=5, le=86_400)] = 60
-    storage: Quantity = "10Gi"
-    memory: Quantity = "2Gi"
+    storage: Bytes = "10Gi"
+    memory: Bytes = "2Gi"
 
 
 class Params(Strict):
@@ -60,28 +116,29 @@ class Params(Strict):
     conflicts: Literal["refuse", "overwrite"] = "refuse"
     url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$")] | None = None
     reconciler: Reconciler | None = None
-    store_claim: Name | None = None
+    store_claim: ObjectName | None = None
     namespace: Name = "models"
-    log_claim: Name | None = None
-    log_storage: Quantity | None = None
-    log_storage_class: Name | None = None
+    log_claim: ObjectName | None = None
+    log_storage: Bytes | None = None
+    log_storage_class: ObjectName | None = None
     ingress_namespace: Name | None = None
     monitoring_namespace: Name | None = None
-    key_secret: Name = "modelops-api-keys"  # noqa: S105 - the name of a Secret
-    store_secret: Name = "modelops-store"  # noqa: S105 - the name of a Secret
+    key_secret: ObjectName = "modelops-api-keys"  # noqa: S105 - the name of a Secret
+    store_secret: ObjectName = "modelops-store"  # noqa: S105 - the name of a Secret
     grpc: bool = False
     patience_seconds: Annotated[int, Field(ge=5, le=3600)] = 180
     cors_origins: tuple[Origin, ...] = ()
     minimum_replicas: Annotated[int, Field(ge=1)] = 2
     maximum_replicas: Annotated[int, Field(ge=1)] = 6
-    cpu: str = "500m"
-    memory: str = "512Mi"
+    cpu: Cores = "500m"
+    memory: Bytes = "512Mi"
     target_cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
 
     @model_validator(mode="after")
-    def _one_log(self) -> Self:
+    def _consistent(self) -> Self:
         if self.log_claim is not None and self.log_storage is not None:
             raise ValueError("logClaim is one volume for all pods, logStorage one for each: name one of them")
         if self.log_storage_class is not None and self.log_storage is None:
             raise ValueError("logStorageClass is the class of logStorage, which is not there")
+        require_order(self.minimum_replicas, self.maximum_replicas)
         return self
