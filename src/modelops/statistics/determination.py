@@ -183,9 +183,8 @@ def _in_its_order(values: Array, target: Array) -> float:
 
 def _factorials(counts: Array) -> float:
     """Return the logarithm of the product of the factorials."""
-    return sum(
-        times * math.lgamma(count + 1.0) for count, times in zip(*np.unique(counts, return_counts=True), strict=True)
-    )
+    kinds = zip(*np.unique(counts, return_counts=True), strict=True)
+    return float(sum(times * math.lgamma(count + 1.0) for count, times in kinds))
 
 
 def _with_its_own(one: Determined, columns: Mapping[str, Array]) -> Determined:
