@@ -62,7 +62,22 @@ class Determined:
         return f"{names} together determine" if self.how == "together" else f"the {self.how} of {names} determines"
 
     def where(self, n: int) -> str:
-        """Say in which of the ``n`` rows that have a target it is so."""
+        """Say in which rows it is so.
+
+        Parameters
+        ----------
+        n : int
+            How many rows have a target.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> Determined(("refund",), "where present", 40).where(100)
+        'in all 40 rows that have a value'
+        """
         match self.how:
             case "presence":
                 return "in most rows of a label"
@@ -116,7 +131,7 @@ def determining(columns: Mapping[str, Array], target: Array, *, classes: bool) -
     >>> y = np.arange(100) % 7 == 0
     >>> amount = np.where(y, 10.0 + np.arange(100), 0.0)
     >>> determining({"refund": amount, "n": np.arange(100.0)}, y * 1.0, classes=True)
-    (Determined(columns=('refund',), how='alone'),)
+    (Determined(columns=('refund',), how='alone', rows=None),)
     """
     if len(target) == 0 or len(np.unique(target)) < 2:
         return ()
