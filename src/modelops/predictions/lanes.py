@@ -26,8 +26,8 @@ CALM_BYTES = 256 << 10
 """So many bytes of features are enough for one transaction, however few rows they are."""
 CALM_SECONDS = 1.0
 """How long after the last single row that was waited for nobody is expected to wait."""
-BEHIND_ROWS = 2048
-"""With more rows of large requests in the queue it falls behind, and single rows wait for larger parts."""
+BEHIND_ROWS = 16_384
+"""With more rows of large requests than this, more than a batch has, single rows wait for larger parts."""
 LARGEST_BATCH = 4096
 
 Told = Callable[[Any, ModelOpsError | None], object]
