@@ -166,3 +166,12 @@ def test_a_copy_of_a_row_is_no_second_witness() -> None:
     assert [one.columns for one in found] == [("left",)]
     coarse = {"rank": rng.integers(0, 4, 900) * 1.0, "left": np.tile(label, 3)}
     assert [one.columns for one in determining(coarse, np.tile(label, 3), classes=True)] == [("left",)]
+
+
+@pytest.mark.parametrize("product", [False, True])
+def test_numbers_whose_squares_are_too_large_are_no_copies(product: bool) -> None:
+    """Nothing is known of their spread, and what is not known is no proof."""
+    rng = np.random.default_rng(0)
+    columns = {name: rng.lognormal(size=200) for name in ("a", "b", "c")}
+    target = np.exp(rng.normal(0, 180, 200)) if product else rng.normal(size=200) * 1e200
+    assert determining(columns, target, classes=False) == ()

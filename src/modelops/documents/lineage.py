@@ -41,7 +41,7 @@ _SYSTEMS = "modelops-source"
 """The namespace of the systems that data come from, as people call them: no name of theirs is one of a release."""
 _STATUS = {"pass": "pass", "fail": "fail"}
 """What the verdicts of gates are called there; of one that said neither there is no result, as if it was skipped."""
-_AT_ONCE = "at once"
+_AT_ONCE, _ON_TRIAL = "at once", "on trial"
 _ENDS = {
     _AT_ONCE: "COMPLETE",
     "succeeded": "COMPLETE",
@@ -78,7 +78,7 @@ def lineage_paper(facts: Facts) -> Paper:
                 f"release {one.release}",
                 f"{release.model} in {one.environment}",
                 one.promoted_at,
-                " ".join(dict.fromkeys(_ended(facts, one))) if one.outcomes else _ended(facts, one)[0],
+                _told(*_ended(facts, one)),
             )
             for one in release.promotions
             if one.trust.ok
@@ -172,7 +172,11 @@ def _ended(facts: Facts, one: PromotionAnswer) -> tuple[str, str]:
     for outcome in reversed(one.outcomes):
         if outcome.get("outcome") in _ENDS:
             return str(outcome["outcome"]), str(outcome.get("at") or one.promoted_at)
-    return ("on trial" if one.environment in facts.on_trial else _AT_ONCE), one.promoted_at
+    return _ON_TRIAL if one.environment in facts.on_trial else _AT_ONCE, one.promoted_at
+
+
+def _told(word: str, at: str) -> str:
+    return word if word in (_AT_ONCE, _ON_TRIAL) else f"{word} at {at}"
 
 
 def _event(kind: str, time: str) -> Json:
@@ -237,7 +241,7 @@ def _test(one: VerdictRecord) -> Json:
         "name": f"{one.policy}/{one.gate}",
         "status": _STATUS.get(one.verdict, "skip"),
         # There an error is what stops the run, and a warning lets it go on.
-        "severity": "error" if one.blocking and not one.waived and not one.toothless else "warn",
+        "severity": "error" if one.holds and not one.toothless else "warn",
         "type": one.type,
         "description": "; ".join(said),
     }

@@ -5,16 +5,15 @@ Missing values, and categories that the reference does not list, are bins of the
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from modelops.drift import Score
 from modelops.drift._directions import of_bins
-from modelops.drift._levels import Limits, judged, require_order
+from modelops.drift._levels import Limits, judged
 from modelops.errors import failure
 from modelops.spec.kinds.data_snapshot import Summary
-from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.chance import Chance, divergence_chance
 from modelops.statistics.distances import Terms, divergence
 from modelops.summaries import coarser, count, merge, rows, same_bins
@@ -22,7 +21,7 @@ from modelops.summaries import coarser, count, merge, rows, same_bins
 __all__ = ["BinnedParams", "all_counts", "count", "divergence_score", "fit", "merge", "require_same_bins"]
 
 
-class BinnedParams(Strict):
+class BinnedParams(Limits):
     """How a column is binned, and from which score on a window counts as drifted.
 
     ``bins``: equal-frequency bins of a number. ``categories``: the most frequent categories that get a bin of their
@@ -34,13 +33,6 @@ class BinnedParams(Strict):
     categories: Annotated[int, Field(ge=1, le=200)] = 30
     warn: Annotated[float, Field(gt=0)] = 0.1
     alert: Annotated[float, Field(gt=0)] = 0.25
-    minimum: Annotated[int, Field(ge=1)] = 200
-    significance: OpenShare = 0.01
-
-    @model_validator(mode="after")
-    def _limits_in_order(self) -> Self:
-        require_order(self)
-        return self
 
 
 def fit(params: BinnedParams, summary: Summary) -> Summary:

@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
 
 from modelops.drift import Level, Score
+from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.chance import Chance
 
-__all__ = ["Limits", "judged", "require_order", "significance"]
+__all__ = ["Limits", "judged", "significance"]
 
 
-class Limits(Protocol):
-    """What the parameters of a score must have to be judged here."""
+class Limits(Strict):
+    """From which distance on a window counts as drifted: what every score that is judged here is asked for.
 
-    @property
-    def warn(self) -> float: ...
+    ``minimum``: rows a window must have to be scored. ``significance``: chance of any level without drift, over all
+    columns that are scored together. Each score has ``warn`` and ``alert`` of its own.
+    """
 
-    @property
-    def alert(self) -> float: ...
+    warn: Annotated[float, Field(gt=0)]
+    alert: Annotated[float, Field(gt=0)]
+    minimum: Annotated[int, Field(ge=1)] = 200
+    significance: OpenShare = 0.01
 
-    @property
-    def minimum(self) -> int: ...
-
-    @property
-    def significance(self) -> float: ...
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.warn > self.alert:
+            raise ValueError(f"warn, {self.warn:g}, is above alert, {self.alert:g}")
+        return self
 
 
 def significance(params: Limits) -> float:
     """Return the chance of any level without drift over everything that is scored together."""
     return params.significance
-
-
-def require_order(params: Limits) -> None:
-    """Refuse limits by which a window would be an alert before it is a warning."""
-    if params.warn > params.alert:
-        raise ValueError(f"warn, {params.warn:g}, is above alert, {params.alert:g}")
 
 
 def judged(

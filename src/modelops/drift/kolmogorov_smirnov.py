@@ -18,16 +18,15 @@ Probability Letters 82, 636-644.
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from modelops.drift import Kind, Score
 from modelops.drift._bins import require_same_bins
 from modelops.drift._directions import of_bins
-from modelops.drift._levels import judged, require_order, significance
+from modelops.drift._levels import Limits, judged, significance
 from modelops.spec.kinds.data_snapshot import Summary
-from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.chance import Chance, kolmogorov_chance
 from modelops.statistics.distances import kolmogorov_smirnov
 from modelops.summaries import closed, count, merge, rows
@@ -38,7 +37,7 @@ NAME = "KS"
 KINDS: tuple[Kind, ...] = ("number",)
 
 
-class Params(Strict):
+class Params(Limits):
     """From which distance on a window counts as drifted.
 
     ``minimum``: rows a window must have to be scored. ``significance``: chance of any level without drift, over all
@@ -47,13 +46,6 @@ class Params(Strict):
 
     warn: Annotated[float, Field(gt=0, le=1)] = 0.12
     alert: Annotated[float, Field(gt=0, le=1)] = 0.2
-    minimum: Annotated[int, Field(ge=1)] = 200
-    significance: OpenShare = 0.01
-
-    @model_validator(mode="after")
-    def _limits_in_order(self) -> Self:
-        require_order(self)
-        return self
 
 
 def fit(params: Params, summary: Summary) -> Summary:

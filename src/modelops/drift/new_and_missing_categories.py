@@ -18,17 +18,16 @@ Journal of Machine Learning Research 4, 895-911.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Self
+from typing import Annotated
 
 import numpy as np
 import scipy
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from modelops.drift import Kind, Score
 from modelops.drift._bins import require_same_bins
-from modelops.drift._levels import judged, require_order, significance
+from modelops.drift._levels import Limits, judged, significance
 from modelops.spec.kinds.data_snapshot import Summary
-from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.chance import Chance
 from modelops.summaries import count, merge
 
@@ -38,7 +37,7 @@ NAME = "categories"
 KINDS: tuple[Kind, ...] = ("category",)
 
 
-class Params(Strict):
+class Params(Limits):
     """From which share of new or of missing categories on a window counts as drifted.
 
     ``minimum``: values a window must have to be scored. ``significance``: chance of any level without drift, over all
@@ -47,13 +46,6 @@ class Params(Strict):
 
     warn: Annotated[float, Field(gt=0, lt=1)] = 0.01
     alert: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    minimum: Annotated[int, Field(ge=1)] = 200
-    significance: OpenShare = 0.01
-
-    @model_validator(mode="after")
-    def _limits_in_order(self) -> Self:
-        require_order(self)
-        return self
 
 
 def fit(params: Params, summary: Summary) -> Summary:

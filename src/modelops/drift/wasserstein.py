@@ -26,18 +26,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from modelops.drift import Kind, Score
 from modelops.drift._directions import of_numbers
-from modelops.drift._levels import judged, require_order, significance
+from modelops.drift._levels import Limits, judged, significance
 from modelops.errors import failure
 from modelops.spec.kinds.data_snapshot import Summary
-from modelops.spec.meta import OpenShare, Strict
 from modelops.statistics.chance import Chance, wasserstein_chance
 from modelops.statistics.distances import wasserstein
 from modelops.summaries import borders, numbers
@@ -54,7 +53,7 @@ _BLOCK = 1 << 20
 """Sums are kept in whole millionths of the reference's range, so that merging them is exact in any order."""
 
 
-class Params(Strict):
+class Params(Limits):
     """From which distance on, in standard deviations of the reference, a window counts as drifted.
 
     ``minimum``: values a window must have to be scored. ``significance``: chance of any level without drift, over all
@@ -63,13 +62,6 @@ class Params(Strict):
 
     warn: Annotated[float, Field(gt=0)] = 0.3
     alert: Annotated[float, Field(gt=0)] = 0.5
-    minimum: Annotated[int, Field(ge=1)] = 200
-    significance: OpenShare = 0.01
-
-    @model_validator(mode="after")
-    def _limits_in_order(self) -> Self:
-        require_order(self)
-        return self
 
 
 @dataclass(frozen=True, slots=True)

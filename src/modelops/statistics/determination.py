@@ -408,11 +408,13 @@ def _fits(columns: Mapping[str, Array], names: Sequence[str], target: Array, row
     given = np.column_stack([_standard(columns[name])[rows] for name in names] + [np.ones(len(rows))])
     wanted = target[rows] - target.mean()
     made = given @ np.linalg.lstsq(given, wanted, rcond=None)[0]
-    if product:
-        # Rounding leaves as much of a small product as of a large one.
-        made, wanted = np.exp(made), np.exp(wanted)
-    scale = float(np.exp(target - target.mean()).std() if product else target.std()) or 1.0
-    return bool(np.abs(made - wanted).max() <= _EXACT * scale)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = target.std()
+        if product:
+            # Rounding leaves as much of a small product as of a large one.
+            made, wanted, scale = np.exp(made), np.exp(wanted), np.exp(target - target.mean()).std()
+        # Of numbers whose squares are too large nothing is known.
+        return bool(np.isfinite(scale) and np.abs(made - wanted).max() <= _EXACT * (scale or 1.0))
 
 
 def _standard(values: Array) -> Array:

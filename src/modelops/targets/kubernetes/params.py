@@ -22,31 +22,19 @@ def _some(quantity: str) -> str:
     return quantity
 
 
-def _text_or_number(pattern: str, said: str) -> WithJsonSchema:
+def _quantity(pattern: str, said: str) -> tuple[object, ...]:
+    """Return what is asked of a quantity: a text of a form, or a number, above 0."""
     text = {"type": "string", "pattern": pattern, "description": said}
-    return WithJsonSchema({"anyOf": [text, {"type": "number", "exclusiveMinimum": 0}]})
+    either = WithJsonSchema({"anyOf": [text, {"type": "number", "exclusiveMinimum": 0}]})
+    return Field(pattern=pattern, description=said), BeforeValidator(_as_text), AfterValidator(_some), either
 
 
-_CORES, _CORES_SAID = r"^[0-9]+(\.[0-9]+)?m?$", "cores, as 500m or 2"
-_BYTES, _BYTES_SAID = r"^[0-9]+(\.[0-9]+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$", "bytes, as 512Mi or 2G"
 _HOST, _PART = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 
-Cores = Annotated[
-    str,
-    Field(pattern=_CORES, description=_CORES_SAID),
-    BeforeValidator(_as_text),
-    AfterValidator(_some),
-    _text_or_number(_CORES, _CORES_SAID),
-]
-Bytes = Annotated[
-    str,
-    Field(pattern=_BYTES, description=_BYTES_SAID),
-    BeforeValidator(_as_text),
-    AfterValidator(_some),
-    _text_or_number(_BYTES, _BYTES_SAID),
-]
+Cores = Annotated[str, *_quantity(r"^[0-9]+(\.[0-9]+)?m?$", "cores, as 500m or 2")]
+Bytes = Annotated[str, *_quantity(r"^[0-9]+(\.[0-9]+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$", "bytes, as 512Mi or 2G")]
 Pinned = Annotated[
     str,
     Field(
