@@ -25,8 +25,7 @@ class BinnedParams(Limits):
     """How a column is binned, and from which score on a window counts as drifted.
 
     ``bins``: equal-frequency bins of a number. ``categories``: the most frequent categories that get a bin of their
-    own. ``minimum``: rows a window must have to be scored. ``significance``: chance of any level without drift, over
-    all columns that are scored together. Each score has limits of its own.
+    own.
     """
 
     bins: Annotated[int, Field(ge=2, le=50)] = 10

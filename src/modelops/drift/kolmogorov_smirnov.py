@@ -38,11 +38,7 @@ KINDS: tuple[Kind, ...] = ("number",)
 
 
 class Params(Limits):
-    """From which distance on a window counts as drifted.
-
-    ``minimum``: rows a window must have to be scored. ``significance``: chance of any level without drift, over all
-    columns that are scored together.
-    """
+    """From which distance on a window counts as drifted."""
 
     warn: Annotated[float, Field(gt=0, le=1)] = 0.12
     alert: Annotated[float, Field(gt=0, le=1)] = 0.2

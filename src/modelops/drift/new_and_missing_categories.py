@@ -38,11 +38,7 @@ KINDS: tuple[Kind, ...] = ("category",)
 
 
 class Params(Limits):
-    """From which share of new or of missing categories on a window counts as drifted.
-
-    ``minimum``: values a window must have to be scored. ``significance``: chance of any level without drift, over all
-    columns that are scored together.
-    """
+    """From which share of new or of missing categories on a window counts as drifted."""
 
     warn: Annotated[float, Field(gt=0, lt=1)] = 0.01
     alert: Annotated[float, Field(gt=0, lt=1)] = 0.05

@@ -54,11 +54,7 @@ _BLOCK = 1 << 20
 
 
 class Params(Limits):
-    """From which distance on, in standard deviations of the reference, a window counts as drifted.
-
-    ``minimum``: values a window must have to be scored. ``significance``: chance of any level without drift, over all
-    columns that are scored together.
-    """
+    """From which distance on, in standard deviations of the reference, a window counts as drifted."""
 
     warn: Annotated[float, Field(gt=0)] = 0.3
     alert: Annotated[float, Field(gt=0)] = 0.5
