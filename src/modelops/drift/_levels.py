@@ -17,8 +17,8 @@ __all__ = ["Limits", "judged", "significance"]
 class Limits(Strict):
     """From which distance on a window counts as drifted: what every score that is judged here is asked for.
 
-    ``minimum``: rows or values a window must have to be scored. ``significance``: chance of any level without drift, over all
-    columns that are scored together. Each score has ``warn`` and ``alert`` of its own.
+    ``minimum``: rows or values a window must have to be scored. ``significance``: chance of any level without drift,
+    over all columns that are scored together. Each score has ``warn`` and ``alert`` of its own.
     """
 
     warn: Annotated[float, Field(gt=0)]
